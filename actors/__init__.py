@@ -1,0 +1,1 @@
+"""Who holds live state: plain classes, run as Ray actors by `actors.directory`."""

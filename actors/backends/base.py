@@ -1,0 +1,84 @@
+"""The promise every backend keeps.
+
+A backend generates in a thread of its own and hands each step's output to its sink in one call, which is
+the natural frame: cost follows engine steps, not tokens times streams. Every backend passes the same suite
+(`tests/unit/backend_suite.py`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from cluster.messages import Dispatch, End
+
+
+class Chunk(Struct, frozen=True):
+    """What one step produced for one generation.
+
+    `text` is exactly the text of `token_ids`: token ids whose text is still held back (half a character, a
+    possible stop string) come with the chunk that brings their text. Ids that never bring text (the one that
+    ends the answer, one cut by a stop string) are left out, but counted in the usage.
+    A generation's first chunk carries `prompt_tokens`. The last one carries `end`, whose usage counts the
+    whole job: the tokens resumed from as well.
+    """
+
+    job_id: str
+    attempt: int
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    prompt_tokens: int = 0
+    end: End | None = None
+
+
+Sink = Callable[[Sequence[Chunk]], None]
+
+
+class Loaded(Struct, frozen=True):
+    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens.
+
+    `processes` are the ids of the backend's own processes. They can outlive the process that loaded it when
+    that is killed; whoever supervises it must then end them.
+    """
+
+    slots: int
+    context_length: int
+    processes: tuple[int, ...] = ()
+
+
+class BackendDied(Exception):
+    """The backend cannot go on: its generations must continue elsewhere. The message is its own reason."""
+
+
+class Backend(Protocol):
+    """Called from one event loop; `load` and `close` block and are called in a thread."""
+
+    def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
+        """Load the model. Then `sink` is called from the backend's thread, at most once per step.
+
+        `died` is called, once and from any thread, when the backend cannot go on.
+        Raises BackendDied with the backend's own reason when the model does not load.
+        """
+        ...
+
+    def start(self, dispatches: Sequence[Dispatch]) -> None:
+        """Begin to generate. Does not block. A job that cannot be generated ends with an error chunk.
+
+        What a dead or closed backend is given is ignored: `died` has said that nothing will come.
+        """
+        ...
+
+    def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Stop generating (job id, attempt) without an end. Does not block; what is unknown is ignored.
+
+        Takes effect in the order of the calls: a chunk of the step under way may still come, but none after
+        the first chunk of a job that was started later.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop, free what was held, and leave no thread and no process behind. Blocks until done.
+
+        Nothing more comes: no chunk, no end, no `died`. Closing twice, or what never loaded, is fine.
+        """
+        ...

@@ -1,0 +1,70 @@
+"""What a model's engine process needs around it: environment variables, and its turn at the processor."""
+
+import logging
+import os
+from pathlib import Path
+
+from cluster.catalogue import Model
+
+log = logging.getLogger(__name__)
+
+MOST_CPU_THREADS = 8
+"""Generating is bound by memory bandwidth: more threads hardly help, and others want the cores."""
+
+
+def process_env(model: Model, machine_cores: int) -> dict[str, str]:
+    """The environment of the process that loads `model`, to be set before it starts.
+
+    What the catalogue says in `env` goes above everything here.
+    """
+    if model.backend == "simulated":
+        return dict(model.env)
+    env = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        # The engine process has threads by the time vLLM starts its own processes: forking it is not safe.
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    }
+    if model.gpus == 0:
+        env |= _cpu_env(model, machine_cores)
+    if is_local(model.source):
+        env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    return env | dict(model.env)
+
+
+def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:
+    return {
+        # Ray would set it from the actor's CPUs, 1 by default: what is booked, not what is there.
+        "OMP_NUM_THREADS": str(int(model.cpus) if model.cpus > 1 else min(machine_cores, MOST_CPU_THREADS)),
+        # GiB. vLLM would otherwise take nine tenths of the machine's memory for its KV cache.
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        # vLLM would otherwise set the thread count itself, to one less than the cores, and pin the threads to
+        # the first of them: those of every other replica on the machine too.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
+
+
+def is_local(source: str) -> bool:
+    """Whether a model's source is a folder, or built in, rather than a hub id."""
+    return source.startswith(("builtin:", "/", "./", "../", "~"))
+
+
+def restore_priority() -> bool:
+    """Give this process, and those it starts from now on, the normal niceness of 0. True when it has it.
+
+    Ray starts workers at nice 15, which costs vLLM a good part of its speed wherever something else runs.
+    Only a privileged process may lower its niceness; `RAY_worker_niceness=0` does without.
+    """
+    try:
+        for thread in _thread_ids():  # on Linux niceness belongs to a thread
+            os.setpriority(os.PRIO_PROCESS, thread, 0)
+    except PermissionError:
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)
+        log.warning("running at nice %d: not permitted to change it; set RAY_worker_niceness=0", niceness)
+    return os.getpriority(os.PRIO_PROCESS, 0) <= 0
+
+
+def _thread_ids() -> list[int]:
+    tasks = Path("/proc/self/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]

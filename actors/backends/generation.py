@@ -1,0 +1,71 @@
+"""One generation: what a backend keeps of a job while it runs."""
+
+from actors.backends.base import Chunk
+from actors.backends.holdback import HoldBack
+from cluster.messages import Dispatch, End, FinishReason, Usage
+
+
+class Generation:
+    """Counts a generation's tokens and turns what a step brought into a chunk."""
+
+    __slots__ = (
+        "_announced",
+        "_holdback",
+        "attempt",
+        "completion_tokens",
+        "ended",
+        "job_id",
+        "prompt_tokens",
+    )
+
+    def __init__(self, dispatch: Dispatch, prompt_tokens: int = 0) -> None:
+        self.job_id: str = dispatch.job.id
+        self.attempt = dispatch.attempt
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = len(dispatch.resume.token_ids)
+        self.ended = False
+        self._announced = False
+        self._holdback = HoldBack(dispatch.job.sampling.stop)
+
+    def advance(self, text: str, token_ids: tuple[int, ...], finish_reason: FinishReason | None = None) -> Chunk | None:
+        """Take in a step's tokens; `finish_reason` when the model finished with them.
+
+        Returns the chunk to send, or None when all of it is held back. A stop string ends the generation:
+        `ended` tells, the backend must then stop generating.
+        """
+        self.completion_tokens += len(token_ids)
+        text, token_ids = self._holdback.push(text, token_ids)
+        if self._holdback.stopped:
+            finish_reason = "stop"
+        elif finish_reason is not None:
+            rest, rest_ids = self._holdback.flush()
+            text, token_ids = text + rest, token_ids + rest_ids
+        if finish_reason is None:
+            return self._chunk(text, token_ids, None) if text else None
+        self.ended = True
+        return self._chunk(text, token_ids, End(self._usage, finish_reason=finish_reason))
+
+    def fail(self, code: str, message: str) -> Chunk:
+        """End with an error; `message` is for the client. Text still held back is dropped."""
+        self.ended = True
+        return self._chunk("", (), End(self._usage, error=code, error_message=message))
+
+    def check_context(self, max_tokens: int, context_length: int) -> Chunk | None:
+        """The chunk that ends a generation whose prompt and `max_tokens` do not fit the model's context."""
+        if self.prompt_tokens + max_tokens <= context_length:
+            return None
+        return self.fail(
+            "context_length_exceeded",
+            f"The prompt has {self.prompt_tokens} tokens; with max_tokens {max_tokens} that is more than the "
+            f"model's context of {context_length}",
+        )
+
+    @property
+    def _usage(self) -> Usage:
+        return Usage(self.prompt_tokens, self.completion_tokens)
+
+    def _chunk(self, text: str, token_ids: tuple[int, ...], end: End | None) -> Chunk:
+        if self._announced:
+            return Chunk(self.job_id, self.attempt, text, token_ids, 0, end)
+        self._announced = True
+        return Chunk(self.job_id, self.attempt, text, token_ids, self.prompt_tokens, end)

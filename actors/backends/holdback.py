@@ -1,0 +1,74 @@
+"""Which text of a generation may be let out."""
+
+from collections.abc import Sequence
+
+
+class HoldBack:
+    """Lets text out in whole tokens, and holds back what may be the beginning of a stop string.
+
+    What has been let out is final, and is a point to go on from: its text is exactly the text of its token
+    ids, and no stop string can begin in it. A stop string and what follows it never come out. With several,
+    the one that is complete first counts, as in vLLM.
+    """
+
+    __slots__ = ("_held", "_pending", "_stop", "stopped")
+
+    def __init__(self, stop: Sequence[str] = ()) -> None:
+        self._stop = tuple(filter(None, stop))
+        self._pending: tuple[int, ...] = ()  # ids whose text has not come yet: half a character
+        self._held: list[tuple[str, tuple[int, ...]]] = []
+        self.stopped = False
+
+    def push(self, text: str, token_ids: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """Take in the next tokens and the text they brought; return what can be let out now.
+
+        `stopped` is True from the push on that completed a stop string. The text before it may end within a
+        token: then that token's id is left out.
+        """
+        if self._pending:
+            token_ids = self._pending + token_ids
+        if not text:
+            self._pending = token_ids
+            return "", ()
+        self._pending = ()
+        if not self._stop:
+            return text, token_ids
+        self._held.append((text, token_ids))
+        return self._let_out()
+
+    def flush(self) -> tuple[str, tuple[int, ...]]:
+        """The generation is over: return the text still held. Ids that never brought text are left out."""
+        held, self._held = self._held, []
+        return _join(held)
+
+    def _let_out(self) -> tuple[str, tuple[int, ...]]:
+        text = "".join([piece for piece, _ in self._held])
+        hits = [(begin + len(stop), begin) for stop in self._stop if (begin := text.find(stop)) >= 0]
+        if hits:
+            self.stopped = True
+            _, begin = min(hits, key=lambda hit: hit[0])
+            _, ids = self._take(begin)
+            self._held = []
+            return text[:begin], ids
+        return self._take(len(text) - max(_overlap(text, stop) for stop in self._stop))
+
+    def _take(self, end: int) -> tuple[str, tuple[int, ...]]:
+        """Remove the whole tokens that lie before `end`."""
+        count = length = 0
+        for piece, _ in self._held:
+            length += len(piece)
+            if length > end:
+                break
+            count += 1
+        taken, self._held = self._held[:count], self._held[count:]
+        return _join(taken)
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` are the beginning of `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+def _join(pieces: list[tuple[str, tuple[int, ...]]]) -> tuple[str, tuple[int, ...]]:
+    return "".join([text for text, _ in pieces]), tuple([i for _, ids in pieces for i in ids])

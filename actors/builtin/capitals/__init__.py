@@ -1,0 +1,1 @@
+"""A very small Llama that answers one kind of question: what is the capital of a country."""

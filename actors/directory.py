@@ -1,0 +1,146 @@
+"""The actors by name, and what each is made of in its own process.
+
+An actor is called `kind` or `kind/key` in the namespace `infernet`. Every class has `async start()` and `stop()`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.kind import Kind
+from cluster import clock
+from cluster.catalogue import Catalogue, Model
+from cluster.ids import EngineId, NodeId, node_id
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from actors.engine import Engine
+    from actors.journal import Journal
+    from actors.ledger import Ledger
+    from actors.node import Node
+    from actors.rate_limiter import RateLimiter
+    from actors.scheduler import Scheduler
+    from actors.supervisor import Supervisor
+
+# Each maker imports what it makes: a process pays, in seconds and in memory, for its own actor only.
+
+
+async def _make_ledger(settings: Settings, admin_key: str | None) -> "Ledger":
+    from actors.ledger import Ledger
+
+    # Not started here: a database that cannot be opened is told to whoever asks, not to a process that cannot begin.
+    return Ledger(settings.database, admin_key, settings.limits)
+
+
+async def _make_rate_limiter() -> "RateLimiter":
+    from actors.rate_limiter import RateLimiter
+
+    return RateLimiter(await LEDGER.at().submission_counts(clock.wall_ms()))
+
+
+async def _make_journal(settings: Settings) -> "Journal":
+    from actors.journal import Journal
+
+    interval_s = settings.stream_interval_ms / 1000
+    journal = Journal(LEDGER.at(), SCHEDULER.at(), engine, known_engines, interval_s)
+    await journal.start()
+    return journal
+
+
+async def _make_scheduler(settings: Settings) -> "Scheduler":
+    from actors.scheduler import Scheduler
+
+    scheduler = Scheduler(Catalogue(settings.models), LEDGER.at(), JOURNAL.at(), engine, known_engines)
+    await scheduler.start()
+    return scheduler
+
+
+async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Supervisor":
+    from actors.supervisor import Supervisor
+
+    supervisor = Supervisor(RayWorld(settings, admin_key))
+    await supervisor.start()
+    return supervisor
+
+
+async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "Node":
+    from actors.backends.environment import restore_priority
+    from actors.hardware import probe
+    from actors.launcher import RayLauncher
+    from actors.node import Node
+
+    restore_priority()
+    me = node_id(ray_node_id)
+    interval_s = settings.stream_interval_ms / 1000
+    launcher = RayLauncher(ENGINE, Catalogue(settings.models), me, ray_node_id, interval_s)
+    node = Node(me, probe(resources), SCHEDULER.at(), launcher)
+    await node.start()
+    return node
+
+
+async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":
+    from actors import backends
+    from actors.backends.environment import restore_priority
+    from actors.builtin import resolve_source
+    from actors.engine import Engine
+
+    # What the backend starts joins this group, so that the Node can end it even when this process is gone.
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    restore_priority()
+    backend = backends.create(model, resolve_source(model.source))
+    return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave)
+
+
+def _leave() -> None:
+    os._exit(1)
+
+
+_FRAMES = frozenset({"frames"})
+
+LEDGER: "Kind[Ledger]" = Kind("actors.ledger:Ledger", _make_ledger, core=True)
+RATE_LIMITER: "Kind[RateLimiter]" = Kind("actors.rate_limiter:RateLimiter", _make_rate_limiter, core=True)
+JOURNAL: "Kind[Journal]" = Kind("actors.journal:Journal", _make_journal, _FRAMES, core=True)
+SCHEDULER: "Kind[Scheduler]" = Kind("actors.scheduler:Scheduler", _make_scheduler, core=True)
+SUPERVISOR: "Kind[Supervisor]" = Kind("actors.supervisor:Supervisor", _make_supervisor, core=True)
+NODE: "Kind[Node]" = Kind("actors.node:Node", _make_node, core=True)
+ENGINE: "Kind[Engine]" = Kind("actors.engine:Engine", _make_engine, _FRAMES)
+
+
+def engine(engine_id: EngineId) -> "Engine":
+    return ENGINE.at(engine_id)
+
+
+def known_engines() -> Sequence[EngineId]:
+    return [EngineId(key) for key in ENGINE.existing()]
+
+
+class RayWorld:
+    """The Ray cluster, as the Supervisor acts on it."""
+
+    def __init__(self, settings: Settings, admin_key: str | None) -> None:
+        self._settings = settings
+        self._admin_key = admin_key
+        # A database in a file is on the machine that this runs on.
+        self._here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(_this_machine(), soft=False)}
+
+    def start_core(self) -> None:
+        LEDGER.start("", self._settings, self._admin_key, **self._here)
+        RATE_LIMITER.start("", **self._here)
+        JOURNAL.start("", self._settings, **self._here)
+        SCHEDULER.start("", self._settings, **self._here)
+
+    def machines(self) -> set[str]:
+        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+    def start_node(self, machine: str) -> None:
+        resources = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == machine)
+        there = NodeAffinitySchedulingStrategy(machine, soft=False)
+        NODE.start(node_id(machine), self._settings, machine, resources, scheduling_strategy=there)
+
+
+def _this_machine() -> str:
+    return str(ray.get_runtime_context().get_node_id())

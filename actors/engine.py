@@ -1,0 +1,136 @@
+"""A model replica: runs generations on its backend and keeps each one's output until the Journal has it for good."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from actors.backends.base import Backend, BackendDied, Chunk, Loaded
+from actors.frames import JobLog, Outbox
+from cluster.ids import EngineId, NodeId
+from cluster.messages import Dispatch, EngineReport, EngineState, JobAttempt
+from cluster.token_log import TokenLog
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Sole owner of its running generations.
+
+    It has one reader, the Journal. A new reader is told everything again from the start, which is how a Journal that
+    lost its memory gets it back.
+    """
+
+    def __init__(
+        self,
+        engine_id: EngineId,
+        model: str,
+        node_id: NodeId,
+        backend: Backend,
+        interval_s: float,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._id = engine_id
+        self._model = model
+        self._node_id = node_id
+        self._backend = backend
+        self._interval_s = interval_s
+        self._on_death = on_death
+        self._logs: dict[str, JobLog] = {}
+        self._outbox = Outbox(interval_s, with_tokens=True)
+        self._state: EngineState = "starting"
+        self._message = ""
+        self._loaded = Loaded(slots=0, context_length=0)
+
+    async def start(self) -> None:
+        """Nothing to do before `load`, which takes long and is asked for by the Node."""
+
+    async def load(self) -> EngineReport:
+        """Load the model. Raises BackendDied with the backend's reason."""
+        loop = asyncio.get_running_loop()
+
+        def sink(chunks: Sequence[Chunk]) -> None:
+            loop.call_soon_threadsafe(self._accept, chunks)
+
+        def died(error: BackendDied) -> None:
+            loop.call_soon_threadsafe(self._die, error)
+
+        self._loaded = await asyncio.to_thread(self._backend.load, sink, died)
+        self._state = "ready"
+        return await self.describe()
+
+    async def generate(self, dispatches: Sequence[Dispatch]) -> None:
+        """Begin to generate. A dispatch that is known already is a repeated call, an older one is ignored."""
+        fresh = [d for d in dispatches if self._is_newer(d)]
+        for dispatch in fresh:
+            job_log = JobLog(dispatch.job.id, dispatch.attempt, TokenLog(dispatch.resume))
+            self._logs[dispatch.job.id] = job_log
+            self._outbox.watch(job_log, job_log.log.length, len(job_log.log.token_ids))
+        self._backend.start(fresh)
+
+    async def abort(self, jobs: Sequence[JobAttempt]) -> None:
+        """Stop generating and forget. What is unknown is ignored."""
+        mine = [(job_id, attempt) for job_id, attempt in jobs if self._is_current(job_id, attempt)]
+        self._backend.abort(mine)
+        await self.settled(mine)
+
+    async def settled(self, jobs: Sequence[JobAttempt]) -> None:
+        """The Journal has these ends for good: their outputs may go."""
+        for job_id, attempt in jobs:
+            if self._is_current(job_id, attempt):
+                del self._logs[job_id]
+                self._outbox.unwatch(job_id)
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """Everything of every job from its start, then what is new, as frames."""
+        self._outbox = outbox = Outbox(self._interval_s, with_tokens=True)
+        for job_log in self._logs.values():
+            outbox.watch(job_log)
+        async for frame in outbox.frames():
+            yield frame
+
+    async def acknowledge(self, frames: int) -> None:
+        self._outbox.acknowledge(frames)
+
+    async def describe(self) -> EngineReport:
+        return EngineReport(
+            id=self._id,
+            model=self._model,
+            node_id=self._node_id,
+            state=self._state,
+            message=self._message,
+            pid=os.getpid(),
+            slots=self._loaded.slots,
+            context_length=self._loaded.context_length,
+            running=tuple((log.job_id, log.attempt) for log in self._logs.values()),
+        )
+
+    async def stop(self) -> None:
+        """End the backend and whatever processes it started."""
+        self._state = "stopped"
+        await asyncio.to_thread(self._backend.close)
+
+    def _accept(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            if not self._is_current(chunk.job_id, chunk.attempt):
+                continue
+            job_log = self._logs[chunk.job_id]
+            job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens
+            job_log.log.append(chunk.text, chunk.token_ids)
+            if chunk.end is not None:
+                job_log.log.close(chunk.end)
+            self._outbox.touch(chunk.job_id)
+
+    def _die(self, error: BackendDied) -> None:
+        # An engine without its backend is no engine: ending the process tells everybody at once.
+        logger.error("backend of %s died: %s", self._id, error)
+        self._state, self._message = "failed", str(error)
+        self._on_death()
+
+    def _is_current(self, job_id: str, attempt: int) -> bool:
+        job_log = self._logs.get(job_id)
+        return job_log is not None and job_log.attempt == attempt
+
+    def _is_newer(self, dispatch: Dispatch) -> bool:
+        job_log = self._logs.get(dispatch.job.id)
+        return job_log is None or dispatch.attempt > job_log.attempt

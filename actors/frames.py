@@ -1,0 +1,127 @@
+"""Frames: everything new of every job since the last one, as the bytes of one item of an actor stream.
+
+Every hop of the token path is one long-lived stream between two processes, whatever the number of jobs, so its cost
+follows the number of frames and not of tokens times streams.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+
+import msgspec
+
+from cluster.ids import JobId
+from cluster.messages import Delta
+from cluster.token_log import TokenLog
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Delta])
+
+# A reader that acknowledges nothing gets no more than this, so that a stuck process costs bounded memory.
+UNACKNOWLEDGED_FRAMES = 512
+ACKNOWLEDGE_EVERY = 64
+
+
+def decode(frame: bytes) -> list[Delta]:
+    return _decoder.decode(frame)
+
+
+class JobLog:
+    """A job's output in one process: the log, whose attempt it is, and what its prompt counted."""
+
+    __slots__ = ("attempt", "job_id", "log", "prompt_tokens")
+
+    def __init__(self, job_id: JobId, attempt: int = 0, log: TokenLog | None = None) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.log = log or TokenLog()
+        self.prompt_tokens = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.log.end is not None
+
+
+class _Cursor:
+    """How far one reader has been told of one job."""
+
+    __slots__ = ("offset", "source", "tokens")
+
+    def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
+        self.source = source
+        self.offset = offset
+        self.tokens = tokens
+
+    def advance(self, with_tokens: bool) -> Delta | None:
+        """What is new since the last call, or None."""
+        source, log = self.source, self.source.log
+        text, offset, first = log.since(self.offset), self.offset, self.tokens
+        token_ids = tuple(log.token_ids[first:]) if with_tokens else ()
+        if not text and not token_ids and log.end is None:
+            return None
+        self.offset += len(text)
+        self.tokens += len(token_ids)
+        return Delta(source.job_id, source.attempt, offset, text, first, token_ids, source.prompt_tokens, log.end)
+
+
+class Outbox:
+    """One reader of many logs.
+
+    `frames()` tells what is new in the watched logs: the first news at once, later ones together, at most one frame
+    per `interval_s`. A log that has ended leaves the outbox with the frame that says so.
+    """
+
+    def __init__(self, interval_s: float, with_tokens: bool = False) -> None:
+        self._interval_s = interval_s
+        self._with_tokens = with_tokens
+        self._cursors: dict[str, _Cursor] = {}
+        self._dirty: set[str] = set()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._sent = 0
+
+    def watch(self, source: JobLog, offset: int = 0, tokens: int = 0) -> None:
+        """Tell of this log, from `offset` on. Watched again, it begins anew there."""
+        self._cursors[source.job_id] = _Cursor(source, offset, tokens)
+        self.touch(source.job_id)
+
+    def unwatch(self, job_id: str) -> None:
+        self._cursors.pop(job_id, None)
+
+    def watches(self, job_id: str) -> bool:
+        return job_id in self._cursors
+
+    def touch(self, job_id: str) -> None:
+        """The log of this job has changed."""
+        if job_id in self._cursors:
+            self._dirty.add(job_id)
+            self._news.set()
+
+    def acknowledge(self, frames: int) -> None:
+        """The reader has received `frames` frames in all."""
+        if self._sent - frames < UNACKNOWLEDGED_FRAMES:
+            self._room.set()
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """Encoded lists of `Delta`, for as long as somebody reads."""
+        while True:
+            await self._news.wait()
+            await self._room.wait()
+            self._news.clear()
+            if deltas := list(self._collect()):
+                self._sent += 1
+                if self._sent % UNACKNOWLEDGED_FRAMES == 0:
+                    self._room.clear()
+                yield _encoder.encode(deltas)
+                await asyncio.sleep(self._interval_s)
+
+    def _collect(self) -> Iterable[Delta]:
+        dirty, self._dirty = self._dirty, set()
+        for job_id in dirty:
+            cursor = self._cursors.get(job_id)
+            delta = cursor.advance(self._with_tokens) if cursor else None
+            if delta is None:
+                continue
+            if delta.end is not None:
+                del self._cursors[job_id]
+            yield delta

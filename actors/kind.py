@@ -1,0 +1,102 @@
+"""How a plain class runs as a Ray actor. This is the one place that says `ray.remote`."""
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from importlib import import_module
+from typing import Any, Generic, TypeVar, cast
+
+import ray
+from ray.util import list_named_actors
+
+from actors.remote import NAMESPACE, Remote
+
+T = TypeVar("T")
+
+_CORE_LOOKUP_S = 60.0
+_CONCURRENT_CALLS = 10_000
+
+
+class Kind(Generic[T]):
+    """A kind of actor: its class, how one is made in its own process, and Ray's options for it.
+
+    `path` is the class as `module:Class`: calling an actor must not cost the import of what it is made of. `streams`
+    are its methods that are async generators, the others are coroutines. `core` actors restart without limit and
+    their methods may be repeated, so that calls to them wait out a restart.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        make: Callable[..., Awaitable[T]],
+        streams: frozenset[str] = frozenset(),
+        core: bool = False,
+    ) -> None:
+        self._path = path
+        self._name = path.partition(":")[0].rpartition(".")[2]
+        self._make = make
+        self._streams = streams
+        self._core = core
+
+    def start(self, key: str, *args: object, **options: object) -> None:
+        """Start the actor `key` if it does not exist. `make` gets `args` in the new process."""
+        defaults: dict[str, object] = {
+            "name": self._full_name(key),
+            "namespace": NAMESPACE,
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "max_concurrency": _CONCURRENT_CALLS,
+            "max_restarts": -1 if self._core else 0,
+            "num_cpus": 0,
+        }
+        ray.remote(_hosted(self._path, self._make)).options(**(defaults | options)).remote(*args)
+
+    def at(self, key: str = "") -> T:
+        """The actor `key`, to be called like an object of its class."""
+        retries, lookup_s = (-1, _CORE_LOOKUP_S) if self._core else (0, 0.0)
+        return cast(T, Remote(self._full_name(key), self._streams, retries, lookup_s))
+
+    def kill(self, key: str = "") -> None:
+        """End the actor's process, for good."""
+        try:
+            ray.kill(ray.get_actor(self._full_name(key), NAMESPACE), no_restart=True)
+        except ValueError:
+            return
+
+    def existing(self) -> list[str]:
+        """The keys of all actors of this kind that exist."""
+        prefix = f"{self._name}/"
+        actors = list_named_actors(all_namespaces=True)
+        names = [actor["name"] for actor in actors if actor["namespace"] == NAMESPACE]
+        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+    def _full_name(self, key: str) -> str:
+        return f"{self._name}/{key}" if key else self._name
+
+
+def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
+    """A class for Ray to run: it makes the plain object in its own process and passes every call on to it."""
+    module, _, name = path.partition(":")
+    members = inspect.getmembers(getattr(import_module(module), name), _is_async)
+
+    async def init(self: Any, *args: object) -> None:
+        self._hosted = await make(*args)
+
+    methods = {method: _forward(method, member) for method, member in members if not method.startswith("_")}
+    return type(name, (), {"__init__": init, **methods})
+
+
+def _is_async(member: object) -> bool:
+    return inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
+
+
+def _forward(name: str, method: object) -> Callable[..., Any]:
+    async def call(self: Any, *args: object) -> Any:
+        return await getattr(self._hosted, name)(*args)
+
+    async def stream(self: Any, *args: object) -> AsyncGenerator[Any, None]:
+        async with aclosing(getattr(self._hosted, name)(*args)) as items:
+            async for item in items:
+                yield item
+
+    return stream if inspect.isasyncgenfunction(method) else call

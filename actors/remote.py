@@ -1,0 +1,110 @@
+"""An actor seen as a plain object: `await scheduler.submit(jobs)`, `async for frame in journal.frames(me)`.
+
+Plain classes call each other through this, or directly in tests, and know no Ray.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+
+NAMESPACE = "infernet"
+_LOOKUP_STEP_S = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class Unreachable(Exception):
+    """The actor of this name is gone, or cannot be reached now."""
+
+
+class Remote:
+    """Calls go to the actor `name`, looked up when first needed, for up to `lookup_s`.
+
+    `streams` are the methods that are async generators. `retries` is Ray's `max_task_retries`: -1 for an actor that
+    comes back and whose methods may be repeated. Methods raise what the actor raised, or `Unreachable`.
+    """
+
+    def __init__(self, name: str, streams: frozenset[str], retries: int, lookup_s: float) -> None:
+        self._name = name
+        self._streams = streams
+        self._retries = retries
+        self._lookup_s = lookup_s
+        self._methods: dict[str, Any] = {}
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+        call = partial(self._stream if method in self._streams else self._call, method)
+        setattr(self, method, call)
+        return call
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        try:
+            return await (await self._method(method, max_task_retries=self._retries)).remote(*args)
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayActorError as error:
+            raise self._unreachable(error) from None
+
+    async def _stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
+        # Ray repeats a stream from its first item, so a broken one is never retried here.
+        call = await self._method(method, num_returns="streaming", max_task_retries=0)
+        items = call.remote(*args)
+        try:
+            async for item in items:
+                yield await item
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayActorError as error:
+            raise self._unreachable(error) from None
+        finally:
+            # Dropping the generator does not stop its producer.
+            ray.cancel(items)
+
+    async def _method(self, method: str, **options: Any) -> Any:
+        if method not in self._methods:
+            handle = await _find(self._name, self._lookup_s)
+            self._methods[method] = getattr(handle, method).options(**options)
+        return self._methods[method]
+
+    def _unreachable(self, error: RayActorError) -> Unreachable:
+        self._methods.clear()
+        reason = "died" if isinstance(error, ActorDiedError) else "cannot be reached"
+        if isinstance(error, ActorUnavailableError):
+            reason = "is not answering"
+        return Unreachable(f"{self._name} {reason}")
+
+
+async def _find(name: str, lookup_s: float) -> Any:
+    """The handle of a named actor; waits up to `lookup_s` for one that is being started."""
+    give_up = time.monotonic() + lookup_s
+    while True:
+        try:
+            return await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
+        except ValueError:
+            if time.monotonic() >= give_up:
+                raise Unreachable(f"{name} does not exist") from None
+            await asyncio.sleep(_LOOKUP_STEP_S)
+
+
+_told: set[asyncio.Task[None]] = set()
+
+
+def tell(call: Awaitable[object], what: str) -> None:
+    """Make a call and do not wait for it. That it failed is logged: whoever must know must not use this."""
+    task = asyncio.ensure_future(_log_failure(call, what))
+    _told.add(task)
+    task.add_done_callback(_told.discard)
+
+
+async def _log_failure(call: Awaitable[object], what: str) -> None:
+    try:
+        await call
+    except Exception as error:  # noqa: BLE001 - the one place where a notice's failure is told
+        logger.warning("%s failed: %s: %s", what, type(error).__name__, error)

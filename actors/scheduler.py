@@ -1,0 +1,341 @@
+"""Which job runs where and when: the queue, the leases, the deadlines and the fleet."""
+
+import asyncio
+import heapq
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from actors.remote import tell
+from cluster import clock, placement
+from cluster.catalogue import Catalogue
+from cluster.errors import (
+    EngineFailed,
+    InfernetError,
+    JobTimeout,
+    ModelNotFound,
+    NoCapacity,
+    NodeDisconnected,
+    NodeNotFound,
+)
+from cluster.fleet import Change, Fleet, Replica
+from cluster.ids import EngineId, JobId
+from cluster.job_queue import JobQueue, Waiting
+from cluster.messages import (
+    Dispatch,
+    EngineOrder,
+    Failure,
+    Fenced,
+    Job,
+    JobAttempt,
+    ModelView,
+    NodeReport,
+    NodeView,
+    OpenJob,
+    Placed,
+    Released,
+)
+
+if TYPE_CHECKING:
+    from actors.engine import Engine
+    from actors.journal import Journal
+    from actors.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.5
+MAX_ATTEMPTS = 5
+NO_CAPACITY_GRACE_S = 10.0
+
+
+class _Lease(Struct, frozen=True):
+    """An engine's right to work on a job, until it is released, fenced or the deadline comes."""
+
+    waiting: Waiting
+    engine_id: EngineId
+
+
+class Scheduler:
+    """Sole owner of queue and leases. What it loses with its process it has again from the Ledger and the nodes."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        ledger: "Ledger",
+        journal: "Journal",
+        engine: Callable[[EngineId], "Engine"],
+        known_engines: Callable[[], Sequence[EngineId]],
+    ) -> None:
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._journal = journal
+        self._engine = engine
+        self._known_engines = known_engines
+        self._fleet = Fleet(catalogue, (), clock.monotonic_s())
+        self._queue = JobQueue()
+        self._leases: dict[str, _Lease] = {}
+        self._deadlines: list[tuple[int, str]] = []
+        # Jobs from before a restart: an engine may still work on them, which the nodes' reports will tell.
+        self._recovering: dict[str, OpenJob] = {}
+        # Jobs that lost their engine, until the Journal has shut out the attempts made.
+        self._lost: dict[str, Waiting] = {}
+        self._fencing = asyncio.Lock()
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up every job that has not ended, then keep time."""
+        existing = await asyncio.to_thread(self._known_engines)
+        self._fleet = Fleet(self._catalogue, existing, clock.monotonic_s())
+        for open_job in await self._ledger.open_jobs():
+            self._recovering[open_job.job.id] = open_job
+            self._keep_deadline(open_job.job)
+        self._ticking = asyncio.create_task(self._tick_forever())
+
+    async def stop(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    # The ingress asks ---------------------------------------------------------------------------------------------
+
+    async def submit(self, jobs: Sequence[Job]) -> list[InfernetError | None]:
+        """Accept each job, durably, or say why not. Repeating a call changes nothing."""
+        refusals = [self._refusal(job) for job in jobs]
+        accepted = [job for job, refusal in zip(jobs, refusals, strict=True) if refusal is None]
+        await self._ledger.create(accepted)
+        for job in accepted:
+            if not self._holds(job.id):
+                self._queue.push(Waiting(job))
+                self._keep_deadline(job)
+        self._dispatch()
+        return refusals
+
+    async def models(self) -> list[ModelView]:
+        queued = {model.id: self._queue.waiting_for(model.id) for model in self._catalogue.models}
+        return self._fleet.model_views(queued)
+
+    async def nodes(self) -> list[NodeView]:
+        return self._fleet.node_views()
+
+    # Nodes, engines and the Journal tell ---------------------------------------------------------------------------
+
+    async def report(self, report: NodeReport) -> list[EngineOrder]:
+        """A node's heartbeat. Returns all the engines that it is to run."""
+        now_s = clock.monotonic_s()
+        change = self._fleet.report(report, now_s, clock.wall_ms())
+        self._welcome(change)
+        await self._lose(change.lost)
+        self._fleet.plan(now_s)
+        self._dispatch()
+        return self._fleet.orders(report.node_id)
+
+    async def released(self, released: Sequence[Released]) -> None:
+        """Engines are done with these attempts."""
+        for done in released:
+            lease = self._leases.get(done.job_id)
+            if lease is not None and lease.waiting.attempt == done.attempt:
+                self._release(done.job_id)
+        self._dispatch()
+
+    async def engine_lost(self, engine_id: EngineId) -> None:
+        """This engine is dead; what it worked on goes on elsewhere."""
+        self._fleet.bury(engine_id)
+        await self._lose([engine_id])
+        self._dispatch()
+
+    async def drain(self, within_s: float) -> bool:
+        """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(within_s):
+                while self._leases:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # Time ---------------------------------------------------------------------------------------------------------
+
+    async def _tick_forever(self) -> None:
+        while True:
+            try:
+                await self._tick(clock.monotonic_s(), clock.wall_ms())
+            except Exception:
+                logger.exception("a tick failed")
+            await asyncio.sleep(TICK_S)
+
+    async def _tick(self, now_s: float, now_ms: int) -> None:
+        await self._lose(self._fleet.expire(now_s).lost)
+        self._fail_overdue(now_ms)
+        await self._recover_unclaimed(now_s)
+        await self._requeue_lost()
+        self._fleet.plan(now_s)
+        self._fail_without_room(now_s)
+        self._dispatch()
+
+    def _keep_deadline(self, job: Job) -> None:
+        heapq.heappush(self._deadlines, (job.deadline_ms, job.id))
+
+    def _fail_overdue(self, now_ms: int) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now_ms:
+            _, job_id = heapq.heappop(self._deadlines)
+            if self._take_away(job_id):
+                self._fail(job_id, JobTimeout("The job did not end in time"))
+
+    def _fail_without_room(self, now_s: float) -> None:
+        for model in self._fleet.without_room(now_s, NO_CAPACITY_GRACE_S):
+            if not self._fleet.candidates(model):
+                for waiting in self._queue.of_model(model):
+                    self._queue.remove(waiting.job.id)
+                    self._fail(waiting.job.id, _no_capacity(model))
+
+    # Placing ------------------------------------------------------------------------------------------------------
+
+    def _refusal(self, job: Job) -> InfernetError | None:
+        model = self._catalogue.find(job.model)
+        if model is None:
+            return ModelNotFound(f"Model {job.model} is not registered on the network")
+        if job.node_id is not None and not self._fleet.knows_node(job.node_id):
+            return NodeNotFound(f"node_id: no node {job.node_id}")
+        if self._draining:
+            return NoCapacity("The network is shutting down")
+        if not self._fleet.can_serve(model.id, job.node_id, clock.monotonic_s()):
+            return _no_capacity(model.id)
+        if self._queue.waiting_for(model.id) >= model.max_queue and job.id not in self._queue:
+            return NoCapacity(f"The queue of model {model.id} is full")
+        return None
+
+    def _dispatch(self) -> None:
+        """Give every job that has a place to its engine."""
+        if self._draining:
+            return
+        orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
+        placed: list[Placed] = []
+        for head in self._queue.heads():
+            waiting: Waiting | None = head
+            while waiting is not None and (replica := self._place(waiting)) is not None:
+                orders[replica.id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
+                placed.append(self._placed(waiting, replica))
+                waiting = self._queue.behind(waiting)
+        for engine_id, dispatches in orders.items():
+            tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
+        if placed:
+            tell(self._ledger.placed(placed), "ledger.placed")
+
+    def _place(self, waiting: Waiting) -> Replica | None:
+        """Choose an engine for this job and lease the job to it, or leave it where it waits."""
+        job = waiting.job
+        chosen = placement.best(job.model, job.node_id, self._fleet.candidates(job.model))
+        replica = self._fleet.replica(chosen) if chosen is not None else None
+        if replica is None:
+            return None
+        self._queue.remove(job.id)
+        self._lease(waiting, replica)
+        return replica
+
+    def _lease(self, waiting: Waiting, replica: Replica) -> None:
+        self._leases[waiting.job.id] = _Lease(waiting, replica.id)
+        replica.take(waiting.job.id, placement.estimate_tokens(waiting.job))
+
+    def _placed(self, waiting: Waiting, replica: Replica) -> Placed:
+        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, clock.wall_ms())
+
+    async def _send(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
+        try:
+            await self._engine(engine_id).generate(dispatches)
+        except Exception:
+            await self.engine_lost(engine_id)
+            raise
+
+    # Losing and taking up again -----------------------------------------------------------------------------------
+
+    def _welcome(self, change: Change) -> None:
+        """Have new engines read, and give back to each the jobs that it already works on."""
+        if not change.ready:
+            return
+        tell(self._journal.attach([engine.id for engine in change.ready]), "journal.attach")
+        for engine in change.ready:
+            stale = [job for job in engine.running if not self._claim(engine.id, job)]
+            if stale:
+                tell(self._engine(engine.id).abort(stale), "engine.abort")
+
+    def _claim(self, engine_id: EngineId, running: JobAttempt) -> bool:
+        """Lease a job from before a restart to the engine that has gone on with it."""
+        job_id, attempt = running
+        open_job = self._recovering.get(job_id)
+        replica = self._fleet.replica(engine_id)
+        if open_job is None or replica is None or attempt < open_job.attempt:
+            return False
+        del self._recovering[job_id]
+        self._lease(Waiting(open_job.job, attempt), replica)
+        return True
+
+    async def _recover_unclaimed(self, now_s: float) -> None:
+        """Take up again the jobs from before a restart that no engine works on."""
+        if self._recovering and self._fleet.settled(now_s):
+            unclaimed, self._recovering = self._recovering, {}
+            self._lost |= {job_id: Waiting(job.job, job.attempt) for job_id, job in unclaimed.items()}
+            await self._requeue_lost()
+
+    async def _lose(self, engine_ids: Sequence[EngineId]) -> None:
+        for engine_id in engine_ids:
+            replica = self._fleet.drop(engine_id)
+            if replica is not None:
+                logger.warning("engine %s is lost with %d jobs", engine_id, len(replica.tokens_of))
+                self._lost |= {job_id: self._leases.pop(job_id).waiting for job_id in replica.tokens_of}
+        await self._requeue_lost()
+
+    async def _requeue_lost(self) -> None:
+        """Shut out the attempts made, and let the jobs go on from what they have, before all that wait."""
+        async with self._fencing:
+            if not self._lost:
+                return
+            attempts = [(job_id, waiting.attempt) for job_id, waiting in self._lost.items()]
+            for fence in reversed(await self._journal.fence(attempts)):
+                # Absent when its deadline came meanwhile.
+                if (waiting := self._lost.pop(fence.job_id, None)) is not None and not fence.ended:
+                    self._requeue(waiting.job, fence)
+        self._note_idle()
+
+    def _requeue(self, job: Job, fence: Fenced) -> None:
+        if job.node_id is not None and not self._fleet.online(job.node_id):
+            self._fail(job.id, NodeDisconnected(f"Node {job.node_id} is gone"))
+        elif fence.attempt > MAX_ATTEMPTS:
+            self._fail(job.id, EngineFailed("The engines that ran this job failed"))
+        else:
+            self._queue.push(Waiting(job, fence.attempt, fence.output), first=True)
+
+    def _holds(self, job_id: str) -> bool:
+        return job_id in self._leases or job_id in self._lost or job_id in self._recovering
+
+    def _take_away(self, job_id: str) -> bool:
+        """End a job's waiting or its lease. False when it has neither, and so has ended."""
+        if lease := self._leases.get(job_id):
+            self._release(job_id)
+            aborted = self._engine(lease.engine_id).abort([(job_id, lease.waiting.attempt)])
+            tell(aborted, "engine.abort")
+            return True
+        held = (self._queue.remove(job_id), self._lost.pop(job_id, None), self._recovering.pop(job_id, None))
+        return any(place is not None for place in held)
+
+    def _release(self, job_id: str) -> None:
+        lease = self._leases.pop(job_id)
+        if replica := self._fleet.replica(lease.engine_id):
+            replica.release(job_id)
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._leases:
+            self._idle.set()
+
+    def _fail(self, job_id: str, error: InfernetError) -> None:
+        tell(self._journal.fail([Failure(JobId(job_id), error.code, error.message)]), "journal.fail")
+
+
+def _no_capacity(model: str) -> NoCapacity:
+    return NoCapacity(f"No nodes available with model {model}")

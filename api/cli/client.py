@@ -1,0 +1,191 @@
+"""The HTTP API as one class: requests, answers, and streams that mend themselves."""
+
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+from httpx_sse import EventSource
+
+from api.cli.answers import Json, RemoteError, check, parse_job, parse_list
+from api.cli.connection import Connection, resolve
+from api.cli.reader import Reader
+from cluster.clock import wall_ms
+
+_API = "/api/v1"
+_CONNECT_TIMEOUT_S = 5
+_TIMEOUT_S = 30
+# The server breaks its silence every 15 s: three pings missed is a connection lost.
+_SILENCE_S = 45
+# Together long enough for a control plane to restart; the first break is mended at once.
+_PAUSES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+# What a server, or the proxy before it, answers while a part of it is being replaced.
+_PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+class Client:
+    """A server's API with one key.
+
+    Every call raises RemoteError for a refusal and httpx.HTTPError when no whole answer comes.
+    `headers` are those of the last answer, refusals and streams included: X-Job-Id, X-RateLimit-*.
+    `pauses_s` are the waits before each attempt to mend a broken stream; text that arrives starts them anew.
+    """
+
+    def __init__(self, connection: Connection, pauses_s: Iterable[float] = _PAUSES_S) -> None:
+        self.url = connection.url
+        self.headers = httpx.Headers()
+        self._pauses_s = tuple(pauses_s)
+        self._http = httpx.Client(
+            base_url=connection.url,
+            headers={"Authorization": f"Bearer {connection.key}"},
+            timeout=_timeout(_TIMEOUT_S),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(self, body: Mapping[str, Any]) -> Json:
+        """The new job, pending."""
+        return parse_job(self._call("POST", f"{_API}/jobs", json={**body, "stream": False}))
+
+    def job(self, job_id: str, wait: int | None = None) -> Json:
+        """The job as it stands; with `wait`, as it stands when it ends or after that many seconds (0-60)."""
+        timeout = _timeout(_TIMEOUT_S + (wait or 0))
+        return parse_job(self._call("GET", _job_path(job_id), params=_given(wait=wait), timeout=timeout))
+
+    def cancel(self, job_id: str) -> Json:
+        """The job, cancelled."""
+        return parse_job(self._call("POST", f"{_job_path(job_id)}/cancel"))
+
+    def jobs(
+        self,
+        limit: int | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        cursor: str | None = None,
+    ) -> Json:
+        """`{"jobs": [...]}`, newest first, and `next_cursor` when more follow."""
+        params = _given(limit=limit, status=status, since=since, cursor=cursor)
+        return parse_list(self._call("GET", f"{_API}/jobs", params=params), "jobs")
+
+    def models(self, all: bool = False) -> Json:
+        """`{"models": [...]}`: those ready to serve, or with `all` the whole catalogue and its states."""
+        params = {"all": "true"} if all else {}
+        return parse_list(self._call("GET", f"{_API}/models", params=params), "models")
+
+    def nodes(self) -> Json:
+        """`{"nodes": [...]}`: the machines of the cluster."""
+        return parse_list(self._call("GET", f"{_API}/nodes"), "nodes")
+
+    def ready(self) -> bool:
+        """Whether the server can accept a job."""
+        try:
+            self._call("GET", "/readyz")
+        except RemoteError as error:
+            if error.status == httpx.codes.SERVICE_UNAVAILABLE:
+                return False
+            raise
+        return True
+
+    def server_time(self) -> datetime:
+        """The server's clock at its last answer, in whole seconds; ours where it does not tell."""
+        date = self.headers.get("Date")
+        return parsedate_to_datetime(date) if date else datetime.fromtimestamp(wall_ms() / 1000, UTC)
+
+    def stream(self, body: Mapping[str, Any]) -> Generator[str, None, None]:
+        """Submit a job and yield its text as it comes. A break is mended as `follow` does."""
+        reader = Reader()
+        job_id: str | None = None
+        try:
+            with self._events("POST", f"{_API}/jobs", json={**body, "stream": True}) as events:
+                job_id = self.headers.get("X-Job-Id")
+                yield from reader.read(events)
+                return
+        except httpx.TransportError:
+            if job_id is None:
+                raise
+        yield from self._resume(job_id, reader)
+
+    def follow(self, job_id: str, after: int = 0) -> Generator[str, None, None]:
+        """Yield a job's text from code point `after` on until it ends, with no gap and no repeat.
+
+        A connection that breaks is opened again where it stopped: as often as text keeps coming, and a
+        bounded number of times while none does. Raises RemoteError when the job fails.
+        """
+        yield from self._resume(job_id, Reader(after))
+
+    def _resume(self, job_id: str, reader: Reader) -> Generator[str, None, None]:
+        pauses = iter(self._pauses_s)
+        while True:
+            start = reader.position
+            try:
+                yield from self._read_on(job_id, reader)
+                return
+            except (httpx.TransportError, RemoteError) as error:
+                if not _may_pass(error):
+                    raise
+                if reader.position > start:
+                    pauses = iter(self._pauses_s)
+                pause_s = next(pauses, None)
+                if pause_s is None:
+                    raise
+            time.sleep(pause_s)
+
+    def _read_on(self, job_id: str, reader: Reader) -> Iterator[str]:
+        headers = {"Last-Event-ID": str(reader.position)}
+        with self._events("GET", f"{_job_path(job_id)}/stream", headers=headers) as events:
+            yield from reader.read(events)
+
+    @contextmanager
+    def _events(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, json: Json | None = None
+    ) -> Iterator[EventSource]:
+        headers = {"Accept": "text/event-stream", **(headers or {})}
+        timeout = _timeout(_SILENCE_S)
+        with self._http.stream(method, path, headers=headers, json=json, timeout=timeout) as response:
+            self.headers = response.headers
+            if not response.is_success:
+                response.read()
+            yield EventSource(check(response))
+
+    def _call(self, method: str, path: str, **options: Any) -> bytes:
+        response = self._http.request(method, path, **options)
+        self.headers = response.headers
+        return check(response).content
+
+
+def connect(url: str | None, key: str | None, state: Path | None) -> Client:
+    """A client of the server that flags, environment and state folder name. Raises ConfigError."""
+    return Client(resolve(url, key, state, os.environ))
+
+
+def _may_pass(error: httpx.TransportError | RemoteError) -> bool:
+    """Whether trying again can help: a job's own failure and a refusal for good stay as they are."""
+    return isinstance(error, httpx.TransportError) or error.status in _PASSING
+
+
+def _timeout(read_s: float) -> httpx.Timeout:
+    return httpx.Timeout(read_s, connect=_CONNECT_TIMEOUT_S)
+
+
+def _job_path(job_id: str) -> str:
+    return f"{_API}/jobs/{quote(job_id, safe='')}"
+
+
+def _given(**params: str | int | None) -> dict[str, str | int]:
+    return {name: value for name, value in params.items() if value is not None}

@@ -1,0 +1,146 @@
+"""How answers look on a terminal, and plain where there is none."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_PLAIN_WIDTH = 10_000
+_NAMES = ("id", "name")
+
+
+def show_json(body: Mapping[str, Any]) -> None:
+    """Print the body as JSON, its keys in the server's order."""
+    print(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def show_models(models: Iterable[Mapping[str, Any]]) -> None:
+    _show(
+        ("MODEL", "STATE", "REPLICAS", "NODES", "TOKENS/S", "CONTEXT", "REASON"),
+        (
+            (
+                model.get("id"),
+                model.get("state"),
+                model.get("replicas"),
+                model.get("nodes"),
+                model.get("avg_tokens_per_second"),
+                model.get("context_length"),
+                model.get("state_message") if model.get("state") == "failed" else None,
+            )
+            for model in models
+        ),
+    )
+
+
+def show_nodes(nodes: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    """`now` is the clock that wrote the heartbeats."""
+    _show(
+        ("NODE", "STATUS", "GPUS", "CPUS", "MEMORY", "MODELS", "ENGINES", "HEARTBEAT"),
+        (
+            (
+                node.get("id"),
+                node.get("status"),
+                node.get("gpus"),
+                node.get("cpus"),
+                _size(node.get("memory_bytes")),
+                node.get("models"),
+                node.get("engines"),
+                age(node.get("last_heartbeat"), now),
+            )
+            for node in nodes
+        ),
+    )
+
+
+def show_jobs(jobs: Iterable[Mapping[str, Any]]) -> None:
+    _show(
+        ("JOB", "STATUS", "MODEL", "CREATED", "TOKENS", "LATENCY", "NODE", "ERROR"),
+        (
+            (
+                job.get("id"),
+                job.get("status"),
+                job.get("model"),
+                job.get("created_at"),
+                job.get("result", {}).get("usage", {}).get("total_tokens"),
+                _milliseconds(job.get("latency_ms")),
+                job.get("node_id"),
+                job.get("error"),
+            )
+            for job in jobs
+        ),
+    )
+
+
+def usage_line(job: Mapping[str, Any]) -> str:
+    """What a completed job took, in one line."""
+    usage = job["result"]["usage"]
+    parts = (
+        f"{usage['prompt_tokens']} prompt + {usage['completion_tokens']} completion tokens",
+        _milliseconds(job.get("latency_ms")),
+        job.get("node_id"),
+    )
+    return one_line(", ".join(part for part in parts if part))
+
+
+def age(time: str | None, now: datetime) -> str | None:
+    """How long ago an ISO 8601 time was, such as `3 s` or `5 min`."""
+    if time is None:
+        return None
+    seconds = max(0, int((now - datetime.fromisoformat(time)).total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def one_line(text: str) -> str:
+    """The text in one line, without the control characters that could steer a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    terminal = sys.stdout.isatty()
+    # Markup off: an id may hold brackets. Wide where nobody looks, so that nothing is cut or folded.
+    console = Console(
+        file=sys.stdout, markup=False, emoji=False, highlight=False, width=None if terminal else _PLAIN_WIDTH
+    )
+    table = Table(*columns, box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | "" | []:
+            return "-"
+        case list():
+            counts = Counter(map(_cell, value))
+            return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
+        case dict():
+            return _named(value)
+        case float():
+            return f"{value:g}"
+        case _:
+            return one_line(str(value))
+
+
+def _named(thing: Mapping[str, Any]) -> str:
+    """A GPU by its name, an engine by its id and, while it is not ready, its state."""
+    name = next((str(thing[name]) for name in _NAMES if name in thing), json.dumps(thing))
+    state = thing.get("state", "ready")
+    return one_line(name if state == "ready" else f"{name} ({state})")
+
+
+def _size(count: float | None) -> str | None:
+    return None if count is None else f"{count / 2**30:.1f} GiB"
+
+
+def _milliseconds(count: int | None) -> str | None:
+    return None if count is None else f"{count} ms"

@@ -1,0 +1,1 @@
+"""Routes say what, not how: parse, call, encode."""

@@ -1,0 +1,57 @@
+"""The ingress as a Ray Serve application: `serve deploy ray_configs/serve.yaml`, or `infernet up`."""
+
+import os
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from actors import control_plane
+from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
+from api.app import create_app
+from api.gateway import Gateway
+from cluster import config
+from cluster.settings import Settings
+
+APP_NAME = "infernet"
+ADMIN_KEY_VARIABLE = "INFERNET_ADMIN_KEY"
+
+# Every open stream is an ongoing request: Serve's default of 5 would serve five readers.
+_MAX_ONGOING_REQUESTS = 100_000
+
+
+class Ingress:
+    """An ingress replica. It starts the control plane where none runs yet."""
+
+    async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
+        await control_plane.start(settings, admin_key)
+        self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._gateway)
+
+
+_deployment = serve.deployment(
+    serve.ingress()(Ingress),
+    name="ingress",
+    max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+    ray_actor_options={"num_cpus": 0},
+)
+
+
+def application(settings: Settings, admin_key: str | None) -> Application:
+    """The application with `server.replicas` ingress replicas."""
+    replicas = settings.server.replicas
+    scaling: dict[str, Any] = {"num_replicas": replicas.min}
+    if replicas.max > replicas.min:
+        scaling = {"autoscaling_config": {"min_replicas": replicas.min, "max_replicas": replicas.max}}
+    return _deployment.options(**scaling).bind(settings, admin_key)
+
+
+def build(args: dict[str, Any]) -> Application:
+    """What a Serve config file names as its import path; `args` are the settings, as in the YAML file of `infernet up`.
+
+    Raises ConfigError for settings that cannot be used.
+    """
+    return application(config.parse(args, "serve config: args"), os.environ.get(ADMIN_KEY_VARIABLE))

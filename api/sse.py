@@ -1,0 +1,72 @@
+"""Server-sent events as the contract writes them.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.stream_hub import Piece
+from cluster.messages import End
+
+PING_S = 10.0
+
+_PING = b": ping\n\n"
+_DONE = b"data: [DONE]\n\n"
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_json = msgspec.json.Encoder()
+
+
+def encode(piece: Piece) -> bytes:
+    """One event; its id is the number of code points delivered with it."""
+    if piece.end is not None:
+        return _encode_end(piece.end)
+    if not piece.text:
+        return _PING
+    return b"id: %d\ndata: %b\n\n" % (piece.offset, _json.encode({"text": piece.text}))
+
+
+def _encode_end(end: End) -> bytes:
+    if end.error is None:
+        return _DONE
+    return b"data: %b\n\n" % _json.encode({"error": end.error, "message": end.error_message})
+
+
+class EventStream(Response):
+    """Sends pieces as they come. It owns the generator, and closes it when the client goes or the end is sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncGenerator[Piece, None], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={**_HEADERS, **(headers or {})})
+        del self.headers["content-length"]
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send_all(send))
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not sending.done():
+                sending.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await self._pieces.aclose()
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for piece in self._pieces:
+            await send({"type": "http.response.body", "body": encode(piece), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

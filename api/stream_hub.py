@@ -1,0 +1,175 @@
+"""This replica's view of running jobs: one stream of frames from the Journal, any number of readers of any job."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from actors.frames import ACKNOWLEDGE_EVERY, decode
+from actors.remote import Unreachable, tell
+from cluster.ids import AccountId, JobId, new_reader_id
+from cluster.jobs import JobState
+from cluster.messages import Delta, End, JobRecord, Usage
+from cluster.token_log import Gap, TokenLog
+
+if TYPE_CHECKING:
+    from actors.journal import Journal
+    from actors.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_S = 0.2
+ALIVE_S = 10.0
+
+
+class Piece(Struct, frozen=True):
+    """What a reader is told next: `text` up to position `offset`, or how the job ended; neither is a sign of life."""
+
+    text: str = ""
+    offset: int = 0
+    end: End | None = None
+
+
+class _Live:
+    """A job that somebody reads here."""
+
+    def __init__(self, account_id: AccountId) -> None:
+        self.account_id = account_id
+        self.log = TokenLog()
+        self.readers = 0
+        self.changed = asyncio.Event()
+
+    def notify(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class StreamHub:
+    """Reads the Journal once for all readers of this replica, and again from where it was when the Journal returns."""
+
+    def __init__(self, journal: "Journal", ledger: "Ledger") -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._live: dict[JobId, _Live] = {}
+        self._reader_id = new_reader_id()
+        self._received = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._follow_forever()), asyncio.create_task(self._keep_alive())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def read(
+        self, job_id: JobId, account_id: AccountId, after: int, silence_s: float
+    ) -> AsyncGenerator[Piece, None]:
+        """The job's text from position `after` on as it comes, then its end. An empty piece every `silence_s`."""
+        live = self._enter(job_id, account_id)
+        try:
+            offset = after
+            while True:
+                changed = live.changed
+                if text := live.log.since(offset):
+                    offset += len(text)
+                    yield Piece(text, offset)
+                elif live.log.end is not None:
+                    yield Piece(offset=offset, end=live.log.end)
+                    return
+                elif not await _set_within(changed, silence_s):
+                    yield Piece(offset=offset)
+        finally:
+            self._leave(job_id, live)
+
+    def _enter(self, job_id: JobId, account_id: AccountId) -> _Live:
+        live = self._live.get(job_id)
+        if live is None:
+            live = self._live[job_id] = _Live(account_id)
+            tell(self._watch([job_id]), "journal.watch")
+        live.readers += 1
+        return live
+
+    def _leave(self, job_id: JobId, live: _Live) -> None:
+        live.readers -= 1
+        if live.readers == 0 and self._live.get(job_id) is live:
+            del self._live[job_id]
+            if live.log.end is None:
+                tell(self._journal.unwatch(self._reader_id, [job_id]), "journal.unwatch")
+
+    async def _watch(self, job_ids: Sequence[JobId]) -> None:
+        """Ask for these jobs from where we are. What the Journal does not know may have ended long ago."""
+        positions = [(job_id, self._live[job_id].log.length) for job_id in job_ids if job_id in self._live]
+        unknown = await self._journal.watch(self._reader_id, positions)
+        for job_id in unknown:
+            await self._look_up(JobId(job_id))
+
+    async def _look_up(self, job_id: JobId) -> None:
+        live = self._live.get(job_id)
+        if live is None:
+            return
+        record = await self._ledger.job(job_id, live.account_id)
+        if record is not None and record.status.ended:
+            live.log.append_at(0, record.content or "")
+            live.log.close(end_of(record))
+            live.notify()
+
+    async def _follow_forever(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (Unreachable, Gap) as error:
+                logger.warning("reading the journal again: %s", error)
+            await asyncio.sleep(RECONNECT_S)
+            # A new stream is a new reader: the old one may linger.
+            self._reader_id = new_reader_id()
+
+    async def _follow(self) -> None:
+        self._received = 0
+        if self._live:
+            tell(self._watch(list(self._live)), "journal.watch")
+        async with aclosing(self._journal.frames(self._reader_id)) as frames:
+            async for frame in frames:
+                self._ingest(decode(frame))
+                self._received += 1
+                if self._received % ACKNOWLEDGE_EVERY == 0:
+                    self._acknowledge()
+
+    def _ingest(self, deltas: Sequence[Delta]) -> None:
+        for delta in deltas:
+            live = self._live.get(delta.job_id)
+            if live is None:
+                continue
+            live.log.append_at(delta.offset, delta.text)
+            if delta.end is not None:
+                live.log.close(delta.end)
+            live.notify()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(ALIVE_S)
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        tell(self._journal.acknowledge(self._reader_id, self._received), "journal.acknowledge")
+
+
+def end_of(record: JobRecord) -> End:
+    """How an ended job ended, as its readers are told."""
+    usage = record.usage or Usage()
+    if record.status is JobState.COMPLETED:
+        return End(usage, record.finish_reason)
+    return End(usage, None, record.error, record.error_message)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

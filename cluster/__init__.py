@@ -1,0 +1,1 @@
+"""The floor: rules and the store. Nothing here knows Ray, FastAPI or vLLM."""

@@ -1,0 +1,163 @@
+"""Errors that know their code, their HTTP status and whether a retry can help.
+
+    InfernetError
+    ├── Unauthorized          401
+    ├── BadRequest            400
+    │   └── ContextLengthExceeded
+    ├── NotFound              404
+    │   ├── ModelNotFound
+    │   ├── JobNotFound
+    │   └── NodeNotFound
+    ├── MethodNotAllowed      405
+    ├── PayloadTooLarge       413
+    ├── RateLimited           429
+    ├── NoCapacity            503
+    ├── JobTimeout            -    only as a failed job's error
+    ├── NodeDisconnected      -    only as a failed job's error
+    ├── EngineFailed          -    only as a failed job's error
+    ├── ConfigError           -    only on the command line
+    ├── StartError            -    only on the command line
+    └── InternalError         500
+
+They cross process borders: every field is positional and passed to `Exception.__init__`, so that they pickle.
+"""
+
+from typing import ClassVar
+
+
+class InfernetError(Exception):
+    """An error a client may see. `message` is written for the client and says nothing of the inside."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InternalError(InfernetError):
+    """Something failed that is not the client's doing."""
+
+    def __init__(self, message: str = "Something went wrong on our end") -> None:
+        super().__init__(message)
+
+
+class Unauthorized(InfernetError):
+    """One answer for every bad token, so that it tells nothing about which tokens exist."""
+
+    code = "unauthorized"
+    status = 401
+
+    def __init__(self, message: str = "Invalid or expired bearer token") -> None:
+        super().__init__(message)
+
+
+class BadRequest(InfernetError):
+    """A missing field, a wrong type or range, a body that is not JSON."""
+
+    code = "bad_request"
+    status = 400
+
+
+class ContextLengthExceeded(BadRequest):
+    """Prompt and max_tokens together do not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class NotFound(InfernetError):
+    """No such path."""
+
+    code = "not_found"
+    status = 404
+
+
+class ModelNotFound(NotFound):
+    """The model is not in the catalogue."""
+
+    code = "model_not_found"
+
+
+class JobNotFound(NotFound):
+    """No such job, or another account's: the two are not told apart."""
+
+    code = "job_not_found"
+
+
+class NodeNotFound(NotFound):
+    """No such node."""
+
+    code = "node_not_found"
+
+
+class MethodNotAllowed(InfernetError):
+    """The path exists, but not for this method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class PayloadTooLarge(InfernetError):
+    """The request's body is larger than the server takes."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class RateLimited(InfernetError):
+    """The key's window is used up; `retry_after_s` is whole seconds, at least 1."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.args = (message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class NoCapacity(InfernetError):
+    """The model exists, but nothing serves it and nothing can be started, or its queue is full."""
+
+    code = "no_capacity"
+    status = 503
+    retryable = True
+
+
+class JobTimeout(InfernetError):
+    """The job did not end in the time a job may take."""
+
+    code = "timeout"
+    retryable = True
+
+
+class NodeDisconnected(InfernetError):
+    """A pinned job's node is gone."""
+
+    code = "node_disconnected"
+    retryable = True
+
+
+class EngineFailed(InfernetError):
+    """The engine could not generate this job's answer."""
+
+    code = "engine_error"
+    retryable = True
+
+
+class ConfigError(InfernetError):
+    """A setting that cannot be used. `message` names file, key and reason."""
+
+    code = "config_error"
+
+
+class StartError(InfernetError):
+    """The system cannot start: one line says why."""
+
+    code = "start_error"

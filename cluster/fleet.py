@@ -1,0 +1,301 @@
+"""Nodes, the engines on them, and which engines there ought to be.
+
+Nodes report everything, each time, and are told everything they are to run, each time: a report or an order that is
+lost is made good by the next one.
+"""
+
+from collections.abc import Iterable
+from itertools import count
+
+from msgspec import Struct
+
+from cluster.catalogue import Catalogue, Model
+from cluster.ids import EngineId, NodeId
+from cluster.messages import (
+    EngineOrder,
+    EngineReport,
+    EngineState,
+    Hardware,
+    ModelState,
+    ModelView,
+    NodeReport,
+    NodeStatus,
+    NodeView,
+)
+from cluster.placement import Candidate
+
+OFFLINE_AFTER_S = 8.0
+SETTLE_S = 10.0
+FIRST_BACKOFF_S = 5.0
+LONGEST_BACKOFF_S = 300.0
+
+
+class Change(Struct, frozen=True):
+    """What a report or the passing of time changed: engines that became ready, and engines that are gone."""
+
+    ready: tuple[EngineReport, ...] = ()
+    lost: tuple[EngineId, ...] = ()
+
+
+class _Node:
+    def __init__(self, report: NodeReport, now_s: float, now_ms: int) -> None:
+        self.id = report.node_id
+        self.online = True
+        self.renew(report, now_s, now_ms)
+
+    def renew(self, report: NodeReport, now_s: float, now_ms: int) -> None:
+        self.hardware: Hardware = report.hardware
+        self.heard_s = now_s
+        self.heard_ms = now_ms
+        self.online = True
+
+
+class Replica:
+    """An engine that is wanted: where, what it last told, and what it works on."""
+
+    def __init__(self, engine_id: EngineId, model: Model, node_id: NodeId) -> None:
+        self.id = engine_id
+        self.model = model
+        self.node_id = node_id
+        self.report: EngineReport | None = None
+        self.tokens_of: dict[str, int] = {}
+        self.outstanding_tokens = 0
+
+    @property
+    def state(self) -> EngineState:
+        return self.report.state if self.report else "starting"
+
+    def take(self, job_id: str, tokens: int) -> None:
+        self.tokens_of[job_id] = tokens
+        self.outstanding_tokens += tokens
+
+    def release(self, job_id: str) -> None:
+        self.outstanding_tokens -= self.tokens_of.pop(job_id, 0)
+
+
+class _Troubles:
+    """Why a model does not come up, and when it is tried again."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.message = ""
+        self.retry_at_s = 0.0
+        self.no_room_since_s: float | None = None
+
+    def failed(self, message: str, now_s: float) -> None:
+        self.message = message
+        self.retry_at_s = now_s + min(FIRST_BACKOFF_S * 2**self.failures, LONGEST_BACKOFF_S)
+        self.failures += 1
+
+    def no_room(self, message: str, now_s: float) -> None:
+        self.message = message
+        if self.no_room_since_s is None:
+            self.no_room_since_s = now_s
+
+
+class Fleet:
+    """Sole owner of what is known of nodes and engines. `existing` engines are waited for before new ones are made."""
+
+    def __init__(self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float) -> None:
+        self._catalogue = catalogue
+        self._nodes: dict[NodeId, _Node] = {}
+        self._replicas: dict[EngineId, Replica] = {}
+        self._troubles = {model.id: _Troubles() for model in catalogue.models}
+        self._numbers = count(_first_free_number(existing))
+        self._unseen = set(existing)
+        self._dead: set[EngineId] = set()
+        self._settle_by_s = now_s + SETTLE_S
+
+    # What happens -------------------------------------------------------------------------------------------------
+
+    def report(self, report: NodeReport, now_s: float, now_ms: int) -> Change:
+        """Take in a heartbeat."""
+        node = self._nodes.get(report.node_id)
+        if node is None:
+            self._nodes[report.node_id] = _Node(report, now_s, now_ms)
+        else:
+            node.renew(report, now_s, now_ms)
+        ready = [engine for engine in report.engines if self._take_in(engine)]
+        failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
+        return Change(tuple(ready), (*failed, *self._vanished(report)))
+
+    def expire(self, now_s: float) -> Change:
+        """Nodes not heard of for long are offline, and their engines gone."""
+        for node in self._nodes.values():
+            node.online = now_s - node.heard_s < OFFLINE_AFTER_S
+        return Change(lost=tuple(r.id for r in self._replicas.values() if not self._nodes[r.node_id].online))
+
+    def drop(self, engine_id: EngineId) -> Replica | None:
+        """Count on this engine no longer. Unless it is adopted again, its node stops what is left of it."""
+        self._unseen.discard(engine_id)
+        return self._replicas.pop(engine_id, None)
+
+    def bury(self, engine_id: EngineId) -> None:
+        """This engine is dead, whatever its node has yet to notice."""
+        self._dead.add(engine_id)
+
+    def plan(self, now_s: float) -> None:
+        """Order the engines that are missing, where there is room."""
+        if not self.settled(now_s) or not self._nodes:
+            return
+        for model in self._catalogue.models:
+            troubles = self._troubles[model.id]
+            missing = model.replicas.min - len(self._of_model(model.id))
+            for _ in range(missing if now_s >= troubles.retry_at_s else 0):
+                self._order(model, troubles, now_s)
+
+    def settled(self, now_s: float) -> bool:
+        """Every engine that ran before this began has been heard of, or has had its time to be."""
+        return not self._unseen or now_s >= self._settle_by_s
+
+    # What is asked ------------------------------------------------------------------------------------------------
+
+    def orders(self, node_id: NodeId) -> list[EngineOrder]:
+        """All engines that this node is to run."""
+        return [EngineOrder(r.id, r.model.id) for r in self._replicas.values() if r.node_id == node_id]
+
+    def replica(self, engine_id: EngineId) -> Replica | None:
+        return self._replicas.get(engine_id)
+
+    def candidates(self, model: str) -> list[Candidate]:
+        """The ready engines of this model, as placement looks at them."""
+        return [self._candidate(r) for r in self._of_model(model) if r.state == "ready"]
+
+    def knows_node(self, node_id: NodeId) -> bool:
+        return node_id in self._nodes
+
+    def online(self, node_id: NodeId) -> bool:
+        return node_id in self._nodes and self._nodes[node_id].online
+
+    def can_serve(self, model: str, node_id: NodeId | None, now_s: float) -> bool:
+        """An engine of this model is ready or starting (on this node), or it is too early to say."""
+        if not self.settled(now_s) or (not self._nodes and node_id is None):
+            return True
+        return any(node_id in (None, r.node_id) for r in self._of_model(model))
+
+    def without_room(self, now_s: float, grace_s: float) -> list[str]:
+        """The models that have fitted no machine for longer than `grace_s`."""
+        return [
+            model
+            for model, troubles in self._troubles.items()
+            if troubles.no_room_since_s is not None and now_s - troubles.no_room_since_s > grace_s
+        ]
+
+    def model_views(self, queued: dict[str, int]) -> list[ModelView]:
+        return [self._model_view(model, queued.get(model.id, 0)) for model in self._catalogue.models]
+
+    def node_views(self) -> list[NodeView]:
+        return [self._node_view(node) for node in self._nodes.values()]
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _take_in(self, engine: EngineReport) -> bool:
+        """Note what an engine tells; true when that makes it ready."""
+        self._unseen.discard(engine.id)
+        replica = self._replicas.get(engine.id) or self._adopt(engine)
+        if replica is None or engine.state not in ("starting", "ready"):
+            return False
+        became_ready = engine.state == "ready" and replica.state != "ready"
+        replica.report = engine
+        if became_ready:
+            self._troubles[engine.model] = _Troubles()
+        return became_ready
+
+    def _note_failure(self, engine: EngineReport, now_s: float) -> bool:
+        """Keep why an ordered engine failed; true when it did."""
+        if engine.state != "failed" or engine.id not in self._replicas:
+            return False
+        self._troubles[engine.model].failed(engine.message, now_s)
+        return True
+
+    def _adopt(self, engine: EngineReport) -> Replica | None:
+        """Keep an engine that nobody here ordered, if one like it is wanted."""
+        model = self._catalogue.find(engine.model)
+        if model is None or engine.id in self._dead or engine.state not in ("starting", "ready"):
+            return None
+        if len(self._of_model(model.id)) >= model.replicas.min:
+            return None
+        replica = self._replicas[engine.id] = Replica(engine.id, model, engine.node_id)
+        return replica
+
+    def _vanished(self, report: NodeReport) -> list[EngineId]:
+        reported = {engine.id for engine in report.engines}
+        return [
+            r.id
+            for r in self._replicas.values()
+            if r.node_id == report.node_id and r.report is not None and r.id not in reported
+        ]
+
+    def _order(self, model: Model, troubles: _Troubles, now_s: float) -> None:
+        node = self._roomiest(model)
+        if node is None:
+            troubles.no_room(self._no_room_message(model), now_s)
+            return
+        troubles.no_room_since_s = None
+        engine_id = EngineId(f"{model.id}/{next(self._numbers)}")
+        self._replicas[engine_id] = Replica(engine_id, model, node.id)
+
+    def _roomiest(self, model: Model) -> _Node | None:
+        fitting = [n for n in self._nodes.values() if n.online and self._fits(model, n)]
+        return max(fitting, key=self._free, default=None)
+
+    def _fits(self, model: Model, node: _Node) -> bool:
+        gpus, cpus = self._free(node)
+        return model.gpus <= gpus and model.cpus <= cpus
+
+    def _free(self, node: _Node) -> tuple[float, float]:
+        """GPUs and CPUs of this node that no ordered engine holds."""
+        held = [r.model for r in self._replicas.values() if r.node_id == node.id]
+        gpus = node.hardware.gpu_count - sum(model.gpus for model in held)
+        return gpus, node.hardware.cpus - sum(model.cpus for model in held)
+
+    def _no_room_message(self, model: Model) -> str:
+        most_gpus = max((n.hardware.gpu_count for n in self._nodes.values() if n.online), default=0)
+        most_cpus = max((n.hardware.cpus for n in self._nodes.values() if n.online), default=0.0)
+        return (
+            f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine; "
+            f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
+        )
+
+    def _of_model(self, model: str) -> list[Replica]:
+        return [r for r in self._replicas.values() if r.model.id == model]
+
+    def _candidate(self, replica: Replica) -> Candidate:
+        assert replica.report is not None
+        return Candidate(
+            engine_id=replica.id,
+            node_id=replica.node_id,
+            model=replica.model.id,
+            online=self._nodes[replica.node_id].online,
+            draining=False,
+            running=len(replica.tokens_of),
+            slots=replica.report.slots,
+            outstanding_tokens=replica.outstanding_tokens,
+            recent_failures=0,
+        )
+
+    def _model_view(self, model: Model, queued: int) -> ModelView:
+        replicas = self._of_model(model.id)
+        ready = [r for r in replicas if r.state == "ready"]
+        troubles = self._troubles[model.id]
+        state: ModelState = "ready" if ready else "failed" if troubles.message else "starting"
+        return ModelView(
+            id=model.id,
+            state=state,
+            fits=troubles.no_room_since_s is None,
+            message=troubles.message,
+            nodes=len({r.node_id for r in ready if self.online(r.node_id)}),
+            replicas=len(ready),
+            queued=queued,
+            context_length=max((r.report.context_length for r in ready if r.report), default=0),
+        )
+
+    def _node_view(self, node: _Node) -> NodeView:
+        engines = tuple(r.report for r in self._replicas.values() if r.node_id == node.id and r.report is not None)
+        status: NodeStatus = "online" if node.online else "offline"
+        return NodeView(node.id, status, node.heard_ms, node.hardware, engines)
+
+
+def _first_free_number(engines: Iterable[EngineId]) -> int:
+    """Engine numbers are never used twice while an engine of that number may still run."""
+    return max((int(engine_id.rpartition("/")[2]) for engine_id in engines), default=-1) + 1

@@ -1,0 +1,269 @@
+"""What processes say to each other: small, frozen, typed. No ORM rows, dicts or requests cross a process border.
+
+Times are milliseconds since the Unix epoch (`_ms`), durations seconds (`_s`), positions in a text Unicode code points.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.jobs import JobState
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
+AccountRole = Literal["member", "admin"]
+
+
+class ChatMessage(Struct, frozen=True):
+    role: Role
+    content: str
+
+
+class Sampling(Struct, frozen=True):
+    """How to generate. The names and meanings are vLLM's."""
+
+    max_tokens: int = 512
+    temperature: float = 0.7
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+class Job(Struct, frozen=True):
+    """A job as it was accepted. Never changes."""
+
+    id: JobId
+    account_id: AccountId
+    key_id: KeyId
+    model: str
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    created_ms: int
+    deadline_ms: int
+    node_id: NodeId | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Usage(Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Output(Struct, frozen=True):
+    """What a job has produced so far: `text` is exactly the text of `token_ids`."""
+
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+
+
+class Dispatch(Struct, frozen=True):
+    """An order to an engine: generate this job from `resume` on, as attempt number `attempt`."""
+
+    job: Job
+    attempt: int
+    resume: Output = Output()
+
+
+class End(Struct, frozen=True):
+    """How a generation ended: with a finish reason, or with an error code and a message for the client."""
+
+    usage: Usage
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+    error_message: str | None = None
+
+
+class Delta(Struct, frozen=True, array_like=True):
+    """What is new of one job: `text`, which begins at code point `offset`, and the token ids it came from.
+
+    `token_offset` is how many tokens came before them. `prompt_tokens` is 0 until the prompt has been tokenised.
+    """
+
+    job_id: JobId
+    attempt: int
+    offset: int
+    text: str
+    token_offset: int = 0
+    token_ids: tuple[int, ...] = ()
+    prompt_tokens: int = 0
+    end: End | None = None
+
+
+class JobRecord(Struct, frozen=True):
+    """A job as the Ledger tells it."""
+
+    id: JobId
+    account_id: AccountId
+    model: str
+    status: JobState
+    created_ms: int
+    node_id: NodeId | None = None
+    content: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: str | None = None
+    error_message: str | None = None
+    ended_ms: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Placed(Struct, frozen=True):
+    """A job has been given to an engine."""
+
+    job_id: JobId
+    node_id: NodeId
+    engine_id: EngineId
+    attempt: int
+    placed_ms: int
+
+
+class OpenJob(Struct, frozen=True):
+    """A job that has not ended, as the Ledger knows it: what the Scheduler rebuilds its queue from."""
+
+    job: Job
+    status: JobState
+    attempt: int = 0
+
+
+class JobQuery(Struct, frozen=True):
+    """Which jobs to list, newest first. `before` is the (created_ms, id) of the last job already listed."""
+
+    limit: int = 20
+    status: JobState | None = None
+    since_ms: int | None = None
+    before: tuple[int, str] | None = None
+
+
+class Ended(Struct, frozen=True):
+    """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first."""
+
+    job_id: JobId
+    content: str
+    end: End
+    ended_ms: int
+    ran: Placed | None = None
+
+
+class KeyLimits(Struct, frozen=True):
+    """What a key may ask for. The windows are fixed on the clock."""
+
+    submissions_per_minute: int = 60
+    submissions_per_hour: int = 1000
+    reads_per_minute: int = 600
+
+
+class Principal(Struct, frozen=True):
+    """Who asks: the holder of a valid key."""
+
+    account_id: AccountId
+    key_id: KeyId
+    role: AccountRole
+    limits: KeyLimits
+
+
+EngineState = Literal["starting", "ready", "failed", "stopped"]
+JobAttempt = tuple[str, int]
+
+
+class EngineReport(Struct, frozen=True):
+    """An engine as it tells of itself. `message` is why it failed, in the backend's own words."""
+
+    id: EngineId
+    model: str
+    node_id: NodeId
+    state: EngineState
+    message: str = ""
+    pid: int = 0
+    slots: int = 0
+    context_length: int = 0
+    running: tuple[JobAttempt, ...] = ()
+
+
+class Gpu(Struct, frozen=True):
+    name: str
+    memory_bytes: int
+
+
+class Hardware(Struct, frozen=True):
+    """What a machine has. `cpus` and `gpu_count` are what Ray may give out there, `gpus` what NVML tells."""
+
+    hostname: str
+    cpus: float
+    memory_bytes: int
+    gpu_count: int = 0
+    gpus: tuple[Gpu, ...] = ()
+
+
+class NodeReport(Struct, frozen=True):
+    """A node's heartbeat: all that the Scheduler may know of it, each time."""
+
+    node_id: NodeId
+    hardware: Hardware
+    engines: tuple[EngineReport, ...] = ()
+
+
+class EngineOrder(Struct, frozen=True):
+    """An engine that a node is to keep running."""
+
+    id: EngineId
+    model: str
+
+
+class Fenced(Struct, frozen=True):
+    """A job after its earlier attempts were shut out: what it has, and the number of the attempt to make next.
+
+    `ended` jobs need no further attempt.
+    """
+
+    job_id: JobId
+    attempt: int
+    output: Output
+    ended: bool
+
+
+class Failure(Struct, frozen=True):
+    """A job that fails for a reason found outside its engine."""
+
+    job_id: JobId
+    error: str
+    error_message: str
+
+
+class Released(Struct, frozen=True):
+    """An engine no longer works on this attempt of a job."""
+
+    job_id: JobId
+    attempt: int
+
+
+NodeStatus = Literal["online", "draining", "offline"]
+ModelState = Literal["ready", "starting", "idle", "failed"]
+
+
+class NodeView(Struct, frozen=True):
+    """A node as clients are told of it."""
+
+    id: NodeId
+    status: NodeStatus
+    last_heartbeat_ms: int
+    hardware: Hardware
+    engines: tuple[EngineReport, ...]
+
+
+class ModelView(Struct, frozen=True):
+    """A model as clients are told of it.
+
+    `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
+    `message` why it failed or does not fit.
+    """
+
+    id: str
+    state: ModelState
+    fits: bool
+    message: str
+    nodes: int
+    replicas: int
+    queued: int
+    context_length: int

@@ -1,0 +1,1 @@
+"""What outlives every process: accounts, keys, jobs, results and usage, in one SQL database."""

@@ -1,0 +1,109 @@
+"""Jobs as rows and rows as jobs. The keys of a written row are columns, except `job`: the id it is for."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import RowMapping
+
+from cluster.jobs import JobState
+from cluster.messages import ChatMessage, Ended, Job, JobRecord, OpenJob, Placed, Sampling, Usage
+
+NEW_COLUMNS = (
+    "id",
+    "account_id",
+    "key_id",
+    "model",
+    "state",
+    "request",
+    "labels",
+    "created_ms",
+    "deadline_ms",
+    "pin",
+    "attempt",
+)
+
+
+class _Request(Struct, frozen=True):
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+
+
+def new_row(job: Job) -> dict[str, Any]:
+    """All of `NEW_COLUMNS`."""
+    return {
+        "id": job.id,
+        "account_id": job.account_id,
+        "key_id": job.key_id,
+        "model": job.model,
+        "state": JobState.PENDING.value,
+        "request": msgspec.json.encode(_Request(job.messages, job.sampling)).decode(),
+        "labels": msgspec.json.encode(job.metadata).decode(),
+        "created_ms": job.created_ms,
+        "deadline_ms": job.deadline_ms,
+        "pin": job.node_id,
+        "attempt": 0,
+    }
+
+
+def placed_row(placed: Placed) -> dict[str, Any]:
+    return {
+        "job": placed.job_id,
+        "node_id": placed.node_id,
+        "engine_id": placed.engine_id,
+        "attempt": placed.attempt,
+        "placed_ms": placed.placed_ms,
+    }
+
+
+def ended_row(ended: Ended) -> dict[str, Any]:
+    return {
+        "job": ended.job_id,
+        "content": ended.content.encode(),
+        "finish_reason": ended.end.finish_reason,
+        "prompt_tokens": ended.end.usage.prompt_tokens,
+        "completion_tokens": ended.end.usage.completion_tokens,
+        "error": ended.end.error,
+        "error_message": ended.end.error_message,
+        "ended_ms": ended.ended_ms,
+    }
+
+
+def record(row: RowMapping) -> JobRecord:
+    has_ended = row["ended_ms"] is not None
+    return JobRecord(
+        id=row["id"],
+        account_id=row["account_id"],
+        model=row["model"],
+        status=JobState(row["state"]),
+        created_ms=row["created_ms"],
+        node_id=row["node_id"],
+        content=row["content"].decode() if has_ended else None,
+        finish_reason=row["finish_reason"],
+        usage=Usage(row["prompt_tokens"], row["completion_tokens"]) if has_ended else None,
+        error=row["error"],
+        error_message=row["error_message"],
+        ended_ms=row["ended_ms"],
+        metadata=_labels(row),
+    )
+
+
+def open_job(row: RowMapping) -> OpenJob:
+    request = msgspec.json.decode(row["request"], type=_Request)
+    job = Job(
+        id=row["id"],
+        account_id=row["account_id"],
+        key_id=row["key_id"],
+        model=row["model"],
+        messages=request.messages,
+        sampling=request.sampling,
+        created_ms=row["created_ms"],
+        deadline_ms=row["deadline_ms"],
+        node_id=row["pin"],
+        metadata=_labels(row),
+    )
+    return OpenJob(job, JobState(row["state"]), row["attempt"])
+
+
+def _labels(row: RowMapping) -> dict[str, str]:
+    return msgspec.json.decode(row["labels"], type=dict[str, str])

@@ -1,0 +1,97 @@
+"""Queries about jobs. Every write may be repeated: what has been done before changes nothing."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    exists,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+
+from cluster.ids import AccountId, JobId
+from cluster.jobs import JobEvent, JobState, advance
+from cluster.messages import Ended, Job, JobQuery, JobRecord, OpenJob, Placed
+from cluster.store import job_rows, usage
+from cluster.store.tables import JOBS
+
+
+def create(connection: Connection, jobs: Sequence[Job]) -> None:
+    """Adds jobs as pending. A job whose id is known is ignored."""
+    if jobs:
+        connection.execute(_CREATE, [job_rows.new_row(job) for job in jobs])
+
+
+def place(connection: Connection, placements: Sequence[Placed]) -> None:
+    """Records where jobs run. Ended and unknown jobs are ignored, and attempts older than the recorded."""
+    if placements:
+        rows = [job_rows.placed_row(placed) | {"fence": placed.attempt} for placed in placements]
+        connection.execute(_PLACE, rows)
+
+
+def finish(connection: Connection, ended: Sequence[Ended]) -> None:
+    """Records how jobs ended and counts their usage, once: the first end wins. Unknown jobs are ignored."""
+    first = {end.job_id: end for end in reversed(ended)}
+    # A quick job ends before its placement has been told.
+    place(connection, [end.ran for end in first.values() if end.ran is not None])
+    for event, end_as in _END.items():
+        if rows := [job_rows.ended_row(end) for end in first.values() if _event(end) is event]:
+            connection.execute(end_as, rows)
+    usage.count(connection, first)
+
+
+def record(connection: Connection, job_id: JobId, account_id: AccountId) -> JobRecord | None:
+    """The job, if it is this account's."""
+    wanted = _RECORDS.where(JOBS.c.id == job_id, JOBS.c.account_id == account_id)
+    row = connection.execute(wanted).mappings().first()
+    return None if row is None else job_rows.record(row)
+
+
+def records(connection: Connection, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
+    """The account's jobs, newest first; jobs of one millisecond in an order of their own, always the same."""
+    wanted = _RECORDS.where(JOBS.c.account_id == account_id)
+    if query.status is not None:
+        wanted = wanted.where(JOBS.c.state == query.status.value)
+    if query.since_ms is not None:
+        wanted = wanted.where(JOBS.c.created_ms >= query.since_ms)
+    if query.before is not None:
+        wanted = wanted.where(tuple_(JOBS.c.created_ms, JOBS.c.id) < query.before)
+    newest_first = wanted.order_by(JOBS.c.created_ms.desc(), JOBS.c.id.desc()).limit(query.limit)
+    return [job_rows.record(row) for row in connection.execute(newest_first).mappings()]
+
+
+def open_jobs(connection: Connection) -> list[OpenJob]:
+    """All jobs that have not ended, oldest first."""
+    oldest_first = select(JOBS).where(_IS_OPEN).order_by(JOBS.c.created_ms, JOBS.c.id)
+    return [job_rows.open_job(row) for row in connection.execute(oldest_first).mappings()]
+
+
+def _event(ended: Ended) -> JobEvent:
+    return JobEvent.COMPLETED if ended.end.error is None else JobEvent.FAILED
+
+
+def _advanced(event: JobEvent) -> ColumnElement[str]:
+    """The table of `cluster.jobs.advance`, the only rule for states, in SQL."""
+    return case({state.value: advance(state, event).value for state in JobState}, value=JOBS.c.state)
+
+
+_IS_OPEN = JOBS.c.ended_ms.is_(None)
+_OPEN_JOB = update(JOBS).where(JOBS.c.id == bindparam("job"), _IS_OPEN)
+_NEW = [JOBS.c[name] for name in job_rows.NEW_COLUMNS]
+
+# Not "on conflict do nothing": every kind of database says that in words of its own.
+_CREATE = insert(JOBS).from_select(
+    _NEW,
+    select(*(bindparam(column.name, type_=column.type) for column in _NEW)).where(
+        ~exists().where(JOBS.c.id == bindparam("id"))
+    ),
+)
+_PLACE = _OPEN_JOB.where(JOBS.c.attempt <= bindparam("fence")).values(state=_advanced(JobEvent.PLACED))
+_END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.COMPLETED, JobEvent.FAILED)}
+# Not the request: it can be long, and a record does not tell it.
+_RECORDS = select(*(column for column in JOBS.c if column.name != "request"))

@@ -1,0 +1,41 @@
+"""Versions of the schema. A change of `tables.py` needs a new file in `versions/`."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from cluster.errors import StartError
+from cluster.store.errors import shown
+
+
+def upgrade(engine: Engine) -> None:
+    """Brings the schema to the newest version, in one transaction.
+
+    Raises `StartError` if it is of a version this software does not know.
+    """
+    with engine.begin() as connection:
+        config = _config(connection)
+        _refuse_newer(connection, ScriptDirectory.from_config(config))
+        command.upgrade(config, "head")
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    # ConfigParser interpolates '%'.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
+    known = {script.revision for script in scripts.walk_revisions()}
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    if unknown:
+        raise StartError(
+            f"The database {shown(connection.engine.url)} was written by a newer version of this software "
+            f"(schema {', '.join(sorted(unknown))}): update the software"
+        )

@@ -1,0 +1,137 @@
+"""What an engine's process gets around it, what vLLM is asked for, and how its failures are told."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.backends.environment import process_env, restore_priority
+from actors.backends.failures import FailureHandler, FailureLog, one_line
+from actors.backends.holdback import HoldBack
+from actors.backends.vllm import engine_args
+from cluster.catalogue import Model
+
+
+def test_cpu_model_gets_threads_memory_and_no_pinning() -> None:
+    env = process_env(Model(id="m", source="builtin:capitals", gpus=0), machine_cores=4)
+    assert env["OMP_NUM_THREADS"] == "4"
+    assert env["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    assert env["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert env["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize(("cpus", "cores", "threads"), [(1.0, 2, "2"), (1.0, 64, "8"), (12.0, 64, "12")])
+def test_cpu_threads(cpus: float, cores: int, threads: str) -> None:
+    assert process_env(Model(id="m", gpus=0, cpus=cpus), cores)["OMP_NUM_THREADS"] == threads
+
+
+def test_gpu_model_keeps_vllms_own_threads() -> None:
+    env = process_env(Model(id="m", source="Qwen/Qwen2.5-14B-Instruct", gpus=1), machine_cores=64)
+    assert "OMP_NUM_THREADS" not in env
+    assert "HF_HUB_OFFLINE" not in env
+    assert env["VLLM_NO_USAGE_STATS"] == env["DO_NOT_TRACK"] == "1"
+
+
+def test_the_catalogue_wins() -> None:
+    model = Model(id="m", gpus=0, env={"OMP_NUM_THREADS": "3", "MINE": "yes"})
+    env = process_env(model, machine_cores=8)
+    assert (env["OMP_NUM_THREADS"], env["MINE"]) == ("3", "yes")
+
+
+def test_simulated_model_needs_nothing() -> None:
+    assert process_env(Model(id="m", backend="simulated", env={"A": "b"}), 8) == {"A": "b"}
+
+
+def test_priority_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(which: int, who: int, priority: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(os, "getpriority", lambda which, who: 15)
+    with caplog.at_level(logging.WARNING):
+        assert restore_priority() is False
+    assert "nice 15" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("gpus", "engine", "expected"),
+    [
+        (0, {}, {"enforce_eager": True}),
+        (0, {"enforce_eager": False}, {"enforce_eager": False}),
+        (1, {"max_model_len": 8192}, {"max_model_len": 8192}),
+        (2, {}, {"tensor_parallel_size": 2, "distributed_executor_backend": "mp"}),
+    ],
+)
+def test_engine_args(gpus: int, engine: dict[str, Any], expected: dict[str, Any]) -> None:
+    common = {"model": "/folder", "disable_log_stats": True}
+    assert engine_args(Model(id="m", gpus=gpus, engine=engine), "/folder") == common | expected
+
+
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> Iterator[FailureLog]:
+    monkeypatch.delenv("VLLM_LOGGING_CONFIG_PATH", raising=False)
+    failures = FailureLog()
+    failures.open({"version": 1, "handlers": {}, "loggers": {"vllm": {"handlers": []}}})
+    yield failures
+    failures.close()
+    assert "VLLM_LOGGING_CONFIG_PATH" not in os.environ
+
+
+def test_the_first_logged_failure_is_the_reason(failures: FailureLog) -> None:
+    config = json.loads(Path(os.environ["VLLM_LOGGING_CONFIG_PATH"]).read_text())
+    assert config["loggers"]["vllm"]["handlers"] == ["failures"]
+    logger = logging.getLogger("test-failures")
+    handler = FailureHandler(config["handlers"]["failures"]["path"])
+    logger.addHandler(handler)
+    for reason in ("not enough\nmemory", "the worker failed"):
+        try:
+            raise ValueError(reason)
+        except ValueError:
+            logger.exception("WorkerProc failed to start.")
+    logger.removeHandler(handler)
+    assert failures.reason(RuntimeError("See root cause above.")) == "ValueError: not enough memory"
+
+
+def test_without_a_log_the_error_is_the_reason(failures: FailureLog) -> None:
+    assert failures.reason(RuntimeError("no such\n model")) == "RuntimeError: no such model"
+
+
+def test_one_line_is_short() -> None:
+    assert len(one_line(ValueError("x" * 10_000))) == 500
+    assert one_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def let_out(stop: tuple[str, ...], *pieces: str) -> tuple[str, tuple[int, ...], bool]:
+    holdback = HoldBack(stop)
+    text, ids = "", ()
+    for token_id, piece in enumerate(pieces):
+        more, more_ids = holdback.push(piece, (token_id,))
+        text, ids = text + more, ids + more_ids
+    return text, ids, holdback.stopped
+
+
+def test_ids_without_text_wait_for_it() -> None:
+    assert let_out((), "a", "", "", "é", "") == ("aé", (0, 1, 2, 3), False)
+
+
+def test_a_possible_stop_string_is_held_back_in_whole_tokens() -> None:
+    assert let_out(("END",), "one ", "two E", "N") == ("one ", (0,), False)
+    assert let_out(("END",), "one ", "two E", "N", "d") == ("one two ENd", (0, 1, 2, 3), False)
+    assert let_out(("END",), "one ", "two E", "N", "D, three") == ("one two ", (0,), True)
+    assert let_out(("END",), "one ", "END") == ("one ", (0,), True)
+
+
+def test_the_stop_string_complete_first_counts() -> None:
+    assert let_out(("bcd", "c"), "abcd") == ("ab", (), True)
+    assert let_out(("cd", "bcd"), "abcd") == ("ab", (), True)  # both at once: the first that was given
+
+
+def test_flush_gives_the_rest() -> None:
+    holdback = HoldBack(("END",))
+    assert holdback.push("the E", (1,)) == ("", ())
+    assert holdback.push("", (2,)) == ("", ())
+    assert holdback.flush() == ("the E", (1,))

@@ -1,0 +1,130 @@
+"""Fixed windows on the clock."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster import limits
+from cluster.limits import Decision, Window
+from cluster.messages import KeyLimits
+
+# The start of an hour of the clock.
+HOUR_MS = 500_000 * 3_600_000
+MINUTE_MS = 60_000
+HOUR_END_S = HOUR_MS // 1000 + 3600
+KEY_LIMITS = KeyLimits(submissions_per_minute=3, submissions_per_hour=5, reads_per_minute=2)
+
+
+def decisions(bucket: limits.Bucket, times_ms: list[int], key_limits: KeyLimits = KEY_LIMITS) -> list[Decision]:
+    windows, taken = limits.unused(bucket), []
+    for now_ms in times_ms:
+        decision, windows = limits.take(windows, limits.ceilings(bucket, key_limits), now_ms)
+        taken.append(decision)
+    return taken
+
+
+def test_a_minute_lets_through_what_it_may_and_no_more() -> None:
+    taken = decisions("reads", [HOUR_MS + 1000] * 3)
+    reset_s = HOUR_MS // 1000 + 60
+    assert taken == [
+        Decision(True, 2, 1, reset_s, 0),
+        Decision(True, 2, 0, reset_s, 0),
+        Decision(False, 2, 0, reset_s, 59),
+    ]
+
+
+def test_the_next_minute_begins_on_the_clock() -> None:
+    border_ms = HOUR_MS + MINUTE_MS
+    taken = decisions("reads", [border_ms - 1] * 3 + [border_ms] * 3)
+    assert [decision.allowed for decision in taken] == [True, True, False] * 2
+
+
+def test_the_window_with_the_least_left_is_reported() -> None:
+    times_ms = [HOUR_MS] * 2 + [HOUR_MS + MINUTE_MS] * 3
+    taken = decisions("submissions", times_ms)
+    assert [(decision.limit, decision.remaining) for decision in taken] == [
+        (3, 2),
+        (3, 1),
+        (5, 2),
+        (5, 1),
+        (5, 0),
+    ]
+    assert taken[1].reset_s == HOUR_MS // 1000 + 60
+    assert taken[2].reset_s == HOUR_END_S
+
+
+def test_a_full_hour_refuses_in_a_fresh_minute_until_it_is_over() -> None:
+    times_ms = [HOUR_MS] * 3 + [HOUR_MS + MINUTE_MS] * 2 + [HOUR_MS + 2 * MINUTE_MS, HOUR_MS + 60 * MINUTE_MS]
+    *_, refused, next_hour = decisions("submissions", times_ms)
+    assert refused == Decision(False, 5, 0, HOUR_END_S, 58 * 60)
+    assert next_hour.allowed
+
+
+def test_when_both_are_full_the_client_waits_for_the_later() -> None:
+    refused = decisions("submissions", [HOUR_MS] * 4, KeyLimits(3, 3))[-1]
+    assert refused == Decision(False, 3, 0, HOUR_END_S, 3600)
+
+
+def test_a_refused_request_uses_nothing_up() -> None:
+    times_ms = [HOUR_MS] * 3 + [HOUR_MS + 1] * 100 + [HOUR_MS + MINUTE_MS] * 3
+    assert [decision.allowed for decision in decisions("submissions", times_ms)[-3:]] == [True, True, False]
+
+
+@pytest.mark.parametrize(("before_end_ms", "retry_after_s"), [(1, 1), (999, 1), (1000, 1), (1001, 2)])
+def test_retry_after_is_whole_seconds_and_enough(before_end_ms: int, retry_after_s: int) -> None:
+    now_ms = HOUR_MS + MINUTE_MS - before_end_ms
+    assert decisions("reads", [now_ms] * 3)[-1].retry_after_s == retry_after_s
+
+
+def test_a_limit_of_none_and_a_lowered_limit_leave_nothing() -> None:
+    assert decisions("reads", [HOUR_MS], KeyLimits(reads_per_minute=0)) == [
+        Decision(False, 0, 0, HOUR_MS // 1000 + 60, 60)
+    ]
+    decision, _ = limits.take(limits.used("reads", (7,), HOUR_MS), (2,), HOUR_MS)
+    assert (decision.allowed, decision.remaining) == (False, 0)
+
+
+def test_known_counts_are_used_up_from_the_start() -> None:
+    windows = limits.used("submissions", (1, 4), HOUR_MS)
+    first, windows = limits.take(windows, limits.ceilings("submissions", KEY_LIMITS), HOUR_MS)
+    second, _ = limits.take(windows, limits.ceilings("submissions", KEY_LIMITS), HOUR_MS)
+    assert (first.allowed, first.remaining, second.allowed) == (True, 0, False)
+
+
+def test_a_clock_set_back_across_a_border_does_not_open_a_window_again() -> None:
+    border_ms = HOUR_MS + MINUTE_MS
+    taken = decisions("reads", [border_ms, border_ms, border_ms - 1])
+    assert [decision.allowed for decision in taken] == [True, True, False]
+
+
+def test_a_clock_set_right_by_a_day_does_not_lock_a_key_out() -> None:
+    assert decisions("reads", [HOUR_MS + 86_400_000] * 3 + [HOUR_MS])[-1].allowed
+
+
+def test_windows_are_over_when_the_last_one_is() -> None:
+    windows = limits.used("submissions", (1, 1), HOUR_MS)
+    assert not limits.over(windows, HOUR_MS + 59 * MINUTE_MS)
+    assert limits.over(windows, HOUR_MS + 60 * MINUTE_MS)
+    assert Window(60, HOUR_MS // MINUTE_MS).at(HOUR_MS + MINUTE_MS).used == 0
+
+
+@given(
+    steps_ms=st.lists(st.sampled_from([0, 1, 700, 29_999, 30_000, 300_000, 1_234_567]), max_size=60),
+    per_minute=st.integers(0, 4),
+    per_hour=st.integers(0, 9),
+)
+def test_exactly_what_counting_by_hand_gives(steps_ms: list[int], per_minute: int, per_hour: int) -> None:
+    times_ms = [HOUR_MS + sum(steps_ms[: index + 1]) for index in range(len(steps_ms))]
+    passed_ms: list[int] = []
+    for now_ms, decision in zip(
+        times_ms, decisions("submissions", times_ms, KeyLimits(per_minute, per_hour)), strict=True
+    ):
+        minute_left = per_minute - sum(t // 60_000 == now_ms // 60_000 for t in passed_ms)
+        hour_left = per_hour - sum(t // 3_600_000 == now_ms // 3_600_000 for t in passed_ms)
+        assert decision.allowed == (minute_left > 0 and hour_left > 0)
+        if decision.allowed:
+            passed_ms.append(now_ms)
+        assert decision.remaining == min(minute_left, hour_left) - decision.allowed
+        assert decision.reset_s % 60 == 0
+        assert decision.reset_s * 1000 > now_ms
+        assert (decision.retry_after_s >= 1) == (not decision.allowed)

@@ -1,0 +1,155 @@
+"""The simulated backend passes the suite of all backends, keeps its beat and fails when told to."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from actors.backends import create, validate_engine_options
+from actors.backends.base import BackendDied
+from actors.backends.simulated import (
+    VOCABULARY,
+    SimulatedBackend,
+    parse_options,
+    simulated_text,
+)
+from cluster.catalogue import Model
+from cluster.messages import ChatMessage, Output
+from tests.unit.backend_suite import BackendSuite, Inbox, Subject, threads_since
+
+MESSAGES = (ChatMessage("system", "Be brief."), ChatMessage("user", "What is the capital of France?"))
+FAST: dict[str, Any] = {"first_token_s": 0.0, "token_s": 0.0002, "batch_slots": 16, "output_tokens": 40}
+
+
+def load(**options: Any) -> Subject:
+    inbox = Inbox()
+    backend = SimulatedBackend(FAST | options)
+    loaded = backend.load(inbox.sink, inbox.died)
+    return Subject(backend, inbox, loaded, MESSAGES, lambda ids: "".join(VOCABULARY[i] for i in ids))
+
+
+@pytest.fixture
+def subject() -> Iterator[Subject]:
+    before = threading.enumerate()
+    subject = load()
+    yield subject
+    subject.backend.close()
+    subject.backend.close()
+    assert threads_since(before) == set()
+
+
+class TestSimulated(BackendSuite):
+    @pytest.fixture
+    def subject(self, subject: Subject) -> Subject:
+        return subject
+
+
+def test_text_is_a_pure_function(subject: Subject) -> None:
+    output, _, end = subject.undisturbed()
+    assert output.text == simulated_text(MESSAGES, None, 40)
+    assert end.finish_reason == "stop"
+    assert simulated_text(MESSAGES, None, 40).startswith(simulated_text(MESSAGES, None, 39))
+    assert simulated_text(MESSAGES, None, 40) != simulated_text(MESSAGES, 1, 40)
+    assert simulated_text(MESSAGES, None, 40) != simulated_text(MESSAGES[1:], None, 40)
+
+
+def test_text_is_what_text_is_like() -> None:
+    text = simulated_text(MESSAGES, 7, 48)
+    assert text.count("\n") == 2
+    assert any(ord(character) > 0xFFFF for character in text)
+    assert any(0x7F < ord(character) <= 0xFFFF for character in text)
+    assert sum(word.isascii() and word.isalpha() for word in text.split()) > 30
+
+
+def test_one_sink_call_a_step() -> None:
+    subject = load(batch_slots=8)
+    frames: list[int] = []
+    sink = subject.inbox.sink
+    subject.backend.close()
+
+    backend = SimulatedBackend(FAST | {"batch_slots": 8})
+    backend.load(lambda chunks: (frames.append(len(chunks)), sink(chunks))[1], subject.inbox.died)
+    dispatches = [subject.dispatch() for _ in range(12)]
+    backend.start(dispatches)
+    for dispatch in dispatches:
+        subject.inbox.end(dispatch)
+    backend.close()
+    assert frames == [8] * 40 + [4] * 40
+
+
+def test_fails_at_a_token_and_lets_a_resumed_job_pass() -> None:
+    subject = load(fail_at_token=5)
+    output, end = subject.run(subject.dispatch())
+    assert end.error == "engine_error"
+    assert output.text == simulated_text(MESSAGES, None, 5)
+    assert end.usage.completion_tokens == 5
+    rest, end = subject.run(subject.dispatch(output, attempt=2))
+    assert end.finish_reason == "stop"
+    assert output.text + rest.text == simulated_text(MESSAGES, None, 40)
+    subject.backend.close()
+
+
+def test_hangs_at_a_token_while_others_go_on() -> None:
+    subject = load(hang_at_token=5)
+    hung, passing = subject.dispatch(), subject.dispatch(Output("", tuple(range(5))))
+    subject.backend.start([hung, passing])
+    subject.inbox.end(passing)
+    assert len(subject.inbox.of(hung)) == 5
+    subject.backend.close()
+    assert subject.inbox.deaths == []
+
+
+def test_dies_at_a_token() -> None:
+    subject = load(die_at_token=5)
+    doomed = subject.dispatch()
+    subject.backend.start([doomed])
+    subject.inbox.wait(lambda: bool(subject.inbox.deaths))
+    assert subject.inbox.output(doomed).text == simulated_text(MESSAGES, None, 5)
+    assert "dies at token 5" in str(subject.inbox.deaths[0])
+    subject.backend.start([subject.dispatch()])
+    subject.backend.close()
+    assert len(subject.inbox.deaths) == 1
+
+
+def test_a_failing_sink_is_a_death() -> None:
+    inbox = Inbox()
+    backend = SimulatedBackend(FAST)
+
+    def sink(chunks: object) -> None:
+        raise RuntimeError("no")
+
+    backend.load(sink, inbox.died)
+    subject = load()
+    backend.start([subject.dispatch()])
+    inbox.wait(lambda: bool(inbox.deaths))
+    backend.close()
+    subject.backend.close()
+
+
+def test_fails_on_load() -> None:
+    with pytest.raises(BackendDied, match=r"^out of imaginary memory$"):
+        load(fail_on_load="out of imaginary memory")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"tokens_s": 1}, "engine.tokens_s: unknown option"),
+        ({"token_s": "fast"}, "engine.token_s: expected `float`, got `str`"),
+        ({"token_s": -1}, "engine.token_s: expected `float` >= 0"),
+        ({"batch_slots": 0}, "engine.batch_slots: expected `int` >= 1"),
+    ],
+)
+def test_bad_options_name_key_and_reason(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_options(options)
+    model = Model(id="sim", backend="simulated", gpus=0, engine=options)
+    with pytest.raises(ValueError, match=reason):
+        validate_engine_options(model)
+    with pytest.raises(BackendDied, match=reason):
+        create(model, "").load(lambda chunks: None, lambda death: None)
+
+
+def test_vllm_options_are_vllms_to_judge() -> None:
+    validate_engine_options(Model(id="m", engine={"whatever": 1}))

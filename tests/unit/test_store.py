@@ -1,0 +1,146 @@
+"""The store: opening a database, transactions, keys. What the Ledger offers of it is tested there."""
+
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select, text
+
+from cluster.errors import StartError
+from cluster.ids import AccountId, KeyId
+from cluster.keys import new_secret, secret_hash, visible_prefix
+from cluster.messages import KeyLimits
+from cluster.store import accounts, engine, keys
+from cluster.store.database import Database, Write
+from cluster.store.errors import DatabaseRefused, DatabaseUnavailable
+from cluster.store.tables import ACCOUNTS
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{path}")
+    yield database
+    database.close()
+
+
+def add_account(name: str) -> Write:
+    return partial(accounts.add, account_id=AccountId(name), name=name, created_ms=1)
+
+
+def account_ids(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(ACCOUNTS.c.id).order_by(ACCOUNTS.c.id)))
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)],
+)
+def test_sqlite_is_durable_and_concurrent(database: Database, pragma: str, value: object) -> None:
+    assert database.read(lambda connection: connection.scalar(text(f"PRAGMA {pragma}"))) == value
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+        ("infernet.db", "not a database URL"),
+        ("tapes://reel", "No such kind of database"),
+        ("sqlite:////nowhere/at/all.db", "nowhere/at/all.db: unable to open"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_named_with_the_reason(url: str, reason: str) -> None:
+    with pytest.raises(StartError, match=reason):
+        Database(url)
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_text("no database " * 100)
+    with pytest.raises(StartError, match=r"store\.db"):
+        Database(f"sqlite:///{path}")
+
+
+def test_no_message_tells_a_password() -> None:
+    with pytest.raises(StartError) as refusal:
+        Database("tapes://ann:secret@reel/x?password=secret")
+    assert "ann" in refusal.value.message
+    assert "secret" not in refusal.value.message
+
+
+def test_writes_of_a_batch_are_committed_together(database: Database, path: Path) -> None:
+    assert database.commit([add_account("a"), add_account("b")]) == [None, None]
+    with sqlite3.connect(path) as elsewhere:
+        assert elsewhere.execute("SELECT count(*) FROM accounts").fetchone() == (2,)
+
+
+def test_only_the_bad_write_of_a_batch_fails(database: Database) -> None:
+    errors = database.commit([add_account("a"), add_account("a"), add_account("b")])
+    assert [type(error) for error in errors] == [type(None), DatabaseRefused, type(None)]
+    assert database.read(account_ids) == ["a", "b"]
+
+
+def test_a_locked_database_is_the_callers_to_retry(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_SQLITE_PRAGMAS", (*engine._SQLITE_PRAGMAS, "PRAGMA busy_timeout = 1"))
+    database = Database(f"sqlite:///{path}")
+    elsewhere = sqlite3.connect(path, isolation_level=None)
+    elsewhere.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailable, match="database is locked") as refusal:
+        database.commit([add_account("a"), add_account("b")])
+    assert refusal.value.retryable
+    elsewhere.execute("ROLLBACK")
+    elsewhere.close()
+    assert database.commit([add_account("a")]) == [None]
+    assert database.read(account_ids) == ["a"]
+    database.close()
+
+
+def test_errors_cross_process_borders_without_what_was_written(database: Database) -> None:
+    def bad(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO accounts VALUES (:id, NULL, 1)"), {"id": "a prompt"})
+
+    (error,) = database.commit([bad])
+    assert isinstance(error, DatabaseRefused)
+    assert "a prompt" not in f"{error} {error.__cause__}"
+    assert str(pickle.loads(pickle.dumps(error))) == "NOT NULL constraint failed: accounts.name"
+    assert b"a prompt" not in pickle.dumps(error)
+
+
+def test_secrets_are_long_random_and_never_the_same() -> None:
+    secrets = {new_secret() for _ in range(100)}
+    assert len(secrets) == 100
+    for secret in secrets:
+        assert len(secret) == 37
+        assert secret.startswith("inft_")
+        assert secret[5:].isalnum()
+        assert secret.startswith(visible_prefix(secret))
+        assert visible_prefix(secret) not in ("", "inft_")
+
+
+def test_a_prefix_shows_little_of_a_short_secret() -> None:
+    assert visible_prefix("12345678") == "12"
+
+
+def test_the_secret_of_a_key_is_not_in_the_database(database: Database, path: Path) -> None:
+    secret = new_secret()
+    key = keys.NewKey(
+        id=KeyId("key_1"),
+        account_id=AccountId("a"),
+        name="laptop",
+        prefix=visible_prefix(secret),
+        key_hash=secret_hash(secret),
+        role="member",
+        created_ms=1,
+        limits=KeyLimits(reads_per_minute=7),
+    )
+    assert database.commit([add_account("a"), partial(keys.add, key=key)]) == [None, None]
+    database.close()
+    assert secret.encode() not in path.read_bytes()
+    assert visible_prefix(secret).encode() in path.read_bytes()
