@@ -19,6 +19,7 @@ ADMIN_KEY_VARIABLE = "INFERNET_ADMIN_KEY"
 
 # Every open stream is an ongoing request: Serve's default of 5 would serve five readers.
 _MAX_ONGOING_REQUESTS = 100_000
+_GRACE_S = 5.0
 
 
 class Ingress:
@@ -36,6 +37,8 @@ _deployment = serve.deployment(
     serve.ingress()(Ingress),
     name="ingress",
     max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+    graceful_shutdown_timeout_s=_GRACE_S,
+    graceful_shutdown_wait_loop_s=0.5,
     ray_actor_options={"num_cpus": 0},
 )
 

@@ -69,6 +69,7 @@ class VllmBackend:
         self._processes: list[psutil.Process] = []
         self._generations: dict[str, Generation] = {}
         self._ready: list[Chunk] = []  # ends decided without a step
+        self._killed: Exception | None = None
         self._stopped = False
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
@@ -126,7 +127,7 @@ class VllmBackend:
             loaded.set_result(self._open())
             self._generate(sink)
         except Exception as error:
-            reason = BackendDied(self._failures.reason(error))
+            reason = BackendDied(self._failures.reason(self._killed or error))
             if not loaded.done():
                 loaded.set_exception(reason)
             elif not self._stopped:
@@ -261,9 +262,9 @@ class VllmBackend:
 
         def watch() -> None:
             connection.wait(manager.sentinels())
-            death = ChildProcessError("vLLM's engine process ended: killed, perhaps for lack of memory")
-            client.outputs_queue.put(death)
-            self._inbox.put(partial(_raise, death))
+            self._killed = ChildProcessError("vLLM's engine process was killed, perhaps for lack of memory")
+            client.outputs_queue.put(self._killed)
+            self._inbox.put(partial(_raise, self._killed))
 
         Thread(target=watch, name="vllm-watch", daemon=True).start()
 

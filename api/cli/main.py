@@ -8,6 +8,7 @@ import typer
 
 from api.cli.answers import RemoteError
 from api.cli.chat import chat
+from api.cli.demo import demo
 from api.cli.jobs import jobs
 from api.cli.models import models
 from api.cli.nodes import nodes
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (up, status, chat, jobs, models, nodes):
+for _command in (up, demo, status, chat, jobs, models, nodes):
     app.command()(_command)
 
 

@@ -119,6 +119,8 @@ def _environment(temp: Path) -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        # Jobs have been drained by the time the ingress stops, so nothing is worth half a minute's wait.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Ray would give its workers, and so vLLM, the lowest turn at the processor but four.
         "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",

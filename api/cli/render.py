@@ -17,7 +17,11 @@ _NAMES = ("id", "name")
 
 def show_json(body: Mapping[str, Any]) -> None:
     """Print the body as JSON, its keys in the server's order."""
-    print(json.dumps(body, indent=2, ensure_ascii=False))
+    print(json_text(body))
+
+
+def json_text(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=2, ensure_ascii=False)
 
 
 def show_models(models: Iterable[Mapping[str, Any]]) -> None:

@@ -107,6 +107,6 @@ def test_a_killed_engine_is_a_death() -> None:
     os.kill(loaded.processes[0], signal.SIGKILL)
     inbox.wait(lambda: bool(inbox.deaths))
     doomed.close()
-    assert "engine process ended" in str(inbox.deaths[0])
+    assert "engine process was killed" in str(inbox.deaths[0])
     assert [pid for pid in loaded.processes if psutil.pid_exists(pid)] == []
     assert len(inbox.deaths) == 1

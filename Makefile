@@ -1,0 +1,45 @@
+# Every target makes what it needs: `make demo` and `make test` work on a fresh clone with Python 3.11 and make.
+PYTHON ?= python3.11
+BIN := .venv/bin
+# vLLM for CPU wants PyTorch's CPU build: from a folder of wheels where PIP_FIND_LINKS names one, else from PyTorch.
+TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
+EXTRAS ?= cpu,dev
+# The tested versions; those of a GPU machine are its own.
+PINS := $(if $(findstring cpu,$(EXTRAS)),--constraint constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit check bench fmt clean
+
+help:  ## Show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+install: .venv/installed  ## Create .venv and install everything
+
+.venv/installed: pyproject.toml constraints.txt
+	@began=$$(date +%s); echo "Installing into .venv ..."; \
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+	$(BIN)/python -m pip install --quiet uv && \
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet $(TORCH) $(PINS) --editable '.[$(EXTRAS)]' && \
+	touch $@ && echo "Installed in $$(($$(date +%s) - began)) s"
+
+demo: install  ## Run the main job: a chat job over HTTP on vLLM, streamed back
+	@$(BIN)/infernet demo
+
+test: install  ## Run all tests that need no GPU
+	@$(BIN)/python -m pytest tests/unit tests/integration tests/chaos
+
+unit: install  ## Run the unit tests: no Ray, a few seconds
+	@$(BIN)/python -m pytest tests/unit
+
+check: install  ## Lint and check types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: install  ## Measure tokens/s against vLLM's own server
+	@$(BIN)/python -m tests.benchmarks.throughput
+
+fmt: install  ## Format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+clean:  ## Remove .venv and caches
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,134 @@
+"""The whole system, running for as long as somebody needs it."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayError
+
+from actors import control_plane
+from actors.directory import SCHEDULER
+from api.cli.connection import Connection, read, write
+from api.cli.ports import require_free
+from api.cli.steps import Step
+from api.serve import ADMIN_KEY_VARIABLE, APP_NAME, application
+from cluster.errors import StartError
+from cluster.settings import Settings
+
+DRAIN_S = 20.0
+_LOOK_S = 0.25
+_FIRST_NODE_S = 60.0
+_QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it is done, or a signal says to stop; then it is cancelled and cleans up after itself."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    asyncio.run(_until_stopped(work))
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, folder: Path, cluster: AbstractContextManager[object]
+) -> AsyncIterator[tuple[str, str | None]]:
+    """Start Ray, the control plane and the ingress; drain and stop them at the end, however it comes.
+
+    Gives the URL, and the admin key if this start made it. Models load in the background.
+    Raises StartError, one line, when something is in the way; then nothing is left behind.
+    """
+    require_free(settings.server.host, settings.server.port)
+    with _joined(cluster):
+        served_before = bool(serve.status().proxies)
+        try:
+            with Step("Starting the control plane"):
+                admin_key = await control_plane.start(settings, os.environ.get(ADMIN_KEY_VARIABLE))
+                await _require_room()
+            with Step("Starting the ingress"):
+                await asyncio.to_thread(_serve, settings)
+            url = f"http://{settings.server.host}:{settings.server.port}"
+            _remember(folder, url, admin_key)
+            yield url, admin_key
+        finally:
+            with Step("Draining and stopping"):
+                await _stop(served_before)
+
+
+class _joined(AbstractContextManager[None]):
+    """The cluster, with our signal handlers again in the place of those that Ray sets."""
+
+    def __init__(self, cluster: AbstractContextManager[object]) -> None:
+        self._cluster = cluster
+
+    def __enter__(self) -> None:
+        with Step("Starting Ray"):
+            self._cluster.__enter__()
+        _stop_on_signals()
+
+    def __exit__(self, *error: Any) -> None:
+        self._cluster.__exit__(*error)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    _stop_on_signals()
+    try:
+        await work
+    except asyncio.CancelledError:
+        return
+
+
+def _stop_on_signals() -> None:
+    """Cancel the main task on the first Ctrl-C or SIGTERM; it is cleaning up by the time of a second."""
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    assert main is not None
+
+    def stop() -> None:
+        if not main.cancelling():
+            main.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def _serve(settings: Settings) -> None:
+    http = {"host": settings.server.host, "port": settings.server.port}
+    try:
+        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=_QUIET)
+        serve.run(application(settings, None), name=APP_NAME, route_prefix="/")
+    except (RayError, RuntimeError) as error:
+        raise StartError(f"the ingress does not start: {str(error).splitlines()[-1]}") from None
+
+
+async def _require_room() -> None:
+    """Raises StartError when a model fits no machine, or no machine can be reached."""
+    give_up_s = time.monotonic() + _FIRST_NODE_S
+    while not await SCHEDULER.at().nodes():
+        if time.monotonic() > give_up_s:
+            raise StartError("no machine of the Ray cluster runs a node of the network")
+        await asyncio.sleep(_LOOK_S)
+    for view in await SCHEDULER.at().models():
+        if not view.fits:
+            raise StartError(f"no room for model {view.id}: {view.message}")
+
+
+def _remember(folder: Path, url: str, admin_key: str | None) -> None:
+    """Keep what the other commands need to talk to this server."""
+    kept = read(folder)
+    key = admin_key or os.environ.get(ADMIN_KEY_VARIABLE) or (kept.key if kept else None)
+    if key is not None:
+        write(folder, Connection(url, key))
+
+
+async def _stop(served_before: bool) -> None:
+    await control_plane.drain(DRAIN_S)
+    if served_before:
+        await asyncio.to_thread(serve.delete, APP_NAME)
+    else:
+        await asyncio.to_thread(serve.shutdown)
+    await control_plane.stop()
