@@ -141,8 +141,8 @@ class VllmBackend:
         self._others = set(_children())
         self._engine = self._create_engine()
         self._processes = self._started()
-        self._tokenise([ChatMessage("user", "?")])  # a model without a chat template is of no use here
         self._watch()
+        self._warm_up()
         config = self._engine.vllm_config
         return Loaded(
             slots=config.scheduler_config.max_num_seqs,
@@ -164,6 +164,18 @@ class VllmBackend:
         return LLMEngine.from_engine_args(
             EngineArgs(**engine_args(self._model, self._source)), usage_context=UsageContext.OPENAI_API_SERVER
         )
+
+    def _warm_up(self) -> None:
+        """Answer one short prompt: what is made at first use must not cost the first client seconds.
+
+        Raises what a model without a chat template raises: it is of no use here.
+        """
+        from vllm.inputs import tokens_input
+
+        prompt = self._tokenise([ChatMessage("user", "?")])
+        self._engine.add_request("warm-up", tokens_input(prompt), self._sampling_params(Sampling(max_tokens=4), 0))
+        while self._engine.has_unfinished_requests():
+            self._engine.step()
 
     def _generate(self, sink: Sink) -> None:
         while self._obey():

@@ -1,11 +1,13 @@
 """Progress on the console: a line for each slow step, with its seconds."""
 
+import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
 
-console = Console(highlight=False, soft_wrap=True)
+# The terminal itself: `sys.stdout` is Ray's while it runs, which prints there from threads of its own.
+console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
 
 
 class Step:

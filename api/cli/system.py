@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from cluster.errors import StartError
 from cluster.settings import Settings
 
 DRAIN_S = 20.0
+# What Ray prints by itself, where the user does not have to read it.
+_RAY_LOG = "ray.log"
 _LOOK_S = 0.25
 _FIRST_NODE_S = 60.0
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
@@ -44,7 +46,7 @@ async def running(
     Raises StartError, one line, when something is in the way; then nothing is left behind.
     """
     require_free(settings.server.host, settings.server.port)
-    with _joined(cluster):
+    with _joined(cluster, folder):
         served_before = bool(serve.status().proxies)
         try:
             with Step("Starting the control plane"):
@@ -60,19 +62,14 @@ async def running(
                 await _stop(served_before)
 
 
-class _joined(AbstractContextManager[None]):
+@contextmanager
+def _joined(cluster: AbstractContextManager[object], folder: Path) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
-
-    def __init__(self, cluster: AbstractContextManager[object]) -> None:
-        self._cluster = cluster
-
-    def __enter__(self) -> None:
+    with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
         with Step("Starting Ray"):
-            self._cluster.__enter__()
+            stack.enter_context(cluster)
         _stop_on_signals()
-
-    def __exit__(self, *error: Any) -> None:
-        self._cluster.__exit__(*error)
+        yield
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
