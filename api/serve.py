@@ -1,8 +1,10 @@
 """The ingress as a Ray Serve application: `serve deploy ray_configs/serve.yaml`, or `infernet up`."""
 
 import os
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
@@ -12,6 +14,7 @@ from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from api.app import create_app
 from api.gateway import Gateway
 from cluster import config
+from cluster.errors import ConfigError
 from cluster.settings import Settings
 
 APP_NAME = "infernet"
@@ -55,6 +58,18 @@ def application(settings: Settings, admin_key: str | None) -> Application:
 def build(args: dict[str, Any]) -> Application:
     """What a Serve config file names as its import path; `args` are the settings, as in the YAML file of `infernet up`.
 
-    Raises ConfigError for settings that cannot be used.
+    Raises ConfigError for settings that cannot be used, and without an admin key: there is no terminal to show one on.
     """
-    return application(config.parse(args, "serve config: args"), os.environ.get(ADMIN_KEY_VARIABLE))
+    settings = with_database(config.parse(args, "serve config: args"), Path("~/.infernet").expanduser())
+    admin_key = os.environ.get(ADMIN_KEY_VARIABLE)
+    if not admin_key:
+        raise ConfigError(f"{ADMIN_KEY_VARIABLE}: must be set, to become the first admin key")
+    return application(settings, admin_key)
+
+
+def with_database(settings: Settings, folder: Path) -> Settings:
+    """The settings with a database in `folder`, made if need be, unless they name one."""
+    if settings.database:
+        return settings
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return msgspec.structs.replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import pynvml
 import typer
 
@@ -17,6 +16,7 @@ from api.cli import system
 from api.cli.connection import StateOption, state_folder
 from api.cli.ray_cluster import GivenCluster, OwnCluster
 from api.cli.steps import console
+from api.serve import with_database
 from cluster import config
 from cluster.errors import ConfigError
 from cluster.messages import ModelView
@@ -57,10 +57,7 @@ def read_settings(file: Path | None, host: str | None, port: int | None, model: 
             validate_engine_options(entry)
         except ValueError as error:
             raise ConfigError(f"model {entry.id}: engine: {error}") from None
-    if not settings.database:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings = msgspec.structs.replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")
-    return settings
+    return with_database(settings, folder)
 
 
 async def _serve(settings: Settings, folder: Path, cluster: AbstractContextManager[object]) -> None:
