@@ -1,45 +1,33 @@
 """The Ray cluster that `infernet up` runs on: one of its own, or one that is given."""
 
-import fcntl
-import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import ray
 
 from actors.remote import NAMESPACE
-from api.cli import marked
+from api.cli import marked, runs
 from api.cli.ports import free_port
 from cluster.errors import StartError
 
-_RUN_FILE = "run.json"
-_LOCK_FILE = "lock"
 # HAProxy's sockets lie under it, in a folder named by Ray's 56 hex digits, and their paths may have 97 characters.
 _LONGEST_TEMP = 8
 
 
 class OwnCluster(AbstractContextManager["OwnCluster"]):
-    """A Ray on this machine that lives as long as this object, with HAProxy in front of Serve.
-
-    Raises StartError when another run uses the same state folder.
-    """
+    """A Ray on this machine that lives as long as this object, with HAProxy in front of Serve."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._lock: IO[str] | None = None
         self._temp = Path()
 
     def __enter__(self) -> "OwnCluster":
-        self._lock = _lock(self._state)
-        self._end_what_was_left()
         self._temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
-        (self._state / _RUN_FILE).write_text(json.dumps({"temp": str(self._temp)}))
+        runs.record(self._state, self._temp)
         os.environ.update(_environment(self._temp))
         ray.init(
             address="local",
@@ -55,20 +43,7 @@ class OwnCluster(AbstractContextManager["OwnCluster"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         ray.shutdown()
-        self._clear(self._temp)
-        assert self._lock is not None
-        self._lock.close()
-
-    def _end_what_was_left(self) -> None:
-        """A run that was killed could not end what it had started."""
-        run_file = self._state / _RUN_FILE
-        if run_file.exists():
-            self._clear(Path(json.loads(run_file.read_text())["temp"]))
-
-    def _clear(self, temp: Path) -> None:
-        marked.end(str(temp))
-        shutil.rmtree(temp, ignore_errors=True)
-        (self._state / _RUN_FILE).unlink(missing_ok=True)
+        runs.clear(self._state)
 
 
 class GivenCluster(AbstractContextManager["GivenCluster"]):
@@ -88,18 +63,6 @@ class GivenCluster(AbstractContextManager["GivenCluster"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         ray.shutdown()
-
-
-def _lock(state: Path) -> IO[str]:
-    """Held until closed, or until the process ends, however it ends."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (state / _LOCK_FILE).open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise StartError(f"another `infernet up` uses the state folder {state}") from None
-    return lock
 
 
 def _short_temp() -> str:

@@ -15,12 +15,13 @@ from ray.exceptions import RayError
 
 from actors import control_plane
 from actors.directory import SCHEDULER
+from api.cli import runs
 from api.cli.connection import Connection, read, write
 from api.cli.ports import require_free
 from api.cli.steps import Step
 from api.serve import ADMIN_KEY_VARIABLE, APP_NAME, application
 from cluster.errors import StartError
-from cluster.settings import Settings
+from cluster.settings import Server, Settings
 
 DRAIN_S = 20.0
 # What Ray prints by itself, where the user does not have to read it.
@@ -45,8 +46,7 @@ async def running(
     Gives the URL, and the admin key if this start made it. Models load in the background.
     Raises StartError, one line, when something is in the way; then nothing is left behind.
     """
-    require_free(settings.server.host, settings.server.port)
-    with _joined(cluster, folder):
+    with runs.claimed(folder), _joined(cluster, folder, settings.server):
         served_before = bool(serve.status().proxies)
         try:
             with Step("Starting the control plane"):
@@ -63,8 +63,9 @@ async def running(
 
 
 @contextmanager
-def _joined(cluster: AbstractContextManager[object], folder: Path) -> Iterator[None]:
+def _joined(cluster: AbstractContextManager[object], folder: Path, server: Server) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
+    require_free(server.host, server.port)
     with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
         with Step("Starting Ray"):
             stack.enter_context(cluster)

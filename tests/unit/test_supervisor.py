@@ -1,0 +1,92 @@
+"""The Supervisor: what is missing is started, whatever fails meanwhile."""
+
+import asyncio
+
+import pytest
+
+from actors.supervisor import Supervisor
+from tests.unit.plain_system import run, until
+
+
+class PlainWorld:
+    """Notes what is started. `failures` are raised by the next calls for a node."""
+
+    def __init__(self, *machines: str) -> None:
+        self.alive = set(machines)
+        self.calls: list[str] = []
+        self.failures: list[Exception] = []
+
+    def start_core(self) -> None:
+        self.calls.append("core")
+
+    def machines(self) -> set[str]:
+        return set(self.alive)
+
+    def start_node(self, machine: str) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        self.calls.append(machine)
+
+    def started(self, machine: str) -> int:
+        return self.calls.count(machine)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.supervisor.LOOK_S", 0.002)
+
+
+def test_the_core_is_started_before_any_node() -> None:
+    async def scenario() -> None:
+        world = PlainWorld("a", "b")
+        supervisor = Supervisor(world)
+        await supervisor.start()
+        await supervisor.stop()
+        assert world.calls[0] == "core"
+        assert sorted(world.calls[1:]) == ["a", "b"]
+
+    run(scenario())
+
+
+def test_a_machine_is_greeted_once_and_again_when_it_comes_back() -> None:
+    async def scenario() -> None:
+        world = PlainWorld("a")
+        supervisor = Supervisor(world)
+        await supervisor.look()
+        await supervisor.look()
+        assert world.started("a") == 1
+        world.alive = set()
+        await supervisor.look()
+        world.alive = {"a", "b"}
+        await supervisor.look()
+        assert (world.started("a"), world.started("b")) == (2, 1)
+
+    run(scenario())
+
+
+def test_core_actors_are_looked_after_forever() -> None:
+    async def scenario() -> None:
+        world = PlainWorld()
+        supervisor = Supervisor(world)
+        await supervisor.start()
+        await until(lambda: world.started("core") > 3)
+        await supervisor.stop()
+        await asyncio.sleep(0)
+        looked = world.started("core")
+        await asyncio.to_thread(lambda: None)
+        assert world.started("core") <= looked + 1
+
+    run(scenario())
+
+
+def test_a_failure_is_tried_again() -> None:
+    async def scenario() -> None:
+        world = PlainWorld()
+        supervisor = Supervisor(world)
+        await supervisor.start()
+        world.failures = [RuntimeError("not now"), RuntimeError("not yet")]
+        world.alive = {"late"}
+        await until(lambda: world.started("late") == 1)
+        await supervisor.stop()
+
+    run(scenario())
