@@ -1,8 +1,13 @@
 """Which ports are free."""
 
+import secrets
 import socket
+from contextlib import suppress
 
 from cluster.errors import StartError
+
+# Below the usual ephemeral ports, and below those that Serve gives to its replicas.
+_NOT_EPHEMERAL = range(10_000, 30_000)
 
 
 def require_free(host: str, port: int) -> None:
@@ -16,10 +21,12 @@ def require_free(host: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on now, and that the system gives to nobody who asks for just any."""
+    while True:
+        port = secrets.choice(_NOT_EPHEMERAL)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -1,0 +1,288 @@
+"""The whole system in plain objects, and what may be killed while jobs run: every stream stays exact."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from actors.backends.simulated import prompt_tokens, simulated_text
+from cluster.messages import End, Job
+from tests.unit.plain_system import SIM, PlainSystem, replicated, run, until
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+TWO = replicated(SIM, 2)
+Deed = Callable[[PlainSystem], Awaitable[None]]
+
+
+def expected(job: Job) -> str:
+    return simulated_text(job.messages, job.sampling.seed, job.sampling.max_tokens)
+
+
+async def kill_an_engine(system: PlainSystem) -> None:
+    working = [r.id for r in system.scheduler._fleet._replicas.values() if r.tokens_of]
+    for engine_id in working[:1]:
+        system.kill_engine(engine_id)
+
+
+async def restart_journal(system: PlainSystem) -> None:
+    await system.restart_journal()
+
+
+async def restart_scheduler(system: PlainSystem) -> None:
+    await system.restart_scheduler()
+
+
+async def restart_a_node(system: PlainSystem) -> None:
+    node_id = system.node_ids[0]
+    system.kill_node(node_id)
+    await system.start_node(node_id)
+
+
+async def another_ingress(system: PlainSystem) -> None:
+    """A reader that comes through a replica of its own, and leaves."""
+    gateway = system.new_gateway()
+    await gateway.start()
+    await gateway.stop()
+
+
+DEEDS: dict[str, Deed] = {
+    deed.__name__: deed
+    for deed in (kill_an_engine, restart_journal, restart_scheduler, restart_a_node, another_ingress)
+}
+
+
+class Watch:
+    """Jobs submitted and read, and how many characters have come so far."""
+
+    def __init__(self, system: PlainSystem, jobs: list[Job]) -> None:
+        self.system = system
+        self.jobs = jobs
+        self.delivered = 0
+        self._tasks = [asyncio.create_task(self._submit_and_read(job)) for job in jobs]
+
+    async def _submit_and_read(self, job: Job) -> tuple[str, End]:
+        await self.system.gateway.submit(job)
+        text = ""
+        async for piece in self.system.gateway.streams.read(job.id, job.account_id, 0, 60.0):
+            text += piece.text
+            assert not piece.text or piece.offset == len(text)
+            self.delivered += len(piece.text)
+            if piece.end is not None:
+                return text, piece.end
+        raise AssertionError("the stream ended without an end")
+
+    async def some(self, characters: int) -> None:
+        """Until so much more has been delivered, or all of it."""
+        wanted = self.delivered + characters
+        await until(lambda: self.delivered >= wanted or self.done, f"{characters} more characters")
+
+    @property
+    def done(self) -> bool:
+        return all(task.done() for task in self._tasks)
+
+    async def exact(self) -> None:
+        """Every stream, result and count is what an undisturbed run gives."""
+        for job, (text, end) in zip(self.jobs, await asyncio.gather(*self._tasks), strict=True):
+            assert text == expected(job)
+            assert (end.error, end.finish_reason) == (None, "length")
+        for job in self.jobs:
+            await self._recorded(job)
+        rows = self.system.rows("SELECT job_id, prompt_tokens, completion_tokens FROM usage")
+        assert sorted(rows) == sorted(
+            (job.id, prompt_tokens(job.messages), job.sampling.max_tokens) for job in self.jobs
+        )
+
+    async def _recorded(self, job: Job) -> None:
+        record = await self.system.ended(job.id)
+        assert record.content == expected(job)
+        assert record.usage is not None
+        assert record.usage.completion_tokens == job.sampling.max_tokens
+        assert record.node_id in self.system.node_ids
+
+
+async def at_rest(system: PlainSystem) -> None:
+    """Nothing of the ended jobs is left in queues, leases and engines."""
+    scheduler = system.scheduler
+    await until(lambda: not scheduler._leases and not len(scheduler._queue), "rest")
+    assert not scheduler._lost
+    assert all(not r.tokens_of and r.outstanding_tokens == 0 for r in scheduler._fleet._replicas.values())
+    for engine_id in system.known_engines():
+        engine = system.engines[engine_id].process
+        assert engine is not None
+        await until(lambda engine=engine: not engine.content._logs, "the engine forgot")
+
+
+def test_an_undisturbed_run(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database) as system:
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=30 + n, seed=n) for n in range(5)])
+            await watch.exact()
+            await at_rest(system)
+
+    run(scenario())
+
+
+def test_an_engine_is_killed_midway(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=100 + n) for n in range(20)])
+            await watch.some(2000)
+            before = set(system.known_engines())
+            await kill_an_engine(system)
+            await watch.exact()
+            await system.ready(2)
+            assert len(set(system.known_engines()) - before) == 1
+            await at_rest(system)
+
+    run(scenario())
+
+
+def test_jobs_move_to_the_engine_that_is_left(database: Path) -> None:
+    """No machine has room for a new engine: the jobs of the dead one go on where the others run."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=80) for n in range(12)])
+            await watch.some(1000)
+            victim = next(r for r in system.scheduler._fleet._replicas.values())
+            system.kill_node(victim.node_id)
+            system.kill_engine(victim.id)
+            await watch.exact()
+            nodes = {(await system.record(job.id)).node_id for job in watch.jobs}
+            assert nodes - {victim.node_id}
+
+    run(scenario())
+
+
+def test_every_engine_is_killed_at_once(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=60) for n in range(60)])
+            await watch.some(500)
+            for engine_id in system.known_engines():
+                system.kill_engine(engine_id)
+            await watch.exact()
+            await at_rest(system)
+
+    run(scenario())
+
+
+def test_the_journal_is_restarted_midway(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=100) for n in range(20)])
+            for _ in range(3):
+                await watch.some(1000)
+                await system.restart_journal()
+            await watch.exact()
+            await at_rest(system)
+
+    run(scenario())
+
+
+def test_journal_and_engine_are_lost_together(database: Path) -> None:
+    """What was streamed is known to readers only: the new text continues it, because it is the same text."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=100) for n in range(60)])
+            await watch.some(1500)
+            await kill_an_engine(system)
+            await system.restart_journal()
+            await watch.exact()
+
+    run(scenario())
+
+
+def test_the_scheduler_is_restarted_midway(database: Path) -> None:
+    """Engines go on with what they run; what waited in the queue runs afterwards."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=80) for n in range(40)])
+            await watch.some(1500)
+            engines = set(system.known_engines())
+            await system.restart_scheduler()
+            await watch.exact()
+            assert set(system.known_engines()) == engines
+            await at_rest(system)
+
+    run(scenario())
+
+
+def test_a_node_actor_is_restarted_midway(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=80) for n in range(8)])
+            await watch.some(500)
+            engines = system.known_engines()
+            await restart_a_node(system)
+            await watch.exact()
+            assert system.known_engines() == engines
+
+    run(scenario())
+
+
+def test_the_scheduler_dies_with_an_engine(database: Path) -> None:
+    """The new one waits for engines that will not come, then takes the jobs up again."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=80) for n in range(60)])
+            await watch.some(800)
+            await kill_an_engine(system)
+            await system.restart_scheduler()
+            await watch.exact()
+            await at_rest(system)
+
+    run(scenario())
+
+
+def test_readers_of_another_replica_see_the_same(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            other = system.new_gateway()
+            await other.start()
+            job = system.job(max_tokens=150)
+            watch = Watch(system, [job])
+            await watch.some(200)
+            elsewhere = [asyncio.create_task(system.read(job.id, after, other)) for after in (0, 7, 150)]
+            await kill_an_engine(system)
+            await watch.exact()
+            for after, reading in zip((0, 7, 150), elsewhere, strict=True):
+                assert (await reading)[0] == expected(job)[after:]
+            await other.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_disturbance_at_any_moment(database: Path, seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            jobs = [system.job(f"{seed} {n}", max_tokens=chance.randint(1, 90)) for n in range(20)]
+            watch = Watch(system, jobs)
+            for _ in range(chance.randint(1, 4)):
+                await watch.some(chance.randint(1, 1200))
+                await DEEDS[chance.choice(sorted(DEEDS))](system)
+            await watch.exact()
+            late = chance.choice(jobs)
+            assert (await system.read(late.id))[0] == expected(late)
+            await at_rest(system)
+
+    run(scenario())
