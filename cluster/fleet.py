@@ -168,10 +168,15 @@ class Fleet:
         return node_id in self._nodes and self._nodes[node_id].online
 
     def can_serve(self, model: str, node_id: NodeId | None, now_s: float) -> bool:
-        """An engine of this model is ready or starting (on this node), or it is too early to say."""
+        """An engine of this model is ready (on this node), or may become so, or it is too early to say.
+
+        An engine that starts after another one failed is not counted on.
+        """
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
-        return any(node_id in (None, r.node_id) for r in self._of_model(model))
+        hopeful = self._troubles[model].failures == 0
+        there = [r for r in self._of_model(model) if node_id in (None, r.node_id)]
+        return any(hopeful or r.state == "ready" for r in there)
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
         """The models that have fitted no machine for longer than `grace_s`."""

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from cluster.errors import StartError
 
-# Below the usual ephemeral ports, and below those that Serve gives to its replicas.
-_NOT_EPHEMERAL = range(10_000, 30_000)
+# Below the usual ephemeral ports and those of Serve's replicas, above those of the workers of `ray start`.
+_NOT_EPHEMERAL = range(20_000, 30_000)
 
 
 def require_free(host: str, port: int) -> None:

@@ -28,7 +28,7 @@ class OwnCluster(AbstractContextManager["OwnCluster"]):
     def __enter__(self) -> "OwnCluster":
         self._temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
         runs.record(self._state, self._temp)
-        os.environ.update(_environment(self._temp))
+        os.environ.update(environment(self._temp))
         ray.init(
             address="local",
             namespace=NAMESPACE,
@@ -70,8 +70,8 @@ def _short_temp() -> str:
     return usual if len(usual) <= _LONGEST_TEMP else "/tmp"
 
 
-def _environment(temp: Path) -> Mapping[str, str]:
-    """What Ray's processes are to inherit. What the user has set stays."""
+def environment(temp: Path) -> Mapping[str, str]:
+    """What Ray's processes are to inherit of a run whose files are in `temp`. What the user has set stays."""
     wanted = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temp / "haproxy.cfg"),

@@ -28,7 +28,14 @@ STOP_S = 60.0
 class Serving:
     """A running `infernet up`. Its lines are kept; `stop` checks that it leaves nothing behind."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *flags: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *flags: str,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         config = folder / "infernet.yaml"
@@ -41,7 +48,7 @@ class Serving:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "COLUMNS": "200"},
+            env={**(env or os.environ), "COLUMNS": "200"},
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -87,11 +94,15 @@ class Serving:
     def stop(self, number: int = signal.SIGINT) -> int:
         """Stop as a user does. Returns the exit code once everything is gone."""
         run = self.run
-        self.process.send_signal(number)
-        code = self.process.wait(STOP_S)
+        code = self.interrupt(number)
         assert marked.processes(run) == []
         assert not Path(run).exists()
         return code
+
+    def interrupt(self, number: int = signal.SIGINT) -> int:
+        """The exit code after this signal."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_S)
 
     def end(self) -> None:
         """Whatever happened: leave nothing behind."""

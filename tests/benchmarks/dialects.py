@@ -1,0 +1,113 @@
+"""What differs between the two APIs under test: where a request goes, what it says, how its events read."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+
+TEMPERATURE = 0.7
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event: the text it carries, the usage if it tells it, and whether it is the clean end."""
+
+    text: str = ""
+    completion_tokens: int | None = None
+    done: bool = False
+
+
+DONE = Event(done=True)
+
+
+class Dialect(Protocol):
+    """An API, at a server. Crosses to the client's process by pickle."""
+
+    @property
+    def url(self) -> str:
+        """Where requests are posted."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Sent with every request."""
+
+    def body(self, prompt: str, output_tokens: int) -> dict[str, Any]:
+        """A request for a streamed answer."""
+
+    def event(self, data: bytes) -> Event:
+        """What one event's `data` says. Raises ValueError for an error event."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """This project's POST /api/v1/jobs."""
+
+    base_url: str
+    key: str
+    model: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.base_url}/api/v1/jobs"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+    def body(self, prompt: str, output_tokens: int) -> dict[str, Any]:
+        return _body(self.model, prompt, output_tokens)
+
+    def event(self, data: bytes) -> Event:
+        if data == b"[DONE]":
+            return DONE
+        fields = msgspec.json.decode(data)
+        if "error" in fields:
+            raise ValueError(f"the job failed: {fields}")
+        return Event(fields["text"])
+
+    def result(self, http: httpx.Client, job_id: str) -> dict[str, Any]:
+        """What the server says of an ended job: `content` and `usage`."""
+        answer = http.get(f"{self.url}/{job_id}", headers=self.headers).raise_for_status()
+        result: dict[str, Any] = answer.json()["result"]
+        return result
+
+
+@dataclass(frozen=True)
+class ChatCompletions:
+    """OpenAI's POST /v1/chat/completions, as vLLM's own server has it. The last event tells the usage."""
+
+    base_url: str
+    model: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.base_url}/v1/chat/completions"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def body(self, prompt: str, output_tokens: int) -> dict[str, Any]:
+        return _body(self.model, prompt, output_tokens) | {"stream_options": {"include_usage": True}}
+
+    def event(self, data: bytes) -> Event:
+        if data == b"[DONE]":
+            return DONE
+        fields = msgspec.json.decode(data)
+        if "error" in fields:
+            raise ValueError(f"the request failed: {fields}")
+        usage, choices = fields.get("usage"), fields["choices"]
+        text = choices[0]["delta"].get("content") if choices else None
+        return Event(text or "", usage["completion_tokens"] if usage else None)
+
+
+def _body(model: str, prompt: str, output_tokens: int) -> dict[str, Any]:
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": output_tokens,
+        "temperature": TEMPERATURE,
+        "top_p": 1.0,
+        "stream": True,
+    }

@@ -1,0 +1,54 @@
+"""The processes of a system under test: what they are, what they have used and what they hold."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process holds: `rss` counts shared pages in every process, `uss` is what ending it would free. Bytes."""
+
+    pid: int
+    role: str
+    rss: int
+    uss: int
+
+
+def memory(processes: Iterable[psutil.Process]) -> list[Memory]:
+    """Of the processes that still run, in the order they began."""
+    samples = []
+    for process in sorted(processes, key=lambda process: process.pid):
+        try:
+            info = process.memory_full_info()
+            samples.append(Memory(process.pid, role(process), info.rss, info.uss))
+        except psutil.NoSuchProcess:
+            continue
+    return samples
+
+
+def cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """Processor seconds that these processes have used since they began."""
+    total_s = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total_s += times.user + times.system
+    return total_s
+
+
+def role(process: psutil.Process) -> str:
+    """What a process is there for, by its title: an actor's class, a script's name, a program's name."""
+    arguments = [argument for argument in process.cmdline() if argument] or [process.name()]
+    if actor := re.match(r"ray::([^.\s(]+)", arguments[0]):
+        return actor[1]
+    if scripts := [argument for argument in arguments[1:3] if argument.endswith(".py")]:
+        return "/".join(Path(scripts[0]).parts[-2:])
+    if Path(arguments[0]).name.startswith("python"):
+        return " ".join([Path(argument).name for argument in arguments[1:3]])
+    return Path(arguments[0].split()[0]).name

@@ -1,0 +1,249 @@
+"""The Engine: keeps what it generates until the Journal has it, and tells all of it to each new reader."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+import pytest
+
+from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Sink
+from actors.backends.simulated import SimulatedBackend, prompt_tokens, simulated_text
+from actors.engine import Engine
+from actors.frames import decode
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.messages import ChatMessage, Dispatch, End, Job, Output, Sampling, Usage
+from cluster.token_log import TokenLog
+from tests.unit.plain_system import run, settled
+
+MESSAGES = (ChatMessage("user", "Größe?"),)
+PROMPT = prompt_tokens(MESSAGES)
+NOTHING = Output()
+
+
+def dispatch(number: int = 1, attempt: int = 1, resume: Output = NOTHING, max_tokens: int = 30) -> Dispatch:
+    job = Job(
+        id=JobId(f"job_{number}"),
+        account_id=AccountId("acct"),
+        key_id=KeyId("key"),
+        model="sim",
+        messages=MESSAGES,
+        sampling=Sampling(max_tokens=max_tokens),
+        created_ms=0,
+        deadline_ms=0,
+    )
+    return Dispatch(job, attempt, resume)
+
+
+def answer(max_tokens: int = 30) -> str:
+    return simulated_text(MESSAGES, None, max_tokens)
+
+
+class ScriptedBackend:
+    """Generates what the test says, when it says so."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+        self.started: list[Dispatch] = []
+        self.aborted: list[tuple[str, int]] = []
+        self.closed = False
+
+    def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
+        self.loads += 1
+        self.sink, self.died = sink, died
+        return Loaded(slots=8, context_length=64)
+
+    def start(self, dispatches: Sequence[Dispatch]) -> None:
+        self.started.extend(dispatches)
+
+    def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
+        self.aborted.extend(jobs)
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def says(self, *chunks: Chunk) -> None:
+        self.sink(chunks)
+        await settled()
+
+
+def with_engine(backend: Backend, scenario: Callable[[Engine], Awaitable[None]]) -> None:
+    async def loaded() -> None:
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("node_0"), backend, 0.0)
+        await engine.load()
+        try:
+            await scenario(engine)
+        finally:
+            await engine.stop()
+
+    run(loaded())
+
+
+class Reading:
+    """What one reader of an engine's frames has been told, by job."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.stream: AsyncGenerator[bytes, None] = engine.frames()
+        self.logs: dict[str, TokenLog] = {}
+        self.attempts: dict[str, int] = {}
+        self.prompts: dict[str, int] = {}
+
+    async def until_ended(self, *job_ids: str) -> None:
+        while not all(self.ended(job_id) for job_id in job_ids):
+            await self.frame()
+
+    async def frame(self) -> None:
+        async with asyncio.timeout(5):
+            frame = await anext(self.stream)
+        for delta in decode(frame):
+            log = self.logs.setdefault(delta.job_id, TokenLog())
+            log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
+            self.attempts[delta.job_id] = delta.attempt
+            self.prompts[delta.job_id] = delta.prompt_tokens or self.prompts.get(delta.job_id, 0)
+            if delta.end is not None:
+                log.close(delta.end)
+
+    def ended(self, job_id: str) -> bool:
+        return job_id in self.logs and self.logs[job_id].end is not None
+
+    def text(self, job_id: str) -> str:
+        return self.logs[job_id].text
+
+
+@pytest.fixture
+def simulated() -> SimulatedBackend:
+    return SimulatedBackend({"first_token_s": 0.0, "token_s": 0.0005, "batch_slots": 4})
+
+
+def test_frames_are_exactly_the_text(simulated: SimulatedBackend) -> None:
+    async def scenario(engine: Engine) -> None:
+        reading = Reading(engine)
+        await engine.generate([dispatch(1), dispatch(2, max_tokens=7)])
+        await reading.until_ended("job_1", "job_2")
+        assert reading.text("job_1") == answer()
+        assert reading.text("job_2") == answer(7)
+        assert len(reading.logs["job_1"].token_ids) == 30
+        assert reading.logs["job_1"].end == End(Usage(PROMPT, 30), "length")
+        assert reading.prompts == {"job_1": PROMPT, "job_2": PROMPT}
+
+    with_engine(simulated, scenario)
+
+
+def test_a_new_reader_is_told_everything_again(simulated: SimulatedBackend) -> None:
+    async def scenario(engine: Engine) -> None:
+        first = Reading(engine)
+        await engine.generate([dispatch(1), dispatch(2, max_tokens=60)])
+        await first.until_ended("job_1")
+        second = Reading(engine)
+        await second.until_ended("job_1", "job_2")
+        assert second.text("job_1") == answer()
+        assert second.text("job_2") == answer(60)
+        assert second.logs["job_1"].end == first.logs["job_1"].end
+
+    with_engine(simulated, scenario)
+
+
+def test_a_resumed_job_tells_the_rest_and_to_a_new_reader_the_whole(simulated: SimulatedBackend) -> None:
+    async def scenario(engine: Engine) -> None:
+        whole = Reading(engine)
+        await engine.generate([dispatch(1)])
+        await whole.until_ended("job_1")
+        ids = tuple(whole.logs["job_1"].token_ids)
+        resume = Output(simulated_text(MESSAGES, None, 12), ids[:12])
+
+        await engine.generate([dispatch(2, attempt=3, resume=resume)])
+        frame = decode(await anext(whole.stream))
+        first = next(delta for delta in frame if delta.job_id == "job_2")
+        assert (first.offset, first.token_offset, first.attempt) == (len(resume.text), 12, 3)
+
+        again = Reading(engine)
+        await again.until_ended("job_2")
+        assert again.text("job_2") == answer()
+        assert tuple(again.logs["job_2"].token_ids) == ids
+        assert again.logs["job_2"].end == End(Usage(PROMPT, 30), "length")
+
+    with_engine(simulated, scenario)
+
+
+def test_what_is_settled_or_aborted_is_forgotten() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        await engine.generate([dispatch(1), dispatch(2), dispatch(3)])
+        await engine.settled([("job_1", 1), ("job_3", 9), ("unknown", 1)])
+        await engine.abort([("job_2", 1), ("job_3", 9), ("unknown", 1)])
+        assert backend.aborted == [("job_2", 1)]
+        assert (await engine.describe()).running == (("job_3", 1),)
+        await backend.says(Chunk("job_1", 1, "late"), Chunk("job_2", 1, "late"), Chunk("job_3", 1, "heard"))
+        reading = Reading(engine)
+        await reading.frame()
+        assert {job_id: log.text for job_id, log in reading.logs.items()} == {"job_3": "heard"}
+
+    with_engine(backend, scenario)
+
+
+def test_a_repeated_or_older_dispatch_changes_nothing() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        await engine.generate([dispatch(1, attempt=2)])
+        await backend.says(Chunk("job_1", 2, "kept", (1,)))
+        await engine.generate([dispatch(1, attempt=2), dispatch(1, attempt=1)])
+        assert [d.attempt for d in backend.started] == [2]
+        reading = Reading(engine)
+        await reading.frame()
+        assert (reading.text("job_1"), reading.attempts) == ("kept", {"job_1": 2})
+
+    with_engine(backend, scenario)
+
+
+def test_a_newer_attempt_replaces_the_older() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        await engine.generate([dispatch(1, attempt=1)])
+        await backend.says(Chunk("job_1", 1, "old", (1,)))
+        await engine.generate([dispatch(1, attempt=2, resume=Output("ol", (1,)))])
+        await backend.says(Chunk("job_1", 1, " dropped", (2,)), Chunk("job_1", 2, " new", (3,)))
+        reading = Reading(engine)
+        await reading.frame()
+        assert (reading.text("job_1"), reading.attempts) == ("ol new", {"job_1": 2})
+
+    with_engine(backend, scenario)
+
+
+def test_the_report_tells_what_was_loaded_and_what_runs() -> None:
+    async def scenario() -> None:
+        backend = ScriptedBackend()
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("node_0"), backend, 0.0)
+        assert (await engine.describe()).state == "starting"
+        report = await engine.load()
+        assert (report.state, report.slots, report.context_length) == ("ready", 8, 64)
+        await engine.generate([dispatch(1, attempt=4)])
+        assert (await engine.describe()).running == (("job_1", 4),)
+        await engine.stop()
+        assert (await engine.describe()).state == "stopped"
+        assert backend.closed
+
+    run(scenario())
+
+
+def test_a_model_that_does_not_load_says_why() -> None:
+    async def scenario() -> None:
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("n"), SimulatedBackend({"fail_on_load": "no disk"}), 0.0)
+        with pytest.raises(BackendDied, match="no disk"):
+            await engine.load()
+
+    run(scenario())
+
+
+def test_an_engine_whose_backend_died_ends_itself() -> None:
+    async def scenario() -> None:
+        ended: list[str] = []
+        backend = ScriptedBackend()
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("n"), backend, 0.0, lambda: ended.append("left"))
+        await engine.load()
+        backend.died(BackendDied("out of memory"))
+        await settled()
+        report = await engine.describe()
+        assert (ended, report.state, report.message) == (["left"], "failed", "out of memory")
+
+    run(scenario())

@@ -1,0 +1,190 @@
+"""Frames: every reader is told each log exactly, from wherever it asks."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import frames
+from actors.frames import JobLog, Outbox, decode
+from cluster.ids import JobId
+from cluster.messages import Delta, End, Usage
+from cluster.token_log import TokenLog
+from tests.unit.plain_system import run, settled
+
+END = End(Usage(3, 2), "stop")
+A, B = JobId("job_a"), JobId("job_b")
+
+
+async def one(stream: AsyncGenerator[bytes, None]) -> list[Delta]:
+    async with asyncio.timeout(5):
+        return decode(await anext(stream))
+
+
+def rebuilt(deltas: Sequence[Delta]) -> TokenLog:
+    log = TokenLog()
+    for delta in deltas:
+        log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
+        if delta.end is not None:
+            log.close(delta.end)
+    return log
+
+
+def test_what_is_there_is_told_first_then_what_is_new() -> None:
+    async def scenario() -> None:
+        source = JobLog(A, attempt=2)
+        source.prompt_tokens = 3
+        source.log.append("Größe ", [1, 2])
+        outbox = Outbox(0.0, with_tokens=True)
+        outbox.watch(source)
+        stream = outbox.frames()
+        assert await one(stream) == [Delta(A, 2, 0, "Größe ", 0, (1, 2), 3)]
+        source.log.append("🦊", [7])
+        source.log.close(END)
+        outbox.touch(A)
+        assert await one(stream) == [Delta(A, 2, 6, "🦊", 2, (7,), 3, END)]
+        assert not outbox.watches(A)
+        await stream.aclose()
+
+    run(scenario())
+
+
+def test_without_tokens_only_text_travels() -> None:
+    async def scenario() -> None:
+        source = JobLog(A)
+        source.log.append("ab", [1, 2])
+        outbox = Outbox(0.0)
+        outbox.watch(source, offset=1)
+        assert await one(outbox.frames()) == [Delta(A, 0, 1, "b")]
+
+    run(scenario())
+
+
+def test_news_of_many_jobs_travel_together() -> None:
+    async def scenario() -> None:
+        sources = [JobLog(JobId(f"job_{n}")) for n in range(50)]
+        outbox = Outbox(0.0)
+        for source in sources:
+            outbox.watch(source)
+            source.log.append(source.job_id)
+            outbox.touch(source.job_id)
+        deltas = await one(outbox.frames())
+        assert {delta.job_id: delta.text for delta in deltas} == {source.job_id: source.job_id for source in sources}
+
+    run(scenario())
+
+
+def test_nothing_is_said_of_what_did_not_change_or_is_not_watched() -> None:
+    async def scenario() -> None:
+        quiet, left, heard = JobLog(A), JobLog(B), JobLog(JobId("job_c"))
+        outbox = Outbox(0.0)
+        for source in (quiet, left, heard):
+            outbox.watch(source)
+        left.log.append("not heard")
+        outbox.unwatch(B)
+        outbox.touch(B)
+        outbox.touch("unknown")
+        heard.log.append("heard")
+        assert [delta.text for delta in await one(outbox.frames())] == ["heard"]
+
+    run(scenario())
+
+
+def test_watched_again_it_begins_anew() -> None:
+    async def scenario() -> None:
+        source = JobLog(A)
+        source.log.append("abc")
+        outbox = Outbox(0.0)
+        outbox.watch(source)
+        stream = outbox.frames()
+        assert [delta.text for delta in await one(stream)] == ["abc"]
+        outbox.watch(source, offset=1)
+        assert [(delta.offset, delta.text) for delta in await one(stream)] == [(1, "bc")]
+
+    run(scenario())
+
+
+def test_a_position_beyond_the_end_gives_the_end_alone() -> None:
+    async def scenario() -> None:
+        source = JobLog(A)
+        source.log.append("abc")
+        source.log.close(END)
+        outbox = Outbox(0.0)
+        outbox.watch(source, offset=10)
+        assert [(delta.text, delta.end) for delta in await one(outbox.frames())] == [("", END)]
+
+    run(scenario())
+
+
+def test_later_news_wait_for_the_interval() -> None:
+    async def scenario() -> None:
+        source = JobLog(A)
+        outbox = Outbox(3600.0)
+        outbox.watch(source)
+        source.log.append("at once")
+        stream = outbox.frames()
+        assert [delta.text for delta in await one(stream)] == ["at once"]
+        source.log.append(" later")
+        outbox.touch(A)
+        second = asyncio.ensure_future(anext(stream))
+        await settled()
+        assert not second.done()
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_a_reader_that_acknowledges_nothing_gets_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "UNACKNOWLEDGED_FRAMES", 4)
+
+    async def scenario() -> None:
+        source = JobLog(A)
+        outbox = Outbox(0.0)
+        outbox.watch(source)
+        stream = outbox.frames()
+        for _ in range(4):
+            source.log.append("x")
+            outbox.touch(A)
+            await one(stream)
+        source.log.append("yz")
+        outbox.touch(A)
+        next_frame = asyncio.ensure_future(anext(stream))
+        await settled()
+        assert not next_frame.done()
+        outbox.acknowledge(4)
+        assert [delta.text for delta in decode(await next_frame)] == ["yz"]
+
+    run(scenario())
+
+
+@given(
+    parts=st.lists(st.text(min_size=1, max_size=4), max_size=12),
+    reads=st.lists(st.booleans(), max_size=12),
+    offset=st.integers(0, 20),
+)
+def test_any_reading_rebuilds_the_text(parts: list[str], reads: list[bool], offset: int) -> None:
+    async def scenario() -> None:
+        source = JobLog(A)
+        full = "".join(parts)
+        outbox = Outbox(0.0, with_tokens=True)
+        outbox.watch(source)
+        late = Outbox(0.0)
+        stream = outbox.frames()
+        deltas: list[Delta] = []
+        for number, part in enumerate(parts):
+            source.log.append(part, [number])
+            outbox.touch(A)
+            if number < len(reads) and reads[number]:
+                deltas += await one(stream)
+        source.log.close(END)
+        outbox.touch(A)
+        deltas += await one(stream)
+        log = rebuilt(deltas)
+        assert (log.text, log.token_ids, log.end) == (full, list(range(len(parts))), END)
+        late.watch(source, offset)
+        assert [delta.text for delta in await one(late.frames())] == [full[offset:]]
+
+    run(scenario())

@@ -1,0 +1,42 @@
+"""Notices: made without waiting, and a failure of one disturbs nobody."""
+
+import asyncio
+import logging
+
+import pytest
+
+from actors import remote
+from actors.remote import Unreachable, tell
+from tests.unit.plain_system import run, settled
+
+
+def test_the_caller_does_not_wait() -> None:
+    async def scenario() -> None:
+        heard, let_go = asyncio.Event(), asyncio.Event()
+
+        async def call() -> None:
+            heard.set()
+            await let_go.wait()
+
+        tell(call(), "a notice")
+        assert not heard.is_set()
+        await heard.wait()
+        let_go.set()
+        await settled()
+        assert not remote._told
+
+    run(scenario())
+
+
+def test_a_failure_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async def call() -> None:
+            raise Unreachable("engine/sim/0 died")
+
+        with caplog.at_level(logging.WARNING):
+            tell(call(), "engine.abort")
+            await settled()
+        assert caplog.messages == ["engine.abort failed: Unreachable: engine/sim/0 died"]
+        assert not remote._told
+
+    run(scenario())
