@@ -10,6 +10,7 @@ import msgspec
 from actors.backends.base import BackendDied
 from actors.engine import Engine
 from actors.remote import Unreachable
+from cluster import clock
 from cluster.ids import EngineId, NodeId
 from cluster.messages import EngineOrder, EngineReport, Hardware, NodeReport
 
@@ -41,15 +42,23 @@ class Launcher(Protocol):
 
 
 class _Replica:
-    """One engine here: what is known of it, and the task that looks after it."""
+    """One engine here: what it told last and when, and the task that looks after it."""
 
     def __init__(self, report: EngineReport) -> None:
-        self.report = report
+        self.told(report)
         self.engine: Engine | None = None
         self.task: asyncio.Task[None] | None = None
 
+    def told(self, report: EngineReport) -> None:
+        self.report = report
+        self._told_s = clock.monotonic_s()
+
     def failed(self, message: str) -> None:
-        self.report = msgspec.structs.replace(self.report, state="failed", message=message)
+        self.told(msgspec.structs.replace(self.report, state="failed", message=message))
+
+    def current(self) -> EngineReport:
+        """The last report, with its age."""
+        return msgspec.structs.replace(self.report, age_s=clock.monotonic_s() - self._told_s)
 
 
 class Node:
@@ -80,7 +89,7 @@ class Node:
 
     async def describe(self) -> NodeReport:
         """What the next heartbeat says."""
-        engines = tuple(replica.report for replica in self._replicas.values())
+        engines = tuple(replica.current() for replica in self._replicas.values())
         return NodeReport(self._id, self._hardware, engines)
 
     async def apply(self, orders: Sequence[EngineOrder]) -> None:
@@ -128,8 +137,8 @@ class Node:
         """Load the model, then watch the engine; keep why it failed."""
         assert replica.engine is not None
         try:
-            replica.report = await replica.engine.describe()
-            replica.report = await replica.engine.load()
+            replica.told(await replica.engine.describe())
+            replica.told(await replica.engine.load())
         except (BackendDied, Unreachable) as error:
             self._give_up(replica, str(error))
             return
@@ -142,7 +151,7 @@ class Node:
         try:
             while True:
                 async with asyncio.timeout(HANG_S):
-                    replica.report = await replica.engine.describe()
+                    replica.told(await replica.engine.describe())
                 await asyncio.sleep(HEARTBEAT_S)
         except (Unreachable, TimeoutError) as error:
             logger.warning("engine %s is gone: %s", replica.report.id, error)

@@ -27,6 +27,7 @@ from cluster.job_queue import JobQueue, Waiting
 from cluster.messages import (
     Dispatch,
     EngineOrder,
+    EngineReport,
     Failure,
     Fenced,
     Job,
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 MAX_ATTEMPTS = 5
+DISPATCH_S = 3.0
 NO_CAPACITY_GRACE_S = 10.0
 
 
@@ -56,6 +58,7 @@ class _Lease(Struct, frozen=True):
 
     waiting: Waiting
     engine_id: EngineId
+    since_s: float
 
 
 class Scheduler:
@@ -128,6 +131,7 @@ class Scheduler:
         now_s = clock.monotonic_s()
         change = self._fleet.report(report, now_s, clock.wall_ms())
         self._welcome(change)
+        self._miss_jobs(report.engines, now_s)
         await self._lose(change.lost)
         self._fleet.plan(now_s)
         self._dispatch()
@@ -239,7 +243,7 @@ class Scheduler:
         return replica
 
     def _lease(self, waiting: Waiting, replica: Replica) -> None:
-        self._leases[waiting.job.id] = _Lease(waiting, replica.id)
+        self._leases[waiting.job.id] = _Lease(waiting, replica.id, clock.monotonic_s())
         replica.take(waiting.job.id, placement.estimate_tokens(waiting.job))
 
     def _placed(self, waiting: Waiting, replica: Replica) -> Placed:
@@ -274,6 +278,21 @@ class Scheduler:
         del self._recovering[job_id]
         self._lease(Waiting(open_job.job, attempt), replica)
         return True
+
+    def _miss_jobs(self, engines: Sequence[EngineReport], now_s: float) -> None:
+        """Take back the leases of jobs that an engine should have known of when it spoke, and did not.
+
+        Either the order or the notice of the end was lost, with the process that should have sent or received it.
+        """
+        for engine in engines:
+            replica = self._fleet.replica(engine.id)
+            heard_of_s = now_s - engine.age_s - DISPATCH_S
+            running = set(engine.running)
+            for job_id in list(replica.tokens_of) if replica else ():
+                lease = self._leases[job_id]
+                if lease.since_s < heard_of_s and (job_id, lease.waiting.attempt) not in running:
+                    self._lost[job_id] = lease.waiting
+                    self._release(job_id)
 
     async def _recover_unclaimed(self, now_s: float) -> None:
         """Take up again the jobs from before a restart that no engine works on."""

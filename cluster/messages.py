@@ -168,7 +168,11 @@ JobAttempt = tuple[str, int]
 
 
 class EngineReport(Struct, frozen=True):
-    """An engine as it tells of itself. `message` is why it failed, in the backend's own words."""
+    """An engine as it tells of itself.
+
+    `message` is why it failed, in the backend's own words. `running` are the jobs whose output it keeps, and `age_s` is
+    how long ago it told all this.
+    """
 
     id: EngineId
     model: str
@@ -179,6 +183,7 @@ class EngineReport(Struct, frozen=True):
     slots: int = 0
     context_length: int = 0
     running: tuple[JobAttempt, ...] = ()
+    age_s: float = 0.0
 
 
 class Gpu(Struct, frozen=True):

@@ -11,17 +11,21 @@ import math
 import multiprocessing
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import aiohttp
 import uvloop
 
+from tests.benchmarks import processes
 from tests.benchmarks.dialects import Dialect
 
 _SILENCE_S = 120.0
 _EVENT_END = b"\n\n"
+
+Groups = Mapping[str, Sequence[int]]
+"""Process ids by a name."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Window:
-    """What all clients saw, from the first request to the end of the last answer."""
+    """What all clients saw, from the first request to the end of the last answer.
+
+    `cpu_s` is the processor time used meanwhile: by each group of processes that was watched, by the `client`, and by
+    everything `else` on the machine.
+    """
 
     answers: Sequence[Answer]
     wall_s: float
-    client_cpu_s: float
+    cpu_s: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,11 @@ def prompt(plan: Plan, client: int, request: int) -> str:
     return f"{plan.name} {client}.{request}: What is the capital of Norway, and what is it known for?"
 
 
-def run(dialect: Dialect, plan: Plan) -> Window:
+def run(dialect: Dialect, plan: Plan, watched: Groups | None = None) -> Window:
     """Run the plan in a new process. Raises ChildProcessError, once the process has said why, when a request fails."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(sender, dialect, plan), daemon=True)
+    process = context.Process(target=_work, args=(sender, dialect, plan, watched or {}), daemon=True)
     process.start()
     sender.close()
     try:
@@ -94,21 +102,28 @@ def run(dialect: Dialect, plan: Plan) -> Window:
     return window
 
 
-def _work(sender: Connection, dialect: Dialect, plan: Plan) -> None:
+def _work(sender: Connection, dialect: Dialect, plan: Plan, watched: Groups) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sender.send(runner.run(_drive(dialect, plan)))
+        sender.send(runner.run(_drive(dialect, plan, watched)))
 
 
-async def _drive(dialect: Dialect, plan: Plan) -> Window:
+async def _drive(dialect: Dialect, plan: Plan, watched: Groups) -> Window:
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None, sock_read=_SILENCE_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=dialect.headers) as session:
-        began_s, cpu_s = time.perf_counter(), time.process_time()
+        before, began_s = _cpu_s(watched), time.perf_counter()
         clients = [_client(session, dialect, plan, number, began_s) for number in range(plan.clients)]
         received = await asyncio.gather(*clients)
-        wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-    return Window([_parse(dialect, one) for each in received for one in each], wall_s, cpu_s)
+        wall_s, after = time.perf_counter() - began_s, _cpu_s(watched)
+    answers = [_parse(dialect, one) for each in received for one in each]
+    return Window(answers, wall_s, {name: after[name] - before[name] for name in after})
+
+
+def _cpu_s(watched: Groups) -> dict[str, float]:
+    """Processor seconds used so far, by group."""
+    used = {name: processes.cpu_s(pids) for name, pids in watched.items()} | {"client": time.process_time()}
+    return used | {"else": processes.machine_cpu_s() - sum(used.values())}
 
 
 async def _client(

@@ -43,8 +43,11 @@ def main() -> None:
     options = _options()
     end_on_signals()
     raise_open_file_limit()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        rounds, wrong = measure(options, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            rounds, wrong = measure(options, Path(folder))
+    except ChildProcessError as error:
+        sys.exit(f"memory: {error}")
     for measure_name in ("rss", "uss"):
         print(f"\n{measure_name.upper()} in MiB\n\n{growth(rounds, measure_name)}")
     print(f"\nwrong texts: {wrong} of {options.rounds * options.streams * options.answers}")
@@ -104,10 +107,9 @@ def _expected(answer: load.Answer, options: Options) -> str:
 
 
 def _line(number: int, window: load.Window, memories: Sequence[Memory], wrong: int) -> str:
-    total = sum(memory.uss for memory in memories) / _MIB
-    return (
-        f"round {number}: {len(window.answers)} answers in {window.wall_s:.1f} s, USS {total:,.0f} MiB, {wrong} wrong"
-    )
+    held_mib = sum(memory.uss for memory in memories) / _MIB
+    answers = len(window.answers)
+    return f"round {number}: {answers} answers in {window.wall_s:.1f} s, USS {held_mib:,.0f} MiB, {wrong} texts wrong"
 
 
 def _mib(bytes_in_mib: float | None) -> str:

@@ -30,16 +30,22 @@ def memory(processes: Iterable[psutil.Process]) -> list[Memory]:
     return samples
 
 
-def cpu_s(processes: Iterable[psutil.Process]) -> float:
+def cpu_s(pids: Iterable[int]) -> float:
     """Processor seconds that these processes have used since they began."""
     total_s = 0.0
-    for process in processes:
+    for pid in pids:
         try:
-            times = process.cpu_times()
+            times = psutil.Process(pid).cpu_times()
         except psutil.NoSuchProcess:
             continue
         total_s += times.user + times.system
     return total_s
+
+
+def machine_cpu_s() -> float:
+    """Processor seconds that this machine has spent on anything since it began."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
 def role(process: psutil.Process) -> str:

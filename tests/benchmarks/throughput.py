@@ -6,7 +6,7 @@ lasts from the first request to the end of the last answer; its tokens are those
 benchmark fails if an answer does not have exactly as many as were asked for, or a stream's text is not the result's.
 
 What to read: the ratio of the two within a round; figures of different runs differ as the machine does. The processor
-time of both systems and of the clients stands beside, in cores, to see what a window was bound by.
+time of both systems, of the clients and of everything else stands beside, in cores, to see what a window was bound by.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import httpx
 
 from actors.backends.environment import restore_priority
 from cluster.catalogue import Model
-from tests.benchmarks import endless_model, load, processes, report
+from tests.benchmarks import endless_model, load, report
 from tests.benchmarks.dialects import Dialect, Jobs
 from tests.benchmarks.servers import Infernet, System, VllmServer, end_on_signals, raise_open_file_limit
 
@@ -69,9 +69,10 @@ class Measurement:
     tokens: int
     wall_s: float
     events_per_answer: float
-    client_cores: float
     system_cores: float
     idle_cores: float
+    client_cores: float
+    else_cores: float
     first_text_s: tuple[float, ...]
     gaps_s: tuple[float, ...]
 
@@ -86,7 +87,10 @@ def main() -> None:
     raise_open_file_limit()
     if not restore_priority():
         print("not at nice 0: vLLM's own server has less of the machine than it could", file=sys.stderr)
-    measurements = measure(options)
+    try:
+        measurements = measure(options)
+    except (ChildProcessError, ValueError) as error:
+        sys.exit(f"throughput: {error}")
     print("\n" + summary(measurements))
     if options.json:
         options.json.write_text(json.dumps(as_json(options, measurements), indent=1))
@@ -109,11 +113,9 @@ def summary(measurements: Sequence[Measurement]) -> str:
     systems = list(dict.fromkeys(m.system for m in measurements))
     head = [
         *("system", "clients", "tokens/s (min-max)", "first text p50 ms", "p95", "gap p50 ms", "p99"),
-        *("events/answer", "system cores", "idle one's", "client cores"),
+        *("events/answer", "cores: system", "idle one", "client", "else"),
     ]
-    rows = [
-        _row([m for m in measurements if (m.system, m.clients) == (s, n)]) for n in sorted(clients) for s in systems
-    ]
+    groups = [[m for m in measurements if (m.clients, m.system) == (n, s)] for n in sorted(clients) for s in systems]
     text = report.table(head, map(_row, groups))
     if {OURS, VLLM} <= set(systems):
         ratios = [[n, report.spread(_ratios(measurements, n), 2)] for n in sorted(clients)]
@@ -162,11 +164,9 @@ def _window(
 ) -> Measurement:
     plan = load.Plan(clients, options.output_tokens, options.seconds, options.requests, name=f"{number}")
     time.sleep(PAUSE_S)
-    busy = candidate.system.processes()
-    idle = [process for other in candidates if other is not candidate for process in other.system.processes()]
-    busy_s, idle_s = processes.cpu_s(busy), processes.cpu_s(idle)
-    window = load.run(candidate.dialect, plan)
-    busy_s, idle_s = processes.cpu_s(busy) - busy_s, processes.cpu_s(idle) - idle_s
+    watched = {each.name: [process.pid for process in each.system.processes()] for each in candidates}
+    window = load.run(candidate.dialect, plan, watched)
+    cores = {name: used_s / window.wall_s for name, used_s in window.cpu_s.items()}
     return Measurement(
         round=number,
         system=candidate.name,
@@ -175,9 +175,10 @@ def _window(
         tokens=sum(_tokens(candidate.dialect, window.answers, options.output_tokens)),
         wall_s=window.wall_s,
         events_per_answer=statistics.mean([answer.events for answer in window.answers]),
-        client_cores=window.client_cpu_s / window.wall_s,
-        system_cores=busy_s / window.wall_s,
-        idle_cores=idle_s / window.wall_s,
+        system_cores=cores[candidate.name],
+        idle_cores=sum(cores[other.name] for other in candidates if other is not candidate),
+        client_cores=cores["client"],
+        else_cores=cores["else"],
         first_text_s=tuple([answer.first_text_s for answer in window.answers]),
         gaps_s=tuple([gap_s for answer in window.answers for gap_s in answer.gaps_s]),
     )
@@ -223,6 +224,7 @@ def _row(windows: Sequence[Measurement]) -> list[object]:
         f"{statistics.median([m.system_cores for m in windows]):.2f}",
         f"{statistics.median([m.idle_cores for m in windows]):.2f}",
         f"{statistics.median([m.client_cores for m in windows]):.2f}",
+        f"{statistics.median([m.else_cores for m in windows]):.2f}",
     ]
 
 

@@ -1,0 +1,91 @@
+"""The whole system in the foreground: what `infernet up` does."""
+
+import asyncio
+import os
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from actors.backends import validate_engine_options
+from actors.directory import SCHEDULER
+from api.cli import system
+from api.cli.ray_cluster import GivenCluster, OwnCluster
+from api.cli.steps import console
+from api.serve import with_database
+from cluster import config
+from cluster.errors import ConfigError
+from cluster.messages import ModelView
+from cluster.settings import Settings
+
+_LOOK_S = 0.5
+
+
+def serve(
+    config_file: Path | None,
+    host: str | None,
+    port: int | None,
+    model: str | None,
+    ray_address: str | None,
+    folder: Path,
+) -> None:
+    """Serve until a signal says to stop. Raises ConfigError and StartError."""
+    settings = read_settings(config_file, host, port, model, folder)
+    cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
+    system.run(_serve(settings, folder, cluster))
+    console.print("Stopped.")
+
+
+def read_settings(file: Path | None, host: str | None, port: int | None, model: str | None, folder: Path) -> Settings:
+    """File, environment and flags as one; the database's place is in the state folder if nothing else says so.
+
+    Raises ConfigError.
+    """
+    overrides: dict[str, Any] = {}
+    if server := {key: value for key, value in (("host", host), ("port", port)) if value is not None}:
+        overrides["server"] = server
+    if model is not None:
+        overrides["models"] = [{**config.single_model(model), "gpus": 1 if _has_gpu() else 0}]
+    settings = config.load(file, os.environ, overrides)
+    for entry in settings.models:
+        try:
+            validate_engine_options(entry)
+        except ValueError as error:
+            raise ConfigError(f"model {entry.id}: engine: {error}") from None
+    return with_database(settings, folder)
+
+
+async def _serve(settings: Settings, folder: Path, cluster: AbstractContextManager[object]) -> None:
+    async with system.running(settings, folder, cluster) as (url, admin_key):
+        console.print(f"Serving at {url}")
+        if admin_key is not None:
+            console.print(f"Admin key, shown this once: {admin_key}")
+        await _tell_models()
+
+
+async def _tell_models() -> None:
+    """Say of each model when it is ready, or why it is not."""
+    began_s = time.monotonic()
+    told: dict[str, str] = {}
+    while True:
+        for view in await SCHEDULER.at().models():
+            line = _model_line(view)
+            if told.get(view.id) != line:
+                told[view.id] = line
+                console.print(f"{line} ({time.monotonic() - began_s:.1f} s)")
+        await asyncio.sleep(_LOOK_S)
+
+
+def _model_line(view: ModelView) -> str:
+    reason = f": {view.message}" if view.state == "failed" else ""
+    return f"Model {view.id}: {view.state}{reason}"
+
+
+def _has_gpu() -> bool:
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return False
+    return int(pynvml.nvmlDeviceGetCount()) > 0

@@ -1,0 +1,262 @@
+"""The fleet: which engines there ought to be, where there is room, and what is made of what nodes report."""
+
+from msgspec.structs import replace
+
+from cluster.catalogue import Catalogue, Model, Replicas
+from cluster.fleet import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, OFFLINE_AFTER_S, SETTLE_S, Change, Fleet
+from cluster.ids import EngineId, NodeId
+from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
+
+N0, N1 = NodeId("node_0"), NodeId("node_1")
+E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
+M = Model(id="m", source="s", gpus=1, cpus=1.0)
+
+
+def fleet(*models: Model, existing: tuple[EngineId, ...] = (), now_s: float = 0.0) -> Fleet:
+    return Fleet(Catalogue(models or (M,)), existing, now_s)
+
+
+def engine(
+    engine_id: EngineId, state: EngineState = "ready", node: NodeId = N0, model: str = "m", message: str = ""
+) -> EngineReport:
+    return EngineReport(engine_id, model, node, state, message, slots=4, context_length=128)
+
+
+def heartbeat(
+    fleet: Fleet, node: NodeId, *engines: EngineReport, now_s: float = 0.0, gpus: int = 1, cpus: float = 8.0
+) -> Change:
+    report = NodeReport(node, Hardware("host", cpus, 1 << 30, gpus), engines)
+    return fleet.report(report, now_s, int(now_s * 1000))
+
+
+def orders(fleet: Fleet, *nodes: NodeId) -> list[EngineOrder]:
+    return [order for node in nodes or (N0,) for order in fleet.orders(node)]
+
+
+def view(fleet: Fleet, model: str = "m") -> ModelView:
+    return next(view for view in fleet.model_views({}) if view.id == model)
+
+
+def test_the_missing_engines_are_ordered_where_there_is_room() -> None:
+    subject = fleet(replace(M, replicas=Replicas(2, 2)))
+    subject.plan(0.0)
+    assert orders(subject) == []  # no machine yet
+    heartbeat(subject, N0)
+    heartbeat(subject, N1)
+    subject.plan(0.0)
+    assert [len(subject.orders(node)) for node in (N0, N1)] == [1, 1]
+    subject.plan(0.0)
+    assert {order.id for order in orders(subject, N0, N1)} == {E0, E1}
+
+
+def test_an_engine_takes_the_roomiest_machine() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, gpus=1)
+    heartbeat(subject, N1, gpus=4)
+    subject.plan(0.0)
+    assert orders(subject, N1) == [EngineOrder(E0, "m")]
+
+
+def test_gpus_and_cpus_that_are_held_are_not_given_out_twice() -> None:
+    subject = fleet(M, Model(id="small", source="s", gpus=0, cpus=7.5), Model(id="tiny", source="s", gpus=0, cpus=7.0))
+    heartbeat(subject, N0, gpus=1, cpus=8.0)
+    subject.plan(0.0)
+    assert [order.model for order in orders(subject)] == ["m", "tiny"]
+    assert not view(subject, "small").fits
+
+
+def test_no_room_says_what_is_needed_and_what_there_is() -> None:
+    subject = fleet(replace(M, gpus=2, cpus=1.5))
+    heartbeat(subject, N0, gpus=1, cpus=8.0)
+    subject.plan(10.0)
+    told = view(subject)
+    assert (told.fits, told.state) == (False, "failed")
+    assert told.message == (
+        "needs 2 GPUs and 1.5 CPUs free on one machine; the largest here has 1 GPUs and 8 CPUs in all"
+    )
+    assert subject.without_room(19.0, 10.0) == []
+    assert subject.without_room(20.5, 10.0) == ["m"]
+
+
+def test_room_that_comes_later_is_taken() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, gpus=0)
+    subject.plan(0.0)
+    heartbeat(subject, N1, gpus=1)
+    subject.plan(1.0)
+    assert orders(subject, N1) == [EngineOrder(E0, "m")]
+    assert view(subject).fits
+    assert subject.without_room(100.0, 10.0) == []
+
+
+def test_an_engine_becomes_ready_once() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    assert heartbeat(subject, N0, engine(E0, "starting")) == Change()
+    assert subject.candidates("m") == []
+    assert heartbeat(subject, N0, engine(E0)) == Change(ready=(engine(E0),))
+    assert heartbeat(subject, N0, engine(E0)) == Change()
+    (candidate,) = subject.candidates("m")
+    assert (candidate.engine_id, candidate.slots, candidate.running, candidate.online) == (E0, 4, 0, True)
+    told = view(subject)
+    assert (told.state, told.nodes, told.replicas, told.context_length) == ("ready", 1, 1, 128)
+
+
+def test_an_engine_that_vanishes_is_lost() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    assert heartbeat(subject, N0) == Change()  # ordered, not yet started
+    heartbeat(subject, N0, engine(E0))
+    assert heartbeat(subject, N0).lost == (E0,)
+
+
+def test_a_failed_engine_keeps_its_reason_and_is_tried_again_later_and_later() -> None:
+    subject = fleet()
+    now_s = 0.0
+    heartbeat(subject, N0, now_s=now_s)
+    waits = []
+    for number in range(9):
+        subject.plan(now_s)
+        engine_id = EngineId(f"m/{number}")
+        assert orders(subject) == [EngineOrder(engine_id, "m")]
+        failed = engine(engine_id, "failed", message=f"out of memory {number}")
+        assert heartbeat(subject, N0, failed, now_s=now_s).lost == (engine_id,)
+        subject.drop(engine_id)
+        assert heartbeat(subject, N0, failed, now_s=now_s) == Change()
+        assert (view(subject).state, view(subject).message) == ("failed", f"out of memory {number}")
+        began_s = now_s
+        subject.plan(now_s)
+        assert orders(subject) == []
+        wait = next(w for w in (FIRST_BACKOFF_S * 2**n for n in range(20)) if _planned(subject, now_s + w))
+        waits.append(min(wait, LONGEST_BACKOFF_S))
+        now_s = began_s + wait
+        for order in orders(subject):
+            subject.drop(order.id)
+        # The look above used up a number.
+        subject._numbers = iter(range(number + 1, 1000))  # type: ignore[assignment]
+    assert waits[:4] == [5.0, 10.0, 20.0, 40.0]
+    assert waits[-1] == LONGEST_BACKOFF_S
+
+
+def _planned(subject: Fleet, now_s: float) -> bool:
+    subject.plan(now_s)
+    return bool(orders(subject))
+
+
+def test_an_engine_that_comes_up_ends_the_backoff() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    heartbeat(subject, N0, engine(E0, "failed", message="no"))
+    subject.drop(E0)
+    subject.plan(FIRST_BACKOFF_S)
+    heartbeat(subject, N0, engine(E1), now_s=6.0)
+    assert view(subject).message == ""
+    heartbeat(subject, N0, now_s=7.0)
+    subject.drop(E1)
+    subject.plan(7.0)
+    assert orders(subject) == [EngineOrder(E2, "m")]
+
+
+def test_after_a_restart_engines_are_adopted_before_new_ones_are_made() -> None:
+    subject = fleet(existing=(E0, E1), now_s=100.0)
+    heartbeat(subject, N0, engine(E1), now_s=101.0)
+    subject.plan(101.0)
+    assert orders(subject) == [EngineOrder(E1, "m")]
+    assert not subject.settled(101.0)
+    heartbeat(subject, N1, engine(E0, node=N1), now_s=102.0)
+    assert subject.settled(102.0)
+    assert orders(subject, N0, N1) == [EngineOrder(E1, "m")]  # one more than is wanted
+
+
+def test_engines_that_do_not_come_back_are_replaced_in_time() -> None:
+    subject = fleet(existing=(EngineId("m/7"),), now_s=100.0)
+    heartbeat(subject, N0, now_s=101.0)
+    subject.plan(100.0 + SETTLE_S - 0.1)
+    assert orders(subject) == []
+    assert subject.can_serve("m", None, 101.0)
+    subject.plan(100.0 + SETTLE_S)
+    assert orders(subject) == [EngineOrder(EngineId("m/8"), "m")]
+
+
+def test_a_starting_engine_is_adopted_and_a_failed_or_foreign_one_is_not() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0, "failed"), engine(E1, model="gone"), engine(E2, "stopped"))
+    assert orders(subject) == []
+    heartbeat(subject, N0, engine(EngineId("m/3"), "starting"))
+    assert orders(subject) == [EngineOrder(EngineId("m/3"), "m")]
+
+
+def test_a_buried_engine_is_never_adopted() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0))
+    assert subject.replica(E0)
+    subject.bury(E0)
+    subject.drop(E0)
+    assert heartbeat(subject, N0, engine(E0)) == Change()
+    assert orders(subject) == []
+    subject.plan(0.0)
+    assert [order.id for order in orders(subject)] == [EngineId("m/0")] or E0 not in {o.id for o in orders(subject)}
+
+
+def test_ids_are_never_used_twice() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    seen = []
+    for _ in range(5):
+        subject.plan(0.0)
+        (order,) = orders(subject)
+        seen.append(order.id)
+        subject.bury(order.id)
+        subject.drop(order.id)
+    assert len(set(seen)) == 5
+    later = fleet(existing=tuple(seen))
+    heartbeat(later, N0)
+    later.plan(SETTLE_S)
+    assert orders(later)[0].id not in seen
+
+
+def test_a_silent_node_is_offline_and_its_engines_are_lost() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0), now_s=0.0)
+    assert subject.expire(OFFLINE_AFTER_S - 0.1) == Change()
+    assert subject.online(N0)
+    assert subject.expire(OFFLINE_AFTER_S).lost == (E0,)
+    assert not subject.online(N0)
+    assert subject.knows_node(N0)
+    assert [(node.id, node.status) for node in subject.node_views()] == [(N0, "offline")]
+    assert view(subject).nodes == 0
+    subject.drop(E0)
+    subject.plan(OFFLINE_AFTER_S)
+    assert orders(subject) == []  # an offline machine has no room
+    assert heartbeat(subject, N0, engine(E0), now_s=20.0).ready == (engine(E0),)
+    assert subject.online(N0)
+
+
+def test_what_an_engine_works_on_is_counted() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0))
+    replica = subject.replica(E0)
+    assert replica is not None
+    replica.take("a", 100)
+    replica.take("b", 50)
+    assert (subject.candidates("m")[0].running, subject.candidates("m")[0].outstanding_tokens) == (2, 150)
+    replica.release("a")
+    replica.release("a")
+    assert (subject.candidates("m")[0].running, subject.candidates("m")[0].outstanding_tokens) == (1, 50)
+
+
+def test_what_can_be_served() -> None:
+    subject = fleet()
+    assert subject.can_serve("m", None, 0.0)  # nobody has reported yet
+    assert not subject.can_serve("m", N0, 0.0)
+    heartbeat(subject, N0, gpus=0)
+    subject.plan(0.0)
+    assert not subject.can_serve("m", None, 0.0)
+    heartbeat(subject, N1, gpus=1)
+    subject.plan(0.0)
+    assert subject.can_serve("m", None, 0.0)
+    assert subject.can_serve("m", N1, 0.0)
+    assert not subject.can_serve("m", N0, 0.0)

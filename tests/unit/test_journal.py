@@ -1,0 +1,496 @@
+"""The Journal: exact output whatever breaks, and ends that are durable before they are visible."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import pytest
+
+from actors import journal as journal_module
+from actors.frames import JobLog, Outbox, decode
+from actors.journal import Journal
+from actors.remote import Unreachable
+from cluster.ids import EngineId, JobId, NodeId
+from cluster.messages import End, Ended, EngineReport, Failure, JobAttempt, Output, Released, Usage
+from cluster.token_log import TokenLog
+from tests.unit.plain_system import run, settled, until
+
+A, B = JobId("job_a"), JobId("job_b")
+E0, E1 = EngineId("sim/0"), EngineId("sim/1")
+DONE = End(Usage(3, 2), "stop")
+
+
+class PlainLedger:
+    """Finishes jobs, unless it is told to fail or to wait."""
+
+    def __init__(self) -> None:
+        self.finished: list[Ended] = []
+        self.calls = 0
+        self.failures = 0
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def finish(self, ended: Sequence[Ended]) -> None:
+        self.calls += 1
+        await self.open.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("the disk is full")
+        self.finished.extend(ended)
+
+
+class PlainScheduler:
+    def __init__(self) -> None:
+        self.lost: list[EngineId] = []
+        self.done: list[Released] = []
+
+    async def engine_lost(self, engine_id: EngineId) -> None:
+        self.lost.append(engine_id)
+
+    async def released(self, released: Sequence[Released]) -> None:
+        self.done.extend(released)
+
+
+class PlainEngine:
+    """Tells what the test lets it say."""
+
+    def __init__(self, engine_id: EngineId) -> None:
+        self.id = engine_id
+        self.logs: dict[str, JobLog] = {}
+        self.outbox = Outbox(0.0, with_tokens=True)
+        self.dead = asyncio.Event()
+        self.readings = 0
+        self.aborted: list[JobAttempt] = []
+        self.settled_jobs: list[JobAttempt] = []
+        self.acknowledged: list[int] = []
+
+    async def describe(self) -> EngineReport:
+        self._unless_dead()
+        return EngineReport(self.id, "sim", NodeId(f"node of {self.id}"), "ready")
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        self._unless_dead()
+        self.readings += 1
+        self.outbox = Outbox(0.0, with_tokens=True)
+        for log in self.logs.values():
+            self.outbox.watch(log)
+        death = asyncio.ensure_future(self.dead.wait())
+        stream = self.outbox.frames()
+        try:
+            while True:
+                frame = asyncio.ensure_future(anext(stream))
+                await asyncio.wait({frame, death}, return_when=asyncio.FIRST_COMPLETED)
+                if not frame.done():
+                    frame.cancel()
+                    raise Unreachable(f"{self.id} died")
+                yield frame.result()
+        finally:
+            death.cancel()
+
+    async def abort(self, jobs: Sequence[JobAttempt]) -> None:
+        self._unless_dead()
+        self.aborted.extend(jobs)
+
+    async def settled(self, jobs: Sequence[JobAttempt]) -> None:
+        self._unless_dead()
+        self.settled_jobs.extend(jobs)
+
+    async def acknowledge(self, frames: int) -> None:
+        self.acknowledged.append(frames)
+
+    def says(self, job_id: JobId, text: str, attempt: int = 1, resume: Output | None = None) -> None:
+        """Each character is a token whose id is its code point."""
+        log = self.logs.get(job_id)
+        if log is None or log.attempt != attempt:
+            log = self.logs[job_id] = JobLog(job_id, attempt, TokenLog(resume))
+            log.prompt_tokens = 3
+            self.outbox.watch(log, log.log.length, len(log.log.token_ids))
+        log.log.append(text, [ord(character) for character in text])
+        self.outbox.touch(job_id)
+
+    def ends(self, job_id: JobId, end: End = DONE) -> None:
+        self.logs[job_id].log.close(end)
+        self.outbox.touch(job_id)
+
+    def _unless_dead(self) -> None:
+        if self.dead.is_set():
+            raise Unreachable(f"{self.id} died")
+
+
+class Reader:
+    """An ingress replica: keeps what it is told."""
+
+    def __init__(self, journal: Journal, name: str = "reader") -> None:
+        self.journal = journal
+        self.name = name
+        self.logs: dict[str, TokenLog] = {}
+        self.stream = journal.frames(name)
+        self._task = asyncio.create_task(self._read())
+
+    async def watch(self, job_id: JobId, offset: int = 0) -> list[str]:
+        self.logs[job_id] = TokenLog(Output("·" * offset))
+        return await self.journal.watch(self.name, [(job_id, offset)])
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self.stream.aclose()
+
+    async def told(self, job_id: JobId, text: str) -> None:
+        await until(lambda: self.logs[job_id].text == text, f"{text!r} to {self.name}")
+
+    async def end(self, job_id: JobId) -> End | None:
+        await until(lambda: self.logs[job_id].end is not None, "an end")
+        return self.logs[job_id].end
+
+    async def _read(self) -> None:
+        async for frame in self.stream:
+            for delta in decode(frame):
+                log = self.logs[delta.job_id]
+                log.append_at(delta.offset, delta.text)
+                if delta.end is not None:
+                    log.close(delta.end)
+
+
+class Stage:
+    """A Journal, what it calls, and two engines."""
+
+    def __init__(self) -> None:
+        self.ledger = PlainLedger()
+        self.scheduler = PlainScheduler()
+        self.engines = {engine_id: PlainEngine(engine_id) for engine_id in (E0, E1)}
+        self.first, self.second = self.engines[E0], self.engines[E1]
+        self.journal = self.new_journal()
+
+    def new_journal(self) -> Journal:
+        return Journal(self.ledger, self.scheduler, self.engines.__getitem__, lambda: [E0, E1], 0.0)  # type: ignore[arg-type]
+
+    async def __aenter__(self) -> "Stage":
+        await self.journal.start()
+        await until(lambda: self.first.readings and self.second.readings)
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.journal.stop()
+        await settled()
+
+    async def heard(self, job_id: JobId, text: str) -> None:
+        entries = self.journal._entries
+        await until(lambda: job_id in entries and entries[job_id].log.text == text, f"{text!r}")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_REPEAT_S", 0.001)
+
+
+def test_text_goes_to_every_reader_from_where_each_asks() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            early, late = Reader(stage.journal, "early"), Reader(stage.journal, "late")
+            assert await early.watch(A) == [A]
+            stage.first.says(A, "Grüße, ")
+            await early.told(A, "Grüße, ")
+            assert await late.watch(A, 3) == []
+            stage.first.says(A, "🦊")
+            await early.told(A, "Grüße, 🦊")
+            await late.told(A, "···ße, 🦊")
+            stage.first.ends(A)
+            assert await early.end(A) == await late.end(A) == DONE
+
+    run(scenario())
+
+
+def test_an_end_is_visible_only_when_it_is_durable() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.ledger.open.clear()
+            stage.first.says(A, "Paris.")
+            stage.first.ends(A)
+            await until(lambda: stage.ledger.calls == 1)
+            await reader.told(A, "Paris.")
+            await settled()
+            assert reader.logs[A].end is None
+            assert stage.first.settled_jobs == []
+            assert stage.scheduler.done == [Released(A, 1)]
+
+            stage.ledger.open.set()
+            assert await reader.end(A) == DONE
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+            (ended,) = stage.ledger.finished
+            assert (ended.content, ended.end) == ("Paris.", DONE)
+            assert ended.ran is not None
+            assert (ended.ran.engine_id, ended.ran.node_id, ended.ran.attempt) == (E0, f"node of {E0}", 1)
+
+    run(scenario())
+
+
+def test_a_failing_ledger_is_tried_until_it_succeeds() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.ledger.failures = 5
+            stage.first.says(A, "x")
+            stage.first.ends(A)
+            assert await reader.end(A) == DONE
+            assert (stage.ledger.calls, len(stage.ledger.finished)) == (6, 1)
+
+    run(scenario())
+
+
+def test_fenced_attempts_are_dropped_and_the_next_continues_exactly() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.first.says(A, "one ")
+            await stage.heard(A, "one ")
+            (fence,) = await stage.journal.fence([(A, 1)])
+            assert (fence.attempt, fence.ended) == (2, False)
+            assert fence.output == Output("one ", tuple(map(ord, "one ")))
+
+            stage.first.says(A, "too late ")
+            await until(lambda: stage.first.aborted == [(A, 1)])
+            stage.second.says(A, "two", attempt=2, resume=fence.output)
+            stage.second.ends(A)
+            await reader.end(A)
+            assert reader.logs[A].text == "one two"
+            assert stage.scheduler.done == [Released(A, 2)]
+            assert stage.ledger.finished[0].ran is not None
+            assert stage.ledger.finished[0].ran.engine_id == E1
+            await until(lambda: stage.second.settled_jobs == [(A, 2)])
+
+    run(scenario())
+
+
+def test_a_fence_never_goes_back() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            numbers = [(await stage.journal.fence([(A, attempt)]))[0].attempt for attempt in (0, 0, 7, 3)]
+            assert numbers == [1, 2, 8, 9]
+
+    run(scenario())
+
+
+def test_a_job_that_is_ending_is_fenced_as_ended() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.open.clear()
+            stage.first.says(A, "x")
+            stage.first.ends(A)
+            await until(lambda: stage.ledger.calls)
+            assert [fence.ended for fence in await stage.journal.fence([(A, 1)])] == [True]
+            stage.ledger.open.set()
+
+    run(scenario())
+
+
+def test_a_gap_is_closed_by_reading_from_the_start() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "whole")
+            await stage.heard(A, "whole")
+            # A resumed dispatch to an engine whose reader does not have what came before.
+            stage.first.says(B, " rest", attempt=2, resume=Output("start", (1, 2, 3)))
+            await stage.heard(B, "start rest")
+            assert stage.first.readings == 2
+            assert stage.journal._entries[A].log.text == "whole"
+
+    run(scenario())
+
+
+def test_a_new_journal_has_everything_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "one ")
+            stage.second.says(B, "other")
+            await stage.heard(A, "one ")
+            await stage.heard(B, "other")
+            await stage.journal.stop()
+            stage.journal = stage.new_journal()
+            await stage.journal.start()
+            reader = Reader(stage.journal)
+            await reader.watch(A, 2)
+            stage.first.says(A, "two")
+            stage.first.ends(A)
+            await reader.end(A)
+            assert reader.logs[A].text == "··e two"
+            assert stage.ledger.finished[0].content == "one two"
+            await stage.heard(B, "other")
+
+    run(scenario())
+
+
+def test_an_end_told_again_is_written_once() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.open.clear()
+            stage.first.says(A, "x")
+            stage.first.ends(A)
+            await until(lambda: stage.ledger.calls)
+            # Something is missing, so that the engine is read again from the start, the end included.
+            stage.first.says(B, " rest", attempt=2, resume=Output("start", (1,)))
+            await stage.heard(B, "start rest")
+            stage.ledger.open.set()
+            await until(lambda: stage.first.settled_jobs)
+            assert [ended.job_id for ended in stage.ledger.finished] == [A]
+            assert stage.scheduler.done == [Released(A, 1)]
+
+    run(scenario())
+
+
+def test_a_lost_engine_is_told_and_can_be_attached_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.dead.set()
+            await until(lambda: stage.scheduler.lost == [E0])
+            stage.first.dead.clear()
+            await stage.journal.attach([E0, E1])
+            stage.first.says(A, "back")
+            await stage.heard(A, "back")
+            assert (stage.first.readings, stage.second.readings) == (2, 1)
+
+    run(scenario())
+
+
+def test_a_job_can_fail_before_any_output() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            assert await reader.watch(A) == [A]
+            await stage.journal.fail([Failure(A, "timeout", "Too late")])
+            assert await reader.end(A) == End(Usage(0, 0), None, "timeout", "Too late")
+            assert reader.logs[A].text == ""
+            assert [(e.content, e.ran) for e in stage.ledger.finished] == [("", None)]
+
+    run(scenario())
+
+
+def test_a_job_that_fails_midway_keeps_its_text_and_is_charged_for_it() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.first.says(A, "some")
+            await stage.heard(A, "some")
+            await stage.journal.fail([Failure(A, "timeout", "Too late")])
+            await reader.end(A)
+            stage.first.says(A, " more")
+            await until(lambda: stage.first.aborted == [(A, 1)])
+            assert reader.logs[A].text == "some"
+            (ended,) = stage.ledger.finished
+            assert (ended.content, ended.end.usage) == ("some", Usage(3, 4))
+
+    run(scenario())
+
+
+def test_of_two_ends_the_first_stays() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            await reader.watch(B)
+            stage.first.says(A, "x")
+            stage.first.ends(A)
+            assert await reader.end(A) == DONE
+            await stage.journal.fail([Failure(A, "timeout", "Too late")])
+
+            await stage.journal.fail([Failure(B, "timeout", "Too late"), Failure(B, "no_capacity", "Later still")])
+            end = await reader.end(B)
+            assert end is not None
+            assert end.error == "timeout"
+            assert sorted(ended.job_id for ended in stage.ledger.finished) == [A, B]
+
+    run(scenario())
+
+
+def test_nothing_is_left_when_all_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "LINGER_S", 0.002)
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            for number in range(50):
+                job_id = JobId(f"job_{number}")
+                await reader.watch(job_id)
+                stage.first.says(job_id, "x")
+                stage.first.ends(job_id)
+            for job_id in reader.logs:
+                await reader.end(JobId(job_id))
+            await until(lambda: not stage.journal._entries, "an empty journal")
+            outbox = stage.journal._readers["reader"].outbox
+            assert (outbox._cursors, stage.journal._endings) == ({}, set())
+            await reader.leave()
+            assert stage.journal._readers == {}
+
+    run(scenario())
+
+
+def test_a_question_about_an_unknown_job_leaves_no_trace() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            first, second = Reader(stage.journal, "first"), Reader(stage.journal, "second")
+            assert await first.watch(A) == [A]
+            await second.watch(A)
+            await stage.journal.unwatch("first", [A])
+            assert A in stage.journal._entries
+            await stage.journal.unwatch("second", [A])
+            await stage.journal.unwatch("nobody", [A, B])
+            assert stage.journal._entries == {}
+
+    run(scenario())
+
+
+def test_what_a_reader_no_longer_watches_is_not_told() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader, other = Reader(stage.journal, "reader"), Reader(stage.journal, "other")
+            await reader.watch(A)
+            await other.watch(A)
+            stage.first.says(A, "x")
+            await reader.told(A, "x")
+            await stage.journal.unwatch("reader", [A])
+            stage.first.says(A, "y")
+            await other.told(A, "xy")
+            assert reader.logs[A].text == "x"
+
+    run(scenario())
+
+
+def test_readers_that_are_not_heard_of_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "READER_SILENCE_S", 60.0)
+    now = [1000.0]
+    monkeypatch.setattr("cluster.clock.monotonic_s", lambda: now[0])
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.journal.watch("silent", [(A, 0)])
+            await stage.journal.watch("alive", [(A, 0)])
+            now[0] += 59.0
+            await stage.journal.acknowledge("alive", 0)
+            await stage.journal.acknowledge("unknown", 0)
+            now[0] += 2.0
+            new = Reader(stage.journal, "new")
+            await until(lambda: "new" in stage.journal._readers)
+            assert set(stage.journal._readers) == {"alive", "new"}
+            await new.leave()
+
+    run(scenario())
+
+
+def test_frames_are_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "ACKNOWLEDGE_EVERY", 2)
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            text = ""
+            for character in "abcd":
+                text += character
+                stage.first.says(A, character)
+                await stage.heard(A, text)
+            await until(lambda: stage.first.acknowledged == [2, 4])
+
+    run(scenario())
