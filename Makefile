@@ -1,11 +1,15 @@
 # Every target makes what it needs: `make demo` and `make test` work on a fresh clone with Python 3.11 and make.
 PYTHON ?= python3.11
+comma := ,
 BIN := .venv/bin
+EXTRAS ?= cpu,dev
+ifneq (,$(findstring cpu,$(EXTRAS)))
 # vLLM for CPU wants PyTorch's CPU build: from a folder of wheels where PIP_FIND_LINKS names one, else from PyTorch.
 TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
-EXTRAS ?= cpu,dev
 # The tested versions; those of a GPU machine are its own.
-PINS := $(if $(findstring cpu,$(EXTRAS)),--constraint constraints.txt)
+PINS := --constraint constraints.txt
+endif
+INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test unit check bench fmt clean
@@ -13,9 +17,9 @@ PINS := $(if $(findstring cpu,$(EXTRAS)),--constraint constraints.txt)
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-install: .venv/installed  ## Create .venv and install everything
+install: $(INSTALLED)  ## Create .venv and install everything
 
-.venv/installed: pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt
 	@began=$$(date +%s); echo "Installing into .venv ..."; \
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
 	$(BIN)/python -m pip install --quiet uv && \

@@ -79,6 +79,7 @@ class Outbox:
         self._room = asyncio.Event()
         self._room.set()
         self._sent = 0
+        self._closed = False
 
     def watch(self, source: JobLog, offset: int = 0, tokens: int = 0) -> None:
         """Tell of this log, from `offset` on. Watched again, it begins anew there."""
@@ -102,11 +103,19 @@ class Outbox:
         if self._sent - frames < UNACKNOWLEDGED_FRAMES:
             self._room.set()
 
+    def close(self) -> None:
+        """End the frames: who still reads begins anew."""
+        self._closed = True
+        self._news.set()
+        self._room.set()
+
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Encoded lists of `Delta`, for as long as somebody reads."""
+        """Encoded lists of `Delta`, until closed."""
         while True:
             await self._news.wait()
             await self._room.wait()
+            if self._closed:
+                return
             self._news.clear()
             if deltas := list(self._collect()):
                 self._sent += 1

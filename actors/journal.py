@@ -15,8 +15,19 @@ from actors.frames import ACKNOWLEDGE_EVERY, JobLog, Outbox, decode
 from actors.remote import Unreachable, tell
 from cluster import clock
 from cluster.ids import EngineId, JobId
-from cluster.messages import Delta, End, Ended, EngineReport, Failure, Fenced, JobAttempt, Placed, Released, Usage
-from cluster.token_log import Gap
+from cluster.messages import (
+    Delta,
+    End,
+    Ended,
+    EngineReport,
+    Failure,
+    Fenced,
+    JobAttempt,
+    Output,
+    Placed,
+    Released,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -33,12 +44,18 @@ _REPEAT_S = 0.5
 class _Entry(JobLog):
     """A job's log here, with the end that the Ledger does not have yet, and where its last attempt runs."""
 
-    __slots__ = ("ending", "ran")
+    __slots__ = ("ending", "ran", "settling")
 
     def __init__(self, job_id: JobId) -> None:
         super().__init__(job_id)
         self.ending: End | None = None
+        self.settling: asyncio.Task[None] | None = None
         self.ran: Placed | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is known of this job: only a reader's question made this entry."""
+        return self.attempt == 0 and self.ending is None
 
 
 class _Reader:
@@ -68,7 +85,6 @@ class Journal:
         self._entries: dict[str, _Entry] = {}
         self._readers: dict[str, _Reader] = {}
         self._streams: dict[EngineId, asyncio.Task[None]] = {}
-        self._endings: set[asyncio.Task[None]] = set()
         self._finish = Batcher[Ended, None](self._finish_batch)
 
     async def start(self) -> None:
@@ -76,7 +92,8 @@ class Journal:
         await self.attach(await asyncio.to_thread(self._known_engines))
 
     async def stop(self) -> None:
-        for task in (*self._streams.values(), *self._endings):
+        endings = [entry.settling for entry in self._entries.values() if entry.settling is not None]
+        for task in (*self._streams.values(), *endings):
             task.cancel()
 
     # Engines ------------------------------------------------------------------------------------------------------
@@ -92,11 +109,13 @@ class Journal:
         return [self._fence(job_id, attempt) for job_id, attempt in jobs]
 
     async def fail(self, failures: Sequence[Failure]) -> None:
-        """End these jobs with an error. A job that is ending already ends as it does."""
+        """End these jobs with an error; returns once that is durable. A job that is ending already ends as it does."""
         for failure in failures:
             entry = self._entry(failure.job_id)
             usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
             self._end(entry, End(usage, None, failure.error, failure.error_message))
+        endings = (self._entry(failure.job_id).settling for failure in failures)
+        await asyncio.gather(*(settling for settling in endings if settling is not None))
 
     # Readers ------------------------------------------------------------------------------------------------------
 
@@ -115,10 +134,9 @@ class Journal:
         Returns the jobs of which nothing is known here: they have not begun, or have ended long ago.
         """
         outbox = self._reader(reader_id).outbox
-        unknown = [job_id for job_id, _ in jobs if job_id not in self._entries]
         for job_id, offset in jobs:
             outbox.watch(self._entry(job_id), offset)
-        return unknown
+        return [job_id for job_id, _ in jobs if self._entries[job_id].empty]
 
     async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
         if reader := self._readers.get(reader_id):
@@ -156,8 +174,11 @@ class Journal:
                     received += 1
                     if received % ACKNOWLEDGE_EVERY == 0:
                         tell(engine.acknowledge(received), "engine.acknowledge")
-        except Gap as gap:
-            logger.warning("reading %s again: %s", source.id, gap)
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again
+            logger.warning("reading %s again: %s: %s", source.id, type(error).__name__, error)
+            await asyncio.sleep(_REPEAT_S)
 
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         released, stale = [], []
@@ -185,16 +206,17 @@ class Journal:
             self._end(entry, delta.end)
 
     def _fence(self, job_id: str, attempt: int) -> Fenced:
-        entry = self._entry(job_id)
+        entry = self._entries.get(job_id)
+        if entry is None or entry.empty:
+            # No attempt has been heard of here, so there is none to shut out that is not in `attempt`.
+            return Fenced(JobId(job_id), attempt + 1, Output(), ended=False)
         entry.attempt = max(entry.attempt, attempt) + 1
         return Fenced(entry.job_id, entry.attempt, entry.log.output(), ended=entry.ending is not None)
 
     def _end(self, entry: _Entry, end: End) -> None:
         if entry.ending is None:
             entry.ending = end
-            task = asyncio.create_task(self._settle(entry, end))
-            self._endings.add(task)
-            task.add_done_callback(self._endings.discard)
+            entry.settling = asyncio.create_task(self._settle(entry, end))
 
     async def _settle(self, entry: _Entry, end: End) -> None:
         """Make the end durable, then visible; then let the engine forget, and after a while forget too."""
@@ -238,7 +260,7 @@ class Journal:
     def _forget_if_empty(self, job_id: str) -> None:
         """Drop an entry that only a reader's question made."""
         entry = self._entries.get(job_id)
-        if entry is None or entry.attempt or entry.ending is not None:
+        if entry is None or not entry.empty:
             return
         if not any(reader.outbox.watches(job_id) for reader in self._readers.values()):
             del self._entries[job_id]
@@ -246,4 +268,4 @@ class Journal:
     def _prune_readers(self) -> None:
         silent_since_s = clock.monotonic_s() - READER_SILENCE_S
         for reader_id in [r for r, reader in self._readers.items() if reader.heard_s < silent_since_s]:
-            del self._readers[reader_id]
+            self._readers.pop(reader_id).outbox.close()

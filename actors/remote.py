@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 NAMESPACE = "infernet"
 _LOOKUP_STEP_S = 0.1
@@ -49,7 +49,7 @@ class Remote:
             return await (await self._method(method, max_task_retries=self._retries)).remote(*args)
         except RayTaskError as error:
             raise error.cause from None
-        except RayActorError as error:
+        except RayError as error:
             raise self._unreachable(error) from None
 
     async def _stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
@@ -61,7 +61,7 @@ class Remote:
                 yield await item
         except RayTaskError as error:
             raise error.cause from None
-        except RayActorError as error:
+        except RayError as error:
             raise self._unreachable(error) from None
         finally:
             # Dropping the generator does not stop its producer.
@@ -73,11 +73,9 @@ class Remote:
             self._methods[method] = getattr(handle, method).options(**options)
         return self._methods[method]
 
-    def _unreachable(self, error: RayActorError) -> Unreachable:
+    def _unreachable(self, error: RayError) -> Unreachable:
         self._methods.clear()
-        reason = "died" if isinstance(error, ActorDiedError) else "cannot be reached"
-        if isinstance(error, ActorUnavailableError):
-            reason = "is not answering"
+        reason = "died" if isinstance(error, ActorDiedError) else f"cannot be reached ({type(error).__name__})"
         return Unreachable(f"{self._name} {reason}")
 
 
@@ -96,11 +94,12 @@ async def _find(name: str, lookup_s: float) -> Any:
 _told: set[asyncio.Task[None]] = set()
 
 
-def tell(call: Awaitable[object], what: str) -> None:
+def tell(call: Awaitable[object], what: str) -> asyncio.Task[None]:
     """Make a call and do not wait for it. That it failed is logged: whoever must know must not use this."""
-    task = asyncio.ensure_future(_log_failure(call, what))
+    task = asyncio.create_task(_log_failure(call, what))
     _told.add(task)
     task.add_done_callback(_told.discard)
+    return task
 
 
 async def _log_failure(call: Awaitable[object], what: str) -> None:

@@ -15,6 +15,7 @@ from cluster.catalogue import Catalogue
 from cluster.errors import (
     EngineFailed,
     InfernetError,
+    JobCancelled,
     JobTimeout,
     ModelNotFound,
     NoCapacity,
@@ -22,7 +23,7 @@ from cluster.errors import (
     NodeNotFound,
 )
 from cluster.fleet import Change, Fleet, Replica
-from cluster.ids import EngineId, JobId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.job_queue import JobQueue, Waiting
 from cluster.messages import (
     Dispatch,
@@ -85,7 +86,7 @@ class Scheduler:
         self._recovering: dict[str, OpenJob] = {}
         # Jobs that lost their engine, until the Journal has shut out the attempts made.
         self._lost: dict[str, Waiting] = {}
-        self._fencing = asyncio.Lock()
+        self._fencing: asyncio.Task[None] | None = None
         self._draining = False
         self._idle = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
@@ -117,6 +118,12 @@ class Scheduler:
         self._dispatch()
         return refusals
 
+    async def cancel(self, job_id: JobId) -> None:
+        """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
+        if self._take_away(job_id):
+            cancelled = JobCancelled("The job was cancelled")
+            await self._journal.fail([Failure(job_id, cancelled.code, cancelled.message)])
+
     async def models(self) -> list[ModelView]:
         queued = {model.id: self._queue.waiting_for(model.id) for model in self._catalogue.models}
         return self._fleet.model_views(queued)
@@ -132,7 +139,7 @@ class Scheduler:
         change = self._fleet.report(report, now_s, clock.wall_ms())
         self._welcome(change)
         self._miss_jobs(report.engines, now_s)
-        await self._lose(change.lost)
+        self._lose(change.lost)
         self._fleet.plan(now_s)
         self._dispatch()
         return self._fleet.orders(report.node_id)
@@ -147,9 +154,8 @@ class Scheduler:
 
     async def engine_lost(self, engine_id: EngineId) -> None:
         """This engine is dead; what it worked on goes on elsewhere."""
-        self._fleet.bury(engine_id)
-        await self._lose([engine_id])
-        self._dispatch()
+        self._fleet.never_adopt(engine_id)
+        self._lose([engine_id])
 
     async def drain(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
@@ -168,16 +174,17 @@ class Scheduler:
     async def _tick_forever(self) -> None:
         while True:
             try:
-                await self._tick(clock.monotonic_s(), clock.wall_ms())
+                self._tick(clock.monotonic_s(), clock.wall_ms())
             except Exception:
                 logger.exception("a tick failed")
             await asyncio.sleep(TICK_S)
 
-    async def _tick(self, now_s: float, now_ms: int) -> None:
-        await self._lose(self._fleet.expire(now_s).lost)
+    def _tick(self, now_s: float, now_ms: int) -> None:
+        self._lose(self._fleet.expire(now_s).lost)
         self._fail_overdue(now_ms)
-        await self._recover_unclaimed(now_s)
-        await self._requeue_lost()
+        self._fail_disconnected()
+        self._recover_unclaimed(now_s)
+        self._requeue_lost()
         self._fleet.plan(now_s)
         self._fail_without_room(now_s)
         self._dispatch()
@@ -190,6 +197,14 @@ class Scheduler:
             _, job_id = heapq.heappop(self._deadlines)
             if self._take_away(job_id):
                 self._fail(job_id, JobTimeout("The job did not end in time"))
+
+    def _fail_disconnected(self) -> None:
+        """A pinned job does not outlive its node."""
+        for waiting in self._queue.pinned():
+            node_id = waiting.job.node_id
+            if node_id is not None and self._fleet.knows_node(node_id) and not self._fleet.online(node_id):
+                self._queue.remove(waiting.job.id)
+                self._fail(waiting.job.id, _disconnected(node_id))
 
     def _fail_without_room(self, now_s: float) -> None:
         for model in self._fleet.without_room(now_s, NO_CAPACITY_GRACE_S):
@@ -294,36 +309,39 @@ class Scheduler:
                     self._lost[job_id] = lease.waiting
                     self._release(job_id)
 
-    async def _recover_unclaimed(self, now_s: float) -> None:
+    def _recover_unclaimed(self, now_s: float) -> None:
         """Take up again the jobs from before a restart that no engine works on."""
         if self._recovering and self._fleet.settled(now_s):
             unclaimed, self._recovering = self._recovering, {}
             self._lost |= {job_id: Waiting(job.job, job.attempt) for job_id, job in unclaimed.items()}
-            await self._requeue_lost()
 
-    async def _lose(self, engine_ids: Sequence[EngineId]) -> None:
+    def _lose(self, engine_ids: Sequence[EngineId]) -> None:
         for engine_id in engine_ids:
             replica = self._fleet.drop(engine_id)
             if replica is not None:
                 logger.warning("engine %s is lost with %d jobs", engine_id, len(replica.tokens_of))
                 self._lost |= {job_id: self._leases.pop(job_id).waiting for job_id in replica.tokens_of}
-        await self._requeue_lost()
+        self._requeue_lost()
 
-    async def _requeue_lost(self) -> None:
+    def _requeue_lost(self) -> None:
+        """In the background: no heartbeat and no deadline may wait for the Journal."""
+        if self._lost and (self._fencing is None or self._fencing.done()):
+            self._fencing = tell(self._fence_lost(), "taking up lost jobs")
+
+    async def _fence_lost(self) -> None:
         """Shut out the attempts made, and let the jobs go on from what they have, before all that wait."""
-        async with self._fencing:
-            if not self._lost:
-                return
+        while self._lost:
             attempts = [(job_id, waiting.attempt) for job_id, waiting in self._lost.items()]
             for fence in reversed(await self._journal.fence(attempts)):
                 # Absent when its deadline came meanwhile.
                 if (waiting := self._lost.pop(fence.job_id, None)) is not None and not fence.ended:
                     self._requeue(waiting.job, fence)
         self._note_idle()
+        self._dispatch()
 
     def _requeue(self, job: Job, fence: Fenced) -> None:
         if job.node_id is not None and not self._fleet.online(job.node_id):
-            self._fail(job.id, NodeDisconnected(f"Node {job.node_id} is gone"))
+            self._fail(job.id, _disconnected(job.node_id))
         elif fence.attempt > MAX_ATTEMPTS:
             self._fail(job.id, EngineFailed("The engines that ran this job failed"))
         else:
@@ -354,6 +372,10 @@ class Scheduler:
 
     def _fail(self, job_id: str, error: InfernetError) -> None:
         tell(self._journal.fail([Failure(JobId(job_id), error.code, error.message)]), "journal.fail")
+
+
+def _disconnected(node_id: NodeId) -> NodeDisconnected:
+    return NodeDisconnected(f"Node {node_id} is gone")
 
 
 def _no_capacity(model: str) -> NoCapacity:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.batcher import Batcher
@@ -9,7 +10,7 @@ from api.principals import Principals
 from api.stream_hub import StreamHub
 from cluster import clock
 from cluster.catalogue import Catalogue, Model
-from cluster.errors import InfernetError, JobNotFound, ModelNotFound, NodeNotFound
+from cluster.errors import Conflict, InfernetError, JobCancelled, JobNotFound, ModelNotFound, NodeNotFound
 from cluster.ids import AccountId, JobId, NodeId
 from cluster.limits import Bucket, Decision, Take
 from cluster.messages import Job, JobQuery, JobRecord, ModelView, NodeView, Principal
@@ -73,6 +74,26 @@ class Gateway:
         if record is None:
             raise JobNotFound(f"No job {job_id}")
         return record
+
+    async def cancel(self, job_id: str, account_id: AccountId) -> JobRecord:
+        """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""
+        record = await self.job(job_id, account_id)
+        if not record.status.ended:
+            await self._scheduler.cancel(record.id)
+            record = await self.job(job_id, account_id)
+            if record.error == JobCancelled.code:
+                return record
+        raise Conflict(f"Job {job_id} has ended already")
+
+    async def job_within(self, job_id: str, account_id: AccountId, seconds: int) -> JobRecord:
+        """The job as soon as it has ended, or as it is after this time. Raises JobNotFound."""
+        record = await self.job(job_id, account_id)
+        if record.status.ended or seconds == 0:
+            return record
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.streams.until_end(record.id, account_id)
+        return await self.job(job_id, account_id)
 
     async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
         return await self._ledger.jobs(account_id, query)

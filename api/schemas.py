@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cluster.clock import iso_utc
 from cluster.errors import BadRequest, InfernetError
@@ -11,7 +11,15 @@ from cluster.messages import ChatMessage, Job, JobRecord, ModelView, NodeView, P
 
 _INT64 = 2**63 - 1
 
-Text = Annotated[str, Field(min_length=1)]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+AnyText = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[AnyText, Field(min_length=1)]
 
 
 class _Request(BaseModel):
@@ -29,7 +37,7 @@ class _Request(BaseModel):
 
 class MessageRequest(_Request):
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: AnyText
 
 
 class JobRequest(_Request):
@@ -44,7 +52,7 @@ class JobRequest(_Request):
     node_id: Text | None = None
     stop: Annotated[list[Text], Field(max_length=4)] = []
     seed: Annotated[int, Field(ge=-_INT64 - 1, le=_INT64)] | None = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] = {}
+    metadata: Annotated[dict[AnyText, AnyText], Field(max_length=16)] = {}
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -68,8 +76,6 @@ class JobRequest(_Request):
 
 def parse_job(body: bytes) -> JobRequest:
     """Raises BadRequest, naming the first field that is wrong."""
-    if b"\\u0000" in body:
-        raise BadRequest("Request body must not contain NUL characters")
     try:
         return JobRequest.model_validate_json(body)
     except ValidationError as error:

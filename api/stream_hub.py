@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from actors.frames import ACKNOWLEDGE_EVERY, decode
-from actors.remote import Unreachable, tell
+from actors.remote import tell
 from cluster.ids import AccountId, JobId, new_reader_id
 from cluster.jobs import JobState
 from cluster.messages import Delta, End, JobRecord, Usage
-from cluster.token_log import Gap, TokenLog
+from cluster.token_log import TokenLog
 
 if TYPE_CHECKING:
     from actors.journal import Journal
@@ -86,6 +86,15 @@ class StreamHub:
         finally:
             self._leave(job_id, live)
 
+    async def until_end(self, job_id: JobId, account_id: AccountId) -> None:
+        """Returns when the job has ended."""
+        live = self._enter(job_id, account_id)
+        try:
+            while live.log.end is None:
+                await live.changed.wait()
+        finally:
+            self._leave(job_id, live)
+
     def _enter(self, job_id: JobId, account_id: AccountId) -> _Live:
         live = self._live.get(job_id)
         if live is None:
@@ -98,8 +107,7 @@ class StreamHub:
         live.readers -= 1
         if live.readers == 0 and self._live.get(job_id) is live:
             del self._live[job_id]
-            if live.log.end is None:
-                tell(self._journal.unwatch(self._reader_id, [job_id]), "journal.unwatch")
+            tell(self._journal.unwatch(self._reader_id, [job_id]), "journal.unwatch")
 
     async def _watch(self, job_ids: Sequence[JobId]) -> None:
         """Ask for these jobs from where we are. What the Journal does not know may have ended long ago."""
@@ -122,8 +130,8 @@ class StreamHub:
         while True:
             try:
                 await self._follow()
-            except (Unreachable, Gap) as error:
-                logger.warning("reading the journal again: %s", error)
+            except Exception as error:  # noqa: BLE001 - told, and mended by reading on from where we are
+                logger.warning("reading the journal again: %s: %s", type(error).__name__, error)
             await asyncio.sleep(RECONNECT_S)
             # A new stream is a new reader: the old one may linger.
             self._reader_id = new_reader_id()

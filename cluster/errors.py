@@ -12,7 +12,9 @@
     ├── PayloadTooLarge       413
     ├── RateLimited           429
     ├── NoCapacity            503
+    ├── Conflict              409
     ├── JobTimeout            -    only as a failed job's error
+    ├── JobCancelled          -    only as a failed job's error
     ├── NodeDisconnected      -    only as a failed job's error
     ├── EngineFailed          -    only as a failed job's error
     ├── ConfigError           -    only on the command line
@@ -128,6 +130,19 @@ class NoCapacity(InfernetError):
     code = "no_capacity"
     status = 503
     retryable = True
+
+
+class Conflict(InfernetError):
+    """The request does not fit what has happened already, such as cancelling a job that has ended."""
+
+    code = "conflict"
+    status = 409
+
+
+class JobCancelled(InfernetError):
+    """Its client cancelled the job."""
+
+    code = "cancelled"
 
 
 class JobTimeout(InfernetError):

@@ -130,7 +130,7 @@ class Fleet:
         self._unseen.discard(engine_id)
         return self._replicas.pop(engine_id, None)
 
-    def bury(self, engine_id: EngineId) -> None:
+    def never_adopt(self, engine_id: EngineId) -> None:
         """This engine is dead, whatever its node has yet to notice."""
         self._dead.add(engine_id)
 

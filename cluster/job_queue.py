@@ -71,6 +71,12 @@ class JobQueue:
         lane = self._lanes.get((head.job.model, head.job.node_id))
         return next(iter(lane.values())) if lane else None
 
+    def pinned(self) -> Iterator[Waiting]:
+        """All that wait for one node."""
+        for (_, node_id), lane in list(self._lanes.items()):
+            if node_id is not None:
+                yield from list(lane.values())
+
     def of_model(self, model: str) -> Iterator[Waiting]:
         """All that wait for this model."""
         for (name, _), lane in list(self._lanes.items()):

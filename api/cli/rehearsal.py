@@ -8,7 +8,7 @@ from actors.directory import SCHEDULER
 from api.cli import system
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.foreground import read_settings
+from api.cli.foreground import flags_layer, read_settings
 from api.cli.ports import free_port
 from api.cli.ray_cluster import OwnCluster
 from api.cli.render import json_text
@@ -37,9 +37,10 @@ def run() -> None:
 
 
 async def _demo(folder: Path) -> None:
-    settings = read_settings(None, None, free_port(), None, folder)
-    async with system.running(settings, folder, OwnCluster(folder)) as (url, admin_key):
-        with Step("Loading the model `capitals` into vLLM on CPU"):
+    # Neither the user's settings nor the user's database: the demo is the same everywhere.
+    settings = read_settings(None, flags_layer(None, None, free_port(), None), {}, folder)
+    async with system.running(settings, folder, OwnCluster(folder), first_key=None) as (url, admin_key):
+        with Step("Loading the model `capitals` into vLLM"):
             await _model_ready()
         assert admin_key is not None
         await asyncio.to_thread(_ask, Connection(url, admin_key))

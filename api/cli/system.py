@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -14,13 +13,14 @@ from ray import serve
 from ray.exceptions import RayError
 
 from actors import control_plane
-from actors.directory import SCHEDULER
+from actors.directory import LEDGER, SCHEDULER
 from api.cli import runs
 from api.cli.connection import Connection, read, write
 from api.cli.ports import require_free
 from api.cli.steps import Step
-from api.serve import ADMIN_KEY_VARIABLE, APP_NAME, application
+from api.serve import APP_NAME, application
 from cluster.errors import StartError
+from cluster.keys import secret_hash
 from cluster.settings import Server, Settings
 
 DRAIN_S = 20.0
@@ -39,23 +39,25 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, folder: Path, cluster: AbstractContextManager[object]
+    settings: Settings, folder: Path, cluster: AbstractContextManager[object], first_key: str | None
 ) -> AsyncIterator[tuple[str, str | None]]:
     """Start Ray, the control plane and the ingress; drain and stop them at the end, however it comes.
 
-    Gives the URL, and the admin key if this start made it. Models load in the background.
+    `first_key`, if given, becomes the first admin key of a new database. Gives the URL, and the admin key if this
+    start made one. Models load in the background.
     Raises StartError, one line, when something is in the way; then nothing is left behind.
     """
     with runs.claimed(folder), _joined(cluster, folder, settings.server):
         served_before = bool(serve.status().proxies)
         try:
             with Step("Starting the control plane"):
-                admin_key = await control_plane.start(settings, os.environ.get(ADMIN_KEY_VARIABLE))
+                admin_key = await control_plane.start(settings, first_key)
+                # At once: it will not be told again, and much can go wrong before it is shown.
+                url = f"http://{settings.server.host}:{settings.server.port}"
+                await _remember(folder, url, admin_key or first_key)
                 await _require_room()
             with Step("Starting the ingress"):
                 await asyncio.to_thread(_serve, settings)
-            url = f"http://{settings.server.host}:{settings.server.port}"
-            _remember(folder, url, admin_key)
             yield url, admin_key
         finally:
             with Step("Draining and stopping"):
@@ -115,12 +117,13 @@ async def _require_room() -> None:
             raise StartError(f"no room for model {view.id}: {view.message}")
 
 
-def _remember(folder: Path, url: str, admin_key: str | None) -> None:
-    """Keep what the other commands need to talk to this server."""
+async def _remember(folder: Path, url: str, new_key: str | None) -> None:
+    """Keep what the other commands need to talk to this server: the new key if it is one here, else the kept one."""
     kept = read(folder)
-    key = admin_key or os.environ.get(ADMIN_KEY_VARIABLE) or (kept.key if kept else None)
-    if key is not None:
-        write(folder, Connection(url, key))
+    for key in (new_key, kept.key if kept else None):
+        if key is not None and await LEDGER.at().authenticate(secret_hash(key)):
+            write(folder, Connection(url, key))
+            return
 
 
 async def _stop(served_before: bool) -> None:

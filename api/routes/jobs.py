@@ -53,9 +53,17 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}")
-async def get_job(gateway: CurrentGateway, caller: Caller, job_id: str) -> dict[str, Any]:
-    """A job's status and result."""
-    return job_body(await gateway.job(job_id, caller.account_id))
+async def get_job(
+    gateway: CurrentGateway, caller: Caller, job_id: str, wait: Annotated[int, Query(ge=0, le=60)] = 0
+) -> dict[str, Any]:
+    """A job's status and result; with `wait`, once it has ended or so many seconds have passed."""
+    return job_body(await gateway.job_within(job_id, caller.account_id, wait))
+
+
+@router.post("/jobs/{job_id}/cancel")
+async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: str) -> dict[str, Any]:
+    """Cancel a job that has not ended. What it has produced stays, and is billed."""
+    return job_body(await gateway.cancel(job_id, caller.account_id))
 
 
 @router.get("/jobs/{job_id}/stream")

@@ -46,6 +46,7 @@ class Options:
     systems: tuple[str, ...]
     ingress_replicas: int
     max_model_len: int
+    env: tuple[str, ...]
     json: Path | None
 
 
@@ -135,7 +136,8 @@ def as_json(options: Options, measurements: Sequence[Measurement]) -> dict[str, 
 
 def _model(folder: Path, options: Options) -> Model:
     engine = {"enforce_eager": True, "max_model_len": options.max_model_len}
-    return Model(id=MODEL, source=str(folder), gpus=0, engine=engine)
+    env = dict(variable.split("=", 1) for variable in options.env)
+    return Model(id=MODEL, source=str(folder), gpus=0, engine=engine, env=env)
 
 
 def _start(name: str, folder: Path, model: Model, options: Options, stack: ExitStack) -> Candidate:
@@ -143,6 +145,7 @@ def _start(name: str, folder: Path, model: Model, options: Options, stack: ExitS
     _say(f"starting {name}")
     if name == OURS:
         entry = {"id": model.id, "source": model.source, "gpus": model.gpus, "engine": dict(model.engine)}
+        entry["env"] = dict(model.env)
         ours = stack.enter_context(Infernet(folder / name, [entry], options.ingress_replicas))
         candidate = Candidate(name, ours, ours.dialect(model.id))
     else:
@@ -265,6 +268,7 @@ def _options() -> Options:
     add("--systems", type=_systems, default=(OURS, VLLM), help=f"which to run ({OURS},{VLLM})")
     add("--ingress-replicas", type=int, default=1)
     add("--max-model-len", type=int, default=endless_model.CONTEXT_LENGTH)
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="for the engines of both systems")
     add("--json", type=Path, help="write every window to this file")
     return Options(**vars(parser.parse_args()))
 

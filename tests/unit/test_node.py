@@ -1,0 +1,278 @@
+"""The Node: runs the engines that it is told to, and tells the truth about them."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from actors.backends.base import BackendDied
+from actors.node import Node
+from actors.remote import Unreachable
+from cluster.ids import EngineId, NodeId
+from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, NodeReport
+from tests.unit.plain_system import run, settled, until
+
+ME = NodeId("node_0")
+E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
+
+
+class PlainScheduler:
+    """Wants the engines in `orders`, and keeps the last report."""
+
+    def __init__(self) -> None:
+        self.orders: list[EngineOrder] = []
+        self.reports: list[NodeReport] = []
+        self.unreachable = False
+
+    async def report(self, report: NodeReport) -> Sequence[EngineOrder]:
+        self.reports.append(report)
+        if self.unreachable:
+            raise Unreachable("scheduler is not answering")
+        return self.orders
+
+    def told(self) -> dict[EngineId, EngineState]:
+        return {engine.id: engine.state for engine in self.reports[-1].engines} if self.reports else {}
+
+    def wants(self, *engine_ids: EngineId) -> None:
+        self.orders = [EngineOrder(engine_id, "m") for engine_id in engine_ids]
+
+
+class PlainEngine:
+    def __init__(self, engine_id: EngineId, state: EngineState = "starting") -> None:
+        self.report = EngineReport(engine_id, "m", ME, state, pid=4711)
+        self.loads = 0
+        self.stopped = False
+        self.dead = False
+        self.failure = ""
+        self.loaded = asyncio.Event()
+        self.loaded.set()
+
+    async def describe(self) -> EngineReport:
+        if self.dead:
+            raise Unreachable(f"{self.report.id} died")
+        return self.report
+
+    async def load(self) -> EngineReport:
+        self.loads += 1
+        await self.loaded.wait()
+        if self.failure:
+            raise BackendDied(self.failure)
+        self.report = replace(self.report, state="ready", slots=4)
+        return await self.describe()
+
+    async def stop(self) -> None:
+        if self.dead:
+            raise Unreachable(f"{self.report.id} died")
+        self.stopped = True
+
+
+class PlainLauncher:
+    def __init__(self) -> None:
+        self.engines: dict[EngineId, PlainEngine] = {}
+        self.launched: list[EngineId] = []
+        self.killed: list[EngineReport] = []
+        self.left_running: list[PlainEngine] = []
+        self.no_room = ""
+
+    async def launch(self, order: EngineOrder) -> PlainEngine:
+        self.launched.append(order.id)
+        if self.no_room:
+            raise Unreachable(self.no_room)
+        return self.engines.setdefault(order.id, PlainEngine(order.id))
+
+    async def kill(self, report: EngineReport) -> None:
+        self.killed.append(report)
+
+    async def running(self) -> Sequence[tuple[PlainEngine, EngineReport]]:
+        return [(engine, engine.report) for engine in self.left_running]
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.scheduler = PlainScheduler()
+        self.launcher = PlainLauncher()
+        collaborators: Any = (self.scheduler, self.launcher)
+        self.node = Node(ME, Hardware("host", 8.0, 1 << 30), *collaborators)
+
+    async def __aenter__(self) -> "Stage":
+        await self.node.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.node.stop()
+
+    async def told(self, **states: EngineState) -> None:
+        wanted = {EngineId(f"m/{number[1:]}"): state for number, state in states.items()}
+        await until(lambda: self.scheduler.reports and self.scheduler.told() == wanted, f"{wanted}")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.node.HEARTBEAT_S", 0.002)
+
+
+def test_what_is_ordered_is_started_loaded_and_reported() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.told()
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.loaded.clear()
+            stage.scheduler.wants(E0)
+            await stage.told(e0="starting")
+            engine.loaded.set()
+            await stage.told(e0="ready")
+            assert stage.launcher.launched == [E0]
+            assert engine.loads == 1
+            assert stage.scheduler.reports[-1].node_id == ME
+
+    run(scenario())
+
+
+def test_what_is_no_longer_ordered_is_stopped() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0, E1)
+            await stage.told(e0="ready", e1="ready")
+            stage.scheduler.wants(E1)
+            await stage.told(e1="ready")
+            assert stage.launcher.engines[E0].stopped
+            assert not stage.launcher.engines[E1].stopped
+            assert [(report.id, report.pid) for report in stage.launcher.killed] == [(E0, 4711)]
+
+    run(scenario())
+
+
+def test_a_model_that_does_not_load_keeps_its_reason() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.failure = "CUDA out of memory"
+            stage.scheduler.wants(E0)
+            await stage.told(e0="failed")
+            assert stage.scheduler.reports[-1].engines[0].message == "CUDA out of memory"
+            stage.scheduler.wants()
+            await stage.told()
+            assert not engine.stopped  # there is nobody to ask
+            assert [report.id for report in stage.launcher.killed] == [E0]
+
+    run(scenario())
+
+
+def test_an_engine_without_a_process_is_reported_as_failed() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.launcher.no_room = "something else holds the room"
+            stage.scheduler.wants(E0)
+            await stage.told(e0="failed")
+            assert stage.scheduler.reports[-1].engines[0].message == "something else holds the room"
+
+    run(scenario())
+
+
+def test_an_engine_that_dies_while_loading_is_reported_as_failed() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.loaded.clear()
+            stage.scheduler.wants(E0)
+            await until(lambda: engine.loads)
+            engine.dead = True
+            engine.loaded.set()
+            await stage.told(e0="failed")
+
+    run(scenario())
+
+
+def test_a_dead_engine_vanishes_and_what_is_left_of_it_is_ended() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.scheduler.wants()
+            stage.launcher.engines[E0].dead = True
+            await stage.told()
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+
+    run(scenario())
+
+
+def test_an_engine_that_hangs_is_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.node.HANG_S", 0.005)
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+
+            async def hang() -> EngineReport:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            stage.launcher.engines[E0].describe = hang  # type: ignore[method-assign]
+            await until(lambda: any(not report.engines for report in stage.scheduler.reports[1:]))
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+
+    run(scenario())
+
+
+def test_what_runs_already_is_taken_over() -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        ready, starting = PlainEngine(E0, "ready"), PlainEngine(E1)
+        stage.launcher.left_running = [ready, starting]
+        stage.scheduler.wants(E0, E1)
+        async with stage:
+            await stage.told(e0="ready", e1="ready")
+            assert (ready.loads, starting.loads, stage.launcher.launched) == (0, 1, [])
+            ready.dead = True
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+
+    run(scenario())
+
+
+def test_heartbeats_go_on_when_the_scheduler_comes_back() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.unreachable = True
+            reports = len(stage.scheduler.reports)
+            await until(lambda: len(stage.scheduler.reports) > reports + 2)
+            stage.scheduler.wants(E0)
+            stage.scheduler.unreachable = False
+            await stage.told(e0="ready")
+
+    run(scenario())
+
+
+def test_an_engine_that_does_not_stop_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.node.STOP_S", 0.005)
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+
+            async def hang() -> None:
+                await asyncio.Event().wait()
+
+            stage.launcher.engines[E0].stop = hang  # type: ignore[method-assign]
+            stage.scheduler.wants()
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+            await stage.told()
+
+    run(scenario())
+
+
+def test_stopping_stops_every_engine() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0, E1, E2)
+            await stage.told(e0="ready", e1="ready", e2="ready")
+        assert all(engine.stopped for engine in stage.launcher.engines.values())
+        assert {report.id for report in stage.launcher.killed} == {E0, E1, E2}
+        reports = len(stage.scheduler.reports)
+        await settled()
+        assert len(stage.scheduler.reports) == reports
+
+    run(scenario())

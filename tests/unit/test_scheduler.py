@@ -1,0 +1,479 @@
+"""The Scheduler: queue, leases, deadlines, and the way back after a loss. Time is given to its tick."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from actors import scheduler as scheduler_module
+from actors.remote import Unreachable
+from actors.scheduler import MAX_ATTEMPTS, NO_CAPACITY_GRACE_S, Scheduler
+from cluster.catalogue import Catalogue, Model, Replicas
+from cluster.clock import monotonic_s, wall_ms
+from cluster.errors import InfernetError
+from cluster.fleet import OFFLINE_AFTER_S, SETTLE_S
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.jobs import JobState
+from cluster.messages import (
+    Dispatch,
+    EngineOrder,
+    EngineReport,
+    Failure,
+    Fenced,
+    Hardware,
+    Job,
+    JobAttempt,
+    NodeReport,
+    OpenJob,
+    Output,
+    Placed,
+    Released,
+    Sampling,
+)
+from tests.unit.plain_system import run, settled
+
+N0, N1 = NodeId("node_0"), NodeId("node_1")
+E0, E1 = EngineId("m/0"), EngineId("m/1")
+M = Model(id="m", source="s", gpus=0, cpus=1.0, max_queue=3)
+
+
+class PlainLedger:
+    def __init__(self, open_jobs: Sequence[OpenJob] = ()) -> None:
+        self.open = list(open_jobs)
+        self.created: list[str] = []
+        self.placements: list[Placed] = []
+
+    async def create(self, jobs: Sequence[Job]) -> None:
+        self.created += [job.id for job in jobs]
+
+    async def placed(self, placements: Sequence[Placed]) -> None:
+        self.placements += placements
+
+    async def open_jobs(self) -> list[OpenJob]:
+        return self.open
+
+
+class PlainJournal:
+    """Fences like the Journal; `outputs` is what jobs have, `failures_to_fence` how often it cannot be reached."""
+
+    def __init__(self) -> None:
+        self.attached: list[EngineId] = []
+        self.failed: list[Failure] = []
+        self.fenced: list[JobAttempt] = []
+        self.outputs: dict[str, Output] = {}
+        self.attempts: dict[str, int] = {}
+        self.ended: set[str] = set()
+        self.failures_to_fence = 0
+
+    async def attach(self, engine_ids: Sequence[EngineId]) -> None:
+        self.attached += engine_ids
+
+    async def fail(self, failures: Sequence[Failure]) -> None:
+        self.failed += failures
+
+    async def fence(self, jobs: Sequence[JobAttempt]) -> list[Fenced]:
+        if self.failures_to_fence:
+            self.failures_to_fence -= 1
+            raise Unreachable("journal died")
+        self.fenced += jobs
+        return [self._fence(job_id, attempt) for job_id, attempt in jobs]
+
+    def _fence(self, job_id: str, attempt: int) -> Fenced:
+        number = self.attempts[job_id] = max(self.attempts.get(job_id, 0), attempt) + 1
+        return Fenced(JobId(job_id), number, self.outputs.get(job_id, Output()), job_id in self.ended)
+
+
+class PlainEngine:
+    def __init__(self) -> None:
+        self.dispatches: list[Dispatch] = []
+        self.aborted: list[JobAttempt] = []
+        self.dead = False
+
+    async def generate(self, dispatches: Sequence[Dispatch]) -> None:
+        if self.dead:
+            raise Unreachable("engine died")
+        self.dispatches += dispatches
+
+    async def abort(self, jobs: Sequence[JobAttempt]) -> None:
+        self.aborted += jobs
+
+    @property
+    def jobs(self) -> list[str]:
+        return [str(dispatch.job.id) for dispatch in self.dispatches]
+
+
+def job(name: str, node: NodeId | None = None, model: str = "m", deadline_ms: int | None = None) -> Job:
+    return Job(
+        id=JobId(name),
+        account_id=AccountId("acct"),
+        key_id=KeyId("key"),
+        model=model,
+        messages=(),
+        sampling=Sampling(max_tokens=10),
+        created_ms=wall_ms(),
+        deadline_ms=wall_ms() + 300_000 if deadline_ms is None else deadline_ms,
+        node_id=node,
+    )
+
+
+class Stage:
+    """A Scheduler with what it calls. Its own ticking stands still: tests tick."""
+
+    def __init__(
+        self,
+        models: Sequence[Model] = (M,),
+        open_jobs: Sequence[OpenJob] = (),
+        existing: Sequence[EngineId] = (),
+    ) -> None:
+        self.ledger = PlainLedger(open_jobs)
+        self.journal = PlainJournal()
+        self.engines = {E0: PlainEngine(), E1: PlainEngine()}
+        self.e0, self.e1 = self.engines[E0], self.engines[E1]
+        collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
+        self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing))
+
+    async def __aenter__(self) -> "Stage":
+        await self.scheduler.start()
+        await settled()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.scheduler.stop()
+        await settled()
+
+    async def heartbeat(
+        self, node: NodeId = N0, *engines: EngineId, slots: int = 2, running: Sequence[JobAttempt] = ()
+    ) -> list[EngineOrder]:
+        reports = tuple(
+            EngineReport(engine, "m", node, "ready", slots=slots, context_length=128, running=tuple(running))
+            for engine in engines
+        )
+        orders = await self.scheduler.report(NodeReport(node, Hardware("host", 1.0, 1 << 30), reports))
+        await settled()
+        return orders
+
+    async def submit(self, *jobs: Job) -> list[str | None]:
+        refusals: list[InfernetError | None] = await self.scheduler.submit(jobs)
+        await settled()
+        return [refusal.code if refusal else None for refusal in refusals]
+
+    async def released(self, *done: Released) -> None:
+        await self.scheduler.released(done)
+        await settled()
+
+    async def tick(self, after_s: float = 0.0) -> None:
+        await self.scheduler._tick(monotonic_s() + after_s, wall_ms() + int(after_s * 1000))
+        await settled()
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        return [(str(failure.job_id), failure.error) for failure in self.journal.failed]
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "TICK_S", 3600.0)
+
+
+def test_jobs_go_to_the_engine_in_order_as_far_as_it_has_slots() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            assert await stage.submit(job("a")) == [None]
+            assert await stage.heartbeat() == [EngineOrder(E0, "m")]
+            assert stage.e0.jobs == []
+            await stage.heartbeat(N0, E0)
+            assert stage.journal.attached == [E0]
+            assert await stage.submit(job("b"), job("c"), job("d")) == [None] * 3
+            assert stage.e0.jobs == ["a", "b"]
+            assert [(p.job_id, p.node_id, p.engine_id, p.attempt) for p in stage.ledger.placements] == [
+                ("a", N0, E0, 1),
+                ("b", N0, E0, 1),
+            ]
+            (view,) = await stage.scheduler.models()
+            assert (view.state, view.queued) == ("ready", 2)
+            await stage.released(Released(JobId("a"), 1))
+            assert stage.e0.jobs == ["a", "b", "c"]
+            await stage.released(Released(JobId("b"), 1), Released(JobId("c"), 1))
+            assert stage.e0.jobs == ["a", "b", "c", "d"]
+
+    run(scenario())
+
+
+def test_a_release_of_another_attempt_or_of_nothing_frees_nothing() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("a"), job("b"))
+            await stage.released(Released(JobId("a"), 7), Released(JobId("b"), 1), Released(JobId("unknown"), 1))
+            assert stage.e0.jobs == ["a"]
+
+    run(scenario())
+
+
+def test_work_is_spread() -> None:
+    async def scenario() -> None:
+        async with Stage([replace(M, replicas=Replicas(2, 2))]) as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.heartbeat(N1, E1)
+            await stage.submit(*(job(name) for name in "abc"))
+            assert sorted(map(len, (stage.e0.jobs, stage.e1.jobs))) == [1, 2]
+
+    run(scenario())
+
+
+def test_submitting_again_changes_nothing() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            leased, queued = job("leased"), job("queued")
+            for _ in range(3):
+                assert await stage.submit(leased, queued) == [None, None]
+            assert stage.e0.jobs == ["leased"]
+            assert len(stage.scheduler._queue) == 1
+
+    run(scenario())
+
+
+def test_refusals() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            assert await stage.submit(job("a", model="unknown"), job("b", node=N1)) == [
+                "model_not_found",
+                "node_not_found",
+            ]
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.heartbeat(N1)
+            assert await stage.submit(job("c", node=N1)) == ["no_capacity"]
+            for name in "defg":
+                assert await stage.submit(job(name)) == [None]
+            assert await stage.submit(job("h")) == ["no_capacity"]  # three wait already
+            assert await stage.submit(job("g")) == [None]  # one of them
+            assert stage.ledger.created == ["d", "e", "f", "g", "g"]
+
+    run(scenario())
+
+
+def test_nothing_serves_and_nothing_can_start() -> None:
+    async def scenario() -> None:
+        async with Stage([replace(M, gpus=1)]) as stage:
+            assert await stage.submit(job("early")) == [None]  # no machine has reported yet
+            await stage.heartbeat()
+            assert await stage.submit(job("late")) == ["no_capacity"]
+            await stage.tick(NO_CAPACITY_GRACE_S - 1)
+            assert stage.failures == []
+            await stage.tick(NO_CAPACITY_GRACE_S + 1)
+            # Its node has been silent for that long by then, but what it lacks was known before.
+            assert stage.failures == [("early", "no_capacity")]
+
+    run(scenario())
+
+
+def test_a_deadline_comes_in_the_queue_and_on_an_engine() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("running"), job("waiting"), job("later", deadline_ms=wall_ms() + 900_000))
+            await stage.scheduler._tick(monotonic_s(), wall_ms() + 299_000)
+            assert stage.failures == []
+            await stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
+            await settled()
+            assert sorted(stage.failures) == [("running", "timeout"), ("waiting", "timeout")]
+            assert stage.e0.aborted == [("running", 1)]
+            assert stage.e0.jobs == ["running", "later"]
+            await stage.scheduler._tick(monotonic_s(), wall_ms() + 302_000)
+            assert len(stage.failures) == 2
+
+    run(scenario())
+
+
+def test_the_deadline_of_a_job_that_has_ended_is_nothing() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            await stage.released(Released(JobId("a"), 1))
+            await stage.scheduler._tick(monotonic_s(), wall_ms() + 400_000)
+            assert (stage.failures, stage.e0.aborted) == ([], [])
+
+    run(scenario())
+
+
+def test_what_a_lost_engine_worked_on_goes_on_first_from_what_it_has() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            assert [order.id for order in await stage.heartbeat(N0)] == [E0]
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"), job("b"), job("c"))
+            stage.journal.outputs["a"] = Output("some", (1, 2))
+            await stage.scheduler.engine_lost(E0)
+            assert stage.journal.fenced == [("a", 1), ("b", 1)]
+            # Its replacement, on the same machine.
+            assert [order.id for order in await stage.heartbeat(N0)] == [E1]
+            await stage.heartbeat(N0, E1, slots=3)
+            assert [(d.job.id, d.attempt, d.resume) for d in stage.e1.dispatches] == [
+                ("a", 2, Output("some", (1, 2))),
+                ("b", 2, Output()),
+                ("c", 1, Output()),
+            ]
+
+    run(scenario())
+
+
+def test_a_job_that_ended_with_its_engine_is_not_run_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            stage.journal.ended.add("a")
+            await stage.scheduler.engine_lost(E0)
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E1)
+            assert stage.e1.jobs == []
+            assert (len(stage.scheduler._queue), stage.scheduler._lost) == (0, {})
+
+    run(scenario())
+
+
+def test_a_dispatch_that_fails_is_made_elsewhere() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            assert [order.id for order in await stage.heartbeat(N0)] == [E0]
+            await stage.heartbeat(N0, E0)
+            stage.e0.dead = True
+            await stage.submit(job("a"))
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E1)
+            assert [(d.job.id, d.attempt) for d in stage.e1.dispatches] == [("a", 2)]
+
+    run(scenario())
+
+
+def test_a_fence_that_fails_is_tried_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            stage.journal.failures_to_fence = 2
+            with pytest.raises(Unreachable):
+                await stage.scheduler.engine_lost(E0)
+            with pytest.raises(Unreachable):
+                await stage.tick()
+            await stage.tick()
+            assert stage.scheduler._lost == {}
+            assert "a" in stage.scheduler._queue
+
+    run(scenario())
+
+
+def test_after_so_many_engines_a_job_fails() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            assert [order.id for order in await stage.heartbeat(N0)] == [E0]
+            await stage.heartbeat(N0, E0)
+            stage.journal.attempts["a"] = MAX_ATTEMPTS - 1
+            await stage.submit(job("a"))
+            await stage.scheduler.engine_lost(E0)
+            assert stage.failures == []
+            stage.scheduler._queue.remove("a")
+
+            stage.journal.attempts["b"] = MAX_ATTEMPTS
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E1)
+            await stage.submit(job("b"))
+            await stage.scheduler.engine_lost(E1)
+            await settled()
+            assert stage.failures == [("b", "engine_error")]
+
+    run(scenario())
+
+
+def test_a_silent_node_loses_its_jobs_and_a_pinned_one_fails() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("pinned", node=N0), job("free"))
+            assert stage.e0.jobs == ["pinned", "free"]
+            await stage.tick(OFFLINE_AFTER_S + 1)
+            assert stage.failures == [("pinned", "node_disconnected")]
+            assert "free" in stage.scheduler._queue
+            assert [(node.id, node.status) for node in await stage.scheduler.nodes()] == [(N0, "offline")]
+            assert await stage.submit(job("again", node=N0)) == ["no_capacity"]
+
+    run(scenario())
+
+
+def open_job(name: str, attempt: int = 1, node: NodeId | None = None) -> OpenJob:
+    return OpenJob(job(name, node), JobState.PROCESSING if attempt else JobState.PENDING, attempt)
+
+
+def test_after_a_restart_engines_keep_what_they_work_on() -> None:
+    async def scenario() -> None:
+        jobs = [open_job("mine"), open_job("stale", attempt=3), open_job("waiting", attempt=0)]
+        async with Stage(open_jobs=jobs, existing=[E0]) as stage:
+            assert await stage.submit(jobs[0].job) == [None]
+            running = [("mine", 1), ("stale", 2), ("unknown", 1)]
+            await stage.heartbeat(N0, E0, slots=8, running=running)
+            assert stage.e0.aborted == [("stale", 2), ("unknown", 1)]
+            await stage.tick()
+            assert stage.journal.fenced == [("stale", 3), ("waiting", 0)]
+            assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [("stale", 4), ("waiting", 1)]
+            await stage.released(Released(JobId("mine"), 1))
+            assert set(stage.scheduler._leases) == {"stale", "waiting"}
+
+    run(scenario())
+
+
+def test_after_a_restart_engines_are_waited_for_but_not_forever() -> None:
+    async def scenario() -> None:
+        async with Stage(open_jobs=[open_job("a")], existing=[E1]) as stage:
+            await stage.heartbeat(N0)
+            await stage.tick(SETTLE_S - 2)
+            assert stage.journal.fenced == []
+            assert await stage.submit(job("new")) == [None]
+            # The node has to be heard of in the meantime.
+            stage.scheduler._fleet._nodes[N0].heard_s += SETTLE_S
+            await stage.tick(SETTLE_S + 1)
+            assert stage.journal.fenced == [("a", 1)]
+            assert [waiting.job.id for waiting in stage.scheduler._queue.of_model("m")] == ["a", "new"]
+
+    run(scenario())
+
+
+def test_a_deadline_comes_while_recovering() -> None:
+    async def scenario() -> None:
+        async with Stage(open_jobs=[open_job("a")], existing=[E0]) as stage:
+            await stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
+            await settled()
+            assert stage.failures == [("a", "timeout")]
+            assert stage.scheduler._recovering == {}
+
+    run(scenario())
+
+
+def test_draining_lets_what_runs_end_and_starts_nothing() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("running"), job("waiting"))
+            draining = asyncio.create_task(stage.scheduler.drain(60.0))
+            await settled()
+            assert await stage.submit(job("late")) == ["no_capacity"]
+            assert not draining.done()
+            await stage.released(Released(JobId("running"), 1))
+            assert await draining
+            assert stage.e0.jobs == ["running"]
+            assert len(stage.scheduler._queue) == 1
+
+    run(scenario())
+
+
+def test_draining_does_not_wait_forever() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("running"))
+            assert not await stage.scheduler.drain(0.001)
+
+    run(scenario())

@@ -1,0 +1,329 @@
+"""The stream hub: any number of readers of any job over one stream from the Journal, which may break."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from actors.frames import JobLog, Outbox
+from actors.remote import Unreachable
+from api.stream_hub import Piece, StreamHub
+from cluster.ids import AccountId, JobId
+from cluster.jobs import JobState
+from cluster.messages import End, JobRecord, Usage
+from tests.unit.plain_system import PATIENCE_S, run, settled, until
+
+A, B = JobId("job_a"), JobId("job_b")
+US = AccountId("acct")
+DONE = End(Usage(1, 2), "stop")
+
+
+class PlainJournal:
+    """Logs that the test writes, and streams that it can break."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, JobLog] = {}
+        self.readers: dict[str, Outbox] = {}
+        self.watched: list[tuple[str, int]] = []
+        self.unwatched: list[str] = []
+        self.acknowledged: list[int] = []
+        self.streams = 0
+        self.down = False
+        self.broken = asyncio.Event()
+
+    async def frames(self, reader_id: str) -> AsyncGenerator[bytes, None]:
+        if self.down:
+            raise Unreachable("journal is not answering")
+        self.streams += 1
+        outbox = self.readers.setdefault(reader_id, Outbox(0.0))
+        broken, stream = asyncio.ensure_future(self.broken.wait()), outbox.frames()
+        try:
+            while True:
+                frame = asyncio.ensure_future(anext(stream))
+                await asyncio.wait({frame, broken}, return_when=asyncio.FIRST_COMPLETED)
+                if not frame.done():
+                    frame.cancel()
+                    raise Unreachable("journal died")
+                yield frame.result()
+        finally:
+            broken.cancel()
+            self.readers.pop(reader_id, None)
+
+    async def watch(self, reader_id: str, jobs: Sequence[tuple[str, int]]) -> list[str]:
+        if self.down:
+            raise Unreachable("journal is not answering")
+        self.watched += jobs
+        outbox = self.readers.setdefault(reader_id, Outbox(0.0))
+        for job_id, offset in jobs:
+            if job_id in self.logs:
+                outbox.watch(self.logs[job_id], offset)
+        return [job_id for job_id, _ in jobs if job_id not in self.logs]
+
+    async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
+        self.unwatched += job_ids
+
+    async def acknowledge(self, reader_id: str, frames: int) -> None:
+        self.acknowledged.append(frames)
+
+    def says(self, job_id: JobId, text: str) -> None:
+        self.logs.setdefault(job_id, JobLog(job_id, 1)).log.append(text)
+        for outbox in self.readers.values():
+            outbox.touch(job_id)
+
+    def ends(self, job_id: JobId, end: End = DONE) -> None:
+        self.logs[job_id].log.close(end)
+        for outbox in self.readers.values():
+            outbox.touch(job_id)
+
+    async def breaks(self) -> None:
+        self.broken.set()
+        await settled()
+        self.broken.clear()
+
+
+class PlainLedger:
+    def __init__(self) -> None:
+        self.records: dict[str, JobRecord] = {}
+
+    async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
+        return self.records.get(job_id)
+
+    def has(self, job_id: JobId, status: JobState, content: str | None = None, **fields: Any) -> None:
+        self.records[job_id] = JobRecord(job_id, US, "m", status, 0, content=content, usage=Usage(1, 2), **fields)
+
+
+class Reading:
+    """One reader, and what it has been told."""
+
+    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0, silence_s: float = PATIENCE_S) -> None:
+        self.text = ""
+        self.pieces: list[Piece] = []
+        self.stream = hub.read(job_id, US, after, silence_s)
+        self._after = after
+        self._task = asyncio.create_task(self._read())
+
+    async def _read(self) -> End:
+        async with aclosing(self.stream) as pieces:
+            async for piece in pieces:
+                self.text += piece.text
+                self.pieces.append(piece)
+                assert not piece.text or piece.offset == self._after + len(self.text)
+                if piece.end is not None:
+                    return piece.end
+        raise AssertionError("no end")
+
+    async def told(self, text: str) -> None:
+        await until(lambda: self.text == text, repr(text))
+
+    async def end(self) -> End:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._task
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await settled()
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.journal, self.ledger = PlainJournal(), PlainLedger()
+        collaborators: Any = (self.journal, self.ledger)
+        self.hub = StreamHub(*collaborators)
+
+    async def __aenter__(self) -> "Stage":
+        await self.hub.start()
+        await until(lambda: self.journal.streams)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.hub.stop()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.stream_hub.RECONNECT_S", 0.001)
+
+
+def test_two_readers_of_one_job_and_one_of_another() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "Größe ")
+            stage.journal.says(B, "other")
+            first, second, other = Reading(stage.hub), Reading(stage.hub, after=2), Reading(stage.hub, B)
+            await first.told("Größe ")
+            stage.journal.says(A, "👩‍🚀")
+            stage.journal.ends(A)
+            stage.journal.ends(B)
+            assert await first.end() == await second.end() == await other.end() == DONE
+            assert (first.text, second.text, other.text) == ("Größe 👩‍🚀", "öße 👩‍🚀", "other")
+            assert sorted(stage.journal.watched) == [(A, 0), (B, 0)]
+            assert stage.hub._live == {}
+
+    run(scenario())
+
+
+def test_a_reader_that_leaves_disturbs_no_other() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one ")
+            stays, leaves = Reading(stage.hub), Reading(stage.hub)
+            await leaves.told("one ")
+            await leaves.leave()
+            assert stage.journal.unwatched == []
+            stage.journal.says(A, "two")
+            stage.journal.ends(A)
+            await stays.end()
+            assert (stays.text, leaves.text) == ("one two", "one ")
+
+    run(scenario())
+
+
+def test_when_the_last_reader_leaves_nothing_is_kept() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one ")
+            reading = Reading(stage.hub)
+            await reading.told("one ")
+            await reading.leave()
+            assert stage.journal.unwatched == [A]
+            assert stage.hub._live == {}
+            again = Reading(stage.hub, after=2)
+            stage.journal.says(A, "two")
+            stage.journal.ends(A)
+            await again.end()
+            assert again.text == "e two"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 8, 100])
+def test_a_job_that_has_ended_is_told_from_any_position(after: int) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one 🦊 tw")
+            stage.journal.ends(A)
+            reading = Reading(stage.hub, after=after)
+            assert await reading.end() == DONE
+            assert reading.text == "one 🦊 tw"[after:]
+
+    run(scenario())
+
+
+def test_a_broken_stream_is_read_again_from_where_it_was() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one ")
+            reading, late = Reading(stage.hub), Reading(stage.hub, after=3)
+            await reading.told("one ")
+            for word in ("two ", "three ", "four"):
+                await stage.journal.breaks()
+                stage.journal.says(A, word)
+                await until(lambda word=word: reading.text.endswith(word))
+            await stage.journal.breaks()
+            stage.journal.ends(A)
+            await reading.end()
+            await late.end()
+            assert reading.text == "one two three four"
+            assert late.text == " two three four"
+            assert (A, 4) in stage.journal.watched
+
+    run(scenario())
+
+
+def test_a_journal_that_forgot_and_grows_again_is_not_heard_twice() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one two ")
+            reading = Reading(stage.hub)
+            await reading.told("one two ")
+            stage.journal.down = True
+            await stage.journal.breaks()
+            stage.journal.logs[A] = JobLog(A, 2)
+            stage.journal.says(A, "one ")
+            stage.journal.down = False
+            await until(lambda: (A, 8) in stage.journal.watched)
+            stage.journal.says(A, "two three")
+            stage.journal.ends(A)
+            await reading.end()
+            assert reading.text == "one two three"
+
+    run(scenario())
+
+
+def test_a_reader_that_comes_while_the_journal_is_away_waits() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.down = True
+            await stage.journal.breaks()
+            reading = Reading(stage.hub)
+            await settled()
+            stage.journal.says(A, "late")
+            stage.journal.ends(A)
+            stage.journal.down = False
+            await reading.end()
+            assert reading.text == "late"
+
+    run(scenario())
+
+
+def test_what_the_journal_has_forgotten_the_ledger_knows() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.has(A, JobState.COMPLETED, "Größe 🦊", finish_reason="length")
+            reading = Reading(stage.hub, after=5)
+            assert await reading.end() == End(Usage(1, 2), "length")
+            assert reading.text == " 🦊"
+
+            stage.ledger.has(B, JobState.FAILED, "par", error="timeout", error_message="Too late")
+            failed = Reading(stage.hub, B)
+            assert await failed.end() == End(Usage(1, 2), None, "timeout", "Too late")
+            assert failed.text == "par"
+
+    run(scenario())
+
+
+def test_a_job_that_has_not_begun_is_waited_for() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.has(A, JobState.PENDING)
+            reading = Reading(stage.hub)
+            await until(lambda: stage.journal.watched)
+            await stage.journal.breaks()
+            stage.journal.says(A, "begun")
+            stage.journal.ends(A)
+            await stage.journal.breaks()
+            await reading.end()
+            assert reading.text == "begun"
+
+    run(scenario())
+
+
+def test_signs_of_life_in_silence() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "x")
+            reading = Reading(stage.hub, silence_s=0.001)
+            await until(lambda: len(reading.pieces) >= 4)
+            assert reading.pieces[0] == Piece("x", 1)
+            assert set(reading.pieces[1:]) == {Piece(offset=1)}
+            stage.journal.ends(A)
+            assert await reading.end() == DONE
+
+    run(scenario())
+
+
+def test_it_tells_the_journal_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.stream_hub.ALIVE_S", 0.001)
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "x")
+            reading = Reading(stage.hub)
+            await reading.told("x")
+            await until(lambda: 1 in stage.journal.acknowledged)
+            await reading.leave()
+
+    run(scenario())
