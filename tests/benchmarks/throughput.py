@@ -46,7 +46,7 @@ class Options:
     systems: tuple[str, ...]
     ingress_replicas: int
     max_model_len: int
-    env: tuple[str, ...]
+    env: Sequence[str]
     json: Path | None
 
 

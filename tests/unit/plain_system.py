@@ -56,6 +56,7 @@ INTERVAL_S = 0.001
 
 QUICK = {
     "actors.scheduler.TICK_S": 0.02,
+    "actors.scheduler.DISPATCH_S": 0.1,
     "actors.node.HEARTBEAT_S": 0.02,
     "actors.journal._REPEAT_S": 0.005,
     "cluster.fleet.SETTLE_S": 0.3,
@@ -86,7 +87,7 @@ async def until(condition: Callable[[], object], what: str = "what was waited fo
     """Wait for `condition`, looking at it each time that something may have happened."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - whatever the condition looks at
                 await asyncio.sleep(INTERVAL_S)
     except TimeoutError:
         raise AssertionError(f"{what} did not happen within {PATIENCE_S:.0f} s") from None
@@ -267,8 +268,16 @@ class PlainSystem:
         for engine_id in list(self.engines):
             self.kill_engine(engine_id)
         for engine in self._engine_objects:
-            await engine.stop()
+            await self._closed(engine)
         await self.ledger.stop()
+
+    async def _closed(self, engine: Engine) -> None:
+        """A backend whose thread is being started at this very moment cannot be closed yet."""
+        while True:
+            try:
+                return await engine.stop()
+            except RuntimeError:
+                await asyncio.sleep(INTERVAL_S)
 
     # Actors -------------------------------------------------------------------------------------------------------
 
@@ -403,7 +412,7 @@ class PlainSystem:
     async def ended(self, job_id: JobId) -> JobRecord:
         """The job's record, once it has ended."""
         async with asyncio.timeout(PATIENCE_S):
-            while not (record := await self.record(job_id)).status.ended:
+            while not (record := await self.record(job_id)).status.ended:  # noqa: ASYNC110
                 await asyncio.sleep(INTERVAL_S)
         return record
 

@@ -1,6 +1,5 @@
 """The HTTP door over the plain system: what the contract promises, answer by answer."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -22,7 +21,7 @@ from cluster.keys import secret_hash
 from cluster.messages import ChatMessage, KeyLimits, Principal
 from cluster.settings import Settings
 from cluster.store import accounts, keys
-from tests.unit.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
+from tests.unit.plain_system import ADMIN_KEY, SIM, PlainSystem, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -116,8 +115,8 @@ def test_pending_processing_and_failed_jobs_have_only_their_keys(database: Path)
             return answer
 
         running, waiting = await posted(), await posted()
-        while (job := await told(running))["status"] == "pending":
-            await asyncio.sleep(0)
+        await until(lambda: system.rows("SELECT 1 FROM jobs WHERE state = 'processing'"))
+        job = await told(running)
         assert set(job) == {"id", "status", "model", "created_at", "node_id"}
         assert job["status"] == "processing"
         assert set(await told(waiting)) == {"id", "status", "model", "created_at"}
@@ -169,7 +168,7 @@ def test_the_list(database: Path) -> None:
             if (cursor := page.get("next_cursor")) is None:
                 break
         assert list(map(len, pages)) == [2, 2, 1]
-        assert sum(pages, []) == newest_first
+        assert [job_id for page in pages for job_id in page] == newest_first
 
         assert len((await listed(status="completed"))["jobs"]) == len((await listed(status="all"))["jobs"]) == 5
         assert (await listed(status="failed"))["jobs"] == (await listed(status="pending"))["jobs"] == []
@@ -330,14 +329,13 @@ def test_models_nodes_and_health(database: Path) -> None:
 
 def test_not_ready_when_no_model_can_be(database: Path) -> None:
     async def main() -> None:
-        async with PlainSystem(database, models=[Model(id="big", backend="simulated", gpus=8)]) as system:
-            async with system.client() as client:
-                while (response := await client.get("/readyz")).status_code == 200:
-                    await asyncio.sleep(0)
-                assert is_error(response, 503, "no_capacity")
-                response = await client.post("/api/v1/jobs", json=BODY | {"model": "big"})
-                assert is_error(response, 503, "no_capacity")
-                assert system.rows("SELECT count(*) FROM jobs") == [(0,)]
+        models = [Model(id="big", backend="simulated", gpus=8)]
+        async with PlainSystem(database, models=models) as system, system.client() as client:
+            await until(lambda: not system.scheduler._fleet.model_views({})[0].fits)
+            assert is_error(await client.get("/readyz"), 503, "no_capacity")
+            response = await client.post("/api/v1/jobs", json=BODY | {"model": "big"})
+            assert is_error(response, 503, "no_capacity")
+            assert system.rows("SELECT count(*) FROM jobs") == [(0,)]
 
     run(main())
 
@@ -489,6 +487,14 @@ def test_null_means_the_default_and_unknown_fields_are_ignored(database: Path) -
     with_api(database, scenario)
 
 
+def test_text_about_nul_is_text(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        body = BODY | {"messages": [{"role": "user", "content": r"What is \u0000 in C?"}]}
+        assert (await client.post("/api/v1/jobs", json=body)).status_code == 200
+
+    with_api(database, scenario)
+
+
 def test_unknown_paths_and_methods() -> None:
     async def main() -> None:
         async with _bare_client() as client:
@@ -575,5 +581,3 @@ def test_what_fails_inside_stays_inside() -> None:
             assert "secret" not in (await client.post("/api/v1/jobs", json=BODY)).text
 
     run(main())
-
-

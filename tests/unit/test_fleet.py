@@ -174,12 +174,12 @@ def test_a_starting_engine_is_adopted_and_a_failed_or_foreign_one_is_not() -> No
     assert orders(subject) == [EngineOrder(EngineId("m/3"), "m")]
 
 
-def test_a_buried_engine_is_never_adopted() -> None:
+def test_a_dead_engine_is_never_adopted() -> None:
     subject = fleet()
     heartbeat(subject, N0)
     subject.plan(0.0)
     heartbeat(subject, N0, engine(E0))
-    subject.bury(E0)
+    subject.never_adopt(E0)
     assert subject.drop(E0) is not None
     assert heartbeat(subject, N0, engine(E0)) == Change()
     assert orders(subject) == []
@@ -206,7 +206,7 @@ def test_ids_are_never_used_twice() -> None:
         subject.plan(0.0)
         (order,) = orders(subject)
         seen.append(order.id)
-        subject.bury(order.id)
+        subject.never_adopt(order.id)
         subject.drop(order.id)
     assert len(set(seen)) == 5
     later = fleet(existing=tuple(seen))

@@ -269,8 +269,39 @@ def test_fenced_attempts_are_dropped_and_the_next_continues_exactly() -> None:
 def test_a_fence_never_goes_back() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
+            stage.first.says(A, "x")
+            await stage.heard(A, "x")
             numbers = [(await stage.journal.fence([(A, attempt)]))[0].attempt for attempt in (0, 0, 7, 3)]
-            assert numbers == [1, 2, 8, 9]
+            assert numbers == [2, 3, 8, 9]
+
+
+def test_a_fence_of_what_is_not_known_here_goes_on_from_what_was_tried() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.journal.watch("reader", [(B, 0)])
+            for _ in range(2):
+                fences = await stage.journal.fence([(A, 3), (B, 0)])
+                assert [(f.job_id, f.attempt, f.output, f.ended) for f in fences] == [
+                    (A, 4, Output(), False),
+                    (B, 1, Output(), False),
+                ]
+            assert set(stage.journal._entries) == {B}
+
+    run(scenario())
+
+
+def test_two_replicas_that_ask_for_a_job_that_is_not_known_are_both_told_so() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            first, second = Reader(stage.journal, "first"), Reader(stage.journal, "second")
+            assert await first.watch(A) == [A]
+            assert await second.watch(A) == [A]
+            stage.first.says(A, "x")
+            await first.told(A, "x")
+            await second.told(A, "x")
+            assert await second.watch(A) == []
+
+    run(scenario())
 
     run(scenario())
 
@@ -422,7 +453,7 @@ def test_nothing_is_left_when_all_is_over(monkeypatch: pytest.MonkeyPatch) -> No
                 await reader.end(JobId(job_id))
             await until(lambda: not stage.journal._entries, "an empty journal")
             outbox = stage.journal._readers["reader"].outbox
-            assert (outbox._cursors, stage.journal._endings) == ({}, set())
+            assert outbox._cursors == {}
             await reader.leave()
             assert stage.journal._readers == {}
 
@@ -476,6 +507,21 @@ def test_readers_that_are_not_heard_of_are_dropped(monkeypatch: pytest.MonkeyPat
             new = Reader(stage.journal, "new")
             await until(lambda: "new" in stage.journal._readers)
             assert set(stage.journal._readers) == {"alive", "new"}
+            await new.leave()
+
+    run(scenario())
+
+
+def test_the_stream_of_a_dropped_reader_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "READER_SILENCE_S", 0.0)
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            silent = Reader(stage.journal, "silent")
+            await until(lambda: "silent" in stage.journal._readers)
+            new = Reader(stage.journal, "new")
+            async with asyncio.timeout(5):
+                await silent._task
             await new.leave()
 
     run(scenario())

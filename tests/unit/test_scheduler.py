@@ -163,8 +163,12 @@ class Stage:
         await self.scheduler.released(done)
         await settled()
 
+    async def lost(self, engine_id: EngineId) -> None:
+        await self.scheduler.engine_lost(engine_id)
+        await settled()
+
     async def tick(self, after_s: float = 0.0) -> None:
-        await self.scheduler._tick(monotonic_s() + after_s, wall_ms() + int(after_s * 1000))
+        self.scheduler._tick(monotonic_s() + after_s, wall_ms() + int(after_s * 1000))
         await settled()
 
     @property
@@ -275,14 +279,16 @@ def test_a_deadline_comes_in_the_queue_and_on_an_engine() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0, slots=1)
             await stage.submit(job("running"), job("waiting"), job("later", deadline_ms=wall_ms() + 900_000))
-            await stage.scheduler._tick(monotonic_s(), wall_ms() + 299_000)
+            stage.scheduler._tick(monotonic_s(), wall_ms() + 299_000)
+            await settled()
             assert stage.failures == []
-            await stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
+            stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
             await settled()
             assert sorted(stage.failures) == [("running", "timeout"), ("waiting", "timeout")]
             assert stage.e0.aborted == [("running", 1)]
             assert stage.e0.jobs == ["running", "later"]
-            await stage.scheduler._tick(monotonic_s(), wall_ms() + 302_000)
+            stage.scheduler._tick(monotonic_s(), wall_ms() + 302_000)
+            await settled()
             assert len(stage.failures) == 2
 
     run(scenario())
@@ -294,7 +300,8 @@ def test_the_deadline_of_a_job_that_has_ended_is_nothing() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"))
             await stage.released(Released(JobId("a"), 1))
-            await stage.scheduler._tick(monotonic_s(), wall_ms() + 400_000)
+            stage.scheduler._tick(monotonic_s(), wall_ms() + 400_000)
+            await settled()
             assert (stage.failures, stage.e0.aborted) == ([], [])
 
     run(scenario())
@@ -307,7 +314,7 @@ def test_what_a_lost_engine_worked_on_goes_on_first_from_what_it_has() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"), job("b"), job("c"))
             stage.journal.outputs["a"] = Output("some", (1, 2))
-            await stage.scheduler.engine_lost(E0)
+            await stage.lost(E0)
             assert stage.journal.fenced == [("a", 1), ("b", 1)]
             # Its replacement, on the same machine.
             assert [order.id for order in await stage.heartbeat(N0)] == [E1]
@@ -327,7 +334,7 @@ def test_a_job_that_ended_with_its_engine_is_not_run_again() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"))
             stage.journal.ended.add("a")
-            await stage.scheduler.engine_lost(E0)
+            await stage.lost(E0)
             await stage.heartbeat(N0)
             await stage.heartbeat(N0, E1)
             assert stage.e1.jobs == []
@@ -356,10 +363,9 @@ def test_a_fence_that_fails_is_tried_again() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"))
             stage.journal.failures_to_fence = 2
-            with pytest.raises(Unreachable):
-                await stage.scheduler.engine_lost(E0)
-            with pytest.raises(Unreachable):
-                await stage.tick()
+            await stage.lost(E0)
+            await stage.tick()
+            assert set(stage.scheduler._lost) == {"a"}
             await stage.tick()
             assert stage.scheduler._lost == {}
             assert "a" in stage.scheduler._queue
@@ -374,7 +380,7 @@ def test_after_so_many_engines_a_job_fails() -> None:
             await stage.heartbeat(N0, E0)
             stage.journal.attempts["a"] = MAX_ATTEMPTS - 1
             await stage.submit(job("a"))
-            await stage.scheduler.engine_lost(E0)
+            await stage.lost(E0)
             assert stage.failures == []
             stage.scheduler._queue.remove("a")
 
@@ -382,7 +388,7 @@ def test_after_so_many_engines_a_job_fails() -> None:
             await stage.heartbeat(N0)
             await stage.heartbeat(N0, E1)
             await stage.submit(job("b"))
-            await stage.scheduler.engine_lost(E1)
+            await stage.lost(E1)
             await settled()
             assert stage.failures == [("b", "engine_error")]
 
@@ -400,6 +406,47 @@ def test_a_silent_node_loses_its_jobs_and_a_pinned_one_fails() -> None:
             assert "free" in stage.scheduler._queue
             assert [(node.id, node.status) for node in await stage.scheduler.nodes()] == [(N0, "offline")]
             assert await stage.submit(job("again", node=N0)) == ["no_capacity"]
+
+    run(scenario())
+
+
+def test_a_pinned_job_does_not_outlive_its_node() -> None:
+    """Whether it waits there, or has lost its engine before the node's silence was noticed."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("running", node=N0), job("waiting", node=N0))
+            await stage.lost(E0)
+            assert stage.failures == []
+            await stage.tick(OFFLINE_AFTER_S + 1)
+            assert stage.failures == [("running", "node_disconnected"), ("waiting", "node_disconnected")]
+
+    run(scenario())
+
+
+def test_nothing_waits_for_a_fence() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"), job("b", deadline_ms=0), job("c"))
+            fence, gate = stage.journal.fence, asyncio.Event()
+
+            async def slow(jobs: Sequence[JobAttempt]) -> list[Fenced]:
+                await gate.wait()
+                return await fence(jobs)
+
+            stage.journal.fence = slow  # type: ignore[method-assign]
+            await stage.lost(E0)
+            async with asyncio.timeout(5):
+                await stage.heartbeat(N1)
+                await stage.tick()
+            assert stage.failures == [("b", "timeout")]
+            gate.set()
+            await settled()
+            assert [waiting.job.id for waiting in stage.scheduler._queue.of_model("m")] == ["a", "c"]
 
     run(scenario())
 
@@ -444,7 +491,7 @@ def test_after_a_restart_engines_are_waited_for_but_not_forever() -> None:
 def test_a_deadline_comes_while_recovering() -> None:
     async def scenario() -> None:
         async with Stage(open_jobs=[open_job("a")], existing=[E0]) as stage:
-            await stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
+            stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
             await settled()
             assert stage.failures == [("a", "timeout")]
             assert stage.scheduler._recovering == {}

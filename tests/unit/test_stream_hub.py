@@ -301,6 +301,28 @@ def test_a_job_that_has_not_begun_is_waited_for() -> None:
     run(scenario())
 
 
+def test_whatever_breaks_the_stream_it_is_read_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            frames, failures = stage.journal.frames, [RuntimeError("an item was lost"), ValueError("not a frame")]
+
+            async def failing(reader_id: str) -> AsyncGenerator[bytes, None]:
+                if failures:
+                    raise failures.pop()
+                async for frame in frames(reader_id):
+                    yield frame
+
+            stage.journal.frames = failing  # type: ignore[method-assign]
+            await stage.journal.breaks()
+            stage.journal.says(A, "x")
+            stage.journal.ends(A)
+            reading = Reading(stage.hub)
+            assert await reading.end() == DONE
+            assert (reading.text, failures) == ("x", [])
+
+    run(scenario())
+
+
 def test_signs_of_life_in_silence() -> None:
     async def scenario() -> None:
         async with Stage() as stage:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actors.backends.simulated import prompt_tokens, simulated_text
 from cluster.messages import End, Job
@@ -213,6 +214,7 @@ def test_the_scheduler_is_restarted_midway(database: Path) -> None:
             engines = set(system.known_engines())
             await system.restart_scheduler()
             await watch.exact()
+            await at_rest(system)
             assert set(system.known_engines()) == engines
 
     run(scenario())
@@ -243,6 +245,7 @@ def test_the_scheduler_dies_with_an_engine(database: Path) -> None:
             await kill_an_engine(system)
             await system.restart_scheduler()
             await watch.exact()
+            await at_rest(system)
 
     run(scenario())
 
@@ -266,6 +269,42 @@ def test_readers_of_another_replica_see_the_same(database: Path) -> None:
     run(scenario())
 
 
+def test_a_job_that_ended_long_ago_is_read_as_often_as_asked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.journal.LINGER_S", 0.0)
+
+    async def scenario() -> None:
+        async with PlainSystem(database) as system:
+            await system.ready()
+            job = system.job()
+            watch = Watch(system, [job])
+            await watch.exact()
+            await until(lambda: not system.journal._entries, "an empty journal")
+            other = system.new_gateway()
+            await other.start()
+            for gateway in (system.gateway, other, system.gateway):
+                assert (await system.read(job.id, gateway=gateway))[0] == expected(job)
+            await until(lambda: not system.journal._entries, "an empty journal")
+            await other.stop()
+
+    run(scenario())
+
+
+def test_an_attempt_that_was_shut_out_before_a_restart_does_not_hold_the_job(database: Path) -> None:
+    """Its node was silent, so the job was fenced and queued; then the Scheduler dies, and the node comes back."""
+
+    async def scenario() -> None:
+        slow = replace(SIM, engine={**SIM.engine, "token_s": 0.005})
+        async with PlainSystem(database, [slow]) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(max_tokens=60)])
+            await watch.some(20)
+            await system.journal.fence([(watch.jobs[0].id, 1)])
+            await system.restart_scheduler()
+            await watch.exact()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_any_disturbance_at_any_moment(database: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -279,5 +318,9 @@ def test_any_disturbance_at_any_moment(database: Path, seed: int) -> None:
                 await watch.some(chance.randint(1, 1200))
                 await DEEDS[chance.choice(sorted(DEEDS))](system)
             await watch.exact()
+            late = chance.choice(jobs)
+            for _ in range(2):
+                assert (await system.read(late.id))[0] == expected(late)
+            await at_rest(system)
 
     run(scenario())
