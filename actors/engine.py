@@ -1,6 +1,7 @@
 """A model replica: runs generations on its backend and keeps each one's output until the Journal has it for good."""
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -41,12 +42,19 @@ class Engine:
         self._state: EngineState = "starting"
         self._message = ""
         self._loaded = Loaded(slots=0, context_length=0)
+        self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Nothing to do before `load`, which takes long and is asked for by the Node."""
 
     async def load(self) -> EngineReport:
-        """Load the model. Raises BackendDied with the backend's reason."""
+        """Load the model, once however often it is asked for. Raises BackendDied with the backend's reason."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load())
+        await asyncio.shield(self._loading)
+        return await self.describe()
+
+    async def _load(self) -> None:
         loop = asyncio.get_running_loop()
 
         def sink(chunks: Sequence[Chunk]) -> None:
@@ -56,8 +64,9 @@ class Engine:
             loop.call_soon_threadsafe(self._die, error)
 
         self._loaded = await asyncio.to_thread(self._backend.load, sink, died)
+        # A collection over all that a backend imports would hold up every stream for a good part of a second.
+        gc.freeze()
         self._state = "ready"
-        return await self.describe()
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:
         """Begin to generate. A dispatch that is known already is a repeated call, an older one is ignored."""

@@ -237,8 +237,12 @@ class Journal:
                 logger.error("ending %s: %s; trying again", ended.job_id, type(error).__name__)  # noqa: TRY400
                 await asyncio.sleep(_REPEAT_S)
 
-    async def _finish_batch(self, batch: list[Ended]) -> list[None]:
-        await self._ledger.finish(batch)
+    async def _finish_batch(self, batch: list[Ended]) -> list[Exception | None]:
+        """All in one call; if that fails, each alone, so that one bad end holds up no other."""
+        try:
+            await self._ledger.finish(batch)
+        except Exception as error:  # noqa: BLE001 - answered to whom it concerns
+            return [error] if len(batch) == 1 else [(await self._finish_batch([ended]))[0] for ended in batch]
         return [None] * len(batch)
 
     def _entry(self, job_id: str) -> _Entry:

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.backends.base import BackendDied
 from actors.engine import Engine
-from actors.remote import Unreachable
+from actors.remote import Unreachable, tell
 from cluster import clock
 from cluster.ids import EngineId, NodeId
 from cluster.messages import EngineOrder, EngineReport, Hardware, NodeReport
@@ -96,7 +96,8 @@ class Node:
         """Start what is missing, stop what is not ordered."""
         wanted = {order.id: order for order in orders}
         for engine_id in self._replicas.keys() - wanted.keys():
-            await self._stop_engine(engine_id)
+            # Not waited for: a backend may take longer to stop than a heartbeat may be late.
+            tell(self._stop_engine(engine_id), f"stopping {engine_id}")
         for engine_id in wanted.keys() - self._replicas.keys():
             self._start_engine(wanted[engine_id])
 
@@ -107,6 +108,9 @@ class Node:
                 await self.apply(await self._scheduler.report(await self.describe()))
             except Unreachable as error:
                 logger.warning("heartbeat: %s", error)
+            except Exception:
+                # Whatever it was, the machine is still there, and so are its engines.
+                logger.exception("a heartbeat failed")
             await self._pause()
 
     async def _pause(self) -> None:
@@ -155,7 +159,7 @@ class Node:
                 await asyncio.sleep(HEARTBEAT_S)
         except (Unreachable, TimeoutError) as error:
             logger.warning("engine %s is gone: %s", replica.report.id, error)
-        del self._replicas[replica.report.id]
+        self._replicas.pop(replica.report.id, None)
         self._changed.set()
         await self._launcher.kill(replica.report)
 
@@ -165,7 +169,9 @@ class Node:
         self._changed.set()
 
     async def _stop_engine(self, engine_id: EngineId) -> None:
-        replica = self._replicas.pop(engine_id)
+        replica = self._replicas.pop(engine_id, None)
+        if replica is None:
+            return
         if replica.task is not None:
             replica.task.cancel()
         if replica.engine is not None and replica.report.state != "failed":

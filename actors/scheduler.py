@@ -108,8 +108,13 @@ class Scheduler:
 
     async def submit(self, jobs: Sequence[Job]) -> list[InfernetError | None]:
         """Accept each job, durably, or say why not. Repeating a call changes nothing."""
-        refusals = [self._refusal(job) for job in jobs]
-        accepted = [job for job, refusal in zip(jobs, refusals, strict=True) if refusal is None]
+        refusals: list[InfernetError | None] = []
+        accepted: list[Job] = []
+        for job in jobs:
+            known = job.id in self._queue or self._holds(job.id)
+            refusals.append(None if known else self._refusal(job, accepted))
+            if refusals[-1] is None:
+                accepted.append(job)
         await self._ledger.create(accepted)
         for job in accepted:
             if not self._holds(job.id):
@@ -150,12 +155,17 @@ class Scheduler:
             lease = self._leases.get(done.job_id)
             if lease is not None and lease.waiting.attempt == done.attempt:
                 self._release(done.job_id)
+            recovering = self._recovering.get(done.job_id)
+            if recovering is not None and recovering.attempt <= done.attempt:
+                del self._recovering[done.job_id]
         self._dispatch()
 
     async def engine_lost(self, engine_id: EngineId) -> None:
         """This engine is dead; what it worked on goes on elsewhere."""
         self._fleet.never_adopt(engine_id)
         self._lose([engine_id])
+        # At once: in between, it would look as if nothing could serve the model.
+        self._fleet.plan(clock.monotonic_s())
 
     async def drain(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
@@ -215,7 +225,8 @@ class Scheduler:
 
     # Placing ------------------------------------------------------------------------------------------------------
 
-    def _refusal(self, job: Job) -> InfernetError | None:
+    def _refusal(self, job: Job, ahead: Sequence[Job]) -> InfernetError | None:
+        """Why this job is not accepted after those `ahead` of it in the same call."""
         model = self._catalogue.find(job.model)
         if model is None:
             return ModelNotFound(f"Model {job.model} is not registered on the network")
@@ -225,7 +236,8 @@ class Scheduler:
             return NoCapacity("The network is shutting down")
         if not self._fleet.can_serve(model.id, job.node_id, clock.monotonic_s()):
             return _no_capacity(model.id)
-        if self._queue.waiting_for(model.id) >= model.max_queue and job.id not in self._queue:
+        waiting = self._queue.waiting_for(model.id) + sum(other.model == model.id for other in ahead)
+        if waiting >= model.max_queue:
             return NoCapacity(f"The queue of model {model.id} is full")
         return None
 

@@ -1,5 +1,6 @@
 """The first steps of every request under /api: authenticate, then charge the key's window."""
 
+import logging
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -9,8 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.gateway import Gateway
 from api.schemas import error_body
-from cluster.errors import InfernetError, RateLimited, Unauthorized
+from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
 from cluster.limits import Bucket, Decision
+
+logger = logging.getLogger(__name__)
 
 _SUBMISSIONS = {("POST", "/api/v1/jobs")}
 
@@ -34,10 +37,28 @@ class Admission:
         decision = await gateway.admit(principal, _bucket(scope))
         scope.setdefault("state", {})["principal"] = principal
         send = _with_headers(send, decision)
-        if decision.allowed:
-            await self._app(scope, receive, send)
-        else:
+        if not decision.allowed:
             await error_response(_rate_limited(decision))(scope, receive, send)
+            return
+        await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What goes wrong before the answer begins is answered in the one shape, which tells nothing of the inside."""
+        begun = False
+
+        async def note_begin(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_begin)
+        except Exception as error:
+            if begun:
+                raise
+            # Neither the message nor the traceback: they may hold what the client sent.
+            logger.error("%s %s failed: %s", scope["method"], scope["path"], type(error).__name__)  # noqa: TRY400
+            await error_response(InternalError())(scope, receive, send)
 
 
 def error_response(error: InfernetError) -> JSONResponse:

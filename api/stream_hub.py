@@ -117,14 +117,19 @@ class StreamHub:
             await self._look_up(JobId(job_id))
 
     async def _look_up(self, job_id: JobId) -> None:
-        live = self._live.get(job_id)
-        if live is None:
+        """Tell the job's readers of its end, if it has ended. Repeated for as long as it cannot be asked."""
+        while (live := self._live.get(job_id)) is not None:
+            try:
+                record = await self._ledger.job(job_id, live.account_id)
+            except Exception as error:  # noqa: BLE001 - told, and tried again while anybody waits for it
+                logger.warning("looking up %s: %s", job_id, type(error).__name__)
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            if record is not None and record.status.ended:
+                live.log.append_at(0, record.content or "")
+                live.log.close(end_of(record))
+                live.notify()
             return
-        record = await self._ledger.job(job_id, live.account_id)
-        if record is not None and record.status.ended:
-            live.log.append_at(0, record.content or "")
-            live.log.close(end_of(record))
-            live.notify()
 
     async def _follow_forever(self) -> None:
         while True:

@@ -5,7 +5,6 @@ lost is made good by the next one.
 """
 
 from collections.abc import Iterable
-from itertools import count
 
 from msgspec import Struct
 
@@ -87,6 +86,10 @@ class _Troubles:
         self.retry_at_s = now_s + min(FIRST_BACKOFF_S * 2**self.failures, LONGEST_BACKOFF_S)
         self.failures += 1
 
+    def found_room(self) -> None:
+        if self.no_room_since_s is not None:
+            self.no_room_since_s, self.message = None, ""
+
     def no_room(self, message: str, now_s: float) -> None:
         self.message = message
         if self.no_room_since_s is None:
@@ -101,7 +104,7 @@ class Fleet:
         self._nodes: dict[NodeId, _Node] = {}
         self._replicas: dict[EngineId, Replica] = {}
         self._troubles = {model.id: _Troubles() for model in catalogue.models}
-        self._numbers = count(_first_free_number(existing))
+        self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
         self._dead: set[EngineId] = set()
         self._settle_by_s = now_s + SETTLE_S
@@ -220,6 +223,8 @@ class Fleet:
             return None
         if len(self._of_model(model.id)) >= model.replicas.min:
             return None
+        self._troubles[model.id].found_room()
+        self._next_number = max(self._next_number, _first_free_number([engine.id]))
         replica = self._replicas[engine.id] = Replica(engine.id, model, engine.node_id)
         return replica
 
@@ -236,8 +241,9 @@ class Fleet:
         if node is None:
             troubles.no_room(self._no_room_message(model), now_s)
             return
-        troubles.no_room_since_s = None
-        engine_id = EngineId(f"{model.id}/{next(self._numbers)}")
+        troubles.found_room()
+        engine_id = EngineId(f"{model.id}/{self._next_number}")
+        self._next_number += 1
         self._replicas[engine_id] = Replica(engine_id, model, node.id)
 
     def _roomiest(self, model: Model) -> _Node | None:

@@ -36,13 +36,18 @@ def process_env(model: Model, machine_cores: int) -> dict[str, str]:
 def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:
     return {
         # Ray would set it from the actor's CPUs, 1 by default: what is booked, not what is there.
-        "OMP_NUM_THREADS": str(int(model.cpus) if model.cpus > 1 else min(machine_cores, MOST_CPU_THREADS)),
+        "OMP_NUM_THREADS": str(int(model.cpus) if model.cpus > 1 else _threads(machine_cores)),
         # GiB. vLLM would otherwise take nine tenths of the machine's memory for its KV cache.
         "VLLM_CPU_KVCACHE_SPACE": "1",
         # vLLM would otherwise set the thread count itself, to one less than the cores, and pin the threads to
         # the first of them: those of every other replica on the machine too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }
+
+
+def _threads(machine_cores: int) -> int:
+    """All cores but one, as vLLM itself takes them: OpenMP's threads spin, and the control plane must get its turn."""
+    return max(1, min(machine_cores - 1, MOST_CPU_THREADS))
 
 
 def is_local(source: str) -> bool:

@@ -169,10 +169,10 @@ class SimulatedBackend:
             self._changed.wait_for(lambda: self._stopped, timeout=self._options.load_s)
             if self._stopped:
                 raise BackendDied("closed while loading")
-        if self._options.fail_on_load is not None:
-            raise BackendDied(self._options.fail_on_load)
-        self._thread = Thread(target=self._run, args=(sink, died), name="simulated-backend", daemon=True)
-        self._thread.start()
+            if self._options.fail_on_load is not None:
+                raise BackendDied(self._options.fail_on_load)
+            self._thread = Thread(target=self._run, args=(sink, died), name="simulated-backend", daemon=True)
+            self._thread.start()
         return Loaded(slots=self._options.batch_slots, context_length=self._options.context_length)
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:

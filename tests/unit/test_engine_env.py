@@ -18,13 +18,13 @@ from cluster.catalogue import Model
 
 def test_cpu_model_gets_threads_memory_and_no_pinning() -> None:
     env = process_env(Model(id="m", source="builtin:capitals", gpus=0), machine_cores=4)
-    assert env["OMP_NUM_THREADS"] == "4"
+    assert env["OMP_NUM_THREADS"] == "3"
     assert env["VLLM_CPU_KVCACHE_SPACE"] == "1"
     assert env["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     assert env["HF_HUB_OFFLINE"] == "1"
 
 
-@pytest.mark.parametrize(("cpus", "cores", "threads"), [(1.0, 2, "2"), (1.0, 64, "8"), (12.0, 64, "12")])
+@pytest.mark.parametrize(("cpus", "cores", "threads"), [(1.0, 1, "1"), (1.0, 2, "1"), (1.0, 64, "8"), (12.0, 64, "12")])
 def test_cpu_threads(cpus: float, cores: int, threads: str) -> None:
     assert process_env(Model(id="m", gpus=0, cpus=cpus), cores)["OMP_NUM_THREADS"] == threads
 
