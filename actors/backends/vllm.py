@@ -32,6 +32,8 @@ STEP_TIMEOUT_S = 10.0
 EXIT_TIMEOUT_S = 15.0
 """How long vLLM's processes get to end by themselves; on a busy machine they need five seconds."""
 
+_WARM_UP_PROMPTS = 8
+
 FAILED = "The engine could not generate this answer"
 
 
@@ -166,14 +168,16 @@ class VllmBackend:
         )
 
     def _warm_up(self) -> None:
-        """Answer one short prompt: what is made at first use must not cost the first client seconds.
+        """Answer a few short prompts: what is made at first use must not cost the first clients seconds.
 
         Raises what a model without a chat template raises: it is of no use here.
         """
         from vllm.inputs import tokens_input
 
         prompt = self._tokenise([ChatMessage("user", "?")])
-        self._engine.add_request("warm-up", tokens_input(prompt), self._sampling_params(Sampling(max_tokens=4), 0))
+        for number in range(_WARM_UP_PROMPTS):
+            params = self._sampling_params(Sampling(max_tokens=4), 0)
+            self._engine.add_request(f"warm-up/{number}", tokens_input(prompt), params)
         while self._engine.has_unfinished_requests():
             self._engine.step()
 

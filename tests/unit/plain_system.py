@@ -268,16 +268,8 @@ class PlainSystem:
         for engine_id in list(self.engines):
             self.kill_engine(engine_id)
         for engine in self._engine_objects:
-            await self._closed(engine)
+            await engine.stop()
         await self.ledger.stop()
-
-    async def _closed(self, engine: Engine) -> None:
-        """A backend whose thread is being started at this very moment cannot be closed yet."""
-        while True:
-            try:
-                return await engine.stop()
-            except RuntimeError:
-                await asyncio.sleep(INTERVAL_S)
 
     # Actors -------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The HTTP door over the plain system: what the contract promises, answer by answer."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -8,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from actors.backends.simulated import prompt_tokens, simulated_text
 from actors.rate_limiter import RateLimiter
@@ -21,7 +23,7 @@ from cluster.keys import secret_hash
 from cluster.messages import ChatMessage, KeyLimits, Principal
 from cluster.settings import Settings
 from cluster.store import accounts, keys
-from tests.unit.plain_system import ADMIN_KEY, SIM, PlainSystem, run, until
+from tests.unit.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -29,6 +31,10 @@ MESSAGES = [{"role": "user", "content": "Größe?"}]
 BODY: dict[str, Any] = {"model": "sim", "messages": MESSAGES, "max_tokens": 40}
 TEXT = simulated_text((ChatMessage("user", "Größe?"),), None, 40)
 PROMPT = prompt_tokens((ChatMessage("user", "Größe?"),))
+
+HANGING = replace(SIM, engine={**SIM.engine, "batch_slots": 1, "hang_at_token": 5})
+"""Runs one job at a time, and each of them only up to this text."""
+PARTIAL = simulated_text((ChatMessage("user", "Größe?"),), None, 5)
 
 Scenario = Callable[[PlainSystem, httpx.AsyncClient], Awaitable[None]]
 
@@ -71,6 +77,15 @@ async def completed(system: PlainSystem, client: httpx.AsyncClient, **fields: An
     return job_id
 
 
+async def hung(system: PlainSystem, client: httpx.AsyncClient) -> str:
+    """The id of a job that a `HANGING` model has taken as far as it goes."""
+    job_id = str((await client.post("/api/v1/jobs", json=BODY)).json()["id"])
+    entries = system.journal._entries
+    await until(lambda: job_id in entries and entries[job_id].log.text == PARTIAL, "a job that hangs")
+    await until(lambda: system.rows(f"SELECT 1 FROM jobs WHERE id = '{job_id}' AND state = 'processing'"))
+    return job_id
+
+
 # Jobs ---------------------------------------------------------------------------------------------------------------
 
 
@@ -99,29 +114,17 @@ def test_a_job_from_pending_to_completed(database: Path) -> None:
 
 
 def test_pending_processing_and_failed_jobs_have_only_their_keys(database: Path) -> None:
-    slow = Model(
-        id="slow",
-        backend="simulated",
-        gpus=0,
-        engine={"first_token_s": 0.0, "token_s": 0.001, "batch_slots": 1, "hang_at_token": 5},
-    )
-
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
-        async def posted() -> str:
-            return str((await client.post("/api/v1/jobs", json=BODY | {"model": "slow"})).json()["id"])
-
         async def told(job_id: str) -> dict[str, Any]:
             answer: dict[str, Any] = (await client.get(f"/api/v1/jobs/{job_id}")).json()
             return answer
 
-        running, waiting = await posted(), await posted()
-        await until(lambda: system.rows("SELECT 1 FROM jobs WHERE state = 'processing'"))
+        running = await hung(system, client)
+        waiting = (await client.post("/api/v1/jobs", json=BODY)).json()["id"]
         job = await told(running)
         assert set(job) == {"id", "status", "model", "created_at", "node_id"}
         assert job["status"] == "processing"
         assert set(await told(waiting)) == {"id", "status", "model", "created_at"}
-        partial = simulated_text((ChatMessage("user", "Größe?"),), None, 5)
-        await until(lambda: system.journal._entries[running].log.text == partial)
 
         for job_id in (running, waiting):
             assert (await system.ended(JobId(job_id))).error == "timeout"
@@ -139,10 +142,89 @@ def test_pending_processing_and_failed_jobs_have_only_their_keys(database: Path)
         assert (job["status"], job["error"]) == ("failed", "timeout")
 
         stream = Stream((await client.get(f"/api/v1/jobs/{running}/stream")).text)
-        assert stream.text == partial
+        assert stream.text == PARTIAL
         assert json.loads(stream.last) == {"error": "timeout", "message": job["error_message"]}
 
-    with_api(database, scenario, models=[slow], job_timeout_s=1)
+    with_api(database, scenario, models=[HANGING], job_timeout_s=1)
+
+
+def test_a_cancelled_job_stops_and_is_billed_for_what_it_produced(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        job_id = await hung(system, client)
+        response = await client.post(f"/api/v1/jobs/{job_id}/cancel")
+        job = response.json()
+        assert response.status_code == 200
+        assert (job["id"], job["status"], job["error"]) == (job_id, "failed", "cancelled")
+        assert job == (await client.get(f"/api/v1/jobs/{job_id}")).json()
+        assert system.rows("SELECT job_id, prompt_tokens, completion_tokens FROM usage") == [(job_id, PROMPT, 5)]
+        stream = Stream((await client.get(f"/api/v1/jobs/{job_id}/stream")).text)
+        assert (stream.text, json.loads(stream.last)["error"]) == (PARTIAL, "cancelled")
+
+        (engine,) = system._engine_objects
+        await until(lambda: not engine._logs, "an engine without jobs")
+        assert (await engine.describe()).running == ()
+        assert system.scheduler._leases == {}
+        await hung(system, client)  # its place is free
+
+    with_api(database, scenario, models=[HANGING])
+
+
+def test_a_job_that_waits_can_be_cancelled(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        running = await hung(system, client)
+        waiting = (await client.post("/api/v1/jobs", json=BODY)).json()["id"]
+        job = (await client.post(f"/api/v1/jobs/{waiting}/cancel")).json()
+        assert (job["status"], job["error"]) == ("failed", "cancelled")
+        assert len(system.scheduler._queue) == 0
+        assert (await client.get(f"/api/v1/jobs/{running}")).json()["status"] == "processing"
+
+    with_api(database, scenario, models=[HANGING])
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        job_id = await completed(system, client)
+        assert is_error(await client.post(f"/api/v1/jobs/{job_id}/cancel"), 409, "conflict", job_id)
+        assert (await client.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "completed"
+        assert len(system.rows("SELECT 1 FROM usage")) == 1
+
+    with_api(database, scenario)
+
+
+def test_a_job_is_cancelled_once(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        job_id = await hung(system, client)
+        assert (await client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code == 200
+        assert is_error(await client.post(f"/api/v1/jobs/{job_id}/cancel"), 409, "conflict", job_id)
+        assert len(system.rows("SELECT 1 FROM usage")) == 1
+
+    with_api(database, scenario, models=[HANGING])
+
+
+def test_a_job_can_be_waited_for(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        path = f"/api/v1/jobs/{await hung(system, client)}"
+        for too_short in (0, 1):
+            assert (await client.get(path, params={"wait": too_short})).json()["status"] == "processing"
+        waiting = asyncio.create_task(client.get(path, params={"wait": 60}))
+        await until(lambda: system.gateway.streams._live, "a request that waits")
+        assert not waiting.done()
+        cancelled = (await client.post(f"{path}/cancel")).json()
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await waiting).json() == cancelled
+            assert (await client.get(path, params={"wait": 60})).json() == cancelled
+        assert system.gateway.streams._live == {}
+
+    with_api(database, scenario, models=[HANGING])
+
+
+@pytest.mark.parametrize("wait", ["-1", "61", "1.5", "x", ""])
+def test_a_bad_wait_is_named(wait: str) -> None:
+    async def main() -> None:
+        async with _bare_client() as client:
+            assert is_error(await client.get(f"/api/v1/jobs/job_x?wait={wait}"), 400, "bad_request", "wait")
+
+    run(main())
 
 
 def test_the_list(database: Path) -> None:
@@ -195,6 +277,9 @@ def test_the_list(database: Path) -> None:
         ("cursor=", "cursor"),
         ("cursor=!!", "cursor"),
         ("cursor=Zm9v", "cursor"),
+        ("cursor=é", "cursor"),
+        # "9999999999999999999999999999.job_x": no such time
+        ("cursor=OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTkuam9iX3g=", "cursor"),
     ],
 )
 def test_a_bad_query_is_named(query: str, names: str) -> None:
@@ -521,8 +606,15 @@ def test_another_accounts_job_is_no_job(database: Path) -> None:
         add_account = lambda connection: accounts.add(connection, AccountId("acct_b"), "b", 0)  # noqa: E731
         assert store.commit([add_account, lambda connection: keys.add(connection, key)]) == [None, None]
         async with system.client(other) as stranger:
-            for path in (f"/api/v1/jobs/{job_id}", f"/api/v1/jobs/{job_id}/stream"):
-                theirs, none = await stranger.get(path), await stranger.get(path.replace(job_id, "job_none"))
+            job_path = f"/api/v1/jobs/{job_id}"
+            for method, path in (
+                ("GET", job_path),
+                ("GET", f"{job_path}?wait=60"),
+                ("GET", f"{job_path}/stream"),
+                ("POST", f"{job_path}/cancel"),
+            ):
+                theirs = await stranger.request(method, path)
+                none = await stranger.request(method, path.replace(job_id, "job_none"))
                 assert is_error(theirs, 404, "job_not_found")
                 assert is_error(none, 404, "job_not_found")
                 assert theirs.text.replace(job_id, "job_none") == none.text
@@ -578,6 +670,7 @@ def test_what_fails_inside_stays_inside() -> None:
                 response = await client.get(path)
                 assert is_error(response, 500, "internal_error")
                 assert "secret" not in response.text
+                assert ("x-ratelimit-limit" in response.headers) is path.startswith("/api/")
             assert "secret" not in (await client.post("/api/v1/jobs", json=BODY)).text
 
     run(main())

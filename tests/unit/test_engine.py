@@ -226,6 +226,19 @@ def test_the_report_tells_what_was_loaded_and_what_runs() -> None:
     run(scenario())
 
 
+def test_a_model_that_is_being_loaded_is_not_loaded_again() -> None:
+    async def scenario() -> None:
+        backend = ScriptedBackend()
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("node_0"), backend, 0.0)
+        reports = await asyncio.gather(engine.load(), engine.load())
+        reports.append(await engine.load())
+        assert [report.state for report in reports] == ["ready"] * 3
+        assert backend.loads == 1
+        await engine.stop()
+
+    run(scenario())
+
+
 def test_a_model_that_does_not_load_says_why() -> None:
     async def scenario() -> None:
         engine = Engine(EngineId("sim/0"), "sim", NodeId("n"), SimulatedBackend({"fail_on_load": "no disk"}), 0.0)

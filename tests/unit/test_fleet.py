@@ -85,7 +85,17 @@ def test_room_that_comes_later_is_taken() -> None:
     heartbeat(subject, N1, gpus=1)
     subject.plan(1.0)
     assert orders(subject, N1) == [EngineOrder(E0, "m")]
-    assert view(subject).fits
+    assert (view(subject).fits, view(subject).state) == (True, "starting")
+    assert subject.without_room(100.0, 10.0) == []
+
+
+def test_an_adopted_engine_that_starts_has_found_room() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, gpus=0)
+    subject.plan(0.0)
+    heartbeat(subject, N1, engine(E0, "starting", node=N1))
+    subject.plan(1.0)
+    assert (view(subject).fits, view(subject).state) == (True, "starting")
     assert subject.without_room(100.0, 10.0) == []
 
 
@@ -213,6 +223,13 @@ def test_ids_are_never_used_twice() -> None:
     heartbeat(later, N0)
     later.plan(SETTLE_S)
     assert orders(later)[0].id not in seen
+
+
+def test_the_number_of_an_adopted_engine_is_not_used_again() -> None:
+    subject = fleet(replace(M, replicas=Replicas(2, 2)))
+    heartbeat(subject, N0, engine(E0), gpus=2)
+    subject.plan(0.0)
+    assert [order.id for order in orders(subject)] == [E0, E1]
 
 
 def test_a_silent_node_is_offline_and_its_engines_are_lost() -> None:

@@ -241,6 +241,31 @@ def test_a_failing_ledger_is_tried_until_it_succeeds() -> None:
     run(scenario())
 
 
+def test_one_end_that_cannot_be_written_holds_up_no_other() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            finish = stage.ledger.finish
+
+            async def refuse_a(ended: Sequence[Ended]) -> None:
+                if any(end.job_id == A for end in ended):
+                    raise ValueError("refused")
+                await finish(ended)
+
+            stage.ledger.finish = refuse_a  # type: ignore[method-assign]
+            reader = Reader(stage.journal)
+            for job_id in (A, B):
+                await reader.watch(job_id)
+                stage.first.says(job_id, "x")
+                stage.first.ends(job_id)
+            assert await reader.end(B) == DONE
+            assert reader.logs[A].end is None
+            stage.ledger.finish = finish  # type: ignore[method-assign]
+            assert await reader.end(A) == DONE
+            assert [ended.job_id for ended in stage.ledger.finished] == [B, A]
+
+    run(scenario())
+
+
 def test_fenced_attempts_are_dropped_and_the_next_continues_exactly() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
@@ -274,6 +299,8 @@ def test_a_fence_never_goes_back() -> None:
             numbers = [(await stage.journal.fence([(A, attempt)]))[0].attempt for attempt in (0, 0, 7, 3)]
             assert numbers == [2, 3, 8, 9]
 
+    run(scenario())
+
 
 def test_a_fence_of_what_is_not_known_here_goes_on_from_what_was_tried() -> None:
     async def scenario() -> None:
@@ -300,8 +327,6 @@ def test_two_replicas_that_ask_for_a_job_that_is_not_known_are_both_told_so() ->
             await first.told(A, "x")
             await second.told(A, "x")
             assert await second.watch(A) == []
-
-    run(scenario())
 
     run(scenario())
 

@@ -24,12 +24,12 @@ class PlainScheduler:
     def __init__(self) -> None:
         self.orders: list[EngineOrder] = []
         self.reports: list[NodeReport] = []
-        self.unreachable = False
+        self.failure: Exception | None = None
 
     async def report(self, report: NodeReport) -> Sequence[EngineOrder]:
         self.reports.append(report)
-        if self.unreachable:
-            raise Unreachable("scheduler is not answering")
+        if self.failure is not None:
+            raise self.failure
         return self.orders
 
     def told(self) -> dict[EngineId, EngineState]:
@@ -48,6 +48,8 @@ class PlainEngine:
         self.failure = ""
         self.loaded = asyncio.Event()
         self.loaded.set()
+        self.may_stop = asyncio.Event()
+        self.may_stop.set()
 
     async def describe(self) -> EngineReport:
         if self.dead:
@@ -63,6 +65,7 @@ class PlainEngine:
         return await self.describe()
 
     async def stop(self) -> None:
+        await self.may_stop.wait()
         if self.dead:
             raise Unreachable(f"{self.report.id} died")
         self.stopped = True
@@ -106,6 +109,10 @@ class Stage:
     async def told(self, **states: EngineState) -> None:
         wanted = {EngineId(f"m/{number[1:]}"): state for number, state in states.items()}
         await until(lambda: self.scheduler.reports and self.scheduler.told() == wanted, f"{wanted}")
+
+    async def some_heartbeats(self) -> None:
+        reports = len(self.scheduler.reports)
+        await until(lambda: len(self.scheduler.reports) > reports + 2, "heartbeats")
 
 
 @pytest.fixture(autouse=True)
@@ -232,14 +239,14 @@ def test_what_runs_already_is_taken_over() -> None:
     run(scenario())
 
 
-def test_heartbeats_go_on_when_the_scheduler_comes_back() -> None:
+@pytest.mark.parametrize("failure", [Unreachable("scheduler is not answering"), RuntimeError("database is locked")])
+def test_heartbeats_go_on_whatever_one_fails_with(failure: Exception) -> None:
     async def scenario() -> None:
         async with Stage() as stage:
-            stage.scheduler.unreachable = True
-            reports = len(stage.scheduler.reports)
-            await until(lambda: len(stage.scheduler.reports) > reports + 2)
+            stage.scheduler.failure = failure
+            await stage.some_heartbeats()
             stage.scheduler.wants(E0)
-            stage.scheduler.unreachable = False
+            stage.scheduler.failure = None
             await stage.told(e0="ready")
 
     run(scenario())
@@ -260,6 +267,42 @@ def test_an_engine_that_does_not_stop_by_itself_is_killed(monkeypatch: pytest.Mo
             stage.scheduler.wants()
             await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
             await stage.told()
+
+    run(scenario())
+
+
+def test_an_engine_that_stops_slowly_holds_up_no_heartbeat() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.launcher.engines[E0].may_stop.clear()
+            stage.scheduler.wants()
+            await stage.told()
+            await stage.some_heartbeats()
+            assert stage.launcher.killed == []
+            stage.launcher.engines[E0].may_stop.set()
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+
+    run(scenario())
+
+
+def test_an_engine_may_die_while_another_one_is_stopped() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.scheduler.wants(E0, E1)
+            await stage.told(e0="ready", e1="ready")
+            for engine in stage.launcher.engines.values():
+                engine.may_stop.clear()
+            stage.scheduler.wants()
+            await until(lambda: len(stage.scheduler.told()) < 2, "an engine being stopped")
+            for engine in stage.launcher.engines.values():
+                engine.dead = True
+            await stage.some_heartbeats()
+            for engine in stage.launcher.engines.values():
+                engine.may_stop.set()
+            await until(lambda: {report.id for report in stage.launcher.killed} == {E0, E1})
+            await stage.some_heartbeats()
 
     run(scenario())
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors import scheduler as scheduler_module
 from actors.remote import Unreachable
-from actors.scheduler import MAX_ATTEMPTS, NO_CAPACITY_GRACE_S, Scheduler
+from actors.scheduler import DISPATCH_S, MAX_ATTEMPTS, NO_CAPACITY_GRACE_S, Scheduler
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import monotonic_s, wall_ms
 from cluster.errors import InfernetError
@@ -144,12 +144,15 @@ class Stage:
         await settled()
 
     async def heartbeat(
-        self, node: NodeId = N0, *engines: EngineId, slots: int = 2, running: Sequence[JobAttempt] = ()
+        self,
+        node: NodeId = N0,
+        *engines: EngineId,
+        slots: int = 2,
+        running: Sequence[JobAttempt] = (),
+        age_s: float = 0.0,
     ) -> list[EngineOrder]:
-        reports = tuple(
-            EngineReport(engine, "m", node, "ready", slots=slots, context_length=128, running=tuple(running))
-            for engine in engines
-        )
+        told: dict[str, Any] = {"slots": slots, "context_length": 128, "running": tuple(running), "age_s": age_s}
+        reports = tuple(EngineReport(engine, "m", node, "ready", **told) for engine in engines)
         orders = await self.scheduler.report(NodeReport(node, Hardware("host", 1.0, 1 << 30), reports))
         await settled()
         return orders
@@ -254,7 +257,30 @@ def test_refusals() -> None:
                 assert await stage.submit(job(name)) == [None]
             assert await stage.submit(job("h")) == ["no_capacity"]  # three wait already
             assert await stage.submit(job("g")) == [None]  # one of them
-            assert stage.ledger.created == ["d", "e", "f", "g", "g"]
+            assert await stage.submit(job("d")) == [None]  # the one that runs
+            assert stage.ledger.created == ["d", "e", "f", "g", "g", "d"]
+
+    run(scenario())
+
+
+def test_a_queue_takes_no_more_from_one_call_than_it_holds() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("running"))
+            assert await stage.submit(*(job(name) for name in "abcde")) == [None] * 3 + ["no_capacity"] * 2
+            assert stage.ledger.created == ["running", "a", "b", "c"]
+
+    run(scenario())
+
+
+def test_the_moment_after_an_engine_died_jobs_are_accepted() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E0)
+            await stage.lost(E0)
+            assert await stage.submit(job("a")) == [None]
 
     run(scenario())
 
@@ -451,6 +477,51 @@ def test_nothing_waits_for_a_fence() -> None:
     run(scenario())
 
 
+def test_a_job_that_its_engine_does_not_know_of_is_taken_back_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("cluster.clock.monotonic_s", lambda: now[0])
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("known"), job("unknown"))
+            running = [(JobId("known"), 1)]
+            now[0] += DISPATCH_S
+            await stage.heartbeat(N0, E0, running=running)
+            now[0] += 1.0
+            # Old news: when the engine spoke, the order may still have been on its way.
+            await stage.heartbeat(N0, E0, running=running, age_s=1.0)
+            assert stage.journal.fenced == []
+            await stage.heartbeat(N0, E0, running=running)
+            assert stage.journal.fenced == [("unknown", 1)]
+            # The next attempt has as much time again.
+            now[0] += DISPATCH_S
+            await stage.heartbeat(N0, E0, running=running)
+            assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [
+                ("known", 1),
+                ("unknown", 1),
+                ("unknown", 2),
+            ]
+            assert set(stage.scheduler._leases) == {"known", "unknown"}
+
+    run(scenario())
+
+
+def test_an_engine_that_knows_only_another_attempt_does_not_know_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("cluster.clock.monotonic_s", lambda: now[0])
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            now[0] += DISPATCH_S + 1.0
+            await stage.heartbeat(N0, E0, running=[(JobId("a"), 7)])
+            assert stage.journal.fenced == [("a", 1)]
+
+    run(scenario())
+
+
 def open_job(name: str, attempt: int = 1, node: NodeId | None = None) -> OpenJob:
     return OpenJob(job(name, node), JobState.PROCESSING if attempt else JobState.PENDING, attempt)
 
@@ -468,6 +539,20 @@ def test_after_a_restart_engines_keep_what_they_work_on() -> None:
             assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [("stale", 4), ("waiting", 1)]
             await stage.released(Released(JobId("mine"), 1))
             assert set(stage.scheduler._leases) == {"stale", "waiting"}
+
+    run(scenario())
+
+
+def test_a_job_that_ended_during_a_restart_holds_no_slot() -> None:
+    """The Journal tells of its end before the node reports, which still takes it for running."""
+
+    async def scenario() -> None:
+        async with Stage(open_jobs=[open_job("a")], existing=[E0]) as stage:
+            await stage.released(Released(JobId("a"), 1))
+            await stage.heartbeat(N0, E0, slots=1, running=[(JobId("a"), 1)])
+            assert stage.scheduler._leases == {}
+            assert await stage.submit(job("b")) == [None]
+            assert stage.e0.jobs == ["b"]
 
     run(scenario())
 

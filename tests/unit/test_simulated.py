@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from actors.backends.simulated import (
 )
 from cluster.catalogue import Model
 from cluster.messages import ChatMessage, Output
-from tests.unit.backend_suite import BackendSuite, Inbox, Subject, threads_since
+from tests.unit.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject, threads_since
 
 MESSAGES = (ChatMessage("system", "Be brief."), ChatMessage("user", "What is the capital of France?"))
 FAST: dict[str, Any] = {"first_token_s": 0.0, "token_s": 0.0002, "batch_slots": 16, "output_tokens": 40}
@@ -125,6 +126,19 @@ def test_a_failing_sink_is_a_death() -> None:
     inbox.wait(lambda: bool(inbox.deaths))
     backend.close()
     subject.backend.close()
+
+
+def test_closing_ends_a_load() -> None:
+    before = threading.enumerate()
+    inbox = Inbox()
+    backend = SimulatedBackend(FAST | {"load_s": 5.0})
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(backend.load, inbox.sink, inbox.died)
+        backend.close()
+        with pytest.raises(BackendDied, match=r"^closed while loading$"):
+            loading.result(timeout=PATIENCE_S)
+    assert inbox.deaths == []
+    assert threads_since(before) == set()
 
 
 def test_fails_on_load() -> None:

@@ -86,8 +86,12 @@ class PlainJournal:
 class PlainLedger:
     def __init__(self) -> None:
         self.records: dict[str, JobRecord] = {}
+        self.failures = 0
 
     async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
+        if self.failures:
+            self.failures -= 1
+            raise Unreachable("ledger died")
         return self.records.get(job_id)
 
     def has(self, job_id: JobId, status: JobState, content: str | None = None, **fields: Any) -> None:
@@ -281,6 +285,18 @@ def test_what_the_journal_has_forgotten_the_ledger_knows() -> None:
             failed = Reading(stage.hub, B)
             assert await failed.end() == End(Usage(1, 2), None, "timeout", "Too late")
             assert failed.text == "par"
+
+    run(scenario())
+
+
+def test_a_look_up_that_fails_is_made_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.has(A, JobState.COMPLETED, "x", finish_reason="stop")
+            stage.ledger.failures = 3
+            reading = Reading(stage.hub)
+            assert await reading.end() == DONE
+            assert (reading.text, stage.ledger.failures) == ("x", 0)
 
     run(scenario())
 

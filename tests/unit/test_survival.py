@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.simulated import prompt_tokens, simulated_text
+from actors.scheduler import MAX_ATTEMPTS
+from cluster.ids import NodeId
 from cluster.messages import End, Job
 from tests.unit.plain_system import SIM, PlainSystem, replicated, run, until
 
@@ -216,6 +218,21 @@ def test_the_scheduler_is_restarted_midway(database: Path) -> None:
             await watch.exact()
             await at_rest(system)
             assert set(system.known_engines()) == engines
+
+    run(scenario())
+
+
+def test_any_number_of_scheduler_restarts_does_not_fail_a_job_that_never_ran(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, nodes=0) as system:
+            watch = Watch(system, [system.job()])
+            await until(lambda: len(system.scheduler._queue), "a job that waits")
+            for _ in range(MAX_ATTEMPTS + 1):
+                await system.restart_scheduler()
+                await until(lambda: len(system.scheduler._queue), "the job waiting again")
+            system.node_ids.append(NodeId("node_late"))
+            await system.start_node(system.node_ids[0])
+            await watch.exact()
 
     run(scenario())
 
