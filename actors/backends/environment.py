@@ -37,8 +37,9 @@ def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:
     return {
         # Ray would set it from the actor's CPUs, 1 by default: what is booked, not what is there.
         "OMP_NUM_THREADS": str(int(model.cpus) if model.cpus > 1 else _threads(machine_cores)),
-        # In the Engine's own process: vLLM's two others would spin while they wait for each other, which on a CPU
-        # takes the cores from the model and from the control plane, and they would outlive an Engine that is killed.
+        # The model in vLLM's engine process. With 1, vLLM for CPU gives it one more process, and the two spin while
+        # they wait for each other, on cores that the model and the control plane need. The engine process itself is
+        # asked for where the engine is made.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         # GiB. vLLM would otherwise take nine tenths of the machine's memory for its KV cache.
         "VLLM_CPU_KVCACHE_SPACE": "1",

@@ -164,7 +164,9 @@ class VllmBackend:
         self._failures.open(DEFAULT_LOGGING_CONFIG)
         # The usage context chooses the batch sizes that suit the hardware: those of a server.
         return LLMEngine.from_engine_args(
-            EngineArgs(**engine_args(self._model, self._source)), usage_context=UsageContext.OPENAI_API_SERVER
+            EngineArgs(**engine_args(self._model, self._source)),
+            usage_context=UsageContext.OPENAI_API_SERVER,
+            enable_multiprocessing=True,
         )
 
     def _warm_up(self) -> None:
@@ -273,7 +275,7 @@ class VllmBackend:
         """Notice that vLLM's process was killed: vLLM tells neither a waiting step nor an idle engine."""
         client = self._engine.engine_core
         manager = getattr(getattr(client, "resources", None), "engine_manager", None)
-        if manager is None:  # VLLM_ENABLE_V1_MULTIPROCESSING=0: there is no such process
+        if manager is None:  # not started by this client
             return
 
         def watch() -> None:

@@ -230,8 +230,7 @@ def test_a_model_that_is_being_loaded_is_not_loaded_again() -> None:
     async def scenario() -> None:
         backend = ScriptedBackend()
         engine = Engine(EngineId("sim/0"), "sim", NodeId("node_0"), backend, 0.0)
-        reports = await asyncio.gather(engine.load(), engine.load())
-        reports.append(await engine.load())
+        reports = [*await asyncio.gather(engine.load(), engine.load()), await engine.load()]
         assert [report.state for report in reports] == ["ready"] * 3
         assert backend.loads == 1
         await engine.stop()

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -137,6 +137,26 @@ def test_closing_ends_a_load() -> None:
         backend.close()
         with pytest.raises(BackendDied, match=r"^closed while loading$"):
             loading.result(timeout=PATIENCE_S)
+    assert inbox.deaths == []
+    assert threads_since(before) == set()
+
+
+def test_closing_waits_for_a_thread_that_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.enumerate()
+    inbox = Inbox()
+    backend = SimulatedBackend(FAST)
+    with ThreadPoolExecutor() as pool:
+        closing: list[Future[None]] = []
+
+        class SlowlyStarted(threading.Thread):
+            def start(self) -> None:
+                closing.append(pool.submit(backend.close))
+                wait(closing, timeout=0.02)
+                super().start()
+
+        monkeypatch.setattr("actors.backends.simulated.Thread", SlowlyStarted)
+        backend.load(inbox.sink, inbox.died)
+        closing[0].result(timeout=PATIENCE_S)
     assert inbox.deaths == []
     assert threads_since(before) == set()
 
