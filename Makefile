@@ -32,7 +32,7 @@ demo: install  ## Run the main job: a chat job over HTTP on vLLM, streamed back
 test: install  ## Run all tests that need no GPU
 	@$(BIN)/python -m pytest tests/unit tests/integration tests/chaos
 
-unit: install  ## Run the unit tests: no Ray, a few seconds
+unit: install  ## Run the unit tests: no Ray, under 20 seconds
 	@$(BIN)/python -m pytest tests/unit
 
 check: install  ## Lint and check types

@@ -37,9 +37,12 @@ class Kind(Generic[T]):
         self._make = make
         self._streams = streams
         self._core = core
+        self._class: Any = None
 
     def start(self, key: str, *args: object, **options: object) -> None:
         """Start the actor `key` if it does not exist. `make` gets `args` in the new process."""
+        if self._exists(key):
+            return
         defaults: dict[str, object] = {
             "name": self._full_name(key),
             "namespace": NAMESPACE,
@@ -49,7 +52,7 @@ class Kind(Generic[T]):
             "max_restarts": -1 if self._core else 0,
             "num_cpus": 0,
         }
-        ray.remote(_hosted(self._path, self._make)).options(**(defaults | options)).remote(*args)
+        self._actor_class().options(**(defaults | options)).remote(*args)
 
     def at(self, key: str = "") -> T:
         """The actor `key`, to be called like an object of its class."""
@@ -69,6 +72,19 @@ class Kind(Generic[T]):
         actors = list_named_actors(all_namespaces=True)
         names = [actor["name"] for actor in actors if actor["namespace"] == NAMESPACE]
         return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+    def _exists(self, key: str) -> bool:
+        try:
+            ray.get_actor(self._full_name(key), NAMESPACE)
+        except ValueError:
+            return False
+        return True
+
+    def _actor_class(self) -> Any:
+        # Once: Ray keeps every class it is ever given, here and in the cluster's head.
+        if self._class is None:
+            self._class = ray.remote(_hosted(self._path, self._make))
+        return self._class
 
     def _full_name(self, key: str) -> str:
         return f"{self._name}/{key}" if key else self._name
