@@ -20,6 +20,9 @@ _decoder = msgspec.msgpack.Decoder(list[Delta])
 UNACKNOWLEDGED_FRAMES = 512
 ACKNOWLEDGE_EVERY = 64
 
+# Ray keeps a few hundred bytes of every item of a stream for as long as the stream lasts, so readers begin anew.
+RENEW_AFTER_FRAMES = 20_000
+
 
 def decode(frame: bytes) -> list[Delta]:
     return _decoder.decode(frame)

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from actors.batcher import Batcher
-from actors.frames import ACKNOWLEDGE_EVERY, JobLog, Outbox, decode
+from actors.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, JobLog, Outbox, decode
 from actors.remote import Unreachable, tell
 from cluster import clock
 from cluster.ids import EngineId, JobId
@@ -165,7 +165,7 @@ class Journal:
         tell(self._scheduler.engine_lost(engine_id), "scheduler.engine_lost")
 
     async def _read_frames(self, source: EngineReport) -> None:
-        """Read one stream. Returns when it has to be read again from the start, because something is missing."""
+        """Read one stream. Returns when it has to be read again from the start: it has grown old, or has a gap."""
         engine, received = self._engine(source.id), 0
         try:
             async with aclosing(engine.frames()) as frames:
@@ -174,6 +174,8 @@ class Journal:
                     received += 1
                     if received % ACKNOWLEDGE_EVERY == 0:
                         tell(engine.acknowledge(received), "engine.acknowledge")
+                    if received == RENEW_AFTER_FRAMES:
+                        return
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again

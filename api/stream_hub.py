@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from actors.frames import ACKNOWLEDGE_EVERY, decode
+from actors.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, decode
 from actors.remote import tell
 from cluster.ids import AccountId, JobId, new_reader_id
 from cluster.jobs import JobState
@@ -137,11 +137,12 @@ class StreamHub:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - told, and mended by reading on from where we are
                 logger.warning("reading the journal again: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(RECONNECT_S)
             # A new stream is a new reader: the old one may linger.
             self._reader_id = new_reader_id()
 
     async def _follow(self) -> None:
+        """Read one stream, until it has grown old."""
         self._received = 0
         if self._live:
             tell(self._watch(list(self._live)), "journal.watch")
@@ -151,6 +152,8 @@ class StreamHub:
                 self._received += 1
                 if self._received % ACKNOWLEDGE_EVERY == 0:
                     self._acknowledge()
+                if self._received == RENEW_AFTER_FRAMES:
+                    return
 
     def _ingest(self, deltas: Sequence[Delta]) -> None:
         for delta in deltas:

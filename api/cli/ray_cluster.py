@@ -87,6 +87,8 @@ def environment(temp: Path) -> Mapping[str, str]:
         # Ray would give its workers, and so vLLM, the lowest turn at the processor but four.
         "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Of the calls that were made, Ray's head remembers 100,000 by default, at about a kilobyte each.
+        "RAY_task_events_max_num_task_in_gcs": "10000",
         # Process titles must not overwrite the environment that the mark is read from.
         "SPT_NOENV": "1",
     }

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ from tests.integration.serving import START_S, Serving
 
 BIN = Path(sys.executable).parent
 ADMIN_KEY = "inft_0123456789abcdefghijABCDEFGHIJ01"
-MODELS = [{"id": "sim:given", "backend": "simulated", "engine": {"token_s": 0.005, "output_tokens": 30}}]
+MODEL = {"id": "sim:given", "backend": "simulated", "engine": {"token_s": 0.005, "output_tokens": 30}}
 BODY = {"model": "sim:given", "messages": [{"role": "user", "content": "on a given cluster"}]}
 ANSWER = simulated_text((ChatMessage("user", "on a given cluster"),), None, 30)
 
@@ -45,11 +46,15 @@ class Cluster:
             f"--dashboard-port={self.dashboard_port}",
             f"--temp-dir={temp / 'ray'}",
         ]
-        self.call("ray", "start", *head, "--include-dashboard=true", "--disable-usage-stats")
+        self.call("ray", "start", *head, "--num-gpus=2", "--include-dashboard=true", "--disable-usage-stats")
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def living_actors(self) -> list[dict[str, Any]]:
+        listing = self.call("ray", "list", "actors", "--format=json", "--detail", "--address", self.dashboard)
+        return [actor for actor in json.loads(listing) if actor["state"] != "DEAD"]
 
     @property
     def dashboard(self) -> str:
@@ -63,30 +68,38 @@ class Cluster:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def end(self) -> None:
-        marked.end(str(self.temp))
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # Short: HAProxy's sockets lie under it.
     temp = Path(tempfile.mkdtemp(prefix="inft-", dir="/tmp"))
-    running = Cluster(temp)
-    yield running
-    running.end()
-    shutil.rmtree(temp)
+    try:
+        yield Cluster(temp)
+    finally:
+        marked.end(str(temp))
+        shutil.rmtree(temp, ignore_errors=True)
 
 
-def test_up_joins_a_cluster_and_leaves_it_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
-    system = Serving(tmp_path, {"models": MODELS}, "--ray-address", cluster.address, env=cluster.environment)
+def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
+    system = Serving(
+        tmp_path,
+        {"models": [{**MODEL, "gpus": 1, "replicas": 2}]},
+        "--ray-address",
+        cluster.address,
+        env=cluster.environment,
+    )
     try:
         with system.wait_until_ready("sim:given").client() as client:
             assert "".join(client.stream({**BODY, "stream": True})) == ANSWER
+            while client.models(all=True)["models"][0]["replicas"] < 2:
+                pass
+        # Ray counts the cluster's two GPUs without looking for them.
+        held = [actor["required_resources"] for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
+        assert held == [{"GPU": 1.0}, {"GPU": 1.0}]
         assert system.interrupt() == 0
     finally:
         system.end()
-    listing = cluster.call("ray", "list", "actors", "--format=json", "--address", cluster.dashboard)
-    assert [actor for actor in json.loads(listing) if actor["state"] != "DEAD"] == []
+    assert cluster.living_actors() == []
 
 
 def test_serve_deploy_brings_up_the_same_system(cluster: Cluster, tmp_path: Path) -> None:
@@ -95,7 +108,7 @@ def test_serve_deploy_brings_up_the_same_system(cluster: Cluster, tmp_path: Path
     config["http_options"]["port"] = port
     (application,) = config["applications"]
     application["runtime_env"]["env_vars"]["INFERNET_ADMIN_KEY"] = ADMIN_KEY
-    application["args"] = {"database": f"sqlite:///{tmp_path / 'infernet.db'}", "models": MODELS}
+    application["args"] = {"database": f"sqlite:///{tmp_path / 'infernet.db'}", "models": [MODEL]}
     file = tmp_path / "serve.yaml"
     file.write_text(yaml.safe_dump(config))
     cluster.call("serve", "deploy", str(file), "--address", cluster.dashboard)

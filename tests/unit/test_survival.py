@@ -128,6 +128,20 @@ def test_an_undisturbed_run(database: Path) -> None:
     run(scenario())
 
 
+def test_streams_that_are_renewed_again_and_again_lose_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.journal.RENEW_AFTER_FRAMES", 3)
+    monkeypatch.setattr("api.stream_hub.RENEW_AFTER_FRAMES", 4)
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO]) as system:
+            await system.ready()
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=60 + n) for n in range(20)])
+            await watch.exact()
+            await at_rest(system)
+
+    run(scenario())
+
+
 def test_an_engine_is_killed_midway(database: Path) -> None:
     async def scenario() -> None:
         async with PlainSystem(database, [TWO], nodes=2) as system:
