@@ -28,6 +28,7 @@ from tests.integration.serving import START_S, Serving
 BIN = Path(sys.executable).parent
 ADMIN_KEY = "inft_0123456789abcdefghijABCDEFGHIJ01"
 MODEL = {"id": "sim:given", "backend": "simulated", "engine": {"token_s": 0.005, "output_tokens": 30}}
+LOOK_S = 0.5
 BODY = {"model": "sim:given", "messages": [{"role": "user", "content": "on a given cluster"}]}
 ANSWER = simulated_text((ChatMessage("user", "on a given cluster"),), None, 30)
 
@@ -92,7 +93,7 @@ def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Clus
         with system.wait_until_ready("sim:given").client() as client:
             assert "".join(client.stream({**BODY, "stream": True})) == ANSWER
             while client.models(all=True)["models"][0]["replicas"] < 2:
-                pass
+                time.sleep(LOOK_S)  # a key has 600 reads a minute
         # Ray counts the cluster's two GPUs without looking for them.
         held = [actor["required_resources"] for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
         assert held == [{"GPU": 1.0}, {"GPU": 1.0}]
@@ -127,5 +128,5 @@ def _wait_until_ready(client: Client) -> None:
                 return
         except (httpx.HTTPError, RemoteError):
             pass
-        time.sleep(0.5)
+        time.sleep(LOOK_S)
     pytest.fail("the deployed system did not become ready")
