@@ -41,7 +41,7 @@ class Kind(Generic[T]):
 
     def start(self, key: str, *args: object, **options: object) -> None:
         """Start the actor `key` if it does not exist. `make` gets `args` in the new process."""
-        if self._exists(key):
+        if self._handle(key) is not None:
             return
         defaults: dict[str, object] = {
             "name": self._full_name(key),
@@ -61,10 +61,8 @@ class Kind(Generic[T]):
 
     def kill(self, key: str = "") -> None:
         """End the actor's process, for good."""
-        try:
-            ray.kill(ray.get_actor(self._full_name(key), NAMESPACE), no_restart=True)
-        except ValueError:
-            return
+        if (handle := self._handle(key)) is not None:
+            ray.kill(handle, no_restart=True)
 
     def existing(self) -> list[str]:
         """The keys of all actors of this kind that exist."""
@@ -73,12 +71,12 @@ class Kind(Generic[T]):
         names = [actor["name"] for actor in actors if actor["namespace"] == NAMESPACE]
         return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
-    def _exists(self, key: str) -> bool:
+    def _handle(self, key: str) -> Any:
+        """Ray's handle of the actor `key`, or None where there is no such actor."""
         try:
-            ray.get_actor(self._full_name(key), NAMESPACE)
+            return ray.get_actor(self._full_name(key), NAMESPACE)
         except ValueError:
-            return False
-        return True
+            return None
 
     def _actor_class(self) -> Any:
         # Once: Ray keeps every class it is ever given, here and in the cluster's head.

@@ -56,9 +56,7 @@ class Admission:
         except Exception as error:
             if begun:
                 raise
-            # Neither the message nor the traceback: they may hold what the client sent.
-            logger.error("%s %s failed: %s", scope["method"], scope["path"], type(error).__name__)  # noqa: TRY400
-            await error_response(InternalError())(scope, receive, send)
+            await internal_error_response(Request(scope), error)(scope, receive, send)
 
 
 def error_response(error: InfernetError) -> JSONResponse:
@@ -68,6 +66,13 @@ def error_response(error: InfernetError) -> JSONResponse:
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.retry_after_s)
     return JSONResponse(error_body(error), error.status, headers)
+
+
+def internal_error_response(request: Request, error: Exception) -> JSONResponse:
+    """Tell the log which kind of error it was, and the client nothing of the inside."""
+    # Neither the message nor the traceback: they may hold what the client sent.
+    logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
+    return error_response(InternalError())
 
 
 def _is_guarded(path: str) -> bool:

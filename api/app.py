@@ -1,6 +1,5 @@
 """The FastAPI application: routes, the errors' one shape, and the gateway's life."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -8,12 +7,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api.admission import Admission, error_response
+from api.admission import Admission, error_response, internal_error_response
 from api.gateway import Gateway
 from api.routes import health, jobs, models, nodes
-from cluster.errors import BadRequest, InfernetError, InternalError, MethodNotAllowed, NotFound
-
-logger = logging.getLogger(__name__)
+from cluster.errors import BadRequest, InfernetError, MethodNotAllowed, NotFound
 
 
 def create_app(gateway: Gateway) -> FastAPI:
@@ -64,6 +61,4 @@ async def _validation_error(_: Request, error: Exception) -> Response:
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:
-    # Neither the message nor the traceback: they may hold what the client sent.
-    logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-    return error_response(InternalError())
+    return internal_error_response(request, error)
