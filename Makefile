@@ -10,9 +10,12 @@ TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend c
 PINS := --constraint constraints.txt
 endif
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
+# JavaScript clients for tests/contract; without npm their tests are skipped.
+NODE := tests/contract/node
+NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit check bench fmt clean
+.PHONY: help install demo test contract unit check bench fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -29,8 +32,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install  ## Run the main job: a chat job over HTTP on vLLM, streamed back
 	@$(BIN)/infernet demo
 
-test: install  ## Run all tests that need no GPU
-	@$(BIN)/python -m pytest tests/unit tests/integration tests/chaos
+$(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
+	@echo "Installing JavaScript clients into $(NODE) ..."; \
+	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
+
+test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
+	@$(BIN)/python -m pytest tests/unit tests/system tests/contract tests/integration tests/chaos
+
+contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
+	@$(BIN)/python -m pytest tests/contract $(ARGS)
 
 unit: install  ## Run the unit tests: no Ray, under 20 seconds
 	@$(BIN)/python -m pytest tests/unit
@@ -45,5 +55,5 @@ fmt: install  ## Format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 clean:  ## Remove .venv and caches
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(NODE)/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -48,8 +48,10 @@ async def stop() -> None:
     """End every actor. Jobs that have not ended stay in the database."""
     await asyncio.to_thread(SUPERVISOR.kill)
     await asyncio.gather(*(_stop_node(key) for key in await asyncio.to_thread(NODE.existing)))
-    with suppress(Unreachable):
-        await LEDGER.at().stop()
+    # The Ledger last: the RateLimiter tells it what was used.
+    for actor in (RATE_LIMITER.at(), LEDGER.at()):
+        with suppress(Unreachable):
+            await actor.stop()
     # Whoever calls goes before whom it calls.
     for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, LEDGER):
         await asyncio.to_thread(kind.kill)

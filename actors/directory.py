@@ -11,7 +11,6 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.kind import Kind
-from cluster import clock
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId, node_id
 from cluster.settings import Settings
@@ -38,7 +37,9 @@ async def _make_ledger(settings: Settings, admin_key: str | None) -> "Ledger":
 async def _make_rate_limiter() -> "RateLimiter":
     from actors.rate_limiter import RateLimiter
 
-    return RateLimiter(await LEDGER.at().submission_counts(clock.wall_ms()))
+    rate_limiter = RateLimiter(LEDGER.at())
+    await rate_limiter.start()
+    return rate_limiter
 
 
 async def _make_journal(settings: Settings) -> "Journal":

@@ -53,9 +53,23 @@ class _Entry(JobLog):
         self.ran: Placed | None = None
 
     @property
+    def unheard(self) -> bool:
+        """No output and no end of this job is known here."""
+        return self.ran is None and self.ending is None
+
+    @property
     def empty(self) -> bool:
         """Nothing is known of this job: only a reader's question made this entry."""
-        return self.attempt == 0 and self.ending is None
+        return self.unheard and self.attempt == 0
+
+    def is_stale(self, delta: Delta, engine_id: EngineId) -> bool:
+        """Whether the engine may forget what this is of: an attempt shut out, or one that the job ended without."""
+        ran_by = self.ran.engine_id if self.ran is not None and self.ran.attempt == delta.attempt else None
+        if self.ending is not None:
+            # The end itself is kept until it is durable: this process may die.
+            return self.ended or delta.end is None or ran_by != engine_id
+        # A Scheduler that died unheard may have begun the same attempt elsewhere.
+        return delta.attempt < self.attempt or ran_by not in (None, engine_id)
 
 
 class _Reader:
@@ -105,8 +119,12 @@ class Journal:
                 self._streams[engine_id] = asyncio.create_task(self._read(engine_id))
 
     async def fence(self, jobs: Sequence[JobAttempt]) -> list[Fenced]:
-        """Shut out these attempts and all before them, and tell from where the next one goes on."""
-        return [self._fence(job_id, attempt) for job_id, attempt in jobs]
+        """Shut out these attempts and all before them, and tell from where the next one goes on.
+
+        A job whose end is not durable yet is left out of the answer, to be asked for again: should this process die,
+        the job has to go on.
+        """
+        return [self._fence(job_id, attempt) for job_id, attempt in jobs if not self._is_ending(job_id)]
 
     async def fail(self, failures: Sequence[Failure]) -> None:
         """End these jobs with an error; returns once that is durable. A job that is ending already ends as it does."""
@@ -136,7 +154,7 @@ class Journal:
         outbox = self._reader(reader_id).outbox
         for job_id, offset in jobs:
             outbox.watch(self._entry(job_id), offset)
-        return [job_id for job_id, _ in jobs if self._entries[job_id].empty]
+        return [job_id for job_id, _ in jobs if self._entries[job_id].unheard]
 
     async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
         if reader := self._readers.get(reader_id):
@@ -144,6 +162,10 @@ class Journal:
                 reader.outbox.unwatch(job_id)
         for job_id in job_ids:
             self._forget_if_empty(job_id)
+
+    async def watched(self, job_id: str, reader_id: str) -> bool:
+        """Whether any reader but this one watches the job."""
+        return any(reader.outbox.watches(job_id) for other, reader in self._readers.items() if other != reader_id)
 
     async def acknowledge(self, reader_id: str, frames: int) -> None:
         """This reader lives, and has received `frames` frames of its stream in all."""
@@ -183,17 +205,13 @@ class Journal:
             await asyncio.sleep(_REPEAT_S)
 
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
-        released, stale = [], []
+        stale = []
         for delta in deltas:
             entry = self._entry(delta.job_id)
-            if delta.attempt < entry.attempt or (entry.ending is not None and delta.end is None):
+            if entry.is_stale(delta, source.id):
                 stale.append((delta.job_id, delta.attempt))
             elif entry.ending is None:
                 self._append(entry, source, delta)
-                if delta.end is not None:
-                    released.append(Released(delta.job_id, delta.attempt))
-        if released:
-            tell(self._scheduler.released(released), "scheduler.released")
         if stale:
             tell(self._engine(source.id).abort(stale), "engine.abort")
 
@@ -209,11 +227,16 @@ class Journal:
 
     def _fence(self, job_id: str, attempt: int) -> Fenced:
         entry = self._entries.get(job_id)
-        if entry is None or entry.empty:
-            # No attempt has been heard of here, so there is none to shut out that is not in `attempt`.
-            return Fenced(JobId(job_id), attempt + 1, Output(), ended=False)
+        if attempt == 0 and (entry is None or entry.empty):
+            # No attempt was made: there is none to shut out, and none to count.
+            return Fenced(JobId(job_id), 1, Output(), ended=False)
+        entry = self._entry(job_id)
         entry.attempt = max(entry.attempt, attempt) + 1
-        return Fenced(entry.job_id, entry.attempt, entry.log.output(), ended=entry.ending is not None)
+        return Fenced(entry.job_id, entry.attempt, entry.log.output(), entry.ended)
+
+    def _is_ending(self, job_id: str) -> bool:
+        entry = self._entries.get(job_id)
+        return entry is not None and entry.ending is not None and not entry.ended
 
     def _end(self, entry: _Entry, end: End) -> None:
         if entry.ending is None:
@@ -245,6 +268,10 @@ class Journal:
             await self._ledger.finish(batch)
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
             return [error] if len(batch) == 1 else [(await self._finish_batch([ended]))[0] for ended in batch]
+        # Not before: until an end is durable, the Scheduler's lease is what the job goes on from.
+        released = [Released(ended.job_id, ended.ran.attempt) for ended in batch if ended.ran is not None]
+        if released:
+            tell(self._scheduler.released(released), "scheduler.released")
         return [None] * len(batch)
 
     def _entry(self, job_id: str) -> _Entry:

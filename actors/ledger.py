@@ -1,26 +1,66 @@
 """The Ledger: sole writer of the database. What it has answered is durable."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from msgspec.structs import replace
 
 from actors.batcher import Batcher
 from cluster import clock
+from cluster.errors import BudgetExceeded, InfernetError
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
-from cluster.messages import Ended, Job, JobQuery, JobRecord, KeyLimits, OpenJob, Placed, Principal
-from cluster.store import first_admin, jobs, keys, speeds, submissions
+from cluster.messages import (
+    Accepted,
+    Account,
+    Ended,
+    Idempotency,
+    JobQuery,
+    JobRecord,
+    Key,
+    KeyLimits,
+    ModelTotals,
+    NewKey,
+    OpenJob,
+    Placed,
+    Principal,
+    Submission,
+    UsageQuery,
+    UsageSum,
+    WindowMark,
+)
+from cluster.store import (
+    accounts,
+    first_admin,
+    idempotency,
+    jobs,
+    keys,
+    placements,
+    speeds,
+    submissions,
+    usage,
+    windows,
+)
 from cluster.store.database import Database, Query, Write
+from cluster.store.errors import DatabaseFailed
+from cluster.totals import Totals
 
 R = TypeVar("R")
 
 _READERS = 4
 
+USES_WRITTEN_EVERY_S = 10.0
+"""How much of when keys were used last is lost at most with the process."""
+
+logger = logging.getLogger(__name__)
+
 
 class Ledger:
-    """Accounts, keys, jobs, results and usage.
+    """Accounts, keys, budgets, jobs, results and usage.
 
     Writes that arrive while a commit is under way gather and are committed together; one that fails does so
     alone. Reads do not wait for writes. Every method may raise `DatabaseUnavailable`: the caller may call
@@ -40,7 +80,10 @@ class Ledger:
         self._now_ms = now_ms
         self._database: Database | None = None
         self._first_admin_key: str | None = None
-        self._writes: Batcher[Write, None] = Batcher(self._commit)
+        self._totals = Totals()
+        self._uses: dict[KeyId, int] = {}
+        self._writing_uses: asyncio.Task[None] | None = None
+        self._writes: Batcher[Write[object], object] = Batcher(self._commit)
         # One thread writes, because one at a time may; the others read, on connections of their own.
         self._writer = ThreadPoolExecutor(1, "ledger-writer")
         self._readers = ThreadPoolExecutor(_READERS, "ledger-reader")
@@ -55,6 +98,10 @@ class Ledger:
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
+        if self._writing_uses is not None:
+            self._writing_uses.cancel()
+        if self._uses:
+            await self._write_uses()
         await asyncio.to_thread(self._close)
 
     async def first_admin_key(self) -> str | None:
@@ -63,23 +110,73 @@ class Ledger:
         secret, self._first_admin_key = self._first_admin_key, None
         return secret
 
+    # Who may ask --------------------------------------------------------------------------------------------------
+
     async def authenticate(self, key_hash: str) -> Principal | None:
         """The holder of the key with this hash; None if it is unknown, revoked or expired."""
-        return await self._read(
-            partial(keys.principal, key_hash=key_hash, now_ms=self._now_ms(), default=self._default_limits)
-        )
+        now_ms = self._now_ms()
+        find = partial(keys.principal, key_hash=key_hash, now_ms=now_ms, default=self._default_limits)
+        principal = await self._read(find)
+        if principal is not None:
+            self._note_use(principal.key_id, now_ms)
+        return principal
 
-    async def create(self, new: Sequence[Job]) -> None:
-        """Records accepted jobs. One that is known is ignored."""
-        await self._write(partial(jobs.create, jobs=new))
+    async def create_account(self, account: Account) -> Account:
+        """The account as it stands; repeated, nothing changes."""
+        return await self._write(partial(accounts.create, account=account, now_ms=self._now_ms()))
 
-    async def placed(self, placements: Sequence[Placed]) -> None:
+    async def accounts(self) -> list[Account]:
+        """All accounts, oldest first."""
+        return await self._read(partial(accounts.all_of_them, now_ms=self._now_ms()))
+
+    async def create_key(self, maker: Principal, key: NewKey) -> Key:
+        """The key as it stands; repeated, nothing changes.
+
+        Raises Forbidden or BadRequest for what `maker` may not give away, and for an account that does not exist.
+        """
+        default, now_ms = self._default_limits, self._now_ms()
+        return await self._write(partial(keys.create, maker=maker, asked=key, default=default, now_ms=now_ms))
+
+    async def keys(self, account_id: AccountId | None) -> list[Key]:
+        """The account's keys, or everybody's, oldest first; revoked and expired ones too."""
+        default, now_ms = self._default_limits, self._now_ms()
+        found = await self._read(partial(keys.of_account, account_id=account_id, default=default, now_ms=now_ms))
+        return [self._with_last_use(key) for key in found]
+
+    async def revoke_key(self, key_id: KeyId, account_id: AccountId | None) -> None:
+        """The key is not valid any more. May be repeated.
+
+        Raises KeyNotFound (for another account's key too, unless `account_id` is None), and Conflict for the last
+        valid admin key.
+        """
+        await self._write(partial(keys.revoke, key_id=key_id, account_id=account_id, now_ms=self._now_ms()))
+
+    # Jobs ---------------------------------------------------------------------------------------------------------
+
+    async def create(self, new: Sequence[Submission]) -> list[Accepted | InfernetError]:
+        """Per submission the job that it became, now or before, or what refuses it: Conflict, BudgetExceeded.
+
+        What a job may consume at most is reserved of its budgets with that, once however often this is called.
+        """
+        return await self._write(partial(submissions.accept, submissions=new, now_ms=self._now_ms()))
+
+    async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
+        """Those of these jobs that their budgets have no room for now, each looked at alone."""
+        return await self._read(partial(submissions.over_budget, submissions=submissions_, now_ms=self._now_ms()))
+
+    async def repeated(self, account_id: AccountId, idempotency_: Idempotency) -> Accepted | None:
+        """The job submitted before under this idempotency key. Raises Conflict when its body was another one."""
+        now_ms = self._now_ms()
+        return await self._read(partial(idempotency.repeated, account_id=account_id, asked=idempotency_, now_ms=now_ms))
+
+    async def placed(self, placed: Sequence[Placed]) -> None:
         """Records where jobs run. What has ended, and what a later attempt has overtaken, stays as it is."""
-        await self._write(partial(jobs.place, placements=placements))
+        await self._write(partial(jobs.place, placed=placed))
 
     async def finish(self, ended: Sequence[Ended]) -> None:
-        """Records results and usage together, once per job however often it is called: the first end wins."""
-        await self._write(partial(jobs.finish, ended=ended))
+        """Records results, usage and what budgets spend together, once per job: the first end wins."""
+        for billed in await self._write(partial(jobs.finish, ended=ended)):
+            self._totals.add(billed.model, billed.usage, billed.failed)
 
     async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
         """The job; None if there is none, or it is another account's."""
@@ -93,24 +190,72 @@ class Ledger:
         """All jobs that have not ended, in the order of their creation."""
         return await self._read(jobs.open_jobs)
 
-    async def submission_counts(self, now_ms: int) -> dict[KeyId, tuple[int, int]]:
-        """Per key: the jobs created in the clock's current minute and hour. Refused requests left no job."""
-        return await self._read(partial(submissions.counts, now_ms=now_ms))
+    async def placements(self, job_id: JobId) -> list[Placed]:
+        """Every attempt to run this job, in their order."""
+        return await self._read(partial(placements.of_job, job_id=job_id))
+
+    # What adds up -------------------------------------------------------------------------------------------------
+
+    async def usage(self, query: UsageQuery) -> list[UsageSum]:
+        """Usage added up, in the order of the groups; without a grouping one sum, even of nothing."""
+        return await self._read(partial(usage.sums, query=query))
+
+    async def totals(self) -> list[ModelTotals]:
+        """What has ended, per model, since this process began."""
+        return self._totals.all()
 
     async def speeds(self) -> dict[str, int]:
         """Per model: output tokens per second of generation, averaged over its last 32 completed jobs."""
         return await self._read(speeds.averages)
 
+    async def window_marks(self) -> list[WindowMark]:
+        """How far the windows of rate limits that are not over have been marked as used."""
+        return await self._read(partial(windows.marks, now_ms=self._now_ms()))
+
+    async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
+        """Records these marks. Of the marks of one window the one with the most used holds."""
+        await self._write(partial(windows.mark, marks=marks, now_ms=self._now_ms()))
+
+    async def settle_windows(self, marks: Sequence[WindowMark]) -> None:
+        """Records how much of these windows was used in fact, however far ahead of it their marks were."""
+        await self._write(partial(windows.settle, marks=marks, now_ms=self._now_ms()))
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
     async def _read(self, query: Query[R]) -> R:
         database = await self._opened()
         return await _run(self._readers, partial(database.read, query))
 
-    async def _write(self, write: Write) -> None:
-        await self._writes.add(write)
+    async def _write(self, write: Write[R]) -> R:
+        return cast(R, await self._writes.add(write))
 
-    async def _commit(self, writes: list[Write]) -> Sequence[Exception | None]:
+    async def _commit(self, writes: list[Write[object]]) -> Sequence[object]:
         database = await self._opened()
         return await _run(self._writer, partial(database.commit, writes))
+
+    def _note_use(self, key_id: KeyId, now_ms: int) -> None:
+        self._uses[key_id] = now_ms
+        if self._writing_uses is None:
+            self._writing_uses = asyncio.create_task(self._write_uses_while_there_are())
+
+    async def _write_uses_while_there_are(self) -> None:
+        while self._uses:
+            await asyncio.sleep(USES_WRITTEN_EVERY_S)
+            await self._write_uses()
+        self._writing_uses = None
+
+    async def _write_uses(self) -> None:
+        uses = dict(self._uses)
+        try:
+            await self._write(partial(keys.used, uses=uses))
+        except DatabaseFailed as error:
+            logger.warning("when keys were used last was not written, and will be with the next uses: %s", error)
+            return
+        self._uses = {key_id: at_ms for key_id, at_ms in self._uses.items() if at_ms != uses.get(key_id)}
+
+    def _with_last_use(self, key: Key) -> Key:
+        at_ms = self._uses.get(key.id)
+        return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
 
     async def _opened(self) -> Database:
         if self._database is None:
@@ -130,9 +275,9 @@ class Ledger:
     def _add_first_admin(self, database: Database) -> None:
         secret = self._admin_key or new_secret()
         add = partial(first_admin.add, secret=secret, now_ms=self._now_ms())
-        for error in database.commit([add]):
-            if error is not None:
-                raise error
+        for answer in database.commit([add]):
+            if answer is not None:
+                raise answer
         self._first_admin_key = None if self._admin_key else secret
 
     def _close(self) -> None:

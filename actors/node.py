@@ -12,7 +12,7 @@ from actors.engine import Engine
 from actors.remote import Unreachable, tell
 from cluster import clock
 from cluster.ids import EngineId, NodeId
-from cluster.messages import EngineOrder, EngineReport, Hardware, NodeReport
+from cluster.messages import EngineOrder, EngineReport, Hardware, NodeOrders, NodeReport
 
 if TYPE_CHECKING:
     from actors.scheduler import Scheduler
@@ -70,6 +70,7 @@ class Node:
         self._scheduler = scheduler
         self._launcher = launcher
         self._replicas: dict[EngineId, _Replica] = {}
+        self._draining = False
         self._changed = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
 
@@ -90,11 +91,12 @@ class Node:
     async def describe(self) -> NodeReport:
         """What the next heartbeat says."""
         engines = tuple(replica.current() for replica in self._replicas.values())
-        return NodeReport(self._id, self._hardware, engines)
+        return NodeReport(self._id, self._hardware, engines, self._draining)
 
-    async def apply(self, orders: Sequence[EngineOrder]) -> None:
-        """Start what is missing, stop what is not ordered."""
-        wanted = {order.id: order for order in orders}
+    async def apply(self, orders: NodeOrders) -> None:
+        """Start what is missing, stop what is not ordered, and remember whether this node is being drained."""
+        self._draining = orders.draining
+        wanted = {order.id: order for order in orders.engines}
         for engine_id in self._replicas.keys() - wanted.keys():
             # Not waited for: a backend may take longer to stop than a heartbeat may be late.
             tell(self._stop_engine(engine_id), f"stopping {engine_id}")

@@ -1,47 +1,141 @@
-"""The one place where requests are counted, so that the limits hold whichever replica is asked."""
+"""The one place where requests and tokens are counted, so that the limits hold whichever replica is asked."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
-from cluster import limits
+from actors.batcher import Batcher
+from actors.remote import tell
+from cluster import limits, marks
 from cluster.clock import wall_ms
 from cluster.ids import KeyId
 from cluster.limits import MINUTE_S, Bucket, Decision, Take, Windows
+from cluster.messages import WindowMark
+
+if TYPE_CHECKING:
+    from actors.ledger import Ledger
+
+Slot = tuple[KeyId, Bucket]
+"""A key and one of its buckets."""
+
+
+class _Tally:
+    """What was used of a slot's windows, and what the Ledger knows of it for good."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
+        self.marks = windows
+        self.ceilings: tuple[int, ...] = ()
 
 
 class RateLimiter:
-    """The request windows of every key that has asked lately.
+    """The windows of every key that has asked lately.
 
-    `counts` are each key's submissions in the current minute and in the current hour: what is known after
-    a restart. Reads are not recorded anywhere and begin again at none.
+    Nothing is let through twice, whenever this process dies: before a take is answered, the Ledger has a mark that
+    covers it, and the next process begins at the marks. They are kept ahead of the use, so that few takes wait.
     """
 
-    def __init__(self, counts: Mapping[KeyId, tuple[int, int]], clock: Callable[[], int] = wall_ms) -> None:
+    def __init__(self, ledger: "Ledger", clock: Callable[[], int] = wall_ms) -> None:
+        self._ledger = ledger
         self._clock = clock
-        now_ms = clock()
-        self._windows: dict[tuple[KeyId, Bucket], Windows] = {
-            (key_id, "submissions"): limits.used("submissions", count, now_ms) for key_id, count in counts.items()
-        }
-        self._minute = _minute(now_ms)
+        self._tallies: dict[Slot, _Tally] = {}
+        self._moves = Batcher[Slot, None](self._move_marks)
+        self._moving_soon: set[Slot] = set()
+        self._exact = False
+        self._minute = _minute(clock())
+
+    async def start(self) -> None:
+        """Begin at the marks: no process before can have let through more."""
+        for mark in await self._ledger.window_marks():
+            tally = self._tally((mark.key_id, cast(Bucket, mark.bucket)))
+            tally.windows = tally.marks = limits.begun_at(tally.windows, mark)
+
+    async def stop(self) -> None:
+        """Have the Ledger know exactly what was used: a planned restart costs no client anything."""
+        self._exact = True
+        await self._move(self._tallies)
 
     async def take(self, requests: Sequence[Take]) -> list[Decision]:
-        """Decide on each request, in their order. Exact: nothing comes between the requests of a batch."""
+        """Decide on each request, in their order. Exact: nothing comes between the requests of a batch.
+
+        Raises what the Ledger does when it cannot write; then all has been charged, as it is when this is repeated.
+        """
         now_ms = self._clock()
         self._forget_what_is_over(now_ms)
-        return [self._take(request, now_ms) for request in requests]
+        decisions = [self._take(request, now_ms) for request in requests]
+        passed = {_slot(request) for request, decision in zip(requests, decisions, strict=True) if decision.allowed}
+        uncovered = {slot for slot in passed if not self._is_covered(slot)}
+        self._move_soon(passed - uncovered)
+        await self._move(uncovered)
+        return decisions
 
     def _take(self, request: Take, now_ms: int) -> Decision:
-        slot = (request.key_id, request.bucket)
-        windows = self._windows.get(slot) or limits.unused(request.bucket)
-        ceilings = limits.ceilings(request.bucket, request.limits)
-        decision, self._windows[slot] = limits.take(windows, ceilings, now_ms)
+        tally = self._tally(_slot(request))
+        tally.ceilings = limits.ceilings(request.bucket, request.limits)
+        decision, tally.windows = limits.take(tally.windows, tally.ceilings, request.amount, now_ms)
         return decision
 
+    def _tally(self, slot: Slot) -> _Tally:
+        if slot not in self._tallies:
+            self._tallies[slot] = _Tally(limits.unused(slot[1]))
+        return self._tallies[slot]
+
+    def _is_covered(self, slot: Slot) -> bool:
+        tally = self._tallies[slot]
+        return marks.covered(tally.windows, tally.marks)
+
+    def _move_soon(self, slots: Iterable[Slot]) -> None:
+        """Have the marks moved that further takes would soon run into; these takes need not wait for it."""
+        for slot in slots:
+            tally = self._tallies[slot]
+            if slot not in self._moving_soon and marks.ahead(tally.windows, tally.marks, tally.ceilings) != tally.marks:
+                self._moving_soon.add(slot)
+                tell(self._moves.add(slot), f"moving the marks of {slot[0]}")
+
+    async def _move(self, slots: Iterable[Slot]) -> None:
+        """Returns once the Ledger knows marks that cover all that was used of these slots until now."""
+        await asyncio.gather(*map(self._moves.add, slots))
+
+    async def _move_marks(self, slots: list[Slot]) -> list[None]:
+        self._moving_soon.difference_update(slots)
+        tallies = {slot: self._tallies[slot] for slot in slots if slot in self._tallies}
+        moved = {slot: self._next_marks(tally) for slot, tally in tallies.items()}
+        news = [news for slot, tally in tallies.items() for news in _news(slot, tally.marks, moved[slot])]
+        for slot, tally in tallies.items():
+            tally.marks = marks.certain(tally.marks, moved[slot])
+        if news:
+            # One such call at a time, as the Batcher makes them, so that the Ledger has the marks in their order.
+            await (self._ledger.settle_windows if self._exact else self._ledger.mark_windows)(news)
+        for slot, tally in tallies.items():
+            tally.marks = moved[slot]
+        return [None] * len(slots)
+
+    def _next_marks(self, tally: _Tally) -> Windows:
+        return tally.windows if self._exact else marks.ahead(tally.windows, tally.marks, tally.ceilings)
+
     def _forget_what_is_over(self, now_ms: int) -> None:
-        """Windows end on the minute, so that one look a minute finds all that are over."""
+        """Windows end on the minute, so that one look a minute finds all that are over.
+
+        A minute later than they could be: until then, a clock that is set back finds them as they were.
+        """
         if _minute(now_ms) == self._minute:
             return
         self._minute = _minute(now_ms)
-        self._windows = {slot: windows for slot, windows in self._windows.items() if not limits.over(windows, now_ms)}
+        before_ms = now_ms - MINUTE_S * 1000
+        self._tallies = {
+            slot: tally for slot, tally in self._tallies.items() if not limits.over(tally.windows, before_ms)
+        }
+
+
+def _slot(request: Take) -> Slot:
+    return request.key_id, request.bucket
+
+
+def _news(slot: Slot, known: Windows, moved: Windows) -> Iterator[WindowMark]:
+    """Those of the marks that the Ledger does not know."""
+    for old, new in zip(known, moved, strict=True):
+        if new != old:
+            yield WindowMark(*slot, new.length_s, new.number, new.used)
 
 
 def _minute(now_ms: int) -> int:

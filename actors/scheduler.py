@@ -13,6 +13,7 @@ from actors.remote import tell
 from cluster import clock, placement
 from cluster.catalogue import Catalogue
 from cluster.errors import (
+    ContextLengthExceeded,
     EngineFailed,
     InfernetError,
     JobCancelled,
@@ -26,19 +27,22 @@ from cluster.fleet import Change, Fleet, Replica
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.job_queue import JobQueue, Waiting
 from cluster.messages import (
+    Accepted,
     Dispatch,
-    EngineOrder,
     EngineReport,
     Failure,
     Fenced,
     Job,
     JobAttempt,
     ModelView,
+    NodeOrders,
     NodeReport,
     NodeView,
     OpenJob,
     Placed,
     Released,
+    Submission,
+    Verdict,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 MAX_ATTEMPTS = 5
+# Of a large fleet the best engines tell enough of why one was chosen.
+MOST_CONSIDERED = 16
 DISPATCH_S = 3.0
 NO_CAPACITY_GRACE_S = 10.0
 
@@ -87,6 +93,7 @@ class Scheduler:
         # Jobs that lost their engine, until the Journal has shut out the attempts made.
         self._lost: dict[str, Waiting] = {}
         self._fencing: asyncio.Task[None] | None = None
+        self._stranded_since_s: dict[tuple[str, NodeId | None], float] = {}
         self._draining = False
         self._idle = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
@@ -106,22 +113,25 @@ class Scheduler:
 
     # The ingress asks ---------------------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[Job]) -> list[InfernetError | None]:
+    async def submit(self, submissions: Sequence[Submission]) -> list[Accepted | InfernetError]:
         """Accept each job, durably, or say why not. Repeating a call changes nothing."""
-        refusals: list[InfernetError | None] = []
-        accepted: list[Job] = []
-        for job in jobs:
-            known = job.id in self._queue or self._holds(job.id)
-            refusals.append(None if known else self._refusal(job, accepted))
-            if refusals[-1] is None:
-                accepted.append(job)
-        await self._ledger.create(accepted)
-        for job in accepted:
-            if not self._holds(job.id):
+        refusals = await self._refusals(submissions)
+        wanted = [submission for submission in submissions if submission.job.id not in refusals]
+        answers = dict(zip((s.job.id for s in wanted), await self._ledger.create(wanted), strict=True))
+        for submission in wanted:
+            job, answer = submission.job, answers[submission.job.id]
+            if isinstance(answer, Accepted) and answer.id == job.id and not self._holds(job.id):
                 self._queue.push(Waiting(job))
                 self._keep_deadline(job)
         self._dispatch()
-        return refusals
+        return [refusals.get(s.job.id) or answers[s.job.id] for s in submissions]
+
+    async def explain(self, job_id: JobId) -> list[Verdict] | None:
+        """What is made of every engine for this job now; None when it does not wait for one."""
+        waiting = self._queue.waiting(job_id)
+        if waiting is None:
+            return None
+        return list(self._choose(waiting.job).considered)
 
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
@@ -136,10 +146,15 @@ class Scheduler:
     async def nodes(self) -> list[NodeView]:
         return self._fleet.node_views()
 
+    async def drain_node(self, node_id: NodeId) -> None:
+        """Place nothing more on this node. Its engines end what they have, then stop; others start elsewhere."""
+        self._fleet.drain(node_id)
+        self._fleet.plan(clock.monotonic_s())
+
     # Nodes, engines and the Journal tell ---------------------------------------------------------------------------
 
-    async def report(self, report: NodeReport) -> list[EngineOrder]:
-        """A node's heartbeat. Returns all the engines that it is to run."""
+    async def report(self, report: NodeReport) -> NodeOrders:
+        """A node's heartbeat. Returns all that it is to do."""
         now_s = clock.monotonic_s()
         change = self._fleet.report(report, now_s, clock.wall_ms())
         self._welcome(change)
@@ -150,14 +165,15 @@ class Scheduler:
         return self._fleet.orders(report.node_id)
 
     async def released(self, released: Sequence[Released]) -> None:
-        """Engines are done with these attempts."""
+        """These attempts have ended their jobs, durably."""
         for done in released:
             lease = self._leases.get(done.job_id)
             if lease is not None and lease.waiting.attempt == done.attempt:
                 self._release(done.job_id)
-            recovering = self._recovering.get(done.job_id)
-            if recovering is not None and recovering.attempt <= done.attempt:
-                del self._recovering[done.job_id]
+            # It may have been taken from its engine meanwhile.
+            self._queue.remove(done.job_id)
+            self._lost.pop(done.job_id, None)
+            self._recovering.pop(done.job_id, None)
         self._dispatch()
 
     async def engine_lost(self, engine_id: EngineId) -> None:
@@ -197,6 +213,7 @@ class Scheduler:
         self._requeue_lost()
         self._fleet.plan(now_s)
         self._fail_without_room(now_s)
+        self._fail_stranded(now_s)
         self._dispatch()
 
     def _keep_deadline(self, job: Job) -> None:
@@ -218,26 +235,65 @@ class Scheduler:
 
     def _fail_without_room(self, now_s: float) -> None:
         for model in self._fleet.without_room(now_s, NO_CAPACITY_GRACE_S):
-            if not self._fleet.candidates(model):
+            if not self._fleet.serves(model):
                 for waiting in self._queue.of_model(model):
                     self._queue.remove(waiting.job.id)
                     self._fail(waiting.job.id, _no_capacity(model))
 
+    def _fail_stranded(self, now_s: float) -> None:
+        """A pinned job does not wait for an engine that its node is not going to have."""
+        stranded = [
+            (model, node_id)
+            for model, node_id in self._queue.pinned_lanes()
+            if self._fleet.online(node_id) and not self._fleet.has_replica(model, node_id)
+        ]
+        self._stranded_since_s = {lane: self._stranded_since_s.get(lane, now_s) for lane in stranded}
+        for waiting in self._queue.pinned():
+            since_s = self._stranded_since_s.get((waiting.job.model, waiting.job.node_id))
+            if since_s is not None and now_s - since_s > NO_CAPACITY_GRACE_S:
+                self._queue.remove(waiting.job.id)
+                self._fail(waiting.job.id, _no_capacity(waiting.job.model))
+
     # Placing ------------------------------------------------------------------------------------------------------
 
-    def _refusal(self, job: Job, ahead: Sequence[Job]) -> InfernetError | None:
-        """Why this job is not accepted after those `ahead` of it in the same call."""
+    async def _refusals(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
+        """Why jobs are not accepted, by their ids. A budget without room comes before a lack of capacity."""
+        refusals: dict[JobId, InfernetError] = {}
+        ahead: dict[str, int] = defaultdict(int)
+        for job in (submission.job for submission in submissions):
+            if job.id in self._queue or self._holds(job.id):
+                continue
+            refusal = self._misfit(job) or self._lack_of_capacity(job, ahead[job.model])
+            if refusal is None:
+                ahead[job.model] += 1
+            else:
+                refusals[job.id] = refusal
+        for_capacity = [s for s in submissions if isinstance(refusals.get(s.job.id), NoCapacity)]
+        if for_capacity:
+            refusals |= await self._ledger.over_budget(for_capacity)
+        return refusals
+
+    def _misfit(self, job: Job) -> InfernetError | None:
+        """What the job asks for and will never get here."""
         model = self._catalogue.find(job.model)
         if model is None:
             return ModelNotFound(f"Model {job.model} is not registered on the network")
+        context = self._fleet.context_length(model.id)
+        if context is not None and (job.prompt_tokens or 0) + job.sampling.max_tokens > context:
+            return _too_long(job, context)
         if job.node_id is not None and not self._fleet.knows_node(job.node_id):
             return NodeNotFound(f"node_id: no node {job.node_id}")
+        return None
+
+    def _lack_of_capacity(self, job: Job, ahead: int) -> InfernetError | None:
+        """Why this job cannot be taken now, after `ahead` others of its model in the same call."""
+        model = self._catalogue.find(job.model)
+        assert model is not None
         if self._draining:
             return NoCapacity("The network is shutting down")
         if not self._fleet.can_serve(model.id, job.node_id, clock.monotonic_s()):
             return _no_capacity(model.id)
-        waiting = self._queue.waiting_for(model.id) + sum(other.model == model.id for other in ahead)
-        if waiting >= model.max_queue:
+        if self._queue.waiting_for(model.id) + ahead >= model.max_queue:
             return NoCapacity(f"The queue of model {model.id} is full")
         return None
 
@@ -249,32 +305,38 @@ class Scheduler:
         placed: list[Placed] = []
         for head in self._queue.heads():
             waiting: Waiting | None = head
-            while waiting is not None and (replica := self._place(waiting)) is not None:
-                orders[replica.id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
-                placed.append(self._placed(waiting, replica))
+            while waiting is not None and (placing := self._place(waiting)) is not None:
+                orders[placing.engine_id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
+                placed.append(placing)
                 waiting = self._queue.behind(waiting)
         for engine_id, dispatches in orders.items():
             tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
         if placed:
             tell(self._ledger.placed(placed), "ledger.placed")
 
-    def _place(self, waiting: Waiting) -> Replica | None:
+    def _place(self, waiting: Waiting) -> Placed | None:
         """Choose an engine for this job and lease the job to it, or leave it where it waits."""
-        job = waiting.job
-        chosen = placement.best(job.model, job.node_id, self._fleet.candidates(job.model))
-        replica = self._fleet.replica(chosen) if chosen is not None else None
+        choice = self._choose(waiting.job)
+        replica = self._fleet.replica(choice.engine_id) if choice.engine_id is not None else None
         if replica is None:
             return None
-        self._queue.remove(job.id)
+        self._queue.remove(waiting.job.id)
         self._lease(waiting, replica)
-        return replica
+        return Placed(
+            waiting.job.id,
+            replica.node_id,
+            replica.id,
+            waiting.attempt,
+            clock.wall_ms(),
+            choice.considered[:MOST_CONSIDERED],
+        )
+
+    def _choose(self, job: Job) -> placement.Choice:
+        return placement.choose(job.model, job.node_id, self._fleet.candidates(job.model))
 
     def _lease(self, waiting: Waiting, replica: Replica) -> None:
         self._leases[waiting.job.id] = _Lease(waiting, replica.id, clock.monotonic_s())
         replica.take(waiting.job.id, placement.estimate_tokens(waiting.job))
-
-    def _placed(self, waiting: Waiting, replica: Replica) -> Placed:
-        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, clock.wall_ms())
 
     async def _send(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
         try:
@@ -342,12 +404,15 @@ class Scheduler:
 
     async def _fence_lost(self) -> None:
         """Shut out the attempts made, and let the jobs go on from what they have, before all that wait."""
-        while self._lost:
-            attempts = [(job_id, waiting.attempt) for job_id, waiting in self._lost.items()]
-            for fence in reversed(await self._journal.fence(attempts)):
-                # Absent when its deadline came meanwhile.
+        ending: set[str] = set()
+        while attempts := [(job_id, waiting.attempt) for job_id, waiting in self._lost.items() if job_id not in ending]:
+            fences = await self._journal.fence(attempts)
+            for fence in reversed(fences):
+                # Absent when its deadline or its end came meanwhile.
                 if (waiting := self._lost.pop(fence.job_id, None)) is not None and not fence.ended:
                     self._requeue(waiting.job, fence)
+            # Left out of the answer. They are released when their ends are durable; the next tick asks again.
+            ending |= {job_id for job_id, _ in attempts} - {fence.job_id for fence in fences}
         self._note_idle()
         self._dispatch()
 
@@ -392,3 +457,10 @@ def _disconnected(node_id: NodeId) -> NodeDisconnected:
 
 def _no_capacity(model: str) -> NoCapacity:
     return NoCapacity(f"No nodes available with model {model}")
+
+
+def _too_long(job: Job, context: int) -> ContextLengthExceeded:
+    prompt = "" if job.prompt_tokens is None else f"the prompt has {job.prompt_tokens} tokens; with "
+    return ContextLengthExceeded(
+        f"max_tokens: {prompt}{job.sampling.max_tokens} is more than the model's context of {context}"
+    )

@@ -1,111 +1,91 @@
-"""The first steps of every request under /api: authenticate, then charge the key's window."""
+"""The first steps of every request under /api and /v1: authenticate, then charge the key's window."""
 
-import logging
-from typing import Any
+import re
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.errors import error_response, is_under, limit_headers
 from api.gateway import Gateway
-from api.schemas import error_body
-from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
-from cluster.limits import Bucket, Decision
+from cluster.errors import Unauthorized
+from cluster.limits import Bucket, Decision, refusal
 
-logger = logging.getLogger(__name__)
-
-_SUBMISSIONS = {("POST", "/api/v1/jobs")}
+_GUARDED = ("/api", "/v1")
+_NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
+_SUBMISSIONS = {("POST", "/api/v1/jobs"), ("POST", "/v1/chat/completions")}
+# A scheme's name is matched in any case, and one or more spaces follow: RFC 9110, section 11.
+_BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 
 
 class Admission:
-    """Nothing is said about a path before the caller is known; every answer to a known caller has the limit headers."""
+    """Nothing is said about a path before the caller is known; every answer to a known caller has the limit headers.
+
+    What goes wrong before an answer begins is answered in the one shape, which tells nothing of the inside.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _is_guarded(scope["path"]):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        gateway: Gateway = scope["app"].state.gateway
+        answer = _Answer(send)
         try:
-            principal = await gateway.authenticate(_bearer_token(Request(scope)))
-        except Unauthorized as error:
-            await error_response(error)(scope, receive, send)
+            if _is_guarded(scope):
+                await _admit(scope, answer)
+            await self._app(scope, receive, answer)
+        except ClientDisconnect:
             return
-        decision = await gateway.admit(principal, _bucket(scope))
-        scope.setdefault("state", {})["principal"] = principal
-        send = _with_headers(send, decision)
-        if not decision.allowed:
-            await error_response(_rate_limited(decision))(scope, receive, send)
-            return
-        await self._answer(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What goes wrong before the answer begins is answered in the one shape, which tells nothing of the inside."""
-        begun = False
-
-        async def note_begin(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note_begin)
         except Exception as error:
-            if begun:
+            if answer.begun:
                 raise
-            await internal_error_response(Request(scope), error)(scope, receive, send)
+            await error_response(Request(scope), error)(scope, receive, answer)
 
 
-def error_response(error: InfernetError) -> JSONResponse:
-    headers: dict[str, str] = {}
-    if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, RateLimited):
-        headers["Retry-After"] = str(error.retry_after_s)
-    return JSONResponse(error_body(error), error.status, headers)
+class _Answer:
+    """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.charged: Decision | None = None
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            if self.charged is not None:
+                headers = MutableHeaders(scope=message)
+                for name, value in limit_headers(self.charged).items():
+                    headers.setdefault(name, value)
+        await self._send(message)
 
 
-def internal_error_response(request: Request, error: Exception) -> JSONResponse:
-    """Tell the log which kind of error it was, and the client nothing of the inside."""
-    # Neither the message nor the traceback: they may hold what the client sent.
-    logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-    return error_response(InternalError())
+async def _admit(scope: Scope, answer: _Answer) -> None:
+    """Raises Unauthorized and RateLimited."""
+    gateway: Gateway = scope["app"].state.gateway
+    principal = await gateway.authenticate(_bearer_token(Headers(scope=scope)))
+    answer.charged = await gateway.admit(principal, _bucket(scope))
+    if not answer.charged.allowed:
+        raise refusal(answer.charged, "requests")
+    scope.setdefault("state", {})["principal"] = principal
 
 
-def _is_guarded(path: str) -> bool:
-    if not path.startswith("/api/"):
+def _is_guarded(scope: Scope) -> bool:
+    if scope["method"] == "GET" and _NODE_STATUS.fullmatch(scope["path"]):
         return False
-    return not (path.startswith("/api/v1/nodes/") and path.endswith("/status"))
+    return any(is_under(prefix, scope["path"]) for prefix in _GUARDED)
 
 
-def _bearer_token(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+def _bearer_token(headers: Headers) -> str:
+    """Raises Unauthorized for any other scheme, for what is malformed, and for more than one."""
+    given = headers.getlist("authorization")
+    match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
+    if match is None:
         raise Unauthorized()
-    return token.strip()
+    return match[1]
 
 
 def _bucket(scope: Scope) -> Bucket:
     return "submissions" if (scope["method"], scope["path"]) in _SUBMISSIONS else "reads"
-
-
-def _rate_limited(decision: Decision) -> RateLimited:
-    return RateLimited(
-        f"Rate limit of {decision.limit} requests exceeded; retry in {decision.retry_after_s} s",
-        decision.retry_after_s,
-    )
-
-
-def _with_headers(send: Send, decision: Decision) -> Send:
-    async def send_with_headers(message: Message | dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["X-RateLimit-Limit"] = str(decision.limit)
-            headers["X-RateLimit-Remaining"] = str(decision.remaining)
-            headers["X-RateLimit-Reset"] = str(decision.reset_s)
-        await send(message)
-
-    return send_with_headers

@@ -1,30 +1,37 @@
-"""The FastAPI application: routes, the errors' one shape, and the gateway's life."""
+"""The FastAPI application: routes, the errors' shape, and the gateway's life."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 
-from api.admission import Admission, error_response, internal_error_response
+from api import errors, openapi
+from api.admission import Admission
 from api.gateway import Gateway
-from api.routes import health, jobs, models, nodes
-from cluster.errors import BadRequest, InfernetError, MethodNotAllowed, NotFound
+from api.openai.errors import OpenAIError
+from api.openai.routes import router as openai_router
+from api.routes import accounts, health, jobs, keys, metrics, models, nodes, usage
+from api.schemas.errors import Error
 
 
 def create_app(gateway: Gateway) -> FastAPI:
     """The application on this gateway, which lives as long as the application does."""
-    app = FastAPI(title="Infernet on Ray", lifespan=_living(gateway), redirect_slashes=False)
+    app = FastAPI(
+        title="Infernet on Ray",
+        lifespan=_living(gateway),
+        redirect_slashes=False,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
     app.state.gateway = gateway
-    for routes in (jobs, models, nodes):
+    for routes in (jobs, models, nodes, keys, accounts, usage):
         app.include_router(routes.router, prefix="/api/v1")
-    app.include_router(health.router)
+    app.include_router(openai_router, prefix="/v1")
+    for public in (health, metrics):
+        app.include_router(public.router)
+    openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)
-    app.add_exception_handler(InfernetError, _infernet_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(Exception, _unexpected_error)
+    errors.add_handlers(app)
     return app
 
 
@@ -38,27 +45,3 @@ def _living(gateway: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager
             await gateway.stop()
 
     return lifespan
-
-
-async def _infernet_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, InfernetError)
-    return error_response(error)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == MethodNotAllowed.status:
-        return error_response(MethodNotAllowed(f"{request.method} is not allowed here"))
-    if error.status_code == NotFound.status:
-        return error_response(NotFound("No such path"))
-    return error_response(BadRequest(str(error.detail)))
-
-
-async def _validation_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    problem = error.errors()[0]
-    return error_response(BadRequest(f"{problem['loc'][-1]}: {problem['msg']}"))
-
-
-async def _unexpected_error(request: Request, error: Exception) -> Response:
-    return internal_error_response(request, error)

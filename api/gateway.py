@@ -7,13 +7,40 @@ from typing import TYPE_CHECKING
 
 from actors.batcher import Batcher
 from api.principals import Principals
+from api.prompts import Prompts
 from api.stream_hub import StreamHub
 from cluster import clock
 from cluster.catalogue import Catalogue, Model
-from cluster.errors import Conflict, InfernetError, JobCancelled, JobNotFound, ModelNotFound, NodeNotFound
-from cluster.ids import AccountId, JobId, NodeId
-from cluster.limits import Bucket, Decision, Take
-from cluster.messages import Job, JobQuery, JobRecord, ModelView, NodeView, Principal
+from cluster.errors import (
+    BadRequest,
+    Conflict,
+    InfernetError,
+    JobCancelled,
+    JobNotFound,
+    ModelNotFound,
+    NodeNotFound,
+)
+from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.limits import Bucket, Decision, Take, refusal
+from cluster.messages import (
+    Accepted,
+    Account,
+    Idempotency,
+    Job,
+    JobQuery,
+    JobRecord,
+    Key,
+    ModelTotals,
+    ModelView,
+    NewKey,
+    NodeView,
+    Placement,
+    Principal,
+    Submission,
+    UsageQuery,
+    UsageSum,
+)
+from cluster.pricing import most_usage
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,19 +62,23 @@ class Gateway:
         journal: "Journal",
     ) -> None:
         self.catalogue = Catalogue(settings.models)
+        self.default_limits = settings.limits
         self.job_timeout_ms = settings.job_timeout_s * 1000
         self._ledger = ledger
         self._scheduler = scheduler
         self._principals = Principals(ledger)
         self._takes = Batcher[Take, Decision](rate_limiter.take)
-        self._submissions = Batcher[Job, InfernetError | None](self._submit_batch)
+        self._submissions = Batcher[Submission, Accepted](self._submit_batch)
         self.streams = StreamHub(journal, ledger)
+        self.prompts = Prompts(settings.models)
 
     async def start(self) -> None:
         await self.streams.start()
+        await self.prompts.start()
 
     async def stop(self) -> None:
         await self.streams.stop()
+        await self.prompts.stop()
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
@@ -57,6 +88,19 @@ class Gateway:
         """Charge a request to the key, exactly, whichever replica it reached."""
         return await self._takes.add(Take(principal.key_id, bucket, principal.limits))
 
+    async def admit_tokens(self, principal: Principal, job: Job) -> None:
+        """Charge the most that a job can consume to its key. Raises RateLimited, and BadRequest if it never fits."""
+        limit = principal.limits.tokens_per_minute
+        if limit is None:
+            return
+        most = most_usage(job)
+        tokens = most.prompt_tokens + most.completion_tokens
+        if tokens > limit:
+            raise BadRequest(f"max_tokens: prompt and max_tokens are {tokens} tokens; the key has {limit} a minute")
+        decision = await self._takes.add(Take(principal.key_id, "tokens", principal.limits, tokens))
+        if not decision.allowed:
+            raise refusal(decision, "tokens")
+
     def model(self, name: str) -> Model:
         """The catalogue's entry. Raises ModelNotFound."""
         model = self.catalogue.find(name)
@@ -64,15 +108,19 @@ class Gateway:
             raise ModelNotFound(f"Model {name} is not registered on the network")
         return model
 
-    async def submit(self, job: Job) -> None:
+    async def repeated(self, principal: Principal, idempotency: Idempotency) -> Accepted | None:
+        """The job submitted before under this idempotency key. Raises Conflict when its body was another one."""
+        return await self._ledger.repeated(principal.account_id, idempotency)
+
+    async def submit(self, submission: Submission) -> Accepted:
         """Returns once the job is durable. Raises what refuses it; then there is no such job."""
-        await self._submissions.add(job)
+        return await self._submissions.add(submission)
 
     async def job(self, job_id: str, account_id: AccountId) -> JobRecord:
         """Raises JobNotFound, for another account's job too."""
         record = await self._ledger.job(JobId(job_id), account_id)
         if record is None:
-            raise JobNotFound(f"No job {job_id}")
+            raise JobNotFound("No such job")
         return record
 
     async def cancel(self, job_id: str, account_id: AccountId) -> JobRecord:
@@ -84,6 +132,11 @@ class Gateway:
             if record.error == JobCancelled.code:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
+
+    async def forsake(self, job_id: JobId) -> None:
+        """Cancel a job whose client has gone, unless it has ended or somebody still reads it, at whichever replica."""
+        if await self.streams.unread(job_id):
+            await self._scheduler.cancel(job_id)
 
     async def job_within(self, job_id: str, account_id: AccountId, seconds: int) -> JobRecord:
         """The job as soon as it has ended, or as it is after this time. Raises JobNotFound."""
@@ -98,10 +151,20 @@ class Gateway:
     async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
         return await self._ledger.jobs(account_id, query)
 
+    async def placement(self, job_id: str, account_id: AccountId) -> Placement:
+        """Why the job runs where it runs, or waits. Raises JobNotFound."""
+        record = await self.job(job_id, account_id)
+        attempts = await self._ledger.placements(record.id)
+        waiting = None if record.status.ended else await self._scheduler.explain(record.id)
+        return Placement(record.id, tuple(attempts), None if waiting is None else tuple(waiting))
+
     async def models(self) -> tuple[Sequence[ModelView], dict[str, int]]:
         """The models, and the average output tokens per second of those that have completed jobs."""
-        views, speeds = await asyncio.gather(self._scheduler.models(), self._ledger.speeds())
+        views, speeds = await asyncio.gather(self.model_views(), self._ledger.speeds())
         return views, speeds
+
+    async def model_views(self) -> Sequence[ModelView]:
+        return await self._scheduler.models()
 
     async def nodes(self) -> Sequence[NodeView]:
         return await self._scheduler.nodes()
@@ -111,7 +174,40 @@ class Gateway:
         for view in await self._scheduler.nodes():
             if view.id == NodeId(node_id):
                 return view
-        raise NodeNotFound(f"No node {node_id}")
+        raise NodeNotFound("No such node")
+
+    async def drain_node(self, node_id: str) -> NodeView:
+        """Give this node no more work. Raises NodeNotFound."""
+        await self.node(node_id)
+        await self._scheduler.drain_node(NodeId(node_id))
+        return await self.node(node_id)
+
+    async def create_account(self, account: Account) -> Account:
+        return await self._ledger.create_account(account)
+
+    async def accounts(self) -> list[Account]:
+        """All accounts, oldest first."""
+        return await self._ledger.accounts()
+
+    async def create_key(self, maker: Principal, key: NewKey) -> Key:
+        """Raises BadRequest for what `maker` may not give away, or an account that does not exist."""
+        return await self._ledger.create_key(maker, key)
+
+    async def keys(self, account_id: AccountId | None) -> list[Key]:
+        """The account's keys, or everybody's, oldest first; revoked and expired ones too."""
+        return await self._ledger.keys(account_id)
+
+    async def revoke_key(self, key_id: str, account_id: AccountId | None) -> None:
+        """With an account, only of its keys. Raises KeyNotFound, and Conflict for the last admin key."""
+        await self._ledger.revoke_key(KeyId(key_id), account_id)
+
+    async def usage(self, query: UsageQuery) -> list[UsageSum]:
+        """Usage added up, in the order of the groups' names."""
+        return await self._ledger.usage(query)
+
+    async def totals(self) -> list[ModelTotals]:
+        """What has ended, per model, since the Ledger's process began."""
+        return await self._ledger.totals()
 
     def deadline_ms(self, created_ms: int) -> int:
         return created_ms + self.job_timeout_ms
@@ -120,5 +216,5 @@ class Gateway:
     def now_ms() -> int:
         return clock.wall_ms()
 
-    async def _submit_batch(self, jobs: list[Job]) -> Sequence[InfernetError | None]:
-        return await self._scheduler.submit(jobs)
+    async def _submit_batch(self, submissions: list[Submission]) -> Sequence[Accepted | InfernetError]:
+        return await self._scheduler.submit(submissions)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cluster.clock import monotonic_s
+from cluster.clock import monotonic_s, wall_ms
 from cluster.errors import Unauthorized
 from cluster.keys import secret_hash
 from cluster.messages import Principal
@@ -29,7 +29,7 @@ class Principals:
         if monotonic_s() >= until_s:
             principal = await self._ledger.authenticate(key_hash)
             self._remember(key_hash, principal)
-        if principal is None:
+        if principal is None or _is_over(principal):
             raise Unauthorized()
         return principal
 
@@ -37,3 +37,7 @@ class Principals:
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[key_hash] = (principal, monotonic_s() + REMEMBER_S)
+
+
+def _is_over(principal: Principal) -> bool:
+    return principal.expires_ms is not None and principal.expires_ms <= wall_ms()

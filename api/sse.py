@@ -4,7 +4,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import msgspec
 from starlette.responses import Response
@@ -15,8 +15,8 @@ from cluster.messages import End
 
 PING_S = 10.0
 
-_PING = b": ping\n\n"
-_DONE = b"data: [DONE]\n\n"
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _json = msgspec.json.Encoder()
 
@@ -26,13 +26,13 @@ def encode(piece: Piece) -> bytes:
     if piece.end is not None:
         return _encode_end(piece.end)
     if not piece.text:
-        return _PING
+        return PING
     return b"id: %d\ndata: %b\n\n" % (piece.offset, _json.encode({"text": piece.text}))
 
 
 def _encode_end(end: End) -> bytes:
     if end.error is None:
-        return _DONE
+        return DONE
     return b"data: %b\n\n" % _json.encode({"error": end.error, "message": end.error_message})
 
 
@@ -41,14 +41,20 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AsyncGenerator[Piece, None], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        pieces: AsyncGenerator[Piece, None],
+        headers: Mapping[str, str] | None = None,
+        encode: Callable[[Piece], bytes] = encode,
+    ) -> None:
         super().__init__(headers={**_HEADERS, **(headers or {})})
         del self.headers["content-length"]
         self._pieces = pieces
+        self._encode = encode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(left(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -63,10 +69,11 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for piece in self._pieces:
-            await send({"type": "http.response.body", "body": encode(piece), "more_body": True})
+            await send({"type": "http.response.body", "body": self._encode(piece), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
+    """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

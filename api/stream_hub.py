@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from actors.batcher import Batcher
 from actors.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, decode
 from actors.remote import tell
 from cluster.ids import AccountId, JobId, new_reader_id
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 RECONNECT_S = 0.2
 ALIVE_S = 10.0
+ASK_AGAIN_S = 30.0
 
 
 class Piece(Struct, frozen=True):
@@ -40,9 +42,11 @@ class _Live:
         self.account_id = account_id
         self.log = TokenLog()
         self.readers = 0
+        self.told = True
         self.changed = asyncio.Event()
 
     def notify(self) -> None:
+        self.told = True
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -56,10 +60,14 @@ class StreamHub:
         self._live: dict[JobId, _Live] = {}
         self._reader_id = new_reader_id()
         self._received = 0
+        # One call at a time: calls to an actor may overtake each other, and a watch must not be undone by the
+        # unwatch before it.
+        self._interests = Batcher[JobId, None](self._tell_interests)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._follow_forever()), asyncio.create_task(self._keep_alive())]
+        duties = (self._follow_forever(), self._keep_alive(), self._ask_again_forever())
+        self._tasks = [asyncio.create_task(duty) for duty in duties]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -95,11 +103,15 @@ class StreamHub:
         finally:
             self._leave(job_id, live)
 
+    async def unread(self, job_id: JobId) -> bool:
+        """Whether nobody reads this job, here or at another replica."""
+        return job_id not in self._live and not await self._journal.watched(job_id, self._reader_id)
+
     def _enter(self, job_id: JobId, account_id: AccountId) -> _Live:
         live = self._live.get(job_id)
         if live is None:
             live = self._live[job_id] = _Live(account_id)
-            tell(self._watch([job_id]), "journal.watch")
+            tell(self._interests.add(job_id), "journal.watch")
         live.readers += 1
         return live
 
@@ -107,14 +119,22 @@ class StreamHub:
         live.readers -= 1
         if live.readers == 0 and self._live.get(job_id) is live:
             del self._live[job_id]
-            tell(self._journal.unwatch(self._reader_id, [job_id]), "journal.unwatch")
+            tell(self._interests.add(job_id), "journal.unwatch")
+
+    async def _tell_interests(self, job_ids: Sequence[JobId]) -> list[None]:
+        """Have the Journal tell of those of these jobs that are read here now, and no longer of the others."""
+        if gone := [job_id for job_id in job_ids if job_id not in self._live]:
+            await self._journal.unwatch(self._reader_id, gone)
+        await self._watch([job_id for job_id in job_ids if job_id in self._live])
+        return [None] * len(job_ids)
 
     async def _watch(self, job_ids: Sequence[JobId]) -> None:
         """Ask for these jobs from where we are. What the Journal does not know may have ended long ago."""
         positions = [(job_id, self._live[job_id].log.length) for job_id in job_ids if job_id in self._live]
-        unknown = await self._journal.watch(self._reader_id, positions)
-        for job_id in unknown:
-            await self._look_up(JobId(job_id))
+        if not positions:
+            return
+        for job_id in await self._journal.watch(self._reader_id, positions):
+            tell(self._look_up(JobId(job_id)), "looking up a job")
 
     async def _look_up(self, job_id: JobId) -> None:
         """Tell the job's readers of its end, if it has ended. Repeated for as long as it cannot be asked."""
@@ -144,8 +164,8 @@ class StreamHub:
     async def _follow(self) -> None:
         """Read one stream, until it has grown old."""
         self._received = 0
-        if self._live:
-            tell(self._watch(list(self._live)), "journal.watch")
+        for job_id in self._live:
+            tell(self._interests.add(job_id), "journal.watch")
         async with aclosing(self._journal.frames(self._reader_id)) as frames:
             async for frame in frames:
                 self._ingest(decode(frame))
@@ -169,6 +189,19 @@ class StreamHub:
         while True:
             await asyncio.sleep(ALIVE_S)
             self._acknowledge()
+
+    async def _ask_again_forever(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_AGAIN_S)
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask again for the jobs that nothing was told of since the last time: a question or an end may be lost."""
+        silent = [job_id for job_id, live in self._live.items() if not live.told]
+        for live in self._live.values():
+            live.told = False
+        if silent:
+            tell(self._watch(silent), "journal.watch")
 
     def _acknowledge(self) -> None:
         tell(self._journal.acknowledge(self._reader_id, self._received), "journal.acknowledge")

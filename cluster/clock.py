@@ -17,3 +17,14 @@ def monotonic_s() -> float:
 def iso_utc(ms: int) -> str:
     """Whole seconds in UTC, as the API writes times: `2026-04-30T14:23:41Z`."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc_month(ms: int) -> int:
+    """The calendar month in UTC, as one number: 202611."""
+    at = datetime.fromtimestamp(ms // 1000, UTC)
+    return at.year * 100 + at.month
+
+
+def utc_day(number: int) -> str:
+    """The day that begins `number` days after the Unix epoch, in UTC: `2026-04-30`."""
+    return datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d")

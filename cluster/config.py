@@ -156,6 +156,8 @@ def _scalar_keys(struct: type[Struct]) -> Iterator[tuple[tuple[str, ...], type]]
     for field in structs.fields(struct):
         if field.type in (int, str):
             yield (field.encode_name,), field.type
+        elif field.type == int | None:
+            yield (field.encode_name,), int
         elif isinstance(field.type, type) and issubclass(field.type, Struct):
             for path, kind in _scalar_keys(field.type):
                 yield (field.encode_name, *path), kind

@@ -2,12 +2,15 @@
 
     InfernetError
     ├── Unauthorized          401
+    ├── Forbidden             403
     ├── BadRequest            400
     │   └── ContextLengthExceeded
+    ├── BudgetExceeded        402
     ├── NotFound              404
     │   ├── ModelNotFound
     │   ├── JobNotFound
-    │   └── NodeNotFound
+    │   ├── NodeNotFound
+    │   └── KeyNotFound
     ├── MethodNotAllowed      405
     ├── PayloadTooLarge       413
     ├── RateLimited           429
@@ -59,6 +62,13 @@ class Unauthorized(InfernetError):
         super().__init__(message)
 
 
+class Forbidden(InfernetError):
+    """The key is valid, but its role or its models do not allow this."""
+
+    code = "forbidden"
+    status = 403
+
+
 class BadRequest(InfernetError):
     """A missing field, a wrong type or range, a body that is not JSON."""
 
@@ -70,6 +80,13 @@ class ContextLengthExceeded(BadRequest):
     """Prompt and max_tokens together do not fit the model's context."""
 
     code = "context_length_exceeded"
+
+
+class BudgetExceeded(InfernetError):
+    """The key's or the account's budget has no room for the job's prompt and max_tokens."""
+
+    code = "budget_exceeded"
+    status = 402
 
 
 class NotFound(InfernetError):
@@ -97,6 +114,12 @@ class NodeNotFound(NotFound):
     code = "node_not_found"
 
 
+class KeyNotFound(NotFound):
+    """No such key, or another account's: the two are not told apart."""
+
+    code = "key_not_found"
+
+
 class MethodNotAllowed(InfernetError):
     """The path exists, but not for this method."""
 
@@ -112,16 +135,21 @@ class PayloadTooLarge(InfernetError):
 
 
 class RateLimited(InfernetError):
-    """The key's window is used up; `retry_after_s` is whole seconds, at least 1."""
+    """The key's window has no room for this: nothing remains of its `limit` until `reset_s`, in Unix seconds.
+
+    `retry_after_s` is whole seconds, at least 1.
+    """
 
     code = "rate_limited"
     status = 429
     retryable = True
 
-    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+    def __init__(self, message: str, retry_after_s: int = 1, limit: int = 0, reset_s: int = 0) -> None:
         super().__init__(message)
-        self.args = (message, retry_after_s)
+        self.args = (message, retry_after_s, limit, reset_s)
         self.retry_after_s = retry_after_s
+        self.limit = limit
+        self.reset_s = reset_s
 
 
 class NoCapacity(InfernetError):

@@ -17,6 +17,7 @@ from cluster.messages import (
     Hardware,
     ModelState,
     ModelView,
+    NodeOrders,
     NodeReport,
     NodeStatus,
     NodeView,
@@ -39,7 +40,7 @@ class Change(Struct, frozen=True):
 class _Node:
     def __init__(self, report: NodeReport, now_s: float, now_ms: int) -> None:
         self.id = report.node_id
-        self.online = True
+        self.draining = False
         self.renew(report, now_s, now_ms)
 
     def renew(self, report: NodeReport, now_s: float, now_ms: int) -> None:
@@ -47,6 +48,11 @@ class _Node:
         self.heard_s = now_s
         self.heard_ms = now_ms
         self.online = True
+        self.draining = self.draining or report.draining
+
+    @property
+    def takes_work(self) -> bool:
+        return self.online and not self.draining
 
 
 class Replica:
@@ -107,6 +113,7 @@ class Fleet:
         self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
         self._dead: set[EngineId] = set()
+        self._contexts = {model.id: _declared_context(model) for model in catalogue.models}
         self._settle_by_s = now_s + SETTLE_S
 
     # What happens -------------------------------------------------------------------------------------------------
@@ -137,13 +144,20 @@ class Fleet:
         """This engine is dead, whatever its node has yet to notice."""
         self._dead.add(engine_id)
 
+    def drain(self, node_id: NodeId) -> None:
+        """Give this node no more work; what it has it ends. An unknown node is ignored."""
+        if node := self._nodes.get(node_id):
+            node.draining = True
+
     def plan(self, now_s: float) -> None:
-        """Order the engines that are missing, where there is room."""
+        """Drop the engines that have been drained, and order those that are missing, where there is room."""
+        for replica in [r for r in self._replicas.values() if self._drained(r)]:
+            self.drop(replica.id)
         if not self.settled(now_s) or not self._nodes:
             return
         for model in self._catalogue.models:
             troubles = self._troubles[model.id]
-            missing = model.replicas.min - len(self._of_model(model.id))
+            missing = model.replicas.min - len(self._lasting(model.id))
             for _ in range(missing if now_s >= troubles.retry_at_s else 0):
                 self._order(model, troubles, now_s)
 
@@ -153,16 +167,25 @@ class Fleet:
 
     # What is asked ------------------------------------------------------------------------------------------------
 
-    def orders(self, node_id: NodeId) -> list[EngineOrder]:
-        """All engines that this node is to run."""
-        return [EngineOrder(r.id, r.model.id) for r in self._replicas.values() if r.node_id == node_id]
+    def orders(self, node_id: NodeId) -> NodeOrders:
+        """All that this node is to do."""
+        engines = (EngineOrder(r.id, r.model.id) for r in self._replicas.values() if r.node_id == node_id)
+        return NodeOrders(tuple(engines), self._nodes[node_id].draining)
 
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)
 
     def candidates(self, model: str) -> list[Candidate]:
-        """The ready engines of this model, as placement looks at them."""
-        return [self._candidate(r) for r in self._of_model(model) if r.state == "ready"]
+        """The engines of this model, as placement looks at them."""
+        return [self._candidate(r) for r in self._of_model(model)]
+
+    def serves(self, model: str) -> bool:
+        """Whether an engine of this model is ready."""
+        return any(r.state == "ready" for r in self._of_model(model))
+
+    def context_length(self, model: str) -> int | None:
+        """The model's context in tokens, as its engines told or the catalogue says; None before either has."""
+        return self._contexts[model]
 
     def knows_node(self, node_id: NodeId) -> bool:
         return node_id in self._nodes
@@ -178,8 +201,12 @@ class Fleet:
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
         hopeful = self._troubles[model].failures == 0
-        there = [r for r in self._of_model(model) if node_id in (None, r.node_id)]
+        there = [r for r in self._lasting(model) if node_id in (None, r.node_id)]
         return any(hopeful or r.state == "ready" for r in there)
+
+    def has_replica(self, model: str, node_id: NodeId) -> bool:
+        """Whether this node has, or is to have, an engine of this model that may take more work."""
+        return any(r.node_id == node_id for r in self._lasting(model))
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
         """The models that have fitted no machine for longer than `grace_s`."""
@@ -205,6 +232,7 @@ class Fleet:
             return False
         became_ready = engine.state == "ready" and replica.state != "ready"
         replica.report = engine
+        self._contexts[engine.model] = engine.context_length or self._contexts[engine.model]
         if became_ready:
             self._troubles[engine.model] = _Troubles()
         return became_ready
@@ -221,12 +249,21 @@ class Fleet:
         model = self._catalogue.find(engine.model)
         if model is None or engine.id in self._dead or engine.state not in ("starting", "ready"):
             return None
-        if len(self._of_model(model.id)) >= model.replicas.min:
+        if not self._wants(model, engine):
             return None
         self._troubles[model.id].found_room()
         self._next_number = max(self._next_number, _first_free_number([engine.id]))
         replica = self._replicas[engine.id] = Replica(engine.id, model, engine.node_id)
         return replica
+
+    def _wants(self, model: Model, engine: EngineReport) -> bool:
+        """One more of this model is wanted; or its node is being drained, and it has jobs to end."""
+        if self._nodes[engine.node_id].draining:
+            return bool(engine.running)
+        return len(self._lasting(model.id)) < model.replicas.min
+
+    def _drained(self, replica: Replica) -> bool:
+        return self._nodes[replica.node_id].draining and not replica.tokens_of
 
     def _vanished(self, report: NodeReport) -> list[EngineId]:
         reported = {engine.id for engine in report.engines}
@@ -247,7 +284,7 @@ class Fleet:
         self._replicas[engine_id] = Replica(engine_id, model, node.id)
 
     def _roomiest(self, model: Model) -> _Node | None:
-        fitting = [n for n in self._nodes.values() if n.online and self._fits(model, n)]
+        fitting = [n for n in self._nodes.values() if n.takes_work and self._fits(model, n)]
         return max(fitting, key=self._free, default=None)
 
     def _fits(self, model: Model, node: _Node) -> bool:
@@ -261,8 +298,8 @@ class Fleet:
         return gpus, node.hardware.cpus - sum(model.cpus for model in held)
 
     def _no_room_message(self, model: Model) -> str:
-        most_gpus = max((n.hardware.gpu_count for n in self._nodes.values() if n.online), default=0)
-        most_cpus = max((n.hardware.cpus for n in self._nodes.values() if n.online), default=0.0)
+        most_gpus = max((n.hardware.gpu_count for n in self._nodes.values() if n.takes_work), default=0)
+        most_cpus = max((n.hardware.cpus for n in self._nodes.values() if n.takes_work), default=0.0)
         return (
             f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine; "
             f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
@@ -271,16 +308,21 @@ class Fleet:
     def _of_model(self, model: str) -> list[Replica]:
         return [r for r in self._replicas.values() if r.model.id == model]
 
+    def _lasting(self, model: str) -> list[Replica]:
+        """The engines of this model that are not on nodes being drained."""
+        return [r for r in self._of_model(model) if not self._nodes[r.node_id].draining]
+
     def _candidate(self, replica: Replica) -> Candidate:
-        assert replica.report is not None
+        node = self._nodes[replica.node_id]
         return Candidate(
             engine_id=replica.id,
             node_id=replica.node_id,
             model=replica.model.id,
-            online=self._nodes[replica.node_id].online,
-            draining=False,
+            ready=replica.state == "ready",
+            online=node.online,
+            draining=node.draining,
             running=len(replica.tokens_of),
-            slots=replica.report.slots,
+            slots=replica.report.slots if replica.report else 0,
             outstanding_tokens=replica.outstanding_tokens,
             recent_failures=0,
         )
@@ -298,15 +340,21 @@ class Fleet:
             nodes=len({r.node_id for r in ready if self.online(r.node_id)}),
             replicas=len(ready),
             queued=queued,
-            context_length=max((r.report.context_length for r in ready if r.report), default=0),
+            context_length=self._contexts[model.id] or 0,
         )
 
     def _node_view(self, node: _Node) -> NodeView:
         engines = tuple(r.report for r in self._replicas.values() if r.node_id == node.id and r.report is not None)
-        status: NodeStatus = "online" if node.online else "offline"
+        status: NodeStatus = "offline" if not node.online else "draining" if node.draining else "online"
         return NodeView(node.id, status, node.heard_ms, node.hardware, engines)
 
 
 def _first_free_number(engines: Iterable[EngineId]) -> int:
     """Engine numbers are never used twice while an engine of that number may still run."""
     return max((int(engine_id.rpartition("/")[2]) for engine_id in engines), default=-1) + 1
+
+
+def _declared_context(model: Model) -> int | None:
+    """What the catalogue says of the model's context, in the words of its backend."""
+    declared = model.engine.get("context_length" if model.backend == "simulated" else "max_model_len")
+    return declared if isinstance(declared, int) else None

@@ -34,6 +34,11 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self._lane_of)
 
+    def waiting(self, job_id: str) -> Waiting | None:
+        """This job, if it waits."""
+        lane_id = self._lane_of.get(job_id)
+        return None if lane_id is None else self._lanes[lane_id][job_id]
+
     def waiting_for(self, model: str) -> int:
         """How many jobs of this model wait."""
         return self._per_model.get(model, 0)
@@ -70,6 +75,10 @@ class JobQueue:
         """The job that is first now where `head` was."""
         lane = self._lanes.get((head.job.model, head.job.node_id))
         return next(iter(lane.values())) if lane else None
+
+    def pinned_lanes(self) -> list[tuple[str, NodeId]]:
+        """The models and nodes that pinned jobs wait for."""
+        return [(model, node_id) for model, node_id in self._lanes if node_id is not None]
 
     def pinned(self) -> Iterator[Waiting]:
         """All that wait for one node."""

@@ -1,31 +1,33 @@
-"""How often a key may ask: fixed windows on the clock, so that a restart does not move them."""
+"""How much a key may ask for: fixed windows on the clock, so that a restart does not move them."""
 
 import math
 from typing import Literal
 
 from msgspec import Struct
 
+from cluster.errors import RateLimited
 from cluster.ids import KeyId
-from cluster.messages import KeyLimits
+from cluster.messages import KeyLimits, WindowMark
 
 MINUTE_S = 60
 HOUR_S = 3600
 
-Bucket = Literal["submissions", "reads"]
+Bucket = Literal["submissions", "reads", "tokens"]
 
 
 class Take(Struct, frozen=True):
-    """One request that wants to pass: whose it is, what it is charged to, and what its key may do."""
+    """What wants to pass: whose it is, what it is charged to, what its key may do, and how much it is."""
 
     key_id: KeyId
     bucket: Bucket
     limits: KeyLimits
+    amount: int = 1
 
 
 class Decision(Struct, frozen=True):
-    """Whether a request passes, and the window with the least left, as the answer's headers report it.
+    """Whether a take passes, and the window with the least left, as the answer's headers report it.
 
-    `reset_s` is in Unix seconds. `retry_after_s` is at least 1 when refused, else 0.
+    `reset_s` is in Unix seconds. When refused, `remaining` is 0, and `retry_after_s` at least 1, else 0.
     """
 
     allowed: bool
@@ -36,7 +38,7 @@ class Decision(Struct, frozen=True):
 
 
 class Window(Struct, frozen=True):
-    """Requests let through in the window [number * length_s, (number + 1) * length_s) of the clock."""
+    """What was let through in the window [number * length_s, (number + 1) * length_s) of the clock."""
 
     length_s: int
     number: int = 0
@@ -54,8 +56,8 @@ class Window(Struct, frozen=True):
             return self
         return Window(self.length_s, number)
 
-    def with_one_more(self) -> "Window":
-        return Window(self.length_s, self.number, self.used + 1)
+    def with_used(self, used: int) -> "Window":
+        return Window(self.length_s, self.number, used)
 
 
 Windows = tuple[Window, ...]
@@ -63,6 +65,7 @@ Windows = tuple[Window, ...]
 _UNUSED: dict[Bucket, Windows] = {
     "submissions": (Window(MINUTE_S), Window(HOUR_S)),
     "reads": (Window(MINUTE_S),),
+    "tokens": (Window(MINUTE_S),),
 }
 
 
@@ -71,29 +74,37 @@ def unused(bucket: Bucket) -> Windows:
     return _UNUSED[bucket]
 
 
-def used(bucket: Bucket, counts: tuple[int, ...], now_ms: int) -> Windows:
-    """The windows that `now_ms` lies in, with `counts` requests already let through."""
-    windows = (window.at(now_ms) for window in unused(bucket))
-    return tuple(Window(window.length_s, window.number, count) for window, count in zip(windows, counts, strict=True))
+def begun_at(windows: Windows, mark: WindowMark) -> Windows:
+    """These windows, with as much of one used up as the mark says."""
+    at_mark = Window(mark.length_s, mark.number, mark.used)
+    return tuple(at_mark if window.length_s == mark.length_s else window for window in windows)
 
 
 def ceilings(bucket: Bucket, limits: KeyLimits) -> tuple[int, ...]:
-    """How many requests each of the bucket's windows lets through."""
-    if bucket == "reads":
-        return (limits.reads_per_minute,)
-    return (limits.submissions_per_minute, limits.submissions_per_hour)
+    """How much each of the bucket's windows lets through. Tokens may only be asked for where they are limited."""
+    match bucket:
+        case "submissions":
+            return (limits.submissions_per_minute, limits.submissions_per_hour)
+        case "reads":
+            return (limits.reads_per_minute,)
+        case "tokens":
+            assert limits.tokens_per_minute is not None
+            return (limits.tokens_per_minute,)
 
 
-def take(windows: Windows, ceilings: tuple[int, ...], now_ms: int) -> tuple[Decision, Windows]:
-    """Decide on one request, and say what has been used afterwards.
+def take(windows: Windows, ceilings: tuple[int, ...], amount: int, now_ms: int) -> tuple[Decision, Windows]:
+    """Decide on one take, and say what has been used afterwards.
 
-    It passes when every window has room for it; refused, it uses none of them up.
+    It passes when every window has room for all of it; refused, it uses none of them up.
     """
     windows = tuple(window.at(now_ms) for window in windows)
-    allowed = all(window.used < ceiling for window, ceiling in zip(windows, ceilings, strict=True))
-    if allowed:
-        windows = tuple(window.with_one_more() for window in windows)
-    return _decision(allowed, windows, ceilings, now_ms), windows
+    full = [pair for pair in zip(windows, ceilings, strict=True) if _left(*pair) < amount]
+    if full:
+        return _refused(*max(full, key=_reset_s), now_ms), windows
+    windows = tuple(window.with_used(window.used + amount) for window in windows)
+    # Of two windows with as little left, the one that keeps the client waiting longer is the truth.
+    least = min(zip(windows, ceilings, strict=True), key=lambda pair: (_left(*pair), -_reset_s(pair)))
+    return _passed(*least), windows
 
 
 def over(windows: Windows, now_ms: int) -> bool:
@@ -101,12 +112,23 @@ def over(windows: Windows, now_ms: int) -> bool:
     return all(window.reset_s * 1000 <= now_ms for window in windows)
 
 
-def _decision(allowed: bool, windows: Windows, ceilings: tuple[int, ...], now_ms: int) -> Decision:
-    # Of two windows with as little left, the one that keeps the client waiting longer is the truth.
-    window, ceiling = min(zip(windows, ceilings, strict=True), key=lambda pair: (_left(*pair), -pair[0].reset_s))
-    retry_after_s = 0 if allowed else math.ceil(window.reset_s - now_ms / 1000)
-    return Decision(allowed, ceiling, _left(window, ceiling), window.reset_s, retry_after_s)
+def refusal(decision: Decision, what: str) -> RateLimited:
+    """The error that says so. `what` is what the window counts, in the plural."""
+    message = f"Rate limit of {decision.limit} {what} exceeded; retry in {decision.retry_after_s} s"
+    return RateLimited(message, decision.retry_after_s, decision.limit, decision.reset_s)
+
+
+def _passed(window: Window, ceiling: int) -> Decision:
+    return Decision(True, ceiling, _left(window, ceiling), window.reset_s, 0)
+
+
+def _refused(window: Window, ceiling: int, now_ms: int) -> Decision:
+    return Decision(False, ceiling, 0, window.reset_s, math.ceil(window.reset_s - now_ms / 1000))
 
 
 def _left(window: Window, ceiling: int) -> int:
     return max(0, ceiling - window.used)
+
+
+def _reset_s(pair: tuple[Window, int]) -> int:
+    return pair[0].reset_s

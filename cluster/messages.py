@@ -13,7 +13,7 @@ from cluster.jobs import JobState
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
-AccountRole = Literal["member", "admin"]
+KeyRole = Literal["member", "admin"]
 
 
 class ChatMessage(Struct, frozen=True):
@@ -22,17 +22,31 @@ class ChatMessage(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """How to generate. The names and meanings are vLLM's."""
+    """How to generate. The names and meanings are vLLM's.
+
+    `json_schema` is a JSON Schema, as JSON text, that the answer has to follow.
+    """
 
     max_tokens: int = 512
     temperature: float = 0.7
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    json_schema: str | None = None
+
+
+class Rates(Struct, frozen=True):
+    """What tokens cost: millionths of the currency unit per million tokens."""
+
+    prompt: int = 0
+    completion: int = 0
 
 
 class Job(Struct, frozen=True):
-    """A job as it was accepted. Never changes."""
+    """A job as it was accepted. Never changes.
+
+    `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost.
+    """
 
     id: JobId
     account_id: AccountId
@@ -44,6 +58,30 @@ class Job(Struct, frozen=True):
     deadline_ms: int
     node_id: NodeId | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    rates: Rates = Rates()
+
+
+class Idempotency(Struct, frozen=True):
+    """A client's name for one submission, and the hash of what it submitted under it."""
+
+    key: str
+    body_hash: str
+
+
+class Submission(Struct, frozen=True):
+    """A job that asks to be accepted."""
+
+    job: Job
+    idempotency: Idempotency | None = None
+
+
+class Accepted(Struct, frozen=True):
+    """A job that has been accepted: the one submitted, or the one submitted before under the same idempotency key."""
+
+    id: JobId
+    model: str
+    created_ms: int
 
 
 class Usage(Struct, frozen=True):
@@ -109,14 +147,35 @@ class JobRecord(Struct, frozen=True):
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+RuledOut = Literal["offline", "serves another model", "draining", "not ready", "no room", "not the pinned node"]
+
+
+class Verdict(Struct, frozen=True):
+    """What was made of one engine when a job was placed. The lower `score` wins, of those that nothing ruled out."""
+
+    engine_id: EngineId
+    node_id: NodeId
+    ruled_out_by: RuledOut | None
+    score: int
+
+
 class Placed(Struct, frozen=True):
-    """A job has been given to an engine."""
+    """A job has been given to an engine. `considered` is what was made of this one and of the others."""
 
     job_id: JobId
     node_id: NodeId
     engine_id: EngineId
     attempt: int
     placed_ms: int
+    considered: tuple[Verdict, ...] = ()
+
+
+class Placement(Struct, frozen=True):
+    """Why a job runs where it runs: every attempt, and, of a job that waits, what rules the engines out now."""
+
+    job_id: JobId
+    attempts: tuple[Placed, ...]
+    waiting: tuple[Verdict, ...] | None = None
 
 
 class OpenJob(Struct, frozen=True):
@@ -147,20 +206,127 @@ class Ended(Struct, frozen=True):
 
 
 class KeyLimits(Struct, frozen=True):
-    """What a key may ask for. The windows are fixed on the clock."""
+    """What a key may ask for, in windows that are fixed on the clock. None means no limit."""
 
     submissions_per_minute: int = 60
     submissions_per_hour: int = 1000
     reads_per_minute: int = 600
+    tokens_per_minute: int | None = None
+
+
+BudgetUnit = Literal["tokens", "money"]
+BudgetPeriod = Literal["month", "all"]
+
+
+class Budget(Struct, frozen=True):
+    """What a key or an account may consume: tokens or millionths of the currency unit, per month (UTC) or in all."""
+
+    unit: BudgetUnit
+    amount: int
+    period: BudgetPeriod
+
+
+class BudgetState(Struct, frozen=True):
+    """A budget, what has been spent of it in its period, and what is reserved for jobs that have not ended."""
+
+    budget: Budget
+    spent: int = 0
+    reserved: int = 0
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: the holder of a valid key."""
+    """Who asks: the holder of a valid key. `models` are the only ones it may use; none means all."""
 
     account_id: AccountId
     key_id: KeyId
-    role: AccountRole
+    role: KeyRole
     limits: KeyLimits
+    models: tuple[str, ...] = ()
+    expires_ms: int | None = None
+
+
+class Account(Struct, frozen=True):
+    """An account. Without `limits` of its own its keys have the default ones."""
+
+    id: AccountId
+    name: str
+    created_ms: int
+    limits: KeyLimits | None = None
+    budget: BudgetState | None = None
+
+
+class NewKey(Struct, frozen=True):
+    """A key to be made. Without `limits` it has its account's, or else the default ones."""
+
+    id: KeyId
+    account_id: AccountId
+    name: str
+    secret: str
+    role: KeyRole
+    created_ms: int
+    expires_ms: int | None = None
+    limits: KeyLimits | None = None
+    budget: Budget | None = None
+    models: tuple[str, ...] = ()
+
+
+class Key(Struct, frozen=True):
+    """A key as its owner is told of it. `prefix` is the beginning of its secret, `limits` are those in force."""
+
+    id: KeyId
+    account_id: AccountId
+    name: str
+    prefix: str
+    role: KeyRole
+    created_ms: int
+    limits: KeyLimits
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+    last_used_ms: int | None = None
+    budget: BudgetState | None = None
+    models: tuple[str, ...] = ()
+
+
+UsageGrouping = Literal["key", "model", "day"]
+
+
+class UsageQuery(Struct, frozen=True):
+    """Which usage to add up: of jobs that ended from `since_ms` on and before `until_ms`."""
+
+    account_id: AccountId
+    since_ms: int | None = None
+    until_ms: int | None = None
+    group_by: UsageGrouping | None = None
+
+
+class UsageSum(Struct, frozen=True):
+    """Usage added up. `group` is a key's id, a model's id or a day (`YYYY-MM-DD`, UTC); `cost` is in millionths."""
+
+    group: str | None
+    jobs: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: int
+
+
+class WindowMark(Struct, frozen=True):
+    """At most `used` has been let through of this window of a key's bucket, as the Ledger knows for good."""
+
+    key_id: KeyId
+    bucket: str
+    length_s: int
+    number: int
+    used: int
+
+
+class ModelTotals(Struct, frozen=True):
+    """What has ended of one model since the Ledger's process began."""
+
+    model: str
+    completed: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 EngineState = Literal["starting", "ready", "failed", "stopped"]
@@ -202,11 +368,15 @@ class Hardware(Struct, frozen=True):
 
 
 class NodeReport(Struct, frozen=True):
-    """A node's heartbeat: all that the Scheduler may know of it, each time."""
+    """A node's heartbeat: all that the Scheduler may know of it, each time.
+
+    `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again.
+    """
 
     node_id: NodeId
     hardware: Hardware
     engines: tuple[EngineReport, ...] = ()
+    draining: bool = False
 
 
 class EngineOrder(Struct, frozen=True):
@@ -214,6 +384,13 @@ class EngineOrder(Struct, frozen=True):
 
     id: EngineId
     model: str
+
+
+class NodeOrders(Struct, frozen=True):
+    """All that a node is to do: the engines to run, and whether it is being drained."""
+
+    engines: tuple[EngineOrder, ...] = ()
+    draining: bool = False
 
 
 class Fenced(Struct, frozen=True):
@@ -237,7 +414,7 @@ class Failure(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """An engine no longer works on this attempt of a job."""
+    """This attempt has ended its job, durably."""
 
     job_id: JobId
     attempt: int

@@ -1,18 +1,11 @@
-"""Which engine a job goes to: filter, score, choose. Pure, and able to say why.
-
-`choose` tells the whole story, for a client who asks; `best` only its end, for every job. Both ask the same
-two rules, `ruled_out_by` and `score`.
-"""
+"""Which engine a job goes to: filter, score, choose. Pure, and able to say why."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 from msgspec import Struct
 
 from cluster.ids import EngineId, NodeId
-from cluster.messages import Job
-
-Reason = Literal["offline", "serves another model", "draining", "no room", "not the pinned node"]
+from cluster.messages import Job, RuledOut, Verdict
 
 # An engine that fails at once always has the least to do: unless each failure outweighs a good deal of work
 # elsewhere, it attracts every job.
@@ -27,6 +20,7 @@ class Candidate(Struct, frozen=True):
     engine_id: EngineId
     node_id: NodeId
     model: str
+    ready: bool
     online: bool
     draining: bool
     running: int
@@ -35,39 +29,21 @@ class Candidate(Struct, frozen=True):
     recent_failures: int
 
 
-class Verdict(Struct, frozen=True):
-    """What was made of one candidate. The lower `score` wins, of those that nothing ruled out."""
-
-    engine_id: EngineId
-    ruled_out_by: Reason | None
-    score: int
-
-
-class Placement(Struct, frozen=True):
-    """The engine chosen, if any, and what was made of every candidate."""
+class Choice(Struct, frozen=True):
+    """The engine chosen, if any, and what was made of every candidate, the best first."""
 
     engine_id: EngineId | None
     considered: tuple[Verdict, ...]
 
 
-def choose(model: str, pin: NodeId | None, candidates: Iterable[Candidate]) -> Placement:
+def choose(model: str, pin: NodeId | None, candidates: Iterable[Candidate]) -> Choice:
     """The least loaded engine that can take the job now, and why the others were not chosen."""
-    considered = tuple(
-        Verdict(candidate.engine_id, ruled_out_by(candidate, model, pin), score(candidate)) for candidate in candidates
-    )
-    left = (verdict for verdict in considered if verdict.ruled_out_by is None)
-    chosen = min(left, key=lambda verdict: (verdict.score, verdict.engine_id), default=None)
-    return Placement(chosen.engine_id if chosen else None, considered)
+    considered = sorted((_verdict(candidate, model, pin) for candidate in candidates), key=_rank)
+    fits = bool(considered) and considered[0].ruled_out_by is None
+    return Choice(considered[0].engine_id if fits else None, tuple(considered))
 
 
-def best(model: str, pin: NodeId | None, candidates: Iterable[Candidate]) -> EngineId | None:
-    """The engine that `choose` would choose, without the reasons."""
-    left = (candidate for candidate in candidates if ruled_out_by(candidate, model, pin) is None)
-    chosen = min(left, key=lambda candidate: (score(candidate), candidate.engine_id), default=None)
-    return chosen.engine_id if chosen else None
-
-
-def ruled_out_by(candidate: Candidate, model: str, pin: NodeId | None) -> Reason | None:
+def ruled_out_by(candidate: Candidate, model: str, pin: NodeId | None) -> RuledOut | None:
     """The first reason why this engine cannot take a job of `model`, pinned to node `pin`, now."""
     if not candidate.online:
         return "offline"
@@ -75,6 +51,8 @@ def ruled_out_by(candidate: Candidate, model: str, pin: NodeId | None) -> Reason
         return "serves another model"
     if candidate.draining:
         return "draining"
+    if not candidate.ready:
+        return "not ready"
     if candidate.running >= candidate.slots:
         return "no room"
     if pin is not None and candidate.node_id != pin:
@@ -91,3 +69,12 @@ def estimate_tokens(job: Job) -> int:
     """About how many tokens of work the job is, prompt and answer: known before it has been tokenised."""
     characters = sum(len(message.content) for message in job.messages)
     return characters // _CHARACTERS_PER_TOKEN + job.sampling.max_tokens
+
+
+def _verdict(candidate: Candidate, model: str, pin: NodeId | None) -> Verdict:
+    ruled_out = ruled_out_by(candidate, model, pin)
+    return Verdict(candidate.engine_id, candidate.node_id, ruled_out, score(candidate))
+
+
+def _rank(verdict: Verdict) -> tuple[bool, int, str]:
+    return verdict.ruled_out_by is not None, verdict.score, verdict.engine_id

@@ -93,7 +93,8 @@ def _server(value: Value) -> Server:
 
 
 def _limits(value: Value) -> KeyLimits:
-    return KeyLimits(**_section(value, dict.fromkeys(KeyLimits.__struct_fields__, _integer(1))))
+    checks: dict[str, Check] = dict.fromkeys(KeyLimits.__struct_fields__, _integer(1))
+    return KeyLimits(**_section(value, checks | {"tokens_per_minute": _or_none(_integer(1))}))
 
 
 def _models(value: Value) -> tuple[Model, ...]:
@@ -276,6 +277,10 @@ def _integer(least: int, most: int | None = None) -> Callable[[Value], int]:
         return int(number)
 
     return checked
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value.content is None else check(value)
 
 
 def _number(value: Value) -> float:

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
-from cluster.messages import ChatMessage, Dispatch, FinishReason
+from cluster.messages import ChatMessage, Dispatch, FinishReason, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def prompt_tokens(messages: Sequence[ChatMessage]) -> int:
 class _Simulation(Generation):
     """A generation, and where it stands in its answer."""
 
-    __slots__ = ("context_error", "digest", "finish_reason", "index", "last", "ready_s", "trap")
+    __slots__ = ("digest", "finish_reason", "index", "last", "ready_s", "refusal", "trap")
 
     def __init__(self, dispatch: Dispatch, options: Options) -> None:
         job = dispatch.job
@@ -124,14 +124,19 @@ class _Simulation(Generation):
         self.index = len(dispatch.resume.token_ids)
         self.last = min(job.sampling.max_tokens, options.output_tokens)
         self.finish_reason: FinishReason = "stop" if options.output_tokens < job.sampling.max_tokens else "length"
-        self.context_error = self.check_context(job.sampling.max_tokens, options.context_length)
+        self.refusal = self._refusal(job.sampling, options)
         self.trap = _trap(self.index, options)
         self.ready_s = 0.0
 
+    def _refusal(self, sampling: Sampling, options: Options) -> Chunk | None:
+        if sampling.json_schema is not None:
+            return self.fail("engine_error", "json_schema: a simulated model has no structured outputs")
+        return self.check_context(sampling.max_tokens, options.context_length)
+
     def step(self) -> Chunk | None:
         """Generate one token."""
-        if self.context_error is not None:
-            return self.context_error
+        if self.refusal is not None:
+            return self.refusal
         index = self.index
         if index >= self.last:  # resumed at its end
             return self.advance("", (), self.finish_reason)

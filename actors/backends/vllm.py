@@ -5,23 +5,27 @@ an inbox. A second one renders and tokenises prompts, so that long ones do not d
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from multiprocessing import connection
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
 import psutil
 
+from actors.backends import structured
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.environment import is_local
 from actors.backends.failures import FailureLog, one_line
 from actors.backends.generation import Generation
 from cluster.catalogue import Model
+from cluster.json_schemas import UnsupportedSchema
 from cluster.messages import ChatMessage, Dispatch, Sampling
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,10 @@ def engine_args(model: Model, source: str) -> dict[str, Any]:
     return args | dict(model.engine)
 
 
+class _TrialFailed(Exception):
+    """vLLM took a request of the warm-up and then gave it up."""
+
+
 class VllmBackend:
     """A vLLM engine and its processes.
 
@@ -57,6 +65,9 @@ class VllmBackend:
     A resumed job goes on after the token ids it resumes from. With temperature 0 the rest is what it would
     have been, but for what the batch does to vLLM's arithmetic. With a seed, the draws already made are not
     replayed: the rest is drawn with seed + number of resumed tokens, so a resumed job is at least repeatable.
+
+    A job with a JSON Schema follows it, resumed or not (`structured.py`); one whose schema cannot be followed, or
+    whose model cannot follow any, ends with an error.
     """
 
     def __init__(self, model: Model, source: str) -> None:
@@ -65,10 +76,14 @@ class VllmBackend:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._prompts = ThreadPoolExecutor(1, thread_name_prefix="vllm-prompts")
         self._failures = FailureLog()
+        # vLLM leaves its sockets lying about.
+        self._sockets = TemporaryDirectory(prefix="infernet-ipc-")
         self._thread: Thread | None = None
+        self._watcher: Thread | None = None
         self._engine: Any = None
         self._others: set[psutil.Process] = set()  # this process's children that are not vLLM's
         self._processes: list[psutil.Process] = []
+        self._structured = False  # whether the model can follow a schema
         self._generations: dict[str, Generation] = {}
         self._ready: list[Chunk] = []  # ends decided without a step
         self._killed: Exception | None = None
@@ -97,6 +112,7 @@ class VllmBackend:
             _end(self._processes or self._started())
             self._thread.join()
         self._failures.close()
+        self._sockets.cleanup()
 
     def _submit(self, function: Callable[..., None], *args: object) -> None:
         if not self._stopped:
@@ -106,14 +122,42 @@ class VllmBackend:
 
     def _render(self, dispatch: Dispatch) -> None:
         try:
+            constraint = self._constraint(dispatch)
             prompt = self._tokenise(dispatch.job.messages)
+        except UnsupportedSchema as error:
+            self._refuse(dispatch, f"json_schema: {error}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
             kind = type(error).__name__  # not the error itself: it may quote the prompt
             log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
-            chunk = Generation(dispatch).fail("engine_error", f"{FAILED}: {_template_error(error)}")
-            self._inbox.put(partial(self._ready.append, chunk))
+            self._refuse(dispatch, f"{FAILED}: {_template_error(error)}")
         else:
-            self._inbox.put(partial(self._add, dispatch, prompt))
+            self._inbox.put(partial(self._add, dispatch, prompt, constraint))
+
+    def _refuse(self, dispatch: Dispatch, message: str) -> None:
+        self._inbox.put(partial(self._ready.append, Generation(dispatch).fail("engine_error", message)))
+
+    def _constraint(self, dispatch: Dispatch) -> dict[str, Any]:
+        """The sampling parameters that a job's schema adds. Raises UnsupportedSchema with what vLLM would say later."""
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMValidationError
+
+        schema = dispatch.job.sampling.json_schema
+        if schema is None:
+            return {}
+        if not self._structured:
+            raise UnsupportedSchema("this model has no structured outputs")
+        constraint = _constraint(schema, len(dispatch.resume.token_ids))
+        config = self._engine.vllm_config
+        try:
+            SamplingParams(**constraint).verify(
+                config.model_config,
+                config.speculative_config,
+                config.structured_outputs_config,
+                self._engine.get_tokenizer(),
+            )
+        except VLLMValidationError as error:
+            raise UnsupportedSchema(structured.reason(error)) from error
+        return constraint
 
     def _tokenise(self, messages: Sequence[ChatMessage]) -> list[int]:
         dialogue = [{"role": message.role, "content": message.content} for message in messages]
@@ -156,15 +200,20 @@ class VllmBackend:
         if is_local(self._source) and not Path(self._source).is_dir():
             raise FileNotFoundError(f"there is no folder {self._source}")  # vLLM would say it of a hub id
 
+        from vllm.config import StructuredOutputsConfig
         from vllm.engine.arg_utils import EngineArgs
         from vllm.logger import DEFAULT_LOGGING_CONFIG
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.llm_engine import LLMEngine
 
         self._failures.open(DEFAULT_LOGGING_CONFIG)
+        os.environ["VLLM_RPC_BASE_PATH"] = self._sockets.name
         # The usage context chooses the batch sizes that suit the hardware: those of a server.
+        args = engine_args(self._model, self._source)
+        structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
+        args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
         return LLMEngine.from_engine_args(
-            EngineArgs(**engine_args(self._model, self._source)),
+            EngineArgs(**args),
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,
         )
@@ -174,14 +223,56 @@ class VllmBackend:
 
         Raises what a model without a chat template raises: it is of no use here.
         """
+        prompt = self._tokenise([ChatMessage("user", "?")])
+        self._try([(prompt, self._sampling_params(Sampling(max_tokens=4), 0, {}))] * _WARM_UP_PROMPTS)
+        self._structured = self._try_structured(prompt)
+
+    def _try_structured(self, prompt: list[int]) -> bool:
+        """Have an answer generated that follows a schema, then its second half as if it were resumed.
+
+        False when the model cannot follow a schema. Raises when it can, but begins the second half with the
+        beginning: vLLM has changed, or was started without our plugin, and answers would be corrupted.
+        """
+        from vllm.exceptions import VLLMValidationError
+
+        sampling = Sampling(max_tokens=32, temperature=0.0)
+        try:
+            params = self._sampling_params(sampling, 0, _constraint(structured.TRIAL, 0))
+            [(text, ids)] = self._try([(prompt, params)])
+            half = ids[: len(ids) // 2]
+            params = self._sampling_params(sampling, 0, _constraint(structured.TRIAL, len(half)))
+            [(rest, _)] = self._try([(prompt + half, params)])
+        except (VLLMValidationError, _TrialFailed) as error:
+            text, reason = "", one_line(error)
+        else:
+            reason = repr(text)
+        if text != structured.TRIAL_ANSWER:
+            log.warning("%s has no structured outputs: %s", self._model.id, reason)
+            return False
+        resumed = self._engine.get_tokenizer().decode(half, skip_special_tokens=True) + rest
+        if resumed != text:
+            raise RuntimeError(
+                f"vLLM began a resumed structured answer anew: {text} became {resumed}. "
+                "Does VLLM_PLUGINS shut out the plugin infernet?"
+            )
+        return True
+
+    def _try(self, trials: Sequence[tuple[list[int], Any]]) -> list[tuple[str, list[int]]]:
+        """Generate for nobody: the text and the token ids for each prompt. Raises _TrialFailed."""
         from vllm.inputs import tokens_input
 
-        prompt = self._tokenise([ChatMessage("user", "?")])
-        for number in range(_WARM_UP_PROMPTS):
-            params = self._sampling_params(Sampling(max_tokens=4), 0)
-            self._engine.add_request(f"warm-up/{number}", tokens_input(prompt), params)
+        answers: dict[str, tuple[str, list[int]]] = {}
+        for number, (prompt, params) in enumerate(trials):
+            answers[f"trial/{number}"] = ("", [])
+            self._engine.add_request(f"trial/{number}", tokens_input(prompt), params)
         while self._engine.has_unfinished_requests():
-            self._engine.step()
+            for output in self._engine.step():
+                completion = output.outputs[0]
+                if completion.finish_reason not in (None, "stop", "length"):
+                    raise _TrialFailed(f"vLLM finished it with {completion.finish_reason!r}")
+                text, ids = answers[output.request_id]
+                answers[output.request_id] = (text + completion.text, [*ids, *completion.token_ids])
+        return list(answers.values())
 
     def _generate(self, sink: Sink) -> None:
         while self._obey():
@@ -202,7 +293,7 @@ class VllmBackend:
             pass
         return not self._stopped
 
-    def _add(self, dispatch: Dispatch, prompt: list[int]) -> None:
+    def _add(self, dispatch: Dispatch, prompt: list[int], constraint: dict[str, Any]) -> None:
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -219,7 +310,7 @@ class VllmBackend:
             self._engine.add_request(
                 request_id,
                 tokens_input([*prompt, *resumed]),
-                self._sampling_params(sampling, len(resumed)),
+                self._sampling_params(sampling, len(resumed), constraint),
             )
         except EngineDeadError:
             raise
@@ -230,7 +321,7 @@ class VllmBackend:
         else:
             self._generations[request_id] = generation
 
-    def _sampling_params(self, sampling: Sampling, resumed: int) -> Any:
+    def _sampling_params(self, sampling: Sampling, resumed: int, constraint: dict[str, Any]) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -244,6 +335,7 @@ class VllmBackend:
                 "seed": None if sampling.seed is None else sampling.seed + resumed,
                 "output_kind": RequestOutputKind.DELTA,
             }
+            | constraint
         )
 
     def _abort(self, jobs: Sequence[tuple[str, int]]) -> None:
@@ -284,17 +376,51 @@ class VllmBackend:
             client.outputs_queue.put(self._killed)
             self._inbox.put(partial(_raise, self._killed))
 
-        Thread(target=watch, name="vllm-watch", daemon=True).start()
+        self._watcher = Thread(target=watch, name="vllm-watch", daemon=True)
+        self._watcher.start()
 
     def _shut(self) -> None:
         if self._engine is not None:
             self._engine.engine_core.shutdown(timeout=EXIT_TIMEOUT_S)
             self._engine = None
         _end(self._processes or self._started())
+        if self._watcher is not None:  # it ends with the process that it watches
+            self._watcher.join(EXIT_TIMEOUT_S)
         self._failures.close()
+        self._sockets.cleanup()
 
     def _started(self) -> list[psutil.Process]:
         return [process for process in _children() if process not in self._others]
+
+
+def _constraint(schema: str, resumed: int) -> dict[str, Any]:
+    """The sampling parameters of an answer that follows `schema`; the prompt's last `resumed` tokens belong to it."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return {
+        "structured_outputs": StructuredOutputsParams(json=structured.grammar_schema(schema)),
+        "extra_args": {structured.RESUMED: resumed},
+    }
+
+
+def install() -> None:
+    """Have the grammars of this process of vLLM begin after the tokens resumed from.
+
+    vLLM begins a grammar with the first token it generates itself, but a resumed job's first tokens are part of its
+    prompt. Grammars are made in vLLM's engine process: this is a plugin of vLLM's (the entry point in pyproject.toml),
+    which it calls in each of its processes, perhaps repeatedly. That it works is tried when a model loads.
+    """
+    from vllm.v1.structured_output import StructuredOutputManager
+
+    create = StructuredOutputManager._create_grammar
+    if hasattr(create, "__wrapped__"):
+        return
+
+    @wraps(create)
+    def create_resumed(manager: Any, request: Any) -> Any:
+        return structured.resume(create(manager, request), request)
+
+    StructuredOutputManager._create_grammar = create_resumed
 
 
 def _request_id(job_id: str, attempt: int) -> str:

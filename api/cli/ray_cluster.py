@@ -9,8 +9,10 @@ from types import TracebackType
 
 import ray
 
+from actors.backends.failures import one_line
 from actors.remote import NAMESPACE
 from api.cli import marked, runs
+from api.cli.error_pages import haproxy_with_pages
 from api.cli.ports import free_port
 from cluster.errors import StartError
 
@@ -28,20 +30,32 @@ class OwnCluster(AbstractContextManager["OwnCluster"]):
     def __enter__(self) -> "OwnCluster":
         self._temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
         runs.record(self._state, self._temp)
+        (self._temp / "tmp").mkdir()
         os.environ.update(environment(self._temp))
-        ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _temp_dir=str(self._temp / "ray"),
-        )
+        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(haproxy_with_pages(self._temp / "haproxy"))
+        try:
+            ray.init(
+                address="local",
+                namespace=NAMESPACE,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=str(self._temp / "ray"),
+            )
+        except Exception as error:
+            self._end()
+            raise StartError(f"Ray does not start: {one_line(error)}") from error
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         ray.shutdown()
         runs.clear(self._state)
 
@@ -89,6 +103,8 @@ def environment(temp: Path) -> Mapping[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         # Of the calls that were made, Ray's head remembers 100,000 by default, at about a kilobyte each.
         "RAY_task_events_max_num_task_in_gcs": "10000",
+        # vLLM leaves sockets and folders there.
+        "TMPDIR": str(temp / "tmp"),
         # Process titles must not overwrite the environment that the mark is read from.
         "SPT_NOENV": "1",
     }

@@ -2,87 +2,139 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Header, Response
+from pydantic import WithJsonSchema
 
+from api import queries
+from api.answers import Answer
 from api.cursor import decode_cursor, encode_cursor
 from api.dependencies import Body, Caller, CurrentGateway
-from api.queries import parse_since, parse_status
-from api.schemas import accepted_body, job_body, parse_job
+from api.idempotency import IdempotencyKey
+from api.intake import accept
+from api.openapi import GUARDED, errors, takes
+from api.paths import JobPath
+from api.queries import OnceEach
+from api.schemas.jobs import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
+from api.schemas.placement import JobPlacement, placement_body
+from api.schemas.requests import parse
 from api.sse import PING_S, EventStream
-from cluster.errors import BadRequest
-from cluster.ids import JobId, new_job_id
+from cluster.errors import (
+    BadRequest,
+    BudgetExceeded,
+    Conflict,
+    ContextLengthExceeded,
+    Forbidden,
+    JobNotFound,
+    ModelNotFound,
+    NoCapacity,
+    NodeNotFound,
+    PayloadTooLarge,
+)
 from cluster.messages import JobQuery
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
+
+_EVENTS: dict[str, Any] = {"text/event-stream": {}}
+_REFUSALS = errors(
+    BadRequest,
+    ContextLengthExceeded,
+    BudgetExceeded,
+    Forbidden,
+    ModelNotFound,
+    NodeNotFound,
+    Conflict,
+    PayloadTooLarge,
+    NoCapacity,
+)
+_ACCEPTED = {
+    "description": "The job has been accepted, durably. With `stream: true`: its stream",
+    "content": _EVENTS,
+    "headers": {
+        "X-Job-Id": {"schema": {"type": "string"}, "description": "With `stream: true`: the job"},
+        "Location": {"schema": {"type": "string"}, "description": "With `stream: true`: where the job is"},
+    },
+}
+
+LastEventId = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": f"^[0-9]{{1,{queries.MAX_DIGITS}}}$"}),
+    Header(alias="Last-Event-ID", description="The same as `after`, as an event source sends it; `after` wins"),
+]
 
 
-@router.post("/jobs")
-async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
+@router.post(
+    "/jobs",
+    response_model=JobAccepted,
+    responses={200: _ACCEPTED, **_REFUSALS},
+    openapi_extra=takes(JobRequest),
+)
+async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
-    request = parse_job(body)
-    model = gateway.model(request.model)
-    created_ms = gateway.now_ms()
-    job = request.job(new_job_id(), model.id, caller, created_ms, gateway.deadline_ms(created_ms))
-    await gateway.submit(job)
+    request = parse(JobRequest, body)
+    job = await accept(gateway, caller, request.order(), idempotency_key)
     if not request.stream:
-        return JSONResponse(accepted_body(job))
-    pieces = gateway.streams.read(job.id, job.account_id, after=0, silence_s=PING_S)
+        return Answer(accepted_body(job))
+    pieces = gateway.streams.read(job.id, caller.account_id, after=0, silence_s=PING_S)
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 
-@router.get("/jobs")
+@router.get("/jobs", response_model=JobList, responses=errors(BadRequest))
 async def list_jobs(
     gateway: CurrentGateway,
     caller: Caller,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    status: str = "all",
-    since: str | None = None,
-    cursor: str | None = None,
-) -> dict[str, Any]:
+    limit: queries.Limit = 20,
+    status: queries.StatusName = "all",
+    since: queries.Since = None,
+    cursor: queries.Cursor = None,
+) -> Response:
     """The account's jobs, newest first."""
-    before = decode_cursor(cursor) if cursor is not None else None
+    before = None if cursor is None else decode_cursor(cursor)
     # One more than asked for tells whether more follow.
-    query = JobQuery(limit + 1, parse_status(status), parse_since(since), before)
+    query = JobQuery(limit + 1, queries.state_of(status), since, before)
     records = await gateway.jobs(caller.account_id, query)
     listed = records[:limit]
-    body: dict[str, Any] = {"jobs": [job_body(record) for record in listed]}
+    body: JobList = {"jobs": [job_body(record) for record in listed]}
     if len(records) > limit:
         body["next_cursor"] = encode_cursor(listed[-1])
-    return body
+    return Answer(body)
 
 
-@router.get("/jobs/{job_id}")
-async def get_job(
-    gateway: CurrentGateway, caller: Caller, job_id: str, wait: Annotated[int, Query(ge=0, le=60)] = 0
-) -> dict[str, Any]:
+@router.get("/jobs/{job_id}", response_model=Job, responses=errors(BadRequest, JobNotFound))
+async def get_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath, wait: queries.Wait = 0) -> Response:
     """A job's status and result; with `wait`, once it has ended or so many seconds have passed."""
-    return job_body(await gateway.job_within(job_id, caller.account_id, wait))
+    return Answer(job_body(await gateway.job_within(job_id, caller.account_id, wait)))
 
 
-@router.post("/jobs/{job_id}/cancel")
-async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: str) -> dict[str, Any]:
+@router.post("/jobs/{job_id}/cancel", response_model=Job, responses=errors(JobNotFound, Conflict))
+async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Cancel a job that has not ended. What it has produced stays, and is billed."""
-    return job_body(await gateway.cancel(job_id, caller.account_id))
+    return Answer(job_body(await gateway.cancel(job_id, caller.account_id)))
 
 
-@router.get("/jobs/{job_id}/stream")
+@router.get("/jobs/{job_id}/placement", response_model=JobPlacement, responses=errors(JobNotFound))
+async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """Why a job runs where it runs: the engines considered, what ruled each out, and every attempt."""
+    return Answer(placement_body(await gateway.placement(job_id, caller.account_id)))
+
+
+@router.get(
+    "/jobs/{job_id}/stream",
+    status_code=200,
+    response_class=EventStream,
+    responses={200: {"description": "The text as events, then how it ended"}, **errors(BadRequest, JobNotFound)},
+)
 async def stream_job(
-    request: Request,
     gateway: CurrentGateway,
     caller: Caller,
-    job_id: str,
-    after: str | None = None,
-    last_event_id: Annotated[str | None, Header()] = None,
+    job_id: JobPath,
+    after: queries.Position = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
-    position = _position("after", after) if after is not None else _position("Last-Event-ID", last_event_id or "0")
+    position = after if after is not None else _resumed_from(last_event_id)
     record = await gateway.job(job_id, caller.account_id)
-    pieces = gateway.streams.read(JobId(job_id), record.account_id, position, PING_S)
-    return EventStream(pieces)
+    return EventStream(gateway.streams.read(record.id, record.account_id, position, PING_S))
 
 
-def _position(name: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit()) or len(value) > 18:
-        raise BadRequest(f"{name}: must be a whole number of characters, not negative")
-    return int(value)
+def _resumed_from(last_event_id: str | None) -> int:
+    return 0 if last_event_id is None else queries.parse_position("Last-Event-ID", last_event_id)

@@ -1,29 +1,40 @@
 """The machines of the network."""
 
-from typing import Any
+from fastapi import APIRouter, Response
 
-from fastapi import APIRouter
-
-from api.dependencies import Caller, CurrentGateway
-from api.schemas import node_body
+from api.answers import Answer
+from api.dependencies import Admin, Caller, CurrentGateway
+from api.openapi import GUARDED, PUBLIC, errors
+from api.schemas.nodes import Node, NodeList, NodePresence, node_body, presence_body
+from cluster.errors import Forbidden, InternalError, NodeNotFound
 
 router = APIRouter(tags=["nodes"])
 
 
-@router.get("/nodes")
-async def list_nodes(gateway: CurrentGateway, caller: Caller) -> dict[str, Any]:
+@router.get("/nodes", response_model=NodeList, responses=errors(*GUARDED))
+async def list_nodes(gateway: CurrentGateway, caller: Caller) -> Response:
     """All nodes that have joined."""
-    return {"nodes": [node_body(view) for view in await gateway.nodes()]}
+    return Answer({"nodes": [node_body(view) for view in await gateway.nodes()]})
 
 
-@router.get("/nodes/{node_id}")
-async def get_node(gateway: CurrentGateway, caller: Caller, node_id: str) -> dict[str, Any]:
+@router.get("/nodes/{node_id}", response_model=Node, responses=errors(*GUARDED, NodeNotFound))
+async def get_node(gateway: CurrentGateway, caller: Caller, node_id: str) -> Response:
     """One node with its hardware and engines."""
-    return node_body(await gateway.node(node_id))
+    return Answer(node_body(await gateway.node(node_id)))
 
 
-@router.get("/nodes/{node_id}/status")
-async def get_node_status(gateway: CurrentGateway, node_id: str) -> dict[str, str]:
+@router.get(
+    "/nodes/{node_id}/status",
+    response_model=NodePresence,
+    responses=errors(NodeNotFound, InternalError),
+    openapi_extra=PUBLIC,
+)
+async def get_node_status(gateway: CurrentGateway, node_id: str) -> Response:
     """Whether a node is there. Needs no key."""
-    view = await gateway.node(node_id)
-    return {"status": "offline" if view.status == "offline" else "online"}
+    return Answer(presence_body(await gateway.node(node_id)))
+
+
+@router.post("/nodes/{node_id}/drain", response_model=Node, responses=errors(*GUARDED, Forbidden, NodeNotFound))
+async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: str) -> Response:
+    """Give a node no more jobs; those that run there end. Only for admins."""
+    return Answer(node_body(await gateway.drain_node(node_id)))

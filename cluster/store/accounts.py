@@ -1,11 +1,57 @@
 """Queries about accounts."""
 
-from sqlalchemy import Connection, insert
+from typing import Any
 
+import msgspec
+from sqlalchemy import Connection, Row, insert, select
+
+from cluster.budgets import Balance
 from cluster.ids import AccountId
+from cluster.messages import Account, KeyLimits
+from cluster.store import budgets
 from cluster.store.tables import ACCOUNTS
 
 
-def add(connection: Connection, account_id: AccountId, name: str, created_ms: int) -> None:
-    """Adds an account."""
-    connection.execute(insert(ACCOUNTS).values(id=account_id, name=name, created_ms=created_ms))
+def create(connection: Connection, account: Account, now_ms: int) -> Account:
+    """The account as it stands. One whose id is known is not changed."""
+    known = find(connection, account.id, now_ms)
+    if known is None:
+        add(connection, account)
+    return known or account
+
+
+def add(connection: Connection, account: Account) -> None:
+    """Adds an account, and its budget if it has one, of which nothing has been spent."""
+    connection.execute(
+        insert(ACCOUNTS).values(
+            id=account.id, name=account.name, created_ms=account.created_ms, limits=limits_json(account.limits)
+        )
+    )
+    if account.budget is not None:
+        budgets.add(connection, account.id, account.budget.budget, account.created_ms)
+
+
+def find(connection: Connection, account_id: AccountId, now_ms: int) -> Account | None:
+    """The account with this id."""
+    row = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)).first()
+    return None if row is None else _account(row, budgets.balances(connection, [account_id], now_ms))
+
+
+def all_of_them(connection: Connection, now_ms: int) -> list[Account]:
+    """All accounts, oldest first."""
+    rows = connection.execute(select(ACCOUNTS).order_by(ACCOUNTS.c.created_ms, ACCOUNTS.c.id)).all()
+    balances = budgets.balances(connection, select(ACCOUNTS.c.id), now_ms)
+    return [_account(row, balances) for row in rows]
+
+
+def limits_json(limits: KeyLimits | None) -> str | None:
+    return None if limits is None else msgspec.json.encode(limits).decode()
+
+
+def limits(stored: str | None) -> KeyLimits | None:
+    return None if stored is None else msgspec.json.decode(stored, type=KeyLimits)
+
+
+def _account(row: Row[Any], balances: dict[str, Balance]) -> Account:
+    balance = balances.get(row.id)
+    return Account(row.id, row.name, row.created_ms, limits(row.limits), None if balance is None else balance.state)

@@ -5,13 +5,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from cluster.errors import InfernetError
 from cluster.store.engine import open_engine
 from cluster.store.errors import DatabaseUnavailable, translated
 
 R = TypeVar("R")
 
 Query = Callable[[Connection], R]
-Write = Callable[[Connection], None]
+Write = Callable[[Connection], R]
 
 
 class Database:
@@ -26,31 +27,36 @@ class Database:
         with translated(), self._engine.connect() as connection:
             return query(connection)
 
-    def commit(self, writes: Sequence[Write]) -> list[Exception | None]:
-        """Carries out `writes` in order, in one transaction, durably. Answers each one's error, or None.
+    def commit(self, writes: Sequence[Write[R]]) -> list[R | Exception]:
+        """Carries out `writes` in order, in one transaction, durably. Answers what each one answers, or its error.
 
-        If one of them fails, each is retried in a transaction of its own, so that only the bad one does. If
-        the database is unavailable, `DatabaseUnavailable` is raised for all of them.
+        A write refuses by raising an `InfernetError` before it has changed anything; the others go on. If one fails
+        otherwise, each is retried in a transaction of its own, so that only the bad one does. If the database is
+        unavailable, `DatabaseUnavailable` is raised for all of them.
         """
         try:
-            self._commit(writes)
+            return self._commit(writes)
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
             return [error] if len(writes) == 1 else [self._commit_alone(write) for write in writes]
-        return [None] * len(writes)
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _commit_alone(self, write: Write) -> Exception | None:
+    def _commit_alone(self, write: Write[R]) -> R | Exception:
         try:
-            self._commit([write])
+            return self._commit([write])[0]
         except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
             return error
-        return None
 
-    def _commit(self, writes: Sequence[Write]) -> None:
+    def _commit(self, writes: Sequence[Write[R]]) -> list[R | Exception]:
         with translated(), self._engine.begin() as connection:
-            for write in writes:
-                write(connection)
+            return [_answer(write, connection) for write in writes]
+
+
+def _answer(write: Write[R], connection: Connection) -> R | Exception:
+    try:
+        return write(connection)
+    except InfernetError as refusal:
+        return refusal

@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import RowMapping
 
 from cluster.jobs import JobState
-from cluster.messages import ChatMessage, Ended, Job, JobRecord, OpenJob, Placed, Sampling, Usage
+from cluster.messages import ChatMessage, Ended, Job, JobRecord, OpenJob, Placed, Rates, Sampling, Usage
 
 NEW_COLUMNS = (
     "id",
@@ -20,6 +20,8 @@ NEW_COLUMNS = (
     "created_ms",
     "deadline_ms",
     "pin",
+    "prompt_rate",
+    "completion_rate",
     "attempt",
 )
 
@@ -27,6 +29,7 @@ NEW_COLUMNS = (
 class _Request(Struct, frozen=True):
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
+    prompt_tokens: int | None = None
 
 
 def new_row(job: Job) -> dict[str, Any]:
@@ -37,11 +40,13 @@ def new_row(job: Job) -> dict[str, Any]:
         "key_id": job.key_id,
         "model": job.model,
         "state": JobState.PENDING.value,
-        "request": msgspec.json.encode(_Request(job.messages, job.sampling)).decode(),
+        "request": msgspec.json.encode(_Request(job.messages, job.sampling, job.prompt_tokens)).decode(),
         "labels": msgspec.json.encode(job.metadata).decode(),
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
         "pin": job.node_id,
+        "prompt_rate": job.rates.prompt,
+        "completion_rate": job.rates.completion,
         "attempt": 0,
     }
 
@@ -101,6 +106,8 @@ def open_job(row: RowMapping) -> OpenJob:
         deadline_ms=row["deadline_ms"],
         node_id=row["pin"],
         metadata=_labels(row),
+        prompt_tokens=request.prompt_tokens,
+        rates=Rates(row["prompt_rate"], row["completion_rate"]),
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

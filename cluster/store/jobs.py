@@ -1,6 +1,6 @@
 """Queries about jobs. Every write may be repeated: what has been done before changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import (
     ColumnElement,
@@ -16,9 +16,10 @@ from sqlalchemy import (
 
 from cluster.ids import AccountId, JobId
 from cluster.jobs import JobEvent, JobState, advance
-from cluster.messages import Ended, Job, JobQuery, JobRecord, OpenJob, Placed
-from cluster.store import job_rows, usage
+from cluster.messages import Ended, Job, JobQuery, JobRecord, OpenJob, Placed, Rates
+from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
+from cluster.store.usage import Billed
 
 
 def create(connection: Connection, jobs: Sequence[Job]) -> None:
@@ -27,22 +28,37 @@ def create(connection: Connection, jobs: Sequence[Job]) -> None:
         connection.execute(_CREATE, [job_rows.new_row(job) for job in jobs])
 
 
-def place(connection: Connection, placements: Sequence[Placed]) -> None:
-    """Records where jobs run. Ended and unknown jobs are ignored, and attempts older than the recorded."""
-    if placements:
-        rows = [job_rows.placed_row(placed) | {"fence": placed.attempt} for placed in placements]
+def known(connection: Connection, job_ids: Sequence[JobId]) -> set[JobId]:
+    """Those of these ids that are of jobs."""
+    return set(connection.scalars(_KNOWN, {"ids": job_ids}))
+
+
+def place(connection: Connection, placed: Sequence[Placed]) -> None:
+    """Records where jobs run. Of ended jobs, and of attempts older than the recorded, only the attempt is kept.
+
+    Unknown jobs are ignored.
+    """
+    if placed:
+        rows = [job_rows.placed_row(attempt) | {"fence": attempt.attempt} for attempt in placed]
         connection.execute(_PLACE, rows)
+        placements.add(connection, placed)
 
 
-def finish(connection: Connection, ended: Sequence[Ended]) -> None:
-    """Records how jobs ended and counts their usage, once: the first end wins. Unknown jobs are ignored."""
+def finish(connection: Connection, ended: Sequence[Ended]) -> list[Billed]:
+    """Records how jobs ended, counts their usage and settles their budgets, once: the first end wins.
+
+    Answers those that have ended by this. Unknown jobs are ignored.
+    """
     first = {end.job_id: end for end in reversed(ended)}
     # A quick job ends before its placement has been told.
     place(connection, [end.ran for end in first.values() if end.ran is not None])
+    billed = _billed(connection, first)
     for event, end_as in _END.items():
-        if rows := [job_rows.ended_row(end) for end in first.values() if _event(end) is event]:
+        if rows := [job_rows.ended_row(first[job.job_id]) for job in billed if _event(first[job.job_id]) is event]:
             connection.execute(end_as, rows)
-    usage.count(connection, first)
+    usage.add(connection, billed)
+    budgets.settle(connection, billed)
+    return billed
 
 
 def record(connection: Connection, job_id: JobId, account_id: AccountId) -> JobRecord | None:
@@ -71,6 +87,23 @@ def open_jobs(connection: Connection) -> list[OpenJob]:
     return [job_rows.open_job(row) for row in connection.execute(oldest_first).mappings()]
 
 
+def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed]:
+    """What is to be billed: of these jobs, the open ones."""
+    return [
+        Billed(
+            job_id=row.id,
+            account_id=row.account_id,
+            key_id=row.key_id,
+            model=row.model,
+            rates=Rates(row.prompt_rate, row.completion_rate),
+            usage=ended[row.id].end.usage,
+            ended_ms=ended[row.id].ended_ms,
+            failed=ended[row.id].end.error is not None,
+        )
+        for row in connection.execute(_TO_BILL, {"ids": list(ended)})
+    ]
+
+
 def _event(ended: Ended) -> JobEvent:
     return JobEvent.COMPLETED if ended.end.error is None else JobEvent.FAILED
 
@@ -93,5 +126,12 @@ _CREATE = insert(JOBS).from_select(
 )
 _PLACE = _OPEN_JOB.where(JOBS.c.attempt <= bindparam("fence")).values(state=_advanced(JobEvent.PLACED))
 _END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.COMPLETED, JobEvent.FAILED)}
+_KNOWN = select(JOBS.c.id).where(JOBS.c.id.in_(bindparam("ids", expanding=True)))
+# Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
+_TO_BILL = (
+    select(JOBS.c.id, JOBS.c.account_id, JOBS.c.key_id, JOBS.c.model, JOBS.c.prompt_rate, JOBS.c.completion_rate)
+    .where(JOBS.c.id.in_(bindparam("ids", expanding=True)), _IS_OPEN)
+    .with_for_update()
+)
 # Not the request: it can be long, and a record does not tell it.
 _RECORDS = select(*(column for column in JOBS.c if column.name != "request"))

@@ -1,37 +1,93 @@
 """Queries about API keys."""
 
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
-from msgspec import Struct
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
+from cluster.budgets import Balance
+from cluster.errors import Conflict, KeyNotFound
+from cluster.grants import granted
 from cluster.ids import AccountId, KeyId
-from cluster.messages import AccountRole, KeyLimits, Principal
-from cluster.store.tables import KEYS
+from cluster.keys import secret_hash, visible_prefix
+from cluster.messages import Key, KeyLimits, NewKey, Principal
+from cluster.store import accounts, budgets
+from cluster.store.tables import ACCOUNTS, KEYS
 
 
-class NewKey(Struct, frozen=True):
-    """A key to be stored. `prefix` may be shown; without `limits` of its own it has the default ones."""
+def create(connection: Connection, maker: Principal, asked: NewKey, default: KeyLimits, now_ms: int) -> Key:
+    """The key as it stands. One whose id is known is not changed.
 
-    id: KeyId
-    account_id: AccountId
-    name: str
-    prefix: str
-    key_hash: str
-    role: AccountRole
-    created_ms: int
-    expires_ms: int | None = None
-    limits: KeyLimits | None = None
+    Raises Forbidden or BadRequest for what `maker` may not give away, and for an account that does not exist.
+    """
+    known = find(connection, asked.id, default, now_ms)
+    if known is not None:
+        return known
+    account = accounts.find(connection, asked.account_id, now_ms)
+    add(connection, granted(maker, asked, account, default))
+    made = find(connection, asked.id, default, now_ms)
+    assert made is not None
+    return made
 
 
 def add(connection: Connection, key: NewKey) -> None:
-    """Adds a key."""
-    limits = None if key.limits is None else msgspec.json.encode(key.limits).decode()
-    connection.execute(insert(KEYS).values(msgspec.structs.asdict(key) | {"limits": limits}))
+    """Adds a key, and its budget if it has one. Its secret is not kept."""
+    connection.execute(
+        insert(KEYS).values(
+            id=key.id,
+            account_id=key.account_id,
+            name=key.name,
+            prefix=visible_prefix(key.secret),
+            key_hash=secret_hash(key.secret),
+            role=key.role,
+            created_ms=key.created_ms,
+            expires_ms=key.expires_ms,
+            limits=accounts.limits_json(key.limits),
+            models=msgspec.json.encode(key.models).decode() if key.models else None,
+        )
+    )
+    if key.budget is not None:
+        budgets.add(connection, key.id, key.budget, key.created_ms)
 
 
-def revoke(connection: Connection, key_id: KeyId, now_ms: int) -> None:
-    """The key is not valid any more. A key that was revoked before keeps its time."""
-    connection.execute(update(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked_ms.is_(None)).values(revoked_ms=now_ms))
+def find(connection: Connection, key_id: KeyId, default: KeyLimits, now_ms: int) -> Key | None:
+    """The key with this id."""
+    row = connection.execute(_KEYS.where(KEYS.c.id == key_id)).first()
+    return None if row is None else _key(row, default, budgets.balances(connection, [key_id], now_ms))
+
+
+def of_account(connection: Connection, account_id: AccountId | None, default: KeyLimits, now_ms: int) -> list[Key]:
+    """The account's keys, or everybody's, oldest first; revoked and expired ones too."""
+    wanted, ids = _KEYS, select(KEYS.c.id)
+    if account_id is not None:
+        wanted, ids = (query.where(KEYS.c.account_id == account_id) for query in (wanted, ids))
+    rows = connection.execute(wanted.order_by(KEYS.c.created_ms, KEYS.c.id)).all()
+    balances = budgets.balances(connection, ids, now_ms)
+    return [_key(row, default, balances) for row in rows]
+
+
+def revoke(connection: Connection, key_id: KeyId, account_id: AccountId | None, now_ms: int) -> None:
+    """The key is not valid any more. A key that was revoked before keeps its time.
+
+    Raises KeyNotFound for another account's key too, unless `account_id` is None, and Conflict for the last admin key
+    that is valid: without one, nobody could make another.
+    """
+    key = connection.execute(select(KEYS).where(KEYS.c.id == key_id)).first()
+    if key is None or account_id not in (None, key.account_id):
+        raise KeyNotFound("No such key")
+    if key.revoked_ms is not None:
+        return
+    if _is_valid(key, now_ms) and key.role == "admin" and _valid_admin_keys(connection, now_ms) == 1:
+        raise Conflict(f"Key {key_id} is the last valid admin key: make another before you revoke it")
+    connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked_ms=now_ms))
+
+
+def used(connection: Connection, uses: Mapping[KeyId, int]) -> None:
+    """Records when these keys were used last, in milliseconds."""
+    if rows := [{"key": key_id, "at_ms": at_ms} for key_id, at_ms in uses.items()]:
+        connection.execute(_USED, rows)
 
 
 def any_exists(connection: Connection) -> bool:
@@ -41,10 +97,52 @@ def any_exists(connection: Connection) -> bool:
 
 def principal(connection: Connection, key_hash: str, now_ms: int, default: KeyLimits) -> Principal | None:
     """The holder of the key with this hash; None if there is none, or it is revoked or expired."""
-    key = connection.execute(select(KEYS).where(KEYS.c.key_hash == key_hash)).first()
-    if key is None or key.revoked_ms is not None:
+    key = connection.execute(_KEYS.where(KEYS.c.key_hash == key_hash)).first()
+    # A database may compare text in its own way, and in a time that tells how much of it was right.
+    if key is None or not hmac.compare_digest(key.key_hash.encode(), key_hash.encode()) or not _is_valid(key, now_ms):
         return None
-    if key.expires_ms is not None and key.expires_ms <= now_ms:
-        return None
-    limits = default if key.limits is None else msgspec.json.decode(key.limits, type=KeyLimits)
-    return Principal(key.account_id, key.id, key.role, limits)
+    return Principal(key.account_id, key.id, key.role, _limits(key, default), _models(key), key.expires_ms)
+
+
+def _valid_admin_keys(connection: Connection, now_ms: int) -> int:
+    valid = (KEYS.c.revoked_ms.is_(None), or_(KEYS.c.expires_ms.is_(None), KEYS.c.expires_ms > now_ms))
+    return connection.scalar(select(func.count()).select_from(KEYS).where(KEYS.c.role == "admin", *valid)) or 0
+
+
+def _is_valid(key: Row[Any], now_ms: int) -> bool:
+    return key.revoked_ms is None and (key.expires_ms is None or key.expires_ms > now_ms)
+
+
+def _key(row: Row[Any], default: KeyLimits, balances: Mapping[str, Balance]) -> Key:
+    balance = balances.get(row.id)
+    return Key(
+        id=row.id,
+        account_id=row.account_id,
+        name=row.name,
+        prefix=row.prefix,
+        role=row.role,
+        created_ms=row.created_ms,
+        limits=_limits(row, default),
+        expires_ms=row.expires_ms,
+        revoked_ms=row.revoked_ms,
+        last_used_ms=row.last_used_ms,
+        budget=None if balance is None else balance.state,
+        models=_models(row),
+    )
+
+
+def _limits(row: Row[Any], default: KeyLimits) -> KeyLimits:
+    return accounts.limits(row.limits) or accounts.limits(row.account_limits) or default
+
+
+def _models(row: Row[Any]) -> tuple[str, ...]:
+    return () if row.models is None else msgspec.json.decode(row.models, type=tuple[str, ...])
+
+
+_KEYS = select(KEYS, ACCOUNTS.c.limits.label("account_limits")).join(ACCOUNTS, ACCOUNTS.c.id == KEYS.c.account_id)
+_USED = (
+    update(KEYS)
+    .where(KEYS.c.id == bindparam("key"))
+    .where(or_(KEYS.c.last_used_ms.is_(None), KEYS.c.last_used_ms < bindparam("at_ms")))
+    .values(last_used_ms=bindparam("at_ms"))
+)

@@ -3,24 +3,31 @@
 Times are milliseconds since the Unix epoch. SQL types are portable: the database may be a PostgreSQL one.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sqlalchemy import BigInteger, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
+_NOTHING: Final = {"server_default": "0"}
+"""For columns that rows of an older version have nothing for."""
+
 
 class AccountRow(SQLModel, table=True):
-    """Who owns keys and jobs."""
+    """Who owns keys and jobs. `limits` is JSON; null means the default limits."""
 
     __tablename__ = "accounts"
 
     id: str = Field(primary_key=True)
     name: str
     created_ms: int = Field(sa_type=BigInteger)
+    limits: str | None = Field(default=None, sa_type=Text)
 
 
 class KeyRow(SQLModel, table=True):
-    """An API key. The secret itself is not stored; `limits` is JSON, null means the default limits."""
+    """An API key. The secret itself is not stored.
+
+    `limits` and `models` are JSON; null means the account's limits, and all models.
+    """
 
     __tablename__ = "api_keys"
 
@@ -34,13 +41,30 @@ class KeyRow(SQLModel, table=True):
     expires_ms: int | None = Field(default=None, sa_type=BigInteger)
     revoked_ms: int | None = Field(default=None, sa_type=BigInteger)
     limits: str | None = Field(default=None, sa_type=Text)
+    models: str | None = Field(default=None, sa_type=Text)
+    last_used_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class BudgetRow(SQLModel, table=True):
+    """The budget of an account or a key, which is its owner. `month` is that of `spent`, 0 if it is for all time."""
+
+    __tablename__ = "budgets"
+
+    owner_id: str = Field(primary_key=True)
+    unit: str
+    amount: int = Field(sa_type=BigInteger)
+    period: str
+    month: int
+    spent: int = Field(sa_type=BigInteger)
+    reserved: int = Field(sa_type=BigInteger)
 
 
 class JobRow(SQLModel, table=True):
     """A job, where it was placed last, and how it ended.
 
-    `request` (messages, sampling) and `labels` (the client's metadata) are JSON. `content` is UTF-8 in a
-    blob, because a model may generate NUL, which PostgreSQL's text cannot hold.
+    `request` (messages, sampling, the prompt's tokens) and `labels` (the client's metadata) are JSON; the rates are
+    outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may generate
+    NUL, which PostgreSQL's text cannot hold.
     """
 
     __tablename__ = "jobs"
@@ -55,6 +79,8 @@ class JobRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     deadline_ms: int = Field(sa_type=BigInteger)
     pin: str | None = None
+    prompt_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
+    completion_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
 
     node_id: str | None = None
     engine_id: str | None = None
@@ -73,7 +99,6 @@ class JobRow(SQLModel, table=True):
         Index("jobs_of_account", "account_id", "created_ms", "id"),
         Index("jobs_of_account_by_state", "account_id", "state", "created_ms", "id"),
         Index("jobs_of_model", "model", "state", "ended_ms"),
-        Index("jobs_by_time", "created_ms", "key_id"),
         # Few jobs are open at any time, however many there are: an index of just these.
         Index(
             "jobs_open",
@@ -96,12 +121,70 @@ class UsageRow(SQLModel, table=True):
     model: str
     prompt_tokens: int
     completion_tokens: int
+    cost: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     ended_ms: int = Field(sa_type=BigInteger)
 
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("usage_of_account", "account_id", "ended_ms"),)
+
+
+class ReservationRow(SQLModel, table=True):
+    """What a job that has not ended holds of a budget, whatever the rule was by which it was reckoned."""
+
+    __tablename__ = "reservations"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id")
+    owner_id: str = Field(primary_key=True, foreign_key="budgets.owner_id")
+    amount: int = Field(sa_type=BigInteger)
+
+
+class PlacementRow(SQLModel, table=True):
+    """One attempt to run a job. `considered` is JSON."""
+
+    __tablename__ = "placements"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id")
+    attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    node_id: str
+    engine_id: str
+    placed_ms: int = Field(sa_type=BigInteger)
+    considered: str = Field(sa_type=Text)
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """Which job an account's idempotency key stands for."""
+
+    __tablename__ = "idempotency"
+
+    account_id: str = Field(primary_key=True, foreign_key="accounts.id")
+    key: str = Field(primary_key=True)
+    body_hash: str
+    job_id: str
+    created_ms: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("idempotency_by_time", "created_ms"),)
+
+
+class WindowRow(SQLModel, table=True):
+    """How much of a rate limit's window was used: the latest window of each length. `ends_s` is its end."""
+
+    __tablename__ = "rate_windows"
+
+    key_id: str = Field(primary_key=True)
+    bucket: str = Field(primary_key=True)
+    length_s: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(sa_type=BigInteger)
+    used: int = Field(sa_type=BigInteger)
+    ends_s: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("rate_windows_by_end", "ends_s"),)
 
 
 ACCOUNTS = SQLModel.metadata.tables["accounts"]
 KEYS = SQLModel.metadata.tables["api_keys"]
 JOBS = SQLModel.metadata.tables["jobs"]
 USAGE = SQLModel.metadata.tables["usage"]
+BUDGETS = SQLModel.metadata.tables["budgets"]
+RESERVATIONS = SQLModel.metadata.tables["reservations"]
+PLACEMENTS = SQLModel.metadata.tables["placements"]
+IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
+WINDOWS = SQLModel.metadata.tables["rate_windows"]

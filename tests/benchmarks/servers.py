@@ -207,7 +207,8 @@ class VllmServer(_Server):
         ]
 
     def _environment(self) -> Mapping[str, str]:
-        marks = {marked.MARK: str(self.folder), "SPT_NOENV": "1"}  # process titles must not overwrite the mark
+        # Process titles must not overwrite the mark; vLLM leaves sockets and folders in TMPDIR.
+        marks = {marked.MARK: str(self.folder), "SPT_NOENV": "1", "TMPDIR": str(self.folder)}
         return _clean_environment() | process_env(self._model, os.cpu_count() or 1) | marks
 
     def _is_ready(self) -> bool:

@@ -40,7 +40,8 @@ class Serving:
         self.port = port or free_port()
         config = folder / "infernet.yaml"
         folder.mkdir(exist_ok=True)
-        config.write_text(yaml.safe_dump({"server": {"port": self.port, "replicas": 2}, **settings}))
+        server = {"replicas": 2, **settings.get("server", {}), "port": self.port}
+        config.write_text(yaml.safe_dump({**settings, "server": server}))
         self.lines: list[str] = []
         self._news: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(

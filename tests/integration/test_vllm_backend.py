@@ -3,13 +3,16 @@
 vLLM takes 40 s to start: the suite shares one engine.
 """
 
+import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
+import jsonschema
 import psutil
 import pytest
 
@@ -18,7 +21,7 @@ from actors.backends.base import Backend, BackendDied
 from actors.backends.environment import process_env
 from actors.builtin import resolve_source
 from cluster.catalogue import Model
-from cluster.messages import ChatMessage
+from cluster.messages import ChatMessage, Output
 from tests.unit.backend_suite import BackendSuite, Inbox, Subject, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
@@ -28,14 +31,42 @@ SOURCE = "builtin:capitals"
 QUESTION = (ChatMessage("user", "What is the capital of Brazil?"),)
 """The answer has a character of two bytes."""
 
+CITY = {
+    "type": "object",
+    "properties": {
+        "city": {"enum": ["Brasília", "São Paulo"]},
+        "kind": {"anyOf": [{"const": "capital"}, {"type": "null"}]},
+        "people": {"type": "integer", "minimum": 1, "maximum": 999},
+        "names": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 8}, "minItems": 2},
+        "next": {"$ref": "#/$defs/City"},
+    },
+    "required": ["city", "kind", "people", "names"],
+    "additionalProperties": False,
+    "$defs": {"City": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 5}}}},
+}
+CITY["properties"]["names"]["maxItems"] = 2  # type: ignore[index]
+SCHEMAS: list[dict[str, Any]] = [
+    CITY,
+    {"type": "string", "maxLength": 12},
+    {"type": "array", "items": {"type": "integer", "minimum": -9, "maximum": 9}, "minItems": 3, "maxItems": 5},
+    {"enum": ["Brasília", "São Paulo"]},
+    {"type": "string", "pattern": "^[A-Z]{3}-[0-9]{4}$"},
+    {"anyOf": [{"type": "null"}, {"type": "boolean"}]},
+    {"type": "object", "properties": {"on": {"type": "string", "format": "date"}}, "required": ["on"]},
+]
+
 
 def backend(source: str = SOURCE, **engine: Any) -> Backend:
     return create(Model(id="capitals", source=source, gpus=0, engine=engine), resolve_source(source))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment() -> Iterator[None]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        # vLLM leaves a file there for each of its engines.
+        folder = str(tmp_path_factory.mktemp("vllm"))
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
         for name, value in process_env(Model(id="capitals", source=SOURCE, gpus=0), os.cpu_count() or 1).items():
             patch.setenv(name, value)
         yield
@@ -74,6 +105,89 @@ class TestVllm(BackendSuite):
         assert end.finish_reason == "stop"
 
 
+class TestStructured:
+    """An answer follows its schema, wherever it was begun."""
+
+    def test_schemas_are_followed_in_one_batch(self, loaded: Subject) -> None:
+        full, _, _ = loaded.undisturbed()
+        constrained = [(schema, loaded.dispatch(json_schema=json.dumps(schema))) for schema in SCHEMAS]
+        free = [loaded.dispatch() for _ in SCHEMAS]
+        pairs = zip(constrained, free, strict=True)
+        loaded.backend.start([dispatch for (_, left), right in pairs for dispatch in (left, right)])
+        for schema, dispatch in constrained:
+            assert loaded.inbox.end(dispatch).finish_reason == "stop"
+            jsonschema.validate(json.loads(loaded.inbox.output(dispatch).text), schema)
+        for dispatch in free:
+            assert loaded.inbox.end(dispatch).finish_reason == "stop"
+            assert loaded.inbox.output(dispatch).text == full.text
+
+    @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: str(next(iter(schema))))
+    def test_goes_on_from_every_token(self, loaded: Subject, schema: dict[str, Any]) -> None:
+        text = json.dumps(schema)
+        whole = loaded.dispatch(json_schema=text)
+        full, full_end = loaded.run(whole)
+        cuts = [Output()]
+        for chunk in loaded.inbox.of(whole):
+            cuts.append(Output(cuts[-1].text + chunk.text, cuts[-1].token_ids + chunk.token_ids))
+        assert cuts[-1] == full
+        resumed = [loaded.dispatch(cut, attempt=2, json_schema=text) for cut in cuts]
+        loaded.backend.start(resumed)
+        for cut, dispatch in zip(cuts, resumed, strict=True):
+            assert loaded.inbox.end(dispatch) == full_end
+            rest = loaded.inbox.output(dispatch)
+            assert cut.text + rest.text == full.text
+            assert cut.token_ids + rest.token_ids == full.token_ids
+
+    def test_max_tokens_cuts_it_off(self, loaded: Subject) -> None:
+        full, _ = loaded.run(loaded.dispatch(json_schema=json.dumps(CITY)))
+        output, end = loaded.run(loaded.dispatch(json_schema=json.dumps(CITY), max_tokens=7))
+        assert end.finish_reason == "length"
+        assert full.text.startswith(output.text)
+
+    def test_a_stop_string_ends_it_wherever_it_was_begun(self, loaded: Subject) -> None:
+        text, stop = json.dumps(CITY), ('"people',)
+        full, _ = loaded.run(loaded.dispatch(json_schema=text))
+        whole = loaded.dispatch(json_schema=text, stop=stop)
+        stopped, end = loaded.run(whole)
+        assert end.finish_reason == "stop"
+        assert stopped.text == full.text[: full.text.index(stop[0])]
+        cut = Output()
+        for chunk in loaded.inbox.of(whole)[:-1]:
+            cut = Output(cut.text + chunk.text, cut.token_ids + chunk.token_ids)
+            rest, end = loaded.run(loaded.dispatch(cut, attempt=2, json_schema=text, stop=stop))
+            assert cut.text + rest.text == stopped.text
+            assert end.finish_reason == "stop"
+
+    @pytest.mark.parametrize(
+        ("schema", "message"),
+        [
+            ({"type": "integer", "multipleOf": 3}, "json_schema: 'multipleOf' is not supported"),  # ours to know
+            ({"type": "string", "pattern": "["}, "json_schema: Failed to transform json schema"),  # vLLM's to know
+            ({"$ref": "#"}, "The engine could not generate this answer"),  # no text follows it
+        ],
+    )
+    def test_a_bad_schema_ends_its_job_alone(self, loaded: Subject, schema: dict[str, Any], message: str) -> None:
+        neighbours = [loaded.dispatch(json_schema=json.dumps(CITY)), loaded.dispatch()]
+        expected = [loaded.run(loaded.dispatch(json_schema=json.dumps(CITY))), loaded.run(loaded.dispatch())]
+        bad = loaded.dispatch(json_schema=json.dumps(schema))
+        loaded.backend.start([neighbours[0], bad, neighbours[1]])
+        end = loaded.inbox.end(bad)
+        assert (end.error, end.error_message and end.error_message.startswith(message)) == ("engine_error", True)
+        assert "/project/" not in str(end.error_message)
+        for dispatch, (output, ending) in zip(neighbours, expected, strict=True):
+            assert loaded.inbox.end(dispatch) == ending
+            assert loaded.inbox.output(dispatch) == output
+
+    def test_tokens_that_do_not_follow_the_schema_end_their_job_alone(self, loaded: Subject) -> None:
+        full, _, full_end = loaded.undisturbed()
+        bad, good = loaded.dispatch(full, attempt=2, json_schema=json.dumps(CITY)), loaded.dispatch()
+        loaded.backend.start([bad, good])
+        assert loaded.inbox.end(bad).error == "engine_error"
+        assert loaded.inbox.output(bad) == Output()
+        assert loaded.inbox.end(good) == full_end
+        assert loaded.inbox.deaths == []
+
+
 @pytest.mark.parametrize(
     ("source", "engine", "reason"),
     [
@@ -97,6 +211,17 @@ def test_load_failure_tells_vllms_reason(source: str, engine: dict[str, Any], re
     broken.close()
     left = set(psutil.Process().children(recursive=True)) - before
     assert all("resource_tracker" in " ".join(process.cmdline()) for process in left)
+    assert inbox.deaths == []
+
+
+def test_without_our_plugin_a_model_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its resumed structured answers would be corrupted."""
+    monkeypatch.setenv("VLLM_PLUGINS", "another")
+    inbox = Inbox()
+    broken = backend(max_model_len=512)
+    with pytest.raises(BackendDied, match="began a resumed structured answer anew"):
+        broken.load(inbox.sink, inbox.died)
+    broken.close()
     assert inbox.deaths == []
 
 

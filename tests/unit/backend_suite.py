@@ -79,7 +79,12 @@ class Subject:
     jobs: int = 0
 
     def dispatch(
-        self, resume: Output = NOTHING, attempt: int = 1, stop: tuple[str, ...] = (), max_tokens: int = 0
+        self,
+        resume: Output = NOTHING,
+        attempt: int = 1,
+        stop: tuple[str, ...] = (),
+        max_tokens: int = 0,
+        json_schema: str | None = None,
     ) -> Dispatch:
         self.jobs += 1
         job = Job(
@@ -88,7 +93,9 @@ class Subject:
             key_id=KeyId("key"),
             model="model",
             messages=self.messages,
-            sampling=Sampling(max_tokens=max_tokens or self.sampling.max_tokens, temperature=0.0, stop=stop),
+            sampling=Sampling(
+                max_tokens=max_tokens or self.sampling.max_tokens, temperature=0.0, stop=stop, json_schema=json_schema
+            ),
             created_ms=0,
             deadline_ms=0,
         )
@@ -229,6 +236,20 @@ class BackendSuite:
         assert end.error_message is not None
         assert str(max_tokens) in end.error_message
         assert end.usage.completion_tokens == 0
+
+    def test_a_schema_it_cannot_follow_ends_that_job_alone(self, subject: Subject) -> None:
+        full, _, full_end = subject.undisturbed()
+        before, after = subject.dispatch(), subject.dispatch()
+        refused = subject.dispatch(json_schema='{"type": "string", "not": {"const": ""}}')
+        subject.backend.start([before, refused, after])
+        end = subject.inbox.end(refused)
+        assert subject.inbox.output(refused) == Output()
+        assert end.error == "engine_error"
+        assert end.error_message is not None
+        assert end.error_message.startswith("json_schema: ")
+        for dispatch in (before, after):
+            assert subject.inbox.end(dispatch) == full_end
+            assert subject.inbox.output(dispatch).text == full.text
 
     def test_nobody_died(self, subject: Subject) -> None:
         subject.undisturbed()

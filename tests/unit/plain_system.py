@@ -61,6 +61,7 @@ QUICK = {
     "actors.journal._REPEAT_S": 0.005,
     "cluster.fleet.SETTLE_S": 0.3,
     "api.stream_hub.RECONNECT_S": 0.005,
+    "api.stream_hub.ASK_AGAIN_S": 0.5,
 }
 
 SIM = Model(
@@ -243,6 +244,8 @@ class PlainSystem:
     async def __aenter__(self) -> Self:
         self.ledger = Ledger(self.settings.database, ADMIN_KEY, self.settings.limits)
         await self.ledger.start()
+        self.rate_limiter = RateLimiter(self.ledger)
+        await self.rate_limiter.start()
         principal = await self.ledger.authenticate(secret_hash(ADMIN_KEY))
         assert principal is not None
         self.principal: Principal = principal
@@ -349,7 +352,7 @@ class PlainSystem:
         return Gateway(
             self.settings,
             self._called("ledger", me),
-            RateLimiter({}),
+            self.rate_limiter,
             self._called("scheduler", me),
             self._called("journal", me),
         )
@@ -369,7 +372,10 @@ class PlainSystem:
         """Wait until all engines, or so many, can be given jobs."""
         wanted = len(self.node_ids) if engines is None else engines
         models = [model.id for model in self.settings.models]
-        await until(lambda: sum(len(self.scheduler._fleet.candidates(model)) for model in models) >= wanted, "ready")
+        await until(lambda: sum(self._ready_engines(model) for model in models) >= wanted, "ready")
+
+    def _ready_engines(self, model: str) -> int:
+        return sum(candidate.ready for candidate in self.scheduler._fleet.candidates(model))
 
     def job(self, text: str = "Hello", max_tokens: int = 40, **fields: Any) -> Job:
         now_ms = wall_ms()

@@ -155,13 +155,14 @@ def test_the_environment_is_stronger_than_the_file_and_the_command_line_than_bot
         "INFERNET_JOB_TIMEOUT_S": "31",
         "INFERNET_STREAM_INTERVAL_MS": "21",
         "INFERNET_LIMITS_SUBMISSIONS_PER_MINUTE": "7",
+        "INFERNET_LIMITS_TOKENS_PER_MINUTE": "70000",
         "INFERNET_SERVER_REPLICAS_MAX": "5",
     }
     loaded = load(written(FULL), env, {"server": {"port": 9002}})
     assert loaded.server == Server("10.0.0.1", 9002, Replicas(2, 5))
     assert loaded.database == "sqlite:///other.db"
     assert (loaded.job_timeout_s, loaded.stream_interval_ms) == (31, 21)
-    assert loaded.limits == KeyLimits(7, 100, 60)
+    assert loaded.limits == KeyLimits(7, 100, 60, 70_000)
     assert len(loaded.models) == 2
 
 

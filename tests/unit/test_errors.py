@@ -63,9 +63,10 @@ def test_an_error_survives_a_process_border(error: type[InfernetError]) -> None:
     )
 
 
-def test_a_rate_limit_keeps_its_wait() -> None:
-    received = pickle.loads(pickle.dumps(RateLimited("slow down", 7)))
+def test_a_rate_limit_keeps_its_wait_and_its_window() -> None:
+    received = pickle.loads(pickle.dumps(RateLimited("slow down", 7, 60, 1_800_000_000)))
     assert (received.message, received.retry_after_s) == ("slow down", 7)
+    assert (received.limit, received.reset_s) == (60, 1_800_000_000)
 
 
 @pytest.mark.parametrize("error", ERRORS)

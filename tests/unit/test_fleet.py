@@ -30,7 +30,7 @@ def heartbeat(
 
 
 def orders(fleet: Fleet, *nodes: NodeId) -> list[EngineOrder]:
-    return [order for node in nodes or (N0,) for order in fleet.orders(node)]
+    return [order for node in nodes or (N0,) if fleet.knows_node(node) for order in fleet.orders(node).engines]
 
 
 def view(fleet: Fleet, model: str = "m") -> ModelView:
@@ -44,7 +44,7 @@ def test_the_missing_engines_are_ordered_where_there_is_room() -> None:
     heartbeat(subject, N0)
     heartbeat(subject, N1)
     subject.plan(0.0)
-    assert [len(subject.orders(node)) for node in (N0, N1)] == [1, 1]
+    assert [len(subject.orders(node).engines) for node in (N0, N1)] == [1, 1]
     subject.plan(0.0)
     assert {order.id for order in orders(subject, N0, N1)} == {E0, E1}
 
@@ -104,7 +104,8 @@ def test_an_engine_becomes_ready_once() -> None:
     heartbeat(subject, N0)
     subject.plan(0.0)
     assert heartbeat(subject, N0, engine(E0, "starting")) == Change()
-    assert subject.candidates("m") == []
+    assert [candidate.ready for candidate in subject.candidates("m")] == [False]
+    assert not subject.serves("m")
     assert heartbeat(subject, N0, engine(E0)) == Change(ready=(engine(E0),))
     assert heartbeat(subject, N0, engine(E0)) == Change()
     (candidate,) = subject.candidates("m")
@@ -274,3 +275,62 @@ def test_what_can_be_served() -> None:
     assert subject.can_serve("m", None, 0.0)
     assert subject.can_serve("m", N1, 0.0)
     assert not subject.can_serve("m", N0, 0.0)
+
+
+def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    heartbeat(subject, N0, engine(E0))
+    subject.plan(0.0)
+    heartbeat(subject, N0, engine(E0))
+    replica = subject.replica(E0)
+    assert replica is not None
+    replica.take("job", 10)
+    subject.drain(N0)
+    assert not subject.can_serve("m", None, 0.0)
+    heartbeat(subject, N1)
+    subject.plan(0.0)
+    assert [node.status for node in subject.node_views()] == ["draining", "online"]
+    assert orders(subject, N0) == [EngineOrder(E0, "m")]
+    assert orders(subject, N1) == [EngineOrder(E1, "m")]
+    assert subject.can_serve("m", None, 0.0)
+    assert not subject.can_serve("m", N0, 0.0)
+    assert [candidate.draining for candidate in subject.candidates("m")] == [True, False]
+    replica.release("job")
+    subject.plan(0.0)
+    assert orders(subject, N0) == []
+    assert subject.orders(N0).draining
+
+
+def test_a_node_that_says_it_is_being_drained_is_believed() -> None:
+    subject = fleet()
+    subject.report(NodeReport(N0, Hardware("host", 8.0, 1 << 30, 1), (), draining=True), 0.0, 0)
+    subject.plan(0.0)
+    assert orders(subject, N0) == []
+    assert not subject.can_serve("m", None, 0.0)
+
+
+def test_of_a_node_being_drained_only_engines_with_jobs_are_kept_after_a_restart() -> None:
+    subject = fleet(existing=(E0, E1))
+    busy = replace(engine(E0), running=(("job", 1),))
+    report = NodeReport(N0, Hardware("host", 8.0, 1 << 30, 1), (busy, engine(E1)), draining=True)
+    assert subject.report(report, 0.0, 0).ready == (busy,)
+    assert orders(subject) == [EngineOrder(E0, "m")]
+
+
+def test_draining_an_unknown_node_changes_nothing() -> None:
+    subject = fleet()
+    subject.drain(N0)
+    heartbeat(subject, N0)
+    assert not subject.orders(N0).draining
+
+
+def test_a_models_context_is_what_the_catalogue_says_until_an_engine_tells_it_and_then_remembered() -> None:
+    subject = fleet(M, replace(M, id="declared", engine={"max_model_len": 4096}))
+    assert (subject.context_length("m"), subject.context_length("declared")) == (None, 4096)
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    heartbeat(subject, N0, engine(E0, "starting"))
+    heartbeat(subject, N0, engine(E0))
+    subject.drop(E0)
+    assert subject.context_length("m") == 128

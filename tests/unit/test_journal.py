@@ -214,10 +214,12 @@ def test_an_end_is_visible_only_when_it_is_durable() -> None:
             await settled()
             assert reader.logs[A].end is None
             assert stage.first.settled_jobs == []
-            assert stage.scheduler.done == [Released(A, 1)]
+            # Until then the Scheduler keeps the job: this process may die.
+            assert stage.scheduler.done == []
 
             stage.ledger.open.set()
             assert await reader.end(A) == DONE
+            assert stage.scheduler.done == [Released(A, 1)]
             await until(lambda: stage.first.settled_jobs == [(A, 1)])
             (ended,) = stage.ledger.finished
             assert (ended.content, ended.end) == ("Paris.", DONE)
@@ -306,13 +308,72 @@ def test_a_fence_of_what_is_not_known_here_goes_on_from_what_was_tried() -> None
     async def scenario() -> None:
         async with Stage() as stage:
             await stage.journal.watch("reader", [(B, 0)])
-            for _ in range(2):
+            for number in (4, 5):
                 fences = await stage.journal.fence([(A, 3), (B, 0)])
                 assert [(f.job_id, f.attempt, f.output, f.ended) for f in fences] == [
-                    (A, 4, Output(), False),
+                    (A, number, Output(), False),
                     (B, 1, Output(), False),
                 ]
-            assert set(stage.journal._entries) == {B}
+
+    run(scenario())
+
+
+def test_an_attempt_that_was_shut_out_before_its_first_word_is_not_heard() -> None:
+    """Its node was silent, and so was the engine, which was still reading the prompt."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            (fence,) = await stage.journal.fence([(A, 1)])
+            reader = Reader(stage.journal)
+            assert await reader.watch(A) == [A]  # it may have ended before this Journal began
+            await stage.journal.watch("other", [(A, 0)])
+            await stage.journal.unwatch("other", [A])
+            stage.first.says(A, "too late")
+            await until(lambda: stage.first.aborted == [(A, 1)])
+            stage.second.says(A, "one two", attempt=fence.attempt)
+            stage.second.ends(A)
+            await reader.end(A)
+            assert reader.logs[A].text == "one two"
+
+    run(scenario())
+
+
+def test_an_attempt_is_heard_from_one_engine() -> None:
+    """Two Schedulers, one after the other, each began it, and the first died before it could tell anybody."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.open.clear()
+            stage.first.says(A, "one ")
+            stage.first.says(B, "x")
+            stage.first.ends(B)
+            await stage.heard(A, "one ")
+            for job_id in (A, B):
+                stage.second.says(job_id, "other words")
+                stage.second.ends(job_id)
+            await until(lambda: set(stage.second.aborted) == {(A, 1), (B, 1)})
+            stage.first.says(A, "two")
+            await stage.heard(A, "one two")
+            assert stage.first.aborted == []
+            stage.ledger.open.set()
+            await until(lambda: stage.first.settled_jobs == [(B, 1)])
+
+    run(scenario())
+
+
+def test_an_engine_is_told_to_forget_an_attempt_that_the_job_ended_without() -> None:
+    """However little it has to say: all of it may come at once."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.journal.fail([Failure(A, "timeout", "Too late")])
+            stage.first.says(B, "x")
+            stage.first.ends(B)
+            await until(lambda: stage.first.settled_jobs == [(B, 1)])
+            for engine, job_id in ((stage.first, A), (stage.second, B)):
+                engine.says(job_id, "x")
+                engine.ends(job_id)
+            await until(lambda: (stage.first.aborted, stage.second.aborted) == ([(A, 1)], [(B, 1)]))
 
     run(scenario())
 
@@ -331,15 +392,17 @@ def test_two_replicas_that_ask_for_a_job_that_is_not_known_are_both_told_so() ->
     run(scenario())
 
 
-def test_a_job_that_is_ending_is_fenced_as_ended() -> None:
+def test_a_job_that_is_ending_is_not_fenced_before_it_has_ended() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             stage.ledger.open.clear()
             stage.first.says(A, "x")
             stage.first.ends(A)
             await until(lambda: stage.ledger.calls)
-            assert [fence.ended for fence in await stage.journal.fence([(A, 1)])] == [True]
+            assert [fence.job_id for fence in await stage.journal.fence([(A, 1), (B, 1)])] == [B]
             stage.ledger.open.set()
+            await until(lambda: stage.first.settled_jobs)
+            assert [fence.ended for fence in await stage.journal.fence([(A, 1)])] == [True]
 
     run(scenario())
 

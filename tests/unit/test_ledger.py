@@ -1,128 +1,49 @@
-"""The Ledger: what it promises of jobs, ends, usage and keys, on SQLite."""
+"""The Ledger: what it promises of jobs, their ends and its own life, on SQLite."""
 
 import asyncio
-import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actors.ledger import Ledger
 from cluster.errors import StartError
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId, new_job_id
+from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.jobs import JobState
 from cluster.keys import new_secret, secret_hash
-from cluster.messages import (
-    ChatMessage,
-    End,
-    Ended,
-    Job,
-    JobQuery,
-    KeyLimits,
-    OpenJob,
-    Placed,
-    Sampling,
-    Usage,
-)
-from cluster.store import accounts, keys
-from cluster.store.database import Database
+from cluster.messages import Job, JobQuery, OpenJob, Rates, Sampling, Usage, Verdict
 from cluster.store.errors import DatabaseRefused
-
-NOW = 1_800_000_123_456
-OURS, THEIRS = AccountId("acct_ours"), AccountId("acct_theirs")
-OUR_KEY, THEIR_KEY = KeyId("key_ours"), KeyId("key_theirs")
-OUR_SECRET = "inft_" + "o" * 32
-DEFAULT = KeyLimits(submissions_per_minute=5)
-
-
-def url(path: Path) -> str:
-    return f"sqlite:///{path}"
-
-
-def key(id: KeyId, account: AccountId, secret: str) -> keys.NewKey:
-    return keys.NewKey(id, account, "a key", "inft_", secret_hash(secret), "member", NOW)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with two accounts and their keys."""
-    path = tmp_path_factory.mktemp("ledger") / "prepared.db"
-    database = Database(url(path))
-    for account, key_id, secret in ((OURS, OUR_KEY, OUR_SECRET), (THEIRS, THEIR_KEY, new_secret())):
-        add_account = partial(accounts.add, account_id=account, name="an account", created_ms=NOW)
-        add_key = partial(keys.add, key=key(key_id, account, secret))
-        assert database.commit([add_account, add_key]) == [None, None]
-    database.close()
-    return path
+from tests.unit.ledger_stage import (
+    DEFAULT,
+    NOW,
+    OUR_KEY,
+    OURS,
+    THEIRS,
+    completed,
+    create,
+    elsewhere,
+    failed,
+    job,
+    placed,
+    prepared,
+    url,
+    with_ledger,
+)
 
 
 @pytest.fixture
-def path(prepared: Path, tmp_path: Path) -> Path:
-    """A copy of the prepared file."""
-    copy = tmp_path / "ledger.db"
-    copy.write_bytes(prepared.read_bytes())
-    return copy
-
-
-def with_ledger(path: Path, scenario: Callable[[Ledger], Awaitable[None]]) -> None:
-    """Runs `scenario` with a Ledger that has just been made for the file at `path`."""
-
-    async def run() -> None:
-        ledger = Ledger(url(path), None, DEFAULT, now_ms=lambda: NOW)
-        try:
-            await scenario(ledger)
-        finally:
-            await ledger.stop()
-
-    asyncio.run(run())
-
-
-def elsewhere(path: Path, query: str) -> list[tuple[object, ...]]:
-    """What another process would read now."""
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
-
-
-def job(created_ms: int = NOW, account: AccountId = OURS, **fields: object) -> Job:
-    given: dict[str, object] = {
-        "id": new_job_id(),
-        "account_id": account,
-        "key_id": OUR_KEY if account == OURS else THEIR_KEY,
-        "model": "sim:fast",
-        "messages": (ChatMessage("system", "Be brief."), ChatMessage("user", "Größe? 🦜\x00")),
-        "sampling": Sampling(max_tokens=7, temperature=0.3, top_p=0.9, stop=("\n",), seed=2**63 - 1),
-        "created_ms": created_ms,
-        "deadline_ms": created_ms + 300_000,
-        "node_id": NodeId("node_pin"),
-        "metadata": {"trace": "é"},
-    }
-    return Job(**(given | fields))  # type: ignore[arg-type]
-
-
-def placed(job: Job, attempt: int = 1, after_ms: int = 1_000) -> Placed:
-    node, engine = NodeId(f"node_{attempt}"), EngineId(f"engine/{attempt}")
-    return Placed(job.id, node, engine, attempt, job.created_ms + after_ms)
-
-
-def completed(job: Job, content: str = "Paris.", tokens: int = 20, after_ms: int = 2_000) -> Ended:
-    return Ended(job.id, content, End(Usage(3, tokens), finish_reason="stop"), job.created_ms + after_ms)
-
-
-def failed(job: Job, content: str = "Par") -> Ended:
-    end = End(Usage(3, 1), error="timeout", error_message="It took too long")
-    return Ended(job.id, content, end, job.created_ms + 3_000)
+def path(tmp_path: Path) -> Path:
+    """A database file with two accounts and their keys."""
+    return prepared(tmp_path / "ledger.db")
 
 
 def test_what_create_returned_is_durable(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         jobs = [job() for _ in range(100)]
-        await ledger.create(jobs)
+        await create(ledger, *jobs)
         assert elsewhere(path, "SELECT count(*), min(state) FROM jobs") == [(100, "pending")]
 
     with_ledger(path, scenario)
@@ -130,10 +51,11 @@ def test_what_create_returned_is_durable(path: Path) -> None:
 
 def test_a_job_comes_back_as_it_was_accepted(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
-        accepted, plain = job(), job(NOW + 1, node_id=None, metadata={}, sampling=Sampling())
-        await ledger.create([accepted, plain])
+        full = job()
+        plain = job(NOW + 1, node_id=None, metadata={}, sampling=Sampling(), prompt_tokens=None, rates=Rates())
+        await create(ledger, full, plain)
         assert await ledger.open_jobs() == [
-            OpenJob(accepted, JobState.PENDING),
+            OpenJob(full, JobState.PENDING),
             OpenJob(plain, JobState.PENDING),
         ]
 
@@ -143,9 +65,9 @@ def test_a_job_comes_back_as_it_was_accepted(path: Path) -> None:
 def test_a_repeated_create_is_ignored(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         first, other = job(), job()
-        await ledger.create([first, first])
+        await create(ledger, first, first)
         await ledger.finish([completed(first)])
-        await asyncio.gather(ledger.create([first]), ledger.create([first, other]))
+        await asyncio.gather(create(ledger, first), create(ledger, first, other))
         record = await ledger.job(first.id, OURS)
         assert record is not None
         assert record.status is JobState.COMPLETED
@@ -157,7 +79,7 @@ def test_a_repeated_create_is_ignored(path: Path) -> None:
 def test_the_life_of_a_job(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         lived = job()
-        await ledger.create([lived])
+        await create(ledger, lived)
         await ledger.placed([placed(lived, attempt=1)])
         record = await ledger.job(lived.id, OURS)
         assert record is not None
@@ -182,13 +104,13 @@ def test_the_life_of_a_job(path: Path) -> None:
 def test_a_failed_job_keeps_what_it_produced_and_is_counted(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         lost = job()
-        await ledger.create([lost])
+        await create(ledger, lost)
         await ledger.finish([failed(lost)])
         record = await ledger.job(lost.id, OURS)
         assert record is not None
         assert (record.status, record.content, record.finish_reason) == (JobState.FAILED, "Par", None)
         assert (record.error, record.error_message) == ("timeout", "It took too long")
-        assert elsewhere(path, "SELECT * FROM usage") == [(lost.id, OURS, OUR_KEY, "sim:fast", 3, 1, NOW + 3_000)]
+        assert elsewhere(path, "SELECT * FROM usage") == [(lost.id, OURS, OUR_KEY, "sim:fast", 3, 1, NOW + 3_000, 5)]
 
     with_ledger(path, scenario)
 
@@ -196,7 +118,7 @@ def test_a_failed_job_keeps_what_it_produced_and_is_counted(path: Path) -> None:
 def test_the_first_end_wins_and_is_counted_once(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         ended = job()
-        await ledger.create([ended])
+        await create(ledger, ended)
         await ledger.finish([failed(ended), completed(ended)])
         await asyncio.gather(*(ledger.finish([completed(ended)]) for _ in range(20)))
         record = await ledger.job(ended.id, OURS)
@@ -210,7 +132,7 @@ def test_the_first_end_wins_and_is_counted_once(path: Path) -> None:
 def test_placed_after_the_end_is_ignored(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         ended = job()
-        await ledger.create([ended])
+        await create(ledger, ended)
         await ledger.finish([completed(ended)])
         before = await ledger.job(ended.id, OURS)
         await ledger.placed([placed(ended)])
@@ -235,7 +157,7 @@ def test_a_bad_write_fails_alone(path: Path) -> None:
         good, bad = job(), job(account_id=AccountId("acct_nobody"))
         other = job()
         results = await asyncio.gather(
-            ledger.create([good]), ledger.create([bad]), ledger.create([other]), return_exceptions=True
+            create(ledger, good), create(ledger, bad), create(ledger, other), return_exceptions=True
         )
         assert results[0] is None
         assert isinstance(results[1], DatabaseRefused)
@@ -249,7 +171,7 @@ def test_a_new_ledger_on_the_same_file_sees_all(path: Path) -> None:
     pending, processing, ended = job(NOW), job(NOW + 1), job(NOW + 2)
 
     async def before(ledger: Ledger) -> None:
-        await ledger.create([pending, processing, ended])
+        await create(ledger, pending, processing, ended)
         await ledger.placed([placed(processing, attempt=3)])
         await ledger.finish([completed(ended)])
 
@@ -269,7 +191,7 @@ def test_a_new_ledger_on_the_same_file_sees_all(path: Path) -> None:
 def test_another_accounts_job_is_none(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         theirs = job(account=THEIRS)
-        await ledger.create([theirs])
+        await create(ledger, theirs)
         assert await ledger.job(theirs.id, OURS) is None
         assert await ledger.job(new_job_id(), OURS) is None
         assert await ledger.job(theirs.id, THEIRS) is not None
@@ -281,7 +203,7 @@ def test_another_accounts_job_is_none(path: Path) -> None:
 def test_a_list_can_be_read_page_by_page_newest_first(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         jobs = [job(NOW + at) for at in (0, 5, 5, 5, 5, 9, 2)]
-        await ledger.create(jobs)
+        await create(ledger, *jobs)
         newest_first = sorted(jobs, key=lambda made: (made.created_ms, made.id), reverse=True)
         expected = [made.id for made in newest_first]
         assert [record.id for record in await ledger.jobs(OURS, JobQuery())] == expected
@@ -289,7 +211,7 @@ def test_a_list_can_be_read_page_by_page_newest_first(path: Path) -> None:
         seen: list[JobId] = []
         before = None
         while page := await ledger.jobs(OURS, JobQuery(limit=2, before=before)):
-            await ledger.create([job(NOW + 100)])  # what comes meanwhile moves nothing
+            await create(ledger, job(NOW + 100))  # what comes meanwhile moves nothing
             seen += [record.id for record in page]
             before = (page[-1].created_ms, page[-1].id)
         assert seen == expected
@@ -300,7 +222,7 @@ def test_a_list_can_be_read_page_by_page_newest_first(path: Path) -> None:
 def test_a_list_can_be_of_one_state_and_since_a_time(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
         old, done, lost, running = (job(NOW + at) for at in range(4))
-        await ledger.create([old, done, lost, running])
+        await create(ledger, old, done, lost, running)
         await ledger.placed([placed(running)])
         await ledger.finish([completed(done), failed(lost)])
 
@@ -312,40 +234,6 @@ def test_a_list_can_be_of_one_state_and_since_a_time(path: Path) -> None:
         assert await ids(JobQuery(status=JobState.PROCESSING)) == [running.id]
         assert await ids(JobQuery(status=JobState.PENDING)) == [old.id]
         assert await ids(JobQuery(since_ms=NOW + 2)) == [running.id, lost.id]
-
-    with_ledger(path, scenario)
-
-
-def test_a_valid_key_has_a_holder_with_the_default_limits(path: Path) -> None:
-    async def scenario(ledger: Ledger) -> None:
-        principal = await ledger.authenticate(secret_hash(OUR_SECRET))
-        assert principal is not None
-        assert (principal.account_id, principal.key_id, principal.role) == (OURS, OUR_KEY, "member")
-        assert principal.limits == DEFAULT
-        assert await ledger.authenticate(secret_hash("inft_unknown")) is None
-        assert await ledger.authenticate(OUR_SECRET) is None
-
-    with_ledger(path, scenario)
-
-
-def test_limits_expiry_and_revocation_of_a_key(path: Path) -> None:
-    limits = KeyLimits(1, 2, 3)
-    given_keys = {
-        "limited": keys.NewKey(KeyId("1"), OURS, "", "", "limited", "admin", NOW, limits=limits),
-        "valid": keys.NewKey(KeyId("2"), OURS, "", "", "valid", "member", NOW, expires_ms=NOW + 1),
-        "expired": keys.NewKey(KeyId("3"), OURS, "", "", "expired", "member", NOW, expires_ms=NOW),
-        "revoked": keys.NewKey(KeyId("4"), OURS, "", "", "revoked", "member", NOW),
-    }
-    database = Database(url(path))
-    database.commit([partial(keys.add, key=given_key) for given_key in given_keys.values()])
-    database.commit([partial(keys.revoke, key_id=KeyId("4"), now_ms=NOW - 1)])
-    database.close()
-
-    async def scenario(ledger: Ledger) -> None:
-        holders = {name: await ledger.authenticate(name) for name in given_keys}
-        assert [name for name, holder in holders.items() if holder] == ["limited", "valid"]
-        assert holders["limited"] is not None
-        assert (holders["limited"].limits, holders["limited"].role) == (limits, "admin")
 
     with_ledger(path, scenario)
 
@@ -399,7 +287,7 @@ def test_a_given_admin_key_is_ignored_when_there_are_keys(path: Path) -> None:
 def test_a_ledger_that_cannot_start_says_why_to_every_caller(tmp_path: Path) -> None:
     async def scenario() -> None:
         ledger = Ledger(url(tmp_path / "no folder" / "x.db"), None, DEFAULT)  # no I/O, no error
-        for call in (ledger.start(), ledger.create([job()]), ledger.open_jobs()):
+        for call in (ledger.start(), create(ledger, job()), ledger.open_jobs()):
             with pytest.raises(StartError, match="no folder"):
                 await call
         await ledger.stop()
@@ -407,22 +295,46 @@ def test_a_ledger_that_cannot_start_says_why_to_every_caller(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
-def test_submissions_are_counted_in_the_windows_of_the_clock(path: Path) -> None:
-    minute = NOW - NOW % 60_000
-    hour = NOW - NOW % 3_600_000
-    assert hour < minute - 1
+ENGINES = (
+    Verdict(EngineId("engine/1"), NodeId("node_1"), None, score=3),
+    Verdict(EngineId("engine/2"), NodeId("node_2"), "draining", score=0),
+)
 
+
+def test_every_attempt_is_kept_with_what_was_considered(path: Path) -> None:
     async def scenario(ledger: Ledger) -> None:
-        ours = [job(at) for at in (hour - 1, hour, minute - 1, minute, NOW)]
-        await ledger.create([*ours, job(hour, account=THEIRS)])
-        assert await ledger.submission_counts(NOW) == {OUR_KEY: (2, 4), THEIR_KEY: (0, 1)}
-        assert await ledger.submission_counts(NOW + 3_600_000) == {}
+        moved = job()
+        first, second = replace(placed(moved, 1), considered=ENGINES), placed(moved, 2)
+        await create(ledger, moved)
+        await ledger.placed([second])
+        await ledger.placed([first, first, second, placed(job())])
+        assert await ledger.placements(moved.id) == [first, second]
+        assert await ledger.placements(new_job_id()) == []
+        assert await ledger.open_jobs() == [OpenJob(moved, JobState.PROCESSING, attempt=2)]
+
+    with_ledger(path, scenario)
+
+
+def test_a_quick_jobs_placement_is_told_by_its_end_and_explained_later(path: Path) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        quick = job()
+        seen, reasoned = placed(quick, after_ms=8), replace(placed(quick, after_ms=5), considered=ENGINES)
+        await create(ledger, quick)
+        await ledger.finish([replace(completed(quick), ran=seen)])
+        assert await ledger.placements(quick.id) == [seen]
+        await ledger.placed([reasoned])
+        assert await ledger.placements(quick.id) == [reasoned]
+        await ledger.finish([replace(completed(quick), ran=seen)])
+        assert await ledger.placements(quick.id) == [reasoned]
+        record = await ledger.job(quick.id, OURS)
+        assert record is not None
+        assert (record.status, record.node_id) == (JobState.COMPLETED, "node_1")
 
     with_ledger(path, scenario)
 
 
 async def _complete(ledger: Ledger, jobs: Sequence[Job], tokens: int) -> None:
-    await ledger.create(jobs)
+    await create(ledger, *jobs)
     await ledger.placed([placed(done, after_ms=1_000) for done in jobs])
     await ledger.finish([completed(done, tokens=tokens, after_ms=3_000) for done in jobs])
 
@@ -434,7 +346,7 @@ def test_speed_is_that_of_the_last_32_completed_jobs(path: Path) -> None:
         await _complete(ledger, [job(NOW, model="b")], tokens=2)
         await _complete(ledger, [job(NOW, model="silent")], tokens=0)
         lost, unplaced = job(NOW + 50, model="b"), job(NOW + 51, model="c")
-        await ledger.create([lost, unplaced, job(model="d")])
+        await create(ledger, lost, unplaced, job(model="d"))
         await ledger.placed([placed(lost)])
         await ledger.finish([failed(lost), completed(unplaced)])
         assert await ledger.speeds() == {"a": 15, "b": 1}
@@ -443,11 +355,9 @@ def test_speed_is_that_of_the_last_32_completed_jobs(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the prepared file for all examples of a property: they use jobs of their own."""
-    copy = tmp_path_factory.mktemp("shared") / "ledger.db"
-    copy.write_bytes(prepared.read_bytes())
-    return copy
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for all examples of a property: they use jobs of their own."""
+    return prepared(tmp_path_factory.mktemp("shared") / "ledger.db")
 
 
 STEPS = st.lists(st.sampled_from(["create", "placed 1", "placed 2", "completed", "failed"]), max_size=12)
@@ -461,7 +371,7 @@ def test_any_order_and_repetition_leaves_one_end_and_one_usage_row(
     async def scenario(ledger: Ledger) -> None:
         lived = job()
         calls = {
-            "create": lambda: ledger.create([lived]),
+            "create": lambda: create(ledger, lived),
             "placed 1": lambda: ledger.placed([placed(lived, 1)]),
             "placed 2": lambda: ledger.placed([placed(lived, 2)]),
             "completed": lambda: ledger.finish([completed(lived)]),

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster import limits
+from cluster.ids import KeyId
 from cluster.limits import Decision, Window
-from cluster.messages import KeyLimits
+from cluster.messages import KeyLimits, WindowMark
 
 # The start of an hour of the clock.
 HOUR_MS = 500_000 * 3_600_000
@@ -15,12 +16,20 @@ HOUR_END_S = HOUR_MS // 1000 + 3600
 KEY_LIMITS = KeyLimits(submissions_per_minute=3, submissions_per_hour=5, reads_per_minute=2)
 
 
-def decisions(bucket: limits.Bucket, times_ms: list[int], key_limits: KeyLimits = KEY_LIMITS) -> list[Decision]:
+def decisions(
+    bucket: limits.Bucket, times_ms: list[int], key_limits: KeyLimits = KEY_LIMITS, amount: int = 1
+) -> list[Decision]:
     windows, taken = limits.unused(bucket), []
     for now_ms in times_ms:
-        decision, windows = limits.take(windows, limits.ceilings(bucket, key_limits), now_ms)
+        decision, windows = limits.take(windows, limits.ceilings(bucket, key_limits), amount, now_ms)
         taken.append(decision)
     return taken
+
+
+def used(bucket: limits.Bucket, counts: tuple[int, ...]) -> limits.Windows:
+    """The windows of the hour's first moment, with this much used of them."""
+    windows = (window.at(HOUR_MS) for window in limits.unused(bucket))
+    return tuple(window.with_used(count) for window, count in zip(windows, counts, strict=True))
 
 
 def test_a_minute_lets_through_what_it_may_and_no_more() -> None:
@@ -80,15 +89,41 @@ def test_a_limit_of_none_and_a_lowered_limit_leave_nothing() -> None:
     assert decisions("reads", [HOUR_MS], KeyLimits(reads_per_minute=0)) == [
         Decision(False, 0, 0, HOUR_MS // 1000 + 60, 60)
     ]
-    decision, _ = limits.take(limits.used("reads", (7,), HOUR_MS), (2,), HOUR_MS)
+    decision, _ = limits.take(used("reads", (7,)), (2,), 1, HOUR_MS)
     assert (decision.allowed, decision.remaining) == (False, 0)
 
 
-def test_known_counts_are_used_up_from_the_start() -> None:
-    windows = limits.used("submissions", (1, 4), HOUR_MS)
-    first, windows = limits.take(windows, limits.ceilings("submissions", KEY_LIMITS), HOUR_MS)
-    second, _ = limits.take(windows, limits.ceilings("submissions", KEY_LIMITS), HOUR_MS)
+def test_windows_begin_at_their_marks() -> None:
+    windows = limits.unused("submissions")
+    for length_s, count in ((60, 1), (3600, 4), (86_400, 9)):
+        windows = limits.begun_at(
+            windows, WindowMark(KeyId("key_a"), "submissions", length_s, HOUR_MS // 1000 // length_s, count)
+        )
+    assert windows == used("submissions", (1, 4))
+    first, windows = limits.take(windows, limits.ceilings("submissions", KEY_LIMITS), 1, HOUR_MS)
+    second, _ = limits.take(windows, limits.ceilings("submissions", KEY_LIMITS), 1, HOUR_MS)
     assert (first.allowed, first.remaining, second.allowed) == (True, 0, False)
+
+
+def test_an_amount_passes_whole_or_not_at_all() -> None:
+    key_limits = KeyLimits(tokens_per_minute=100)
+    first, refused = decisions("tokens", [HOUR_MS] * 2, key_limits, amount=60)
+    reset_s = HOUR_MS // 1000 + 60
+    assert first == Decision(True, 100, 40, reset_s, 0)
+    assert refused == Decision(False, 100, 0, reset_s, 60)
+    _, windows = limits.take(used("tokens", (60,)), (100,), 60, HOUR_MS)
+    assert limits.take(windows, (100,), 40, HOUR_MS)[0].allowed
+
+
+def test_an_amount_is_refused_by_the_window_it_waits_for_longest() -> None:
+    refused, _ = limits.take(used("submissions", (0, 4)), (3, 5), 2, HOUR_MS)
+    assert refused == Decision(False, 5, 0, HOUR_END_S, 3600)
+
+
+def test_a_refusal_tells_its_window() -> None:
+    error = limits.refusal(Decision(False, 100, 0, HOUR_END_S, 7), "tokens")
+    assert (error.retry_after_s, error.limit, error.reset_s) == (7, 100, HOUR_END_S)
+    assert error.message == "Rate limit of 100 tokens exceeded; retry in 7 s"
 
 
 def test_a_clock_set_back_across_a_border_does_not_open_a_window_again() -> None:
@@ -102,7 +137,7 @@ def test_a_clock_set_right_by_a_day_does_not_lock_a_key_out() -> None:
 
 
 def test_windows_are_over_when_the_last_one_is() -> None:
-    windows = limits.used("submissions", (1, 1), HOUR_MS)
+    windows = used("submissions", (1, 1))
     assert not limits.over(windows, HOUR_MS + 59 * MINUTE_MS)
     assert limits.over(windows, HOUR_MS + 60 * MINUTE_MS)
     assert Window(60, HOUR_MS // MINUTE_MS).at(HOUR_MS + MINUTE_MS).used == 0

@@ -4,19 +4,34 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from actors.ledger import Ledger
 from cluster.errors import StartError
+from cluster.ids import AccountId, KeyId
+from cluster.keys import secret_hash
+from cluster.messages import (
+    Account,
+    End,
+    Ended,
+    JobQuery,
+    KeyLimits,
+    Principal,
+    Rates,
+    Sampling,
+    Usage,
+    UsageQuery,
+    UsageSum,
+)
 from cluster.store import migrations
 from cluster.store.database import Database
-from cluster.store.tables import ACCOUNTS, JOBS, KEYS, USAGE
-
-
-def url(path: Path) -> str:
-    return f"sqlite:///{path}"
+from cluster.store.engine import open_engine
+from cluster.store.tables import JOBS
+from tests.unit.ledger_stage import url, with_ledger
 
 
 def revision(connection: Connection) -> str | None:
@@ -30,7 +45,7 @@ def test_a_fresh_database_gets_the_tables_that_the_code_declares(tmp_path: Path)
         return list(compare_metadata(MigrationContext.configure(connection), JOBS.metadata))
 
     assert database.read(difference) == []
-    assert database.read(revision) == "0001"
+    assert database.read(revision) == "0002"
     database.close()
 
 
@@ -53,7 +68,7 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         Database(url(tmp_path / "x.db")).close()
     with sqlite3.connect(tmp_path / "x.db") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
 
 
 def test_an_older_database_is_upgraded(tmp_path: Path) -> None:
@@ -61,9 +76,83 @@ def test_an_older_database_is_upgraded(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
     database = Database(url(path))
-    assert database.read(revision) == "0001"
+    assert database.read(revision) == "0002"
     assert "jobs" in database.read(lambda connection: inspect(connection).get_table_names())
     database.close()
+
+
+def test_what_an_older_version_wrote_is_read_and_ended_by_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    _write_as_version_1(path)
+
+    async def scenario(ledger: Ledger) -> None:
+        principal = await ledger.authenticate(secret_hash(SECRET))
+        assert principal == Principal(AccountId("acct_1"), KeyId("key_1"), "admin", KeyLimits(7, 8, 9))
+        (key,) = await ledger.keys(None)
+        assert (key.prefix, key.limits, key.models, key.budget) == ("inft_", KeyLimits(7, 8, 9), (), None)
+        assert await ledger.accounts() == [Account(AccountId("acct_1"), "old", 1)]
+        (left,) = await ledger.open_jobs()
+        assert (left.job.id, left.job.sampling, left.job.rates) == ("job_2", Sampling(max_tokens=5), Rates())
+        await ledger.finish([Ended(left.job.id, "bye", End(Usage(2, 3), finish_reason="stop"), 90)])
+        assert await ledger.usage(UsageQuery(AccountId("acct_1"))) == [UsageSum(None, 2, 6, 8, 0)]
+        assert [record.content for record in await ledger.jobs(AccountId("acct_1"), JobQuery())] == ["bye", "hello"]
+        assert await ledger.placements(left.job.id) == []
+
+    with_ledger(path, scenario)
+
+
+def test_an_upgrade_can_be_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    _write_as_version_1(path)
+    before = _schema(path)
+    engine = open_engine(url(path))
+    with engine.begin() as connection:
+        command.downgrade(migrations._config(connection), "0001")
+    engine.dispose()
+    assert _schema(path) == before
+
+
+SECRET = "inft_" + "s" * 32
+REQUEST = '{"messages":[{"role":"user","content":"Hi"}],"sampling":{"max_tokens":5}}'
+
+
+def _write_as_version_1(path: Path) -> None:
+    """A database of version 0001 with a key, a job that has ended and one that has not."""
+    engine = create_engine(url(path))
+    with engine.begin() as connection:
+        command.upgrade(migrations._config(connection), "0001")
+    engine.dispose()
+    job = "INSERT INTO jobs (id, account_id, key_id, model, state, request, labels, created_ms, deadline_ms, attempt"
+    with sqlite3.connect(path) as rows:
+        rows.execute("INSERT INTO accounts VALUES ('acct_1', 'old', 1)")
+        limits = '{"submissions_per_minute":7,"submissions_per_hour":8,"reads_per_minute":9}'
+        rows.execute(
+            "INSERT INTO api_keys VALUES ('key_1', 'acct_1', 'k', 'inft_', ?, 'admin', 1, NULL, NULL, ?)",
+            (secret_hash(SECRET), limits),
+        )
+        rows.execute(
+            f"{job}, content, finish_reason, prompt_tokens, completion_tokens, ended_ms)"
+            " VALUES ('job_1', 'acct_1', 'key_1', 'sim', 'completed', ?, '{}', 10, 20, 1, ?, 'stop', 4, 5, 15)",
+            (REQUEST, b"hello"),
+        )
+        rows.execute("INSERT INTO usage VALUES ('job_1', 'acct_1', 'key_1', 'sim', 4, 5, 15)")
+        rows.execute(f"{job}) VALUES ('job_2', 'acct_1', 'key_1', 'sim', 'pending', ?, '{{}}', 11, 21, 0)", (REQUEST,))
+
+
+def _schema(path: Path) -> dict[str, list[object]]:
+    engine = create_engine(url(path))
+    inspector = inspect(engine)
+    schema: dict[str, list[object]] = {
+        table: [
+            sorted(
+                (column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(table)
+            ),
+            sorted(str(index["name"]) for index in inspector.get_indexes(table)),
+        ]
+        for table in inspector.get_table_names()
+    }
+    engine.dispose()
+    return schema
 
 
 def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -94,7 +183,7 @@ def test_upgrade_is_one_call_on_any_engine(tmp_path: Path) -> None:
     engine = create_engine(url(tmp_path / "plain%20name.db"))
     migrations.upgrade(engine)
     with engine.connect() as connection:
-        assert revision(connection) == "0001"
+        assert revision(connection) == "0002"
     engine.dispose()
 
 
@@ -102,7 +191,7 @@ def test_the_schema_can_be_told_to_postgresql() -> None:
     from sqlalchemy.dialects import postgresql
 
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    for table in (ACCOUNTS, KEYS, JOBS, USAGE):
+    for table in JOBS.metadata.tables.values():
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
     statements = {str(CreateIndex(index).compile(dialect=dialect)) for index in JOBS.indexes}
     assert any("WHERE ended_ms IS NULL" in statement for statement in statements)

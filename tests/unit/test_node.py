@@ -11,7 +11,7 @@ from actors.backends.base import BackendDied
 from actors.node import Node
 from actors.remote import Unreachable
 from cluster.ids import EngineId, NodeId
-from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, NodeReport
+from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
 from tests.unit.plain_system import run, settled, until
 
 ME = NodeId("node_0")
@@ -23,14 +23,15 @@ class PlainScheduler:
 
     def __init__(self) -> None:
         self.orders: list[EngineOrder] = []
+        self.draining = False
         self.reports: list[NodeReport] = []
         self.failure: Exception | None = None
 
-    async def report(self, report: NodeReport) -> Sequence[EngineOrder]:
+    async def report(self, report: NodeReport) -> NodeOrders:
         self.reports.append(report)
         if self.failure is not None:
             raise self.failure
-        return self.orders
+        return NodeOrders(tuple(self.orders), self.draining)
 
     def told(self) -> dict[EngineId, EngineState]:
         return {engine.id: engine.state for engine in self.reports[-1].engines} if self.reports else {}

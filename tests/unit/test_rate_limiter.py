@@ -1,13 +1,22 @@
-"""The actor that counts requests, without Ray."""
+"""The actor that counts, without Ray."""
 
 import asyncio
 import gc
 import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.ledger import Ledger
 from actors.rate_limiter import RateLimiter
 from cluster.ids import KeyId
 from cluster.limits import Bucket, Decision, Take
-from cluster.messages import KeyLimits
+from cluster.messages import KeyLimits, WindowMark
+from tests.unit.plain_system import run, settled, until
 
 HOUR_MS = 500_000 * 3_600_000
 MINUTE_MS = 60_000
@@ -24,87 +33,388 @@ class Clock:
         return self.now_ms
 
 
+class Marks:
+    """What the Ledger keeps of windows. `gate` holds writes back, `failing` refuses them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, int], WindowMark] = {}
+        self.writes = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failing = False
+
+    async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
+        assert all(mark.used >= self._used(mark) for mark in marks)
+        await self.settle_windows(marks)
+
+    async def settle_windows(self, marks: Sequence[WindowMark]) -> None:
+        self.writes += 1
+        await self.gate.wait()
+        if self.failing:
+            raise ConnectionError("the disk is full")
+        self.kept |= {(mark.key_id, mark.bucket, mark.length_s): mark for mark in marks}
+
+    async def window_marks(self) -> list[WindowMark]:
+        return list(self.kept.values())
+
+    def _used(self, mark: WindowMark) -> int:
+        kept = self.kept.get((mark.key_id, mark.bucket, mark.length_s))
+        return kept.used if kept is not None and kept.number == mark.number else 0
+
+    def used(self, key_id: KeyId, bucket: Bucket, length_s: int = 60) -> int:
+        return self.kept[key_id, bucket, length_s].used
+
+
+async def started(marks: object, clock: Clock) -> RateLimiter:
+    limiter = RateLimiter(cast(Ledger, marks), clock)
+    await limiter.start()
+    return limiter
+
+
 def submission(key_id: KeyId, limits: KeyLimits | None = None, bucket: Bucket = "submissions") -> Take:
     return Take(key_id, bucket, limits or KeyLimits())
 
 
-def take(limiter: RateLimiter, *requests: Take) -> list[Decision]:
-    return asyncio.run(limiter.take(requests))
+def read(key_id: KeyId) -> Take:
+    return submission(key_id, bucket="reads")
 
 
-def allowed(limiter: RateLimiter, *requests: Take) -> list[bool]:
-    return [decision.allowed for decision in take(limiter, *requests)]
+def tokens(amount: int) -> Take:
+    return Take(A, "tokens", KeyLimits(tokens_per_minute=1000), amount)
+
+
+async def allowed(limiter: RateLimiter, *requests: Take) -> list[bool]:
+    return [decision.allowed for decision in await limiter.take(requests)]
+
+
+async def passed_of(limiter: RateLimiter, request: Take, times: int) -> int:
+    """How many pass of so many that come one after the other."""
+    return sum([(await limiter.take([request]))[0].allowed for _ in range(times)])
+
+
+# Counting -----------------------------------------------------------------------------------------------------------
 
 
 def test_of_200_simultaneous_submissions_through_4_replicas_60_pass() -> None:
-    limiter = RateLimiter({}, Clock())
+    async def scenario() -> None:
+        limiter = await started(Marks(), Clock())
+        batches = await asyncio.gather(*(limiter.take([submission(A)] * 50) for _ in range(4)))
+        assert sum(decision.allowed for batch in batches for decision in batch) == 60
 
-    async def scenario() -> list[list[Decision]]:
-        return await asyncio.gather(*(limiter.take([submission(A)] * 50) for _ in range(4)))
-
-    batches = asyncio.run(scenario())
-    assert sum(decision.allowed for batch in batches for decision in batch) == 60
+    run(scenario())
 
 
 def test_a_batch_is_decided_in_its_order() -> None:
-    tight = KeyLimits(submissions_per_minute=1)
-    limiter = RateLimiter({}, Clock())
-    batch = [submission(A, tight), submission(B, tight), submission(A, tight), submission(B, tight)]
-    assert allowed(limiter, *batch) == [True, True, False, False]
-    assert take(limiter) == []
+    async def scenario() -> None:
+        tight = KeyLimits(submissions_per_minute=1)
+        limiter = await started(Marks(), Clock())
+        batch = [submission(A, tight), submission(B, tight), submission(A, tight), submission(B, tight)]
+        assert await allowed(limiter, *batch) == [True, True, False, False]
+        assert await limiter.take([]) == []
+
+    run(scenario())
 
 
 def test_keys_and_buckets_do_not_share() -> None:
-    tight = KeyLimits(submissions_per_minute=1, reads_per_minute=1)
-    limiter = RateLimiter({}, Clock())
-    assert allowed(limiter, submission(A, tight), submission(A, tight, "reads"), submission(B, tight)) == [True] * 3
-    assert allowed(limiter, submission(A, tight), submission(A, tight, "reads")) == [False] * 2
+    async def scenario() -> None:
+        tight = KeyLimits(submissions_per_minute=1, reads_per_minute=1, tokens_per_minute=1)
+        limiter = await started(Marks(), Clock())
+        requests = [submission(A, tight), submission(A, tight, "reads"), submission(A, tight, "tokens")]
+        assert await allowed(limiter, *requests, submission(B, tight)) == [True] * 4
+        assert await allowed(limiter, *requests) == [False] * 3
+
+    run(scenario())
 
 
-def test_submissions_from_before_a_restart_count() -> None:
-    clock = Clock()
-    limiter = RateLimiter({A: (59, 999)}, clock)
-    assert allowed(limiter, submission(A), submission(A), submission(B)) == [True, False, True]
-    clock.now_ms += MINUTE_MS
-    decision = take(limiter, submission(A))[0]
-    assert (decision.allowed, decision.limit, decision.reset_s) == (False, 1000, HOUR_MS // 1000 + 3600)
+def test_tokens_are_taken_as_many_at_a_time() -> None:
+    async def scenario() -> None:
+        limiter = await started(Marks(), Clock())
+        assert await allowed(limiter, tokens(700), tokens(400), tokens(300)) == [True, False, True]
+
+    run(scenario())
 
 
 def test_a_new_minute_and_a_new_hour_open_again() -> None:
-    clock = Clock()
-    limiter = RateLimiter({A: (60, 999)}, clock)
-    assert allowed(limiter, submission(A)) == [False]
-    clock.now_ms += MINUTE_MS
-    assert allowed(limiter, submission(A), submission(A)) == [True, False]
-    clock.now_ms += 59 * MINUTE_MS
-    assert allowed(limiter, submission(A)) == [True]
+    async def scenario() -> None:
+        clock, limits = Clock(), KeyLimits(submissions_per_hour=61)
+        limiter = await started(Marks(), clock)
+        assert await passed_of(limiter, submission(A, limits), 61) == 60
+        clock.now_ms += MINUTE_MS
+        assert await allowed(limiter, submission(A, limits), submission(A, limits)) == [True, False]
+        clock.now_ms += 59 * MINUTE_MS
+        assert await allowed(limiter, submission(A, limits)) == [True]
+
+    run(scenario())
 
 
 def test_changed_limits_hold_at_once() -> None:
-    limiter = RateLimiter({}, Clock())
-    assert allowed(limiter, submission(A), submission(A)) == [True, True]
-    assert allowed(limiter, submission(A, KeyLimits(submissions_per_minute=2))) == [False]
+    async def scenario() -> None:
+        limiter = await started(Marks(), Clock())
+        assert await allowed(limiter, submission(A), submission(A)) == [True, True]
+        assert await allowed(limiter, submission(A, KeyLimits(submissions_per_minute=2))) == [False]
+        assert await allowed(limiter, submission(A)) == [True]
+
+    run(scenario())
+
+
+def test_a_clock_set_back_across_a_minute_in_which_others_asked_opens_nothing() -> None:
+    async def scenario() -> None:
+        clock, tight = Clock(), KeyLimits(submissions_per_minute=1)
+        limiter = await started(Marks(), clock)
+        assert await allowed(limiter, submission(A, tight)) == [True]
+        clock.now_ms += MINUTE_MS
+        assert await allowed(limiter, submission(B, tight)) == [True]
+        clock.now_ms -= 1
+        assert await allowed(limiter, submission(A, tight)) == [False]
+
+    run(scenario())
+
+
+# Restarts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "ceiling"),
+    [(submission(A), 60), (read(A), 600), (tokens(1), 1000)],
+    ids=["submissions", "reads", "tokens"],
+)
+@pytest.mark.parametrize("before", [0, 1, 30, 59])
+def test_a_crash_costs_at_most_a_block_and_gives_nothing(request_: Take, ceiling: int, before: int) -> None:
+    async def scenario() -> None:
+        marks, clock = Marks(), Clock()
+        passed = await passed_of(await started(marks, clock), request_, before)
+        assert passed == before
+        passed += await passed_of(await started(marks, clock), request_, ceiling + 1)
+        assert ceiling - ceiling // 10 <= passed <= ceiling
+
+    run(scenario())
+
+
+def test_the_real_ledger_keeps_the_marks_across_its_own_restart(database: Path) -> None:
+    async def scenario() -> None:
+        clock, passed = Clock(), 0
+        for _ in range(4):
+            ledger = Ledger(f"sqlite:///{database}", None, KeyLimits(), clock)
+            limiter = await started(ledger, clock)
+            batches = await asyncio.gather(*(limiter.take([submission(A), read(A)] * 5) for _ in range(4)))
+            passed += sum(decision.allowed for batch in batches for decision in batch[::2])
+            await ledger.stop()
+        assert 60 - 4 * 6 <= passed <= 60
+        clock.now_ms += MINUTE_MS
+        ledger = Ledger(f"sqlite:///{database}", None, KeyLimits(), clock)
+        assert await passed_of(await started(ledger, clock), submission(A), 61) == 60
+        await ledger.stop()
+
+    run(scenario())
+
+
+def test_a_planned_restart_costs_nothing() -> None:
+    async def scenario() -> None:
+        marks, clock = Marks(), Clock()
+        limiter = await started(marks, clock)
+        for number in range(17):
+            assert await allowed(limiter, submission(A), read(A), tokens(10 + number)) == [True] * 3
+        await limiter.stop()
+        assert (marks.used(A, "submissions"), marks.used(A, "submissions", 3600)) == (17, 17)
+        assert (marks.used(A, "reads"), marks.used(A, "tokens")) == (17, sum(range(10, 27)))
+        assert await passed_of(await started(marks, clock), submission(A), 100) == 43
+
+    run(scenario())
+
+
+def test_a_planned_restart_costs_nothing_with_the_real_ledger(database: Path) -> None:
+    async def scenario() -> None:
+        clock, passed = Clock(), 0
+        for _ in range(4):
+            ledger = Ledger(f"sqlite:///{database}", None, KeyLimits(), clock)
+            limiter = await started(ledger, clock)
+            passed += await passed_of(limiter, submission(A), 17)
+            await limiter.stop()
+            await ledger.stop()
+        assert passed == 60
+
+    run(scenario())
+
+
+def test_what_passes_while_it_stops_is_written_too() -> None:
+    async def scenario() -> None:
+        marks, clock = Marks(), Clock()
+        limiter = await started(marks, clock)
+        assert await passed_of(limiter, submission(A), 3) == 3
+        marks.gate.clear()
+        stopping = asyncio.create_task(limiter.stop())
+        await until(lambda: marks.writes == 2, "the write of the exact counts")
+        taking = asyncio.create_task(limiter.take([submission(A)] * 2))
+        await settled()
+        assert not taking.done()
+        marks.gate.set()
+        await asyncio.gather(stopping, taking)
+        assert marks.used(A, "submissions") == 5
+
+    run(scenario())
+
+
+def test_an_answer_waits_until_a_mark_covers_it() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        limiter = await started(marks, Clock())
+        marks.gate.clear()
+        taking = asyncio.create_task(limiter.take([submission(A)]))
+        await settled()
+        assert (taking.done(), marks.kept) == (False, {})
+        marks.gate.set()
+        assert [decision.allowed for decision in await taking] == [True]
+        assert (marks.used(A, "submissions"), marks.used(A, "submissions", 3600)) == (7, 101)
+
+    run(scenario())
+
+
+def test_an_answer_that_a_mark_covers_waits_for_nothing() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        limiter = await started(marks, Clock())
+        assert await allowed(limiter, read(A)) == [True]
+        marks.gate.clear()
+        # The mark is at 61; it begins to move when 30 are left, and these do not wait for that.
+        assert await passed_of(limiter, read(A), 60) == 60
+        await settled()
+        assert marks.writes == 2
+        waiting = asyncio.create_task(limiter.take([read(A)]))
+        await settled()
+        assert not waiting.done()
+        marks.gate.set()
+        assert (await waiting)[0].remaining == 600 - 62
+
+    run(scenario())
+
+
+def test_a_full_minute_takes_few_writes() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        limiter = await started(marks, Clock())
+        assert await passed_of(limiter, read(A), 700) == 600
+        assert marks.writes <= 20
+        assert marks.used(A, "reads") == 600
+
+    run(scenario())
+
+
+def test_refused_requests_need_no_mark() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        limiter = await started(marks, Clock())
+        assert await passed_of(limiter, submission(A), 60) == 60
+        writes = marks.writes
+        marks.gate.clear()
+        assert await passed_of(limiter, submission(A), 100) == 0
+        assert marks.writes == writes
+
+    run(scenario())
+
+
+def test_a_mark_that_cannot_be_written_is_told_and_charged() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        limiter = await started(marks, Clock())
+        marks.failing = True
+        with pytest.raises(ConnectionError):
+            await limiter.take([submission(A)])
+        marks.failing = False
+        assert [decision.remaining for decision in await limiter.take([submission(A)])] == [58]
+        assert marks.used(A, "submissions") == 8
+
+    run(scenario())
+
+
+class Doomed:
+    """The Ledger as one process of the limiter reaches it, until that process dies at one of its writes."""
+
+    def __init__(self, marks: Marks, dies_at: int, landed: bool) -> None:
+        self._marks = marks
+        self._lives = dies_at
+        self._landed = landed
+        self.dead = asyncio.Event()
+
+    async def window_marks(self) -> list[WindowMark]:
+        return await self._marks.window_marks()
+
+    async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
+        await asyncio.sleep(0)
+        self._lives -= 1
+        if self._lives >= 0 or self._landed:
+            await self._marks.mark_windows(marks)
+        if self._lives < 0:
+            self.dead.set()
+            await asyncio.Event().wait()
+
+
+async def answered(limiter: RateLimiter, requests: list[Take], ledger: Doomed) -> list[Decision] | None:
+    """The answer, or None when the limiter dies first."""
+    taking, death = asyncio.create_task(limiter.take(requests)), asyncio.create_task(ledger.dead.wait())
+    await asyncio.wait({taking, death}, return_when=asyncio.FIRST_COMPLETED)
+    death.cancel()
+    if taking.done():
+        return taking.result()
+    taking.cancel()
+    return None
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    request_=st.sampled_from([(submission(A), 60), (read(A), 600), (tokens(7), 1000), (tokens(130), 1000)]),
+    deaths=st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=5),
+    batch_sizes=st.lists(st.integers(1, 50), min_size=1, max_size=4),
+)
+def test_killed_at_any_write_it_never_lets_more_than_the_ceiling_through(
+    request_: tuple[Take, int], deaths: list[tuple[int, bool]], batch_sizes: list[int]
+) -> None:
+    async def scenario() -> None:
+        request, ceiling = request_
+        marks, clock, passed = Marks(), Clock(), 0
+        for dies_at, landed in [*deaths, (10_000, True)]:
+            ledger = Doomed(marks, dies_at, landed)
+            limiter = await started(ledger, clock)
+
+            async def caller(size: int, limiter: RateLimiter = limiter, ledger: Doomed = ledger) -> int:
+                passed = 0
+                for _ in range(2 * ceiling // size):
+                    decisions = await answered(limiter, [request] * size, ledger)
+                    if decisions is None:
+                        return passed
+                    passed += sum(decision.allowed for decision in decisions)
+                return passed
+
+            passed += sum(await asyncio.gather(*map(caller, batch_sizes)))
+        assert passed * request.amount <= ceiling
+        if not deaths:
+            assert passed == ceiling // request.amount
+
+    run(scenario())
 
 
 def test_memory_stays_flat_however_many_keys_come_by() -> None:
     clock = Clock()
-    limiter = RateLimiter({KeyId(f"key_{n}"): (1, 1) for n in range(200)}, clock)
 
-    async def hour(number: int) -> None:
+    class Forgetful(Marks):
+        async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
+            return
+
+    async def hour(limiter: RateLimiter, number: int) -> None:
         for minute in range(60):
             clock.now_ms = HOUR_MS + (number * 60 + minute) * MINUTE_MS
             keys = [KeyId(f"key_{number}_{minute}_{n}") for n in range(10)]
             await limiter.take([submission(key, bucket="reads") for key in keys])
             await limiter.take([submission(key) for key in keys])
 
-    async def size_after(hours: range) -> int:
+    async def size_after(limiter: RateLimiter, hours: range) -> int:
         for number in hours:
-            await hour(number)
+            await hour(limiter, number)
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
     async def scenario() -> tuple[int, int]:
-        return await size_after(range(1, 2)), await size_after(range(2, 5))
+        limiter = await started(Forgetful(), clock)
+        return await size_after(limiter, range(1, 2)), await size_after(limiter, range(2, 5))
 
     tracemalloc.start()
     early, late = asyncio.run(scenario())

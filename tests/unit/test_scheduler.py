@@ -12,11 +12,12 @@ from actors.remote import Unreachable
 from actors.scheduler import DISPATCH_S, MAX_ATTEMPTS, NO_CAPACITY_GRACE_S, Scheduler
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import monotonic_s, wall_ms
-from cluster.errors import InfernetError
+from cluster.errors import BudgetExceeded, InfernetError
 from cluster.fleet import OFFLINE_AFTER_S, SETTLE_S
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.jobs import JobState
 from cluster.messages import (
+    Accepted,
     Dispatch,
     EngineOrder,
     EngineReport,
@@ -31,6 +32,7 @@ from cluster.messages import (
     Placed,
     Released,
     Sampling,
+    Submission,
 )
 from tests.unit.plain_system import run, settled
 
@@ -45,8 +47,19 @@ class PlainLedger:
         self.created: list[str] = []
         self.placements: list[Placed] = []
 
-    async def create(self, jobs: Sequence[Job]) -> None:
-        self.created += [job.id for job in jobs]
+        self.refused: dict[str, InfernetError] = {}
+        self.earlier: dict[str, Accepted] = {}
+
+    async def create(self, submissions: Sequence[Submission]) -> list[Accepted | InfernetError]:
+        self.created += [s.job.id for s in submissions if s.job.id not in self.refused]
+        return [self._answer(s.job) for s in submissions]
+
+    def _answer(self, job: Job) -> Accepted | InfernetError:
+        accepted = self.earlier.get(job.id) or Accepted(job.id, job.model, job.created_ms)
+        return self.refused.get(job.id) or accepted
+
+    async def over_budget(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
+        return {s.job.id: self.refused[s.job.id] for s in submissions if s.job.id in self.refused}
 
     async def placed(self, placements: Sequence[Placed]) -> None:
         self.placements += placements
@@ -56,7 +69,10 @@ class PlainLedger:
 
 
 class PlainJournal:
-    """Fences like the Journal; `outputs` is what jobs have, `failures_to_fence` how often it cannot be reached."""
+    """Fences like the Journal; `outputs` is what jobs have, `failures_to_fence` how often it cannot be reached.
+
+    The end of a job in `ending` is being written down.
+    """
 
     def __init__(self) -> None:
         self.attached: list[EngineId] = []
@@ -65,6 +81,7 @@ class PlainJournal:
         self.outputs: dict[str, Output] = {}
         self.attempts: dict[str, int] = {}
         self.ended: set[str] = set()
+        self.ending: set[str] = set()
         self.failures_to_fence = 0
 
     async def attach(self, engine_ids: Sequence[EngineId]) -> None:
@@ -78,7 +95,7 @@ class PlainJournal:
             self.failures_to_fence -= 1
             raise Unreachable("journal died")
         self.fenced += jobs
-        return [self._fence(job_id, attempt) for job_id, attempt in jobs]
+        return [self._fence(job_id, attempt) for job_id, attempt in jobs if job_id not in self.ending]
 
     def _fence(self, job_id: str, attempt: int) -> Fenced:
         number = self.attempts[job_id] = max(self.attempts.get(job_id, 0), attempt) + 1
@@ -150,17 +167,20 @@ class Stage:
         slots: int = 2,
         running: Sequence[JobAttempt] = (),
         age_s: float = 0.0,
+        draining: bool = False,
     ) -> list[EngineOrder]:
         told: dict[str, Any] = {"slots": slots, "context_length": 128, "running": tuple(running), "age_s": age_s}
         reports = tuple(EngineReport(engine, "m", node, "ready", **told) for engine in engines)
-        orders = await self.scheduler.report(NodeReport(node, Hardware("host", 1.0, 1 << 30), reports))
+        report = NodeReport(node, Hardware("host", 1.0, 1 << 30), reports, draining)
+        orders = await self.scheduler.report(report)
         await settled()
-        return orders
+        return list(orders.engines)
 
     async def submit(self, *jobs: Job) -> list[str | None]:
-        refusals: list[InfernetError | None] = await self.scheduler.submit(jobs)
+        """The refusals' codes; None for each job that was accepted."""
+        answers = await self.scheduler.submit([Submission(job) for job in jobs])
         await settled()
-        return [refusal.code if refusal else None for refusal in refusals]
+        return [answer.code if isinstance(answer, InfernetError) else None for answer in answers]
 
     async def released(self, *done: Released) -> None:
         await self.scheduler.released(done)
@@ -365,6 +385,30 @@ def test_a_job_that_ended_with_its_engine_is_not_run_again() -> None:
             await stage.heartbeat(N0, E1)
             assert stage.e1.jobs == []
             assert (len(stage.scheduler._queue), stage.scheduler._lost) == (0, {})
+
+    run(scenario())
+
+
+def test_a_job_that_was_ending_when_its_engine_was_lost_is_kept_until_it_has_ended() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=4)
+            for name in "abcd":
+                await stage.submit(job(name))
+            stage.journal.ending |= {"a", "b", "c"}
+            await stage.lost(E0)
+            assert stage.journal.fenced == [(name, 1) for name in "abcd"]
+            assert set(stage.scheduler._lost) == {"a", "b", "c"}
+            assert "d" in stage.scheduler._queue
+
+            await stage.released(Released(JobId("a"), 1))
+            assert set(stage.scheduler._lost) == {"b", "c"}
+            stage.journal.ended.add("b")
+            stage.journal.ending.clear()  # of "c" nothing is known any more: the Journal died
+            await stage.tick()
+            assert stage.journal.fenced[4:] == [("b", 1), ("c", 1)]
+            assert stage.scheduler._lost == {}
+            assert [name for name in "abcd" if name in stage.scheduler._queue] == ["c", "d"]
 
     run(scenario())
 
@@ -607,5 +651,109 @@ def test_draining_does_not_wait_forever() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("running"))
             assert not await stage.scheduler.drain(0.001)
+
+    run(scenario())
+
+
+def test_an_order_that_was_given_before_is_not_queued_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            earlier = Accepted(JobId("first"), "m", 1)
+            stage.ledger.earlier["second"] = earlier
+            assert await stage.scheduler.submit([Submission(job("second"))]) == [earlier]
+            await settled()
+            assert stage.e0.jobs == []
+
+    run(scenario())
+
+
+def test_what_the_ledger_refuses_is_not_queued_and_others_are() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.refused["dear"] = BudgetExceeded("no room")
+            assert await stage.submit(job("dear"), job("cheap")) == ["budget_exceeded", None]
+            assert stage.e0.jobs == ["cheap"]
+
+    run(scenario())
+
+
+def test_a_budget_without_room_is_told_before_a_lack_of_capacity() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=0)
+            assert await stage.submit(*(job(name) for name in "abc")) == [None] * 3
+            stage.ledger.refused["dear"] = BudgetExceeded("no room")
+            assert await stage.submit(job("dear"), job("cheap")) == ["budget_exceeded", "no_capacity"]
+
+    run(scenario())
+
+
+def test_what_does_not_fit_the_models_context_is_refused_before_its_node_is_looked_at() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N0, E0)
+            fits = replace(job("fits"), prompt_tokens=118)
+            too_long = replace(job("too long", NodeId("unknown")), prompt_tokens=119)
+            uncounted = replace(job("uncounted"), sampling=Sampling(max_tokens=129))
+            assert await stage.submit(too_long, fits, uncounted) == [
+                "context_length_exceeded",
+                None,
+                "context_length_exceeded",
+            ]
+
+    run(scenario())
+
+
+def test_a_waiting_job_is_explained_and_a_placed_one_keeps_what_was_considered() -> None:
+    async def scenario() -> None:
+        async with Stage([replace(M, replicas=Replicas(2, 2))]) as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("a"), job("b"))
+            waiting = await stage.scheduler.explain(JobId("b"))
+            assert waiting is not None
+            assert [(v.engine_id, v.ruled_out_by) for v in waiting if v.node_id == N0] == [(E0, "no room")]
+            assert await stage.scheduler.explain(JobId("a")) is None
+            (placed,) = stage.ledger.placements
+            assert [(v.engine_id, v.ruled_out_by) for v in placed.considered] == [(E0, None)]
+
+    run(scenario())
+
+
+def test_a_node_being_drained_gets_no_more_jobs_and_stops_its_engine_when_it_is_idle() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.heartbeat(N1)
+            await stage.submit(job("a"))
+            await stage.scheduler.drain_node(N0)
+            assert await stage.heartbeat(N0, E0, running=[("a", 1)]) == [EngineOrder(E0, "m")]
+            assert await stage.heartbeat(N1) == [EngineOrder(E1, "m")]
+            assert await stage.submit(job("b"), job("pinned", N0)) == [None, "no_capacity"]
+            await stage.heartbeat(N1, E1)
+            assert (stage.e0.jobs, stage.e1.jobs) == (["a"], ["b"])
+            await stage.released(Released(JobId("a"), 1))
+            await stage.tick()
+            assert await stage.heartbeat(N0, E0) == []
+
+    run(scenario())
+
+
+def test_a_pinned_job_whose_node_will_not_have_the_model_any_more_fails() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=0)
+            await stage.submit(job("pinned", N0))
+            await stage.scheduler.drain_node(N0)
+            now_s = monotonic_s()
+            stage.scheduler._fail_stranded(now_s)
+            stage.scheduler._fail_stranded(now_s + NO_CAPACITY_GRACE_S - 1)
+            await settled()
+            assert stage.failures == []
+            stage.scheduler._fail_stranded(now_s + NO_CAPACITY_GRACE_S + 1)
+            await settled()
+            assert stage.failures == [("pinned", "no_capacity")]
 
     run(scenario())

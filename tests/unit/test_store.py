@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
-from cluster.errors import StartError
+from cluster.errors import Conflict, StartError
 from cluster.ids import AccountId, KeyId
 from cluster.keys import new_secret, secret_hash, visible_prefix
-from cluster.messages import KeyLimits
+from cluster.messages import Account, KeyLimits, NewKey
 from cluster.store import accounts, engine, keys
 from cluster.store.database import Database, Write
 from cluster.store.errors import DatabaseRefused, DatabaseUnavailable
@@ -31,8 +31,8 @@ def database(path: Path) -> Iterator[Database]:
     database.close()
 
 
-def add_account(name: str) -> Write:
-    return partial(accounts.add, account_id=AccountId(name), name=name, created_ms=1)
+def add_account(name: str) -> Write[None]:
+    return partial(accounts.add, account=Account(AccountId(name), name, 1))
 
 
 def account_ids(connection: Connection) -> list[str]:
@@ -87,6 +87,24 @@ def test_only_the_bad_write_of_a_batch_fails(database: Database) -> None:
     assert database.read(account_ids) == ["a", "b"]
 
 
+def test_writes_answer_and_refuse_without_disturbing_others(database: Database) -> None:
+    transactions = 0
+
+    def count(connection: Connection) -> int:
+        nonlocal transactions
+        transactions += 1
+        return len(account_ids(connection))
+
+    def refuse(connection: Connection) -> None:
+        raise Conflict("not this one")
+
+    answers = database.commit([add_account("a"), count, refuse, add_account("b"), count])
+    assert answers[:2] + answers[3:] == [None, 1, None, 2]
+    assert isinstance(answers[2], Conflict)
+    assert transactions == 2  # nothing was done over
+    assert database.read(account_ids) == ["a", "b"]
+
+
 def test_a_locked_database_is_the_callers_to_retry(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_SQLITE_PRAGMAS", (*engine._SQLITE_PRAGMAS, "PRAGMA busy_timeout = 1"))
     database = Database(f"sqlite:///{path}")
@@ -104,7 +122,7 @@ def test_a_locked_database_is_the_callers_to_retry(path: Path, monkeypatch: pyte
 
 def test_errors_cross_process_borders_without_what_was_written(database: Database) -> None:
     def bad(connection: Connection) -> None:
-        connection.execute(text("INSERT INTO accounts VALUES (:id, NULL, 1)"), {"id": "a prompt"})
+        connection.execute(text("INSERT INTO accounts (id, created_ms) VALUES (:id, 1)"), {"id": "a prompt"})
 
     (error,) = database.commit([bad])
     assert isinstance(error, DatabaseRefused)
@@ -130,17 +148,9 @@ def test_a_prefix_shows_little_of_a_short_secret() -> None:
 
 def test_the_secret_of_a_key_is_not_in_the_database(database: Database, path: Path) -> None:
     secret = new_secret()
-    key = keys.NewKey(
-        id=KeyId("key_1"),
-        account_id=AccountId("a"),
-        name="laptop",
-        prefix=visible_prefix(secret),
-        key_hash=secret_hash(secret),
-        role="member",
-        created_ms=1,
-        limits=KeyLimits(reads_per_minute=7),
-    )
+    key = NewKey(KeyId("key_1"), AccountId("a"), "laptop", secret, "member", 1, limits=KeyLimits(reads_per_minute=7))
     assert database.commit([add_account("a"), partial(keys.add, key=key)]) == [None, None]
     database.close()
     assert secret.encode() not in path.read_bytes()
     assert visible_prefix(secret).encode() in path.read_bytes()
+    assert secret_hash(secret).encode() in path.read_bytes()

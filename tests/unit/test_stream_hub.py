@@ -32,6 +32,8 @@ class PlainJournal:
         self.streams = 0
         self.down = False
         self.broken = asyncio.Event()
+        self.may_unwatch = asyncio.Event()
+        self.may_unwatch.set()
 
     async def frames(self, reader_id: str) -> AsyncGenerator[bytes, None]:
         if self.down:
@@ -62,7 +64,10 @@ class PlainJournal:
         return [job_id for job_id, _ in jobs if job_id not in self.logs]
 
     async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
+        await self.may_unwatch.wait()
         self.unwatched += job_ids
+        for job_id in job_ids:
+            self.readers[reader_id].unwatch(job_id)
 
     async def acknowledge(self, reader_id: str, frames: int) -> None:
         self.acknowledged.append(frames)
@@ -317,6 +322,29 @@ def test_a_job_that_has_not_begun_is_waited_for() -> None:
     run(scenario())
 
 
+def test_a_job_of_which_nothing_is_told_is_asked_for_again() -> None:
+    """Its end was being written while the Journal died, and the Ledger was asked just before."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.has(A, JobState.PENDING)
+            stage.journal.says(B, "one ")
+            reading, other = Reading(stage.hub), Reading(stage.hub, B)
+            await other.told("one ")
+            stage.hub._ask_again()
+            stage.ledger.has(A, JobState.COMPLETED, "x", finish_reason="stop")
+            stage.journal.says(B, "two")
+            await other.told("one two")
+            assert reading.pieces == []
+            stage.hub._ask_again()
+            assert await reading.end() == DONE
+            assert reading.text == "x"
+            assert sorted(stage.journal.watched) == [(A, 0), (A, 0), (B, 0)]
+            await other.leave()
+
+    run(scenario())
+
+
 def test_whatever_breaks_the_stream_it_is_read_again() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
@@ -363,5 +391,27 @@ def test_it_tells_the_journal_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> 
             await reading.told("x")
             await until(lambda: 1 in stage.journal.acknowledged)
             await reading.leave()
+
+    run(scenario())
+
+
+def test_a_reader_that_comes_while_the_last_one_is_being_forgotten_is_told_all() -> None:
+    """Calls to an actor may overtake each other: no watch may be undone by the unwatch before it."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one ")
+            first = Reading(stage.hub)
+            await first.told("one ")
+            stage.journal.may_unwatch.clear()
+            await first.leave()
+            second = Reading(stage.hub)
+            await settled()
+            stage.journal.may_unwatch.set()
+            await second.told("one ")
+            stage.journal.says(A, "two")
+            stage.journal.ends(A)
+            assert await second.end() == DONE
+            assert second.text == "one two"
 
     run(scenario())

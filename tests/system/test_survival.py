@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actors.backends.simulated import prompt_tokens, simulated_text
 from actors.scheduler import MAX_ATTEMPTS
 from cluster.ids import NodeId
-from cluster.messages import End, Job
+from cluster.messages import End, Job, Submission
 from tests.unit.plain_system import SIM, PlainSystem, replicated, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -27,6 +27,11 @@ def expected(job: Job) -> str:
 async def kill_an_engine(system: PlainSystem) -> None:
     working = [r.id for r in system.scheduler._fleet._replicas.values() if r.tokens_of]
     for engine_id in working[:1]:
+        system.kill_engine(engine_id)
+
+
+async def kill_every_engine(system: PlainSystem) -> None:
+    for engine_id in system.known_engines():
         system.kill_engine(engine_id)
 
 
@@ -67,7 +72,7 @@ class Watch:
         self._tasks = [asyncio.create_task(self._submit_and_read(job)) for job in jobs]
 
     async def _submit_and_read(self, job: Job) -> tuple[str, End]:
-        await self.system.gateway.submit(job)
+        await self.system.gateway.submit(Submission(job))
         text = ""
         async for piece in self.system.gateway.streams.read(job.id, job.account_id, 0, 60.0):
             text += piece.text
@@ -109,8 +114,8 @@ class Watch:
 async def at_rest(system: PlainSystem) -> None:
     """Nothing of the ended jobs is left in queues, leases and engines."""
     scheduler = system.scheduler
-    await until(lambda: not scheduler._leases and not len(scheduler._queue), "rest")
-    assert not scheduler._lost
+    held = (scheduler._leases, scheduler._lost, scheduler._recovering, scheduler._queue)
+    await until(lambda: not any(map(len, held)), "rest")
     assert all(not r.tokens_of and r.outstanding_tokens == 0 for r in scheduler._fleet._replicas.values())
     for engine_id in system.known_engines():
         engine = system.engines[engine_id].process
@@ -215,6 +220,33 @@ def test_journal_and_engine_are_lost_together(database: Path) -> None:
             await kill_an_engine(system)
             await system.restart_journal()
             await watch.exact()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "deeds", [(kill_every_engine, restart_journal), (restart_scheduler, kill_every_engine, restart_journal)]
+)
+def test_an_end_that_was_heard_and_not_written_is_not_lost_with_the_journal(
+    database: Path, deeds: tuple[Deed, ...]
+) -> None:
+    """All that is left to say of the jobs is that they ended, and the Journal was about to write it down."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system:
+            await system.ready()
+            finish, never = system.ledger.finish, asyncio.Event()
+            system.ledger.finish = lambda _: never.wait()  # type: ignore[method-assign, assignment, return-value]
+            watch = Watch(system, [system.job(f"Job {n}", max_tokens=5) for n in range(4)])
+            entries = system.journal._entries
+            await until(lambda: sum(entry.ending is not None for entry in entries.values()) == 4, "four ends")
+            for deed in deeds:
+                # What follows from the deed before, for as long as it takes.
+                await asyncio.sleep(0.3)
+                await deed(system)
+            system.ledger.finish = finish  # type: ignore[method-assign]
+            await watch.exact()
+            await at_rest(system)
 
     run(scenario())
 

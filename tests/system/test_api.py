@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,16 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.simulated import prompt_tokens, simulated_text
-from actors.rate_limiter import RateLimiter
-from api.app import create_app
+from actors.remote import Unreachable
+from api import reach
 from api.dependencies import MAX_BODY_BYTES
 from api.gateway import Gateway
 from api.routes import jobs as job_routes
-from cluster.catalogue import Model
-from cluster.ids import AccountId, JobId, KeyId
-from cluster.keys import secret_hash
-from cluster.messages import ChatMessage, KeyLimits, Principal
+from cluster.catalogue import Model, Price
+from cluster.ids import JobId
+from cluster.messages import ChatMessage, KeyLimits
 from cluster.settings import Settings
-from cluster.store import accounts, keys
+from tests.unit.http_door import Stream, bare_client, bare_gateway, door, is_error, names_field, with_api
 from tests.unit.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -35,39 +34,6 @@ PROMPT = prompt_tokens((ChatMessage("user", "Größe?"),))
 HANGING = replace(SIM, engine={**SIM.engine, "batch_slots": 1, "hang_at_token": 5})
 """Runs one job at a time, and each of them only up to this text."""
 PARTIAL = simulated_text((ChatMessage("user", "Größe?"),), None, 5)
-
-Scenario = Callable[[PlainSystem, httpx.AsyncClient], Awaitable[None]]
-
-
-def with_api(database: Path, scenario: Scenario, **options: Any) -> None:
-    async def main() -> None:
-        async with PlainSystem(database, **options) as system:
-            await system.ready()
-            async with system.client() as client:
-                await scenario(system, client)
-
-    run(main())
-
-
-class Stream:
-    """Server-sent events, taken apart."""
-
-    def __init__(self, body: str) -> None:
-        self.blocks = body.split("\n\n")
-        assert self.blocks.pop() == ""
-        events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in self.blocks if block[0] != ":"]
-        self.ids = [int(event["id"]) for event in events if "id" in event]
-        self.last: str = events[-1]["data"]
-        self.texts: list[str] = [json.loads(event["data"])["text"] for event in events if "id" in event]
-        self.text = "".join(self.texts)
-
-
-def is_error(response: httpx.Response, status: int, code: str, names: str = "") -> bool:
-    body = response.json()
-    assert (response.status_code, body["error"]) == (status, code), body
-    assert set(body) == {"error", "error_message"}
-    assert names in body["error_message"]
-    return True
 
 
 async def completed(system: PlainSystem, client: httpx.AsyncClient, **fields: Any) -> str:
@@ -191,6 +157,97 @@ def test_a_job_that_has_ended_cannot_be_cancelled(database: Path) -> None:
     with_api(database, scenario)
 
 
+def test_the_same_key_and_body_give_the_same_job(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        async def posted(key: str = "order-1", **fields: Any) -> httpx.Response:
+            return await client.post("/api/v1/jobs", json=BODY | fields, headers={"Idempotency-Key": key})
+
+        first = await posted(stop="é", metadata={"a": "1", "b": "2"})
+        assert first.status_code == 200
+        await system.ended(first.json()["id"])
+        # Neither nulls, defaults, spellings of the same nor the order of keys make another body.
+        for same in (
+            {"stop": ["é"], "metadata": {"b": "2", "a": "1"}},
+            {"stop": "é", "metadata": {"a": "1", "b": "2"}, "seed": None, "top_p": 1, "temperature": 0.7, "new": 1},
+        ):
+            again = await posted(**same)
+            assert (again.status_code, again.json()) == (200, first.json())
+        assert system.rows("SELECT count(*) FROM jobs") == [(1,)]
+
+        for other in ({}, {"stop": "e"}, {"stop": "é", "metadata": {"a": "1"}}, {"stop": "é", "temperature": 0.8}):
+            assert is_error(await posted(**other), 409, "conflict")
+        assert (await posted("order-2")).json()["id"] != first.json()["id"]
+
+    with_api(database, scenario)
+
+
+def test_the_same_key_gives_the_same_stream_from_the_start(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        async def posted() -> httpx.Response:
+            headers = {"Idempotency-Key": "s"}
+            return await client.post("/api/v1/jobs", json=BODY | {"stream": True}, headers=headers)
+
+        answers = [await posted() for _ in range(3)]
+        assert len({answer.headers["x-job-id"] for answer in answers}) == 1
+        for answer in answers:
+            stream = Stream(answer.text)
+            assert (stream.text, stream.last) == (TEXT, "[DONE]")
+
+    with_api(database, scenario)
+
+
+def test_a_refused_submission_does_not_use_its_key_up(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        headers = {"Idempotency-Key": "k"}
+        refused = await client.post("/api/v1/jobs", json=BODY | {"model": "nothing"}, headers=headers)
+        assert is_error(refused, 404, "model_not_found")
+        assert (await client.post("/api/v1/jobs", json=BODY, headers=headers)).status_code == 200
+
+    with_api(database, scenario)
+
+
+def test_bad_idempotency_keys_are_refused() -> None:
+    async def main() -> None:
+        async with bare_client() as client:
+            bad: list[list[tuple[str, str]]] = [
+                [("Idempotency-Key", "")],
+                [("Idempotency-Key", "x" * 256)],
+                [("Idempotency-Key", "a"), ("Idempotency-Key", "a")],
+            ]
+            for headers in bad:
+                response = await client.post("/api/v1/jobs", json=BODY, headers=headers)
+                assert names_field(response, "Idempotency-Key")
+
+    run(main())
+
+
+def test_why_a_job_runs_where_it_runs(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        async def placement(job_id: str) -> dict[str, Any]:
+            answer: dict[str, Any] = (await client.get(f"/api/v1/jobs/{job_id}/placement")).json()
+            return answer
+
+        running = await hung(system, client)
+        await until(lambda: system.rows("SELECT 1 FROM placements"), "a placement")
+        told = await placement(running)
+        (attempt,) = told["attempts"]
+        assert (told["id"], attempt["attempt"], attempt["node_id"]) == (running, 1, system.node_ids[0])
+        (candidate,) = attempt["candidates"]
+        assert candidate["engine_id"] == attempt["engine_id"]
+        assert set(candidate) == {"engine_id", "node_id", "score"}
+
+        waiting = (await client.post("/api/v1/jobs", json=BODY)).json()["id"]
+        told = await placement(waiting)
+        assert told["attempts"] == []
+        assert [candidate["ruled_out_by"] for candidate in told["waiting"]] == ["no room"]
+
+        assert is_error(await client.get("/api/v1/jobs/job_none/placement"), 404, "job_not_found")
+        await client.post(f"/api/v1/jobs/{running}/cancel")
+        assert "waiting" not in await placement(running)
+
+    with_api(database, scenario, models=[HANGING])
+
+
 def test_a_job_is_cancelled_once(database: Path) -> None:
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
         job_id = await hung(system, client)
@@ -218,11 +275,11 @@ def test_a_job_can_be_waited_for(database: Path) -> None:
     with_api(database, scenario, models=[HANGING])
 
 
-@pytest.mark.parametrize("wait", ["-1", "61", "1.5", "x", ""])
+@pytest.mark.parametrize("wait", ["-1", "61", "1.5", "1.0", "x", "", "%20", "+5", "5&wait=5", "9" * 30, "\u0663"])
 def test_a_bad_wait_is_named(wait: str) -> None:
     async def main() -> None:
-        async with _bare_client() as client:
-            assert is_error(await client.get(f"/api/v1/jobs/job_x?wait={wait}"), 400, "bad_request", "wait")
+        async with bare_client() as client:
+            assert names_field(await client.get(f"/api/v1/jobs/job_x?wait={wait}"), "wait")
 
     run(main())
 
@@ -264,30 +321,87 @@ def test_the_list(database: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "names"),
+    "query",
     [
-        ("limit=0", "limit"),
-        ("limit=101", "limit"),
-        ("limit=", "limit"),
-        ("limit=x", "limit"),
-        ("status=", "status"),
-        ("status=done", "status"),
-        ("since=", "since"),
-        ("since=yesterday", "since"),
-        ("cursor=", "cursor"),
-        ("cursor=!!", "cursor"),
-        ("cursor=Zm9v", "cursor"),
-        ("cursor=é", "cursor"),
-        # "9999999999999999999999999999.job_x": no such time
-        ("cursor=OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTkuam9iX3g=", "cursor"),
+        *(f"limit={bad}" for bad in ("0", "101", "-1", "", "x", "1.0", "1e1", "0x5", "5&limit=5", "9" * 400, "%00")),
+        *(f"status={bad}" for bad in ("", "done", "PENDING", "all&status=all", "pending%00")),
+        *(f"since={bad}" for bad in ("", "yesterday", "1714486000", "2020-02-30", "2020-01-01T25:00", "0000-01-01")),
+        *(f"since={bad}" for bad in ("10000-01-01", "2020-01-01%00", "2020-01-01T00:00:00 02:00", "2020-01-01T")),
+        *(
+            f"cursor={bad}"
+            for bad in ("", "!!", "Zm9v", "é", "5.job_x", "5.job_0123456789abcdef%00", "5.job_" + "0" * 99)
+        ),
+        "cursor=9999999999999999999999999999.job_0123456789abcdef",
+        "cursor=-5.job_0123456789abcdef",
     ],
 )
-def test_a_bad_query_is_named(query: str, names: str) -> None:
+def test_a_bad_query_is_named(query: str) -> None:
     async def main() -> None:
-        async with _bare_client() as client:
-            assert is_error(await client.get(f"/api/v1/jobs?{query}"), 400, "bad_request", names)
+        async with bare_client() as client:
+            assert names_field(await client.get(f"/api/v1/jobs?{query}"), query.partition("=")[0])
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("models", "all="),
+        ("models", "all=1"),
+        ("models", "all=TRUE"),
+        ("models", "all=true&all=true"),
+        ("usage", "group_by="),
+        ("usage", "group_by=account"),
+        ("usage", "since=now"),
+        ("usage", "until="),
+        ("usage", "account="),
+        ("usage", "account=a%00"),
+        ("keys", "account="),
+        ("keys", "account=a&account=b"),
+    ],
+)
+def test_a_bad_query_of_another_path_is_named(path: str, query: str) -> None:
+    async def main() -> None:
+        async with bare_client() as client:
+            assert names_field(await client.get(f"/api/v1/{path}?{query}"), query.partition("=")[0])
+
+    run(main())
+
+
+def test_extreme_times_are_times(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        job_id = await completed(system, client, max_tokens=1)
+
+        async def ids(since: str) -> list[str]:
+            response = await client.get("/api/v1/jobs", params={"since": since})
+            assert response.status_code == 200, response.text
+            return [job["id"] for job in response.json()["jobs"]]
+
+        for ancient in (
+            "0001-01-01",
+            "0001-01-01T00:00:00+23:59",
+            "2020-01-01T00:00:00.123456789Z",
+            "2020-01-01t00:00z",
+        ):
+            assert await ids(ancient) == [job_id]
+        for distant in ("9999-12-31", "9999-12-31T23:59:59-23:59"):
+            assert await ids(distant) == []
+
+    with_api(database, scenario)
+
+
+def test_the_list_begins_at_since_to_the_millisecond(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        job_id = await completed(system, client, max_tokens=1)
+        ((created_ms,),) = system.rows(f"SELECT created_ms FROM jobs WHERE id = '{job_id}'")
+
+        async def count(ms: int) -> int:
+            since = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000).isoformat()
+            return len((await client.get("/api/v1/jobs", params={"since": since})).json()["jobs"])
+
+        assert [await count(created_ms - 1), await count(created_ms), await count(created_ms + 1)] == [1, 1, 0]
+
+    with_api(database, scenario)
 
 
 # Streams ------------------------------------------------------------------------------------------------------------
@@ -333,8 +447,9 @@ def test_streams_from_every_position(database: Path) -> None:
         assert (beyond.text, beyond.ids) == ("", [])
         for bad in ("-1", "x", "", "1.0", "٣", "9" * 30):
             assert is_error(await client.get(path, params={"after": bad}), 400, "bad_request", "after")
-        response = await client.get(path, headers={"Last-Event-ID": "x"})
-        assert is_error(response, 400, "bad_request", "Last-Event-ID")
+        for bad in ("x", "", "-1", "1.0", "9" * 30):
+            assert names_field(await client.get(path, headers={"Last-Event-ID": bad}), "Last-Event-ID")
+        assert (await streamed("?after=9", last_event_id="x")).text == TEXT[9:]
 
     with_api(database, scenario)
 
@@ -381,7 +496,7 @@ def test_silence_is_filled_with_comments(database: Path, monkeypatch: pytest.Mon
 
 
 def test_models_nodes_and_health(database: Path) -> None:
-    idle = Model(id="big", backend="simulated", gpus=8)
+    idle = Model(id="big", backend="simulated", gpus=8, price=Price(0.25, 1.5))
 
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
         await completed(system, client)
@@ -395,13 +510,18 @@ def test_models_nodes_and_health(database: Path) -> None:
             ("sim", "ready", 1),
             ("big", "failed", 0),
         ]
+        assert [entry["price"] for entry in catalogue] == [
+            {"prompt": 0.0, "completion": 0.0},
+            {"prompt": 0.25, "completion": 1.5},
+        ]
+        assert (await client.get("/api/v1/models?all=false")).json()["models"] == [model]
 
         node_id = system.node_ids[0]
         (node,) = (await client.get("/api/v1/nodes")).json()["nodes"]
         assert (node["id"], node["status"], node["models"]) == (node_id, "online", ["sim"])
         assert (await client.get(f"/api/v1/nodes/{node_id}")).json()["id"] == node_id
         assert is_error(await client.get("/api/v1/nodes/node_0"), 404, "node_not_found")
-        async with system.client(key=None) as stranger:
+        async with door(system.gateway, key=None) as stranger:
             assert (await stranger.get(f"/api/v1/nodes/{node_id}/status")).json() == {"status": "online"}
             assert is_error(await stranger.get("/api/v1/nodes/node_0/status"), 404, "node_not_found")
             assert (await stranger.get("/healthz")).status_code == 200
@@ -415,7 +535,7 @@ def test_models_nodes_and_health(database: Path) -> None:
 def test_not_ready_when_no_model_can_be(database: Path) -> None:
     async def main() -> None:
         models = [Model(id="big", backend="simulated", gpus=8)]
-        async with PlainSystem(database, models=models) as system, system.client() as client:
+        async with PlainSystem(database, models=models) as system, door(system.gateway) as client:
             await until(lambda: not system.scheduler._fleet.model_views({})[0].fits)
             assert is_error(await client.get("/readyz"), 503, "no_capacity")
             response = await client.post("/api/v1/jobs", json=BODY | {"model": "big"})
@@ -425,37 +545,54 @@ def test_not_ready_when_no_model_can_be(database: Path) -> None:
     run(main())
 
 
-# Errors -------------------------------------------------------------------------------------------------------------
-
-
-class NoCluster:
-    """Answers what the first steps of a request need, and fails at everything else."""
-
-    def __init__(self, limits: KeyLimits | None = None) -> None:
-        self.limits = limits or KeyLimits()
-
-    async def authenticate(self, key_hash: str) -> Any:
-        if key_hash != secret_hash(ADMIN_KEY):
-            return None
-        return Principal(AccountId("acct"), KeyId("key"), "admin", self.limits)
+class Silent:
+    """A control plane that does not answer."""
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("__"):
-            raise AttributeError(method)
+        async def wait_forever(*_: Any) -> Any:
+            await asyncio.Event().wait()
 
-        async def fail(*_: Any) -> Any:
-            raise RuntimeError(f"secret insides of {method}")
-
-        return fail
+        return wait_forever
 
 
-def _bare_client(limits: KeyLimits | None = None, key: str | None = ADMIN_KEY) -> httpx.AsyncClient:
-    """An application with nothing behind it but the keys: requests that are refused need no more."""
-    cluster: Any = NoCluster(limits=limits)
-    gateway = Gateway(Settings(models=(SIM,)), cluster, RateLimiter({}), cluster, cluster)
-    transport = httpx.ASGITransport(create_app(gateway), raise_app_exceptions=False)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.AsyncClient(transport=transport, base_url="http://infernet", headers=headers)
+def test_not_ready_when_the_control_plane_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "REACH_S", 0.01)
+    silent: Any = Silent()
+    gone = bare_gateway(error=Unreachable("scheduler"))
+
+    async def main() -> None:
+        for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent), gone):
+            async with door(gateway, key=None) as client:
+                for path in ("/readyz", "/metrics"):
+                    assert is_error(await client.get(path), 503, "no_capacity", "control plane")
+                assert (await client.get("/healthz")).json() == {"status": "ok"}
+
+    run(main())
+
+
+def test_not_ready_when_all_queues_are_full(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        await hung(system, client)
+        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.post("/api/v1/jobs", json=BODY)).status_code == 200
+        assert is_error(await client.get("/readyz"), 503, "no_capacity", "full")
+        assert is_error(await client.post("/api/v1/jobs", json=BODY), 503, "no_capacity")
+
+    with_api(database, scenario, models=[replace(HANGING, max_queue=1)])
+
+
+def test_identifiers_that_no_database_holds_name_nothing() -> None:
+    async def main() -> None:
+        async with bare_client() as client:
+            for path in ("jobs/job_%00", "jobs/%00/stream", "jobs/%00/placement"):
+                assert is_error(await client.get(f"/api/v1/{path}"), 404, "job_not_found")
+            assert is_error(await client.post("/api/v1/jobs/%00/cancel"), 404, "job_not_found")
+            assert is_error(await client.delete("/api/v1/keys/%00"), 404, "key_not_found")
+
+    run(main())
+
+
+# Errors -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -477,7 +614,7 @@ def _bare_client(limits: KeyLimits | None = None, key: str | None = ADMIN_KEY) -
 @pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/nowhere", "/api/v2"])
 def test_every_bad_token_gets_the_same_answer(header: str | None, path: str) -> None:
     async def main() -> None:
-        async with _bare_client(key=None) as client:
+        async with bare_client(key=None) as client:
             headers = {} if header is None else {b"Authorization": header.encode()}
             response = await client.get(path, headers=headers)
             assert is_error(response, 401, "unauthorized")
@@ -490,7 +627,7 @@ def test_every_bad_token_gets_the_same_answer(header: str | None, path: str) -> 
 
 def test_the_scheme_is_matched_in_any_case() -> None:
     async def main() -> None:
-        async with _bare_client(key=None) as client:
+        async with bare_client(key=None) as client:
             response = await client.get("/api/v1/nowhere", headers={"Authorization": f"bEaReR {ADMIN_KEY}"})
             assert is_error(response, 404, "not_found")
 
@@ -501,8 +638,17 @@ def test_bad_bodies_are_refused_and_the_field_is_named() -> None:
     cases: list[tuple[str | dict[str, Any], str]] = [
         ("", "JSON"),
         ("{", "JSON"),
-        ("[]", "body"),
-        ("null", "body"),
+        ("[]", "Request body"),
+        ("null", "Request body"),
+        ('{"model": ' + "[" * 100_000, "JSON"),
+        (json.dumps(BODY)[:-1] + ', "unknown": ' + "[" * 1000 + "]" * 1000 + "}", "JSON"),
+        (json.dumps(BODY)[:-1] + ', "max_tokens": ' + "9" * 5000 + "}", "JSON"),
+        (json.dumps(BODY)[:-1] + ', "max_tokens": 1e400}', "max_tokens"),
+        (json.dumps(BODY)[:-1] + ', "temperature": 1e400}', "temperature"),
+        (json.dumps(BODY)[:-1] + ', "seed": 1e400}', "seed"),
+        (json.dumps(BODY)[:-1] + ', "top_p": -1e400}', "top_p"),
+        ("\ufeff" + json.dumps(BODY), "JSON"),
+        (json.dumps(BODY) + "x", "JSON"),
         ({}, "model"),
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),
@@ -536,16 +682,29 @@ def test_bad_bodies_are_refused_and_the_field_is_named() -> None:
         ({"seed": 1.5}, "seed"),
         ({"metadata": {"a": 1}}, "metadata"),
         ({"metadata": {str(n): "x" for n in range(17)}}, "metadata"),
-        ({"messages": [{"role": "user", "content": "a\0b"}]}, "NUL"),
+        ({"metadata": {"a\0": "1"}}, "metadata"),
+        ({"metadata": [["a", "b"]]}, "metadata"),
+        ({"metadata": {"x" * 100_000: 1}}, "metadata." + "x" * 64 + ":"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": "a\0b"}]}, "messages[0].content"),
+        ({"stop": "\0"}, "stop"),
+        ({"node_id": "\0"}, "node_id"),
+        ({"node_id": ""}, "node_id"),
+        ({"model": "\0"}, "model"),
+        ({"seed": True}, "seed"),
         ('{"model": "sim", "messages": [{"role": "user", "content": "\\ud800"}]}', "JSON"),
     ]
 
     async def main() -> None:
-        async with _bare_client(KeyLimits(submissions_per_minute=1000)) as client:
+        async with bare_client(KeyLimits(submissions_per_minute=1000)) as client:
             for body, names in cases:
                 if isinstance(body, dict):
                     body = json.dumps((BODY | body) if body else {})
-                assert is_error(await client.post("/api/v1/jobs", content=body), 400, "bad_request", names), body
+                response = await client.post("/api/v1/jobs", content=body)
+                assert is_error(response, 400, "bad_request", names), body
+                assert names == "JSON" or response.json()["error_message"].startswith(names), response.json()
+                assert "MessageRequest" not in response.text
+                assert len(response.text) < 300
             response = await client.post("/api/v1/jobs", content=b'{"model": "\xff"}')
             assert is_error(response, 400, "bad_request", "JSON")
             response = await client.post("/api/v1/jobs", json=BODY | {"model": "nothing"})
@@ -582,7 +741,7 @@ def test_text_about_nul_is_text(database: Path) -> None:
 
 def test_unknown_paths_and_methods() -> None:
     async def main() -> None:
-        async with _bare_client() as client:
+        async with bare_client() as client:
             for path in ("/api/v1/nowhere", "/api/v1/jobs/", "/api/v2/jobs", "/api/"):
                 response = await client.get(path)
                 assert is_error(response, 404, "not_found")
@@ -596,21 +755,17 @@ def test_unknown_paths_and_methods() -> None:
 
 
 def test_another_accounts_job_is_no_job(database: Path) -> None:
-    other = "inft_" + "b" * 32
-
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
         job_id = await completed(system, client)
-        store = system.ledger._database
-        assert store is not None
-        key = keys.NewKey(KeyId("key_b"), AccountId("acct_b"), "b", "inft_b", secret_hash(other), "member", 0)
-        add_account = lambda connection: accounts.add(connection, AccountId("acct_b"), "b", 0)  # noqa: E731
-        assert store.commit([add_account, lambda connection: keys.add(connection, key)]) == [None, None]
-        async with system.client(other) as stranger:
+        account = (await client.post("/api/v1/accounts", json={"name": "b"})).json()["id"]
+        other = (await client.post("/api/v1/keys", json={"name": "b", "account": account})).json()["key"]
+        async with door(system.gateway, other) as stranger:
             job_path = f"/api/v1/jobs/{job_id}"
             for method, path in (
                 ("GET", job_path),
                 ("GET", f"{job_path}?wait=60"),
                 ("GET", f"{job_path}/stream"),
+                ("GET", f"{job_path}/placement"),
                 ("POST", f"{job_path}/cancel"),
             ):
                 theirs = await stranger.request(method, path)
@@ -625,7 +780,7 @@ def test_another_accounts_job_is_no_job(database: Path) -> None:
 
 def test_too_large_a_body() -> None:
     async def main() -> None:
-        async with _bare_client() as client:
+        async with bare_client() as client:
             large = b" " * (MAX_BODY_BYTES + 1)
             assert is_error(await client.post("/api/v1/jobs", content=large), 413, "payload_too_large")
 
@@ -641,7 +796,7 @@ def test_too_large_a_body() -> None:
 
 def test_the_limits_and_their_headers() -> None:
     async def main() -> None:
-        async with _bare_client(KeyLimits(submissions_per_minute=2, reads_per_minute=1)) as client:
+        async with bare_client(KeyLimits(submissions_per_minute=2, reads_per_minute=1)) as client:
             left = []
             for _ in range(2):
                 response = await client.post("/api/v1/jobs", content="refused, and charged")
@@ -665,7 +820,7 @@ def test_the_limits_and_their_headers() -> None:
 
 def test_what_fails_inside_stays_inside() -> None:
     async def main() -> None:
-        async with _bare_client() as client:
+        async with bare_client() as client:
             for path in ("/api/v1/jobs", "/api/v1/jobs/job_x", "/api/v1/models", "/readyz"):
                 response = await client.get(path)
                 assert is_error(response, 500, "internal_error")

@@ -1,0 +1,93 @@
+"""The routes under /v1."""
+
+from fastapi import APIRouter, Request, Response
+
+from api.answers import Answer
+from api.dependencies import Body, Caller, CurrentGateway
+from api.idempotency import IdempotencyKey
+from api.openai.answers import ChatCompletion, completion
+from api.openai.attendance import Attendance, AttendedStream, attend
+from api.openai.chunks import Chunks
+from api.openai.errors import OpenAIError, failure_body, failure_headers, failure_status
+from api.openai.models import OpenAIModel, OpenAIModelList, may_be_submitted, model_body
+from api.openai.requests import ChatCompletionRequest, parse_chat
+from api.openapi import GUARDED, error_content, errors, takes
+from cluster.errors import (
+    BadRequest,
+    BudgetExceeded,
+    Conflict,
+    ContextLengthExceeded,
+    Forbidden,
+    JobTimeout,
+    ModelNotFound,
+    NoCapacity,
+    PayloadTooLarge,
+)
+
+router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
+
+_JOB_HEADER = {"X-Job-Id": {"schema": {"type": "string"}, "description": "The job that this is the answer of"}}
+_ANSWERED = {
+    "description": "The answer; with `stream: true` events of `chat.completion.chunk`, then `[DONE]` or an error",
+    "content": {"text/event-stream": {}},
+    "headers": _JOB_HEADER,
+}
+_REFUSALS = errors(
+    BadRequest,
+    ContextLengthExceeded,
+    BudgetExceeded,
+    Forbidden,
+    ModelNotFound,
+    Conflict,
+    PayloadTooLarge,
+    NoCapacity,
+    body=OpenAIError,
+)
+_TIMEOUT = {
+    "description": f"`{JobTimeout.code}`: {JobTimeout.__doc__}",
+    "content": error_content(OpenAIError),
+    "headers": _JOB_HEADER,
+}
+
+
+@router.post(
+    "/chat/completions",
+    response_model=ChatCompletion,
+    responses={200: _ANSWERED, **_REFUSALS, 504: _TIMEOUT},
+    openapi_extra=takes(ChatCompletionRequest),
+)
+async def create_chat_completion(
+    request: Request, gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey
+) -> Response:
+    """Submit a chat job and wait for its answer, or with `stream: true` for its parts. Hanging up cancels the job."""
+    wanted = parse_chat(body)
+    accepted = await attend(gateway, caller, await wanted.order(), idempotency_key)
+    attendance = Attendance(gateway, caller, accepted)
+    headers = {"X-Job-Id": accepted.id}
+    if wanted.stream:
+        return AttendedStream(attendance, headers, Chunks(accepted, wanted.include_usage).encode)
+    content, end = await attendance.whole(request.receive)
+    if end.error is not None:
+        return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
+    return Answer(completion(accepted, content, end), headers=headers)
+
+
+@router.get("/models", response_model=OpenAIModelList)
+async def list_openai_models(gateway: CurrentGateway, caller: Caller) -> Response:
+    """The models that this key may submit jobs for."""
+    views = await gateway.model_views()
+    body: OpenAIModelList = {
+        "object": "list",
+        "data": [model_body(view) for view in views if may_be_submitted(view, caller)],
+    }
+    return Answer(body)
+
+
+@router.get("/models/{model:path}", response_model=OpenAIModel, responses=errors(ModelNotFound, body=OpenAIError))
+async def get_openai_model(gateway: CurrentGateway, caller: Caller, model: str) -> Response:
+    """A model that this key may submit jobs for, by its id or an alias."""
+    model_id = gateway.model(model).id
+    for view in await gateway.model_views():
+        if view.id == model_id and may_be_submitted(view, caller):
+            return Answer(model_body(view))
+    raise ModelNotFound(f"Model {model} cannot be used now")

@@ -1,0 +1,29 @@
+"""What has been consumed, and what it costs."""
+
+from fastapi import APIRouter, Response
+
+from api import queries
+from api.answers import Answer
+from api.dependencies import Caller, CurrentGateway
+from api.openapi import GUARDED, errors
+from api.ownership import account_named
+from api.queries import OnceEach
+from api.schemas.usage import UsageReport, usage_report_body
+from cluster.errors import BadRequest, Forbidden
+from cluster.messages import UsageQuery
+
+router = APIRouter(tags=["usage"], dependencies=[OnceEach], responses=errors(*GUARDED))
+
+
+@router.get("/usage", response_model=UsageReport, responses=errors(BadRequest, Forbidden))
+async def get_usage(
+    gateway: CurrentGateway,
+    caller: Caller,
+    since: queries.Since = None,
+    until: queries.Until = None,
+    group_by: queries.GroupBy = None,
+    account: queries.AccountName = None,
+) -> Response:
+    """The account's usage by jobs that ended in this time, added up; an admin may name another account."""
+    query = UsageQuery(account_named(caller, account), since, until, group_by)
+    return Answer(usage_report_body(await gateway.usage(query), group_by))

@@ -1,0 +1,37 @@
+"""The system that tests/integration and tests/contract share, and how the latter is pointed at another one.
+
+Nothing here is imported or started until a test asks for it: unit tests pay nothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.serving import Serving
+
+SYSTEM = Path(__file__).parent / "contract" / "system.yaml"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("contract", "tests/contract on a system that runs already")
+    group.addoption("--url", help="its address, such as http://127.0.0.1:8000 (default: start one)")
+    group.addoption("--key", help="an admin key of it")
+    group.addoption("--model", action="append", help="a model for the rules that hold for any (may be repeated)")
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Serving]":
+    """One system for the session: two ingress replicas, simulated models, and the built-in one on real vLLM."""
+    import yaml
+
+    from tests.integration.serving import Serving
+
+    system = Serving(tmp_path_factory.mktemp("system"), yaml.safe_load(SYSTEM.read_text()))
+    try:
+        yield system.wait_until_ready("sim:fast")
+        assert system.stop() == 0
+    finally:
+        system.end()

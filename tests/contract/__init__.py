@@ -1,0 +1,1 @@
+"""What docs/contract.md promises, asked of a running system over HTTP."""

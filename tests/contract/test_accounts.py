@@ -1,0 +1,49 @@
+"""Accounts: an admin makes and lists them."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.client import TIME, Api, answered, refused
+from tests.contract.given import KeyMaker
+
+LIMITS = {"submissions_per_minute": 7, "submissions_per_hour": 70, "reads_per_minute": 700}
+
+
+def test_an_account(admin: Api) -> None:
+    budget = {"unit": "money", "amount": 5_000_000, "period": "month"}
+    made = answered(admin.post("/accounts", {"name": "a department", "limits": LIMITS, "budget": budget}), 201)
+    assert set(made) == {"id", "name", "created_at", "limits", "budget"}
+    assert made["name"] == "a department"
+    assert TIME.fullmatch(made["created_at"])
+    assert made["limits"].items() >= LIMITS.items()
+    assert made["budget"] == {**budget, "spent": 0, "reserved": 0}
+    assert made in answered(admin.get("/accounts"))["accounts"]
+
+
+def test_what_was_not_given_is_absent(admin: Api) -> None:
+    made = answered(admin.post("/accounts", {"name": "plain", "limits": None}), 201)
+    assert set(made) == {"id", "name", "created_at"}
+
+
+def test_the_account_of_every_key_is_listed(admin: Api, new_key: KeyMaker) -> None:
+    ids = {account["id"] for account in answered(admin.get("/accounts"))["accounts"]}
+    assert new_key().body["account_id"] in ids
+
+
+BAD: list[dict[str, Any]] = [
+    {},
+    {"name": None},
+    {"name": ""},
+    {"name": 1},
+    {"name": "a\0b"},
+    {"name": "x", "limits": 1},
+    {"name": "x", "limits": {"submissions_per_minute": 0}},
+    {"name": "x", "budget": {"unit": "euros", "amount": 1, "period": "all"}},
+]
+
+
+@pytest.mark.parametrize("body", BAD, ids=str)
+def test_a_field_that_is_wrong_is_named(admin: Api, body: dict[str, Any]) -> None:
+    field = next((name for name in body if name != "name"), "name")
+    refused(admin.post("/accounts", body), 400, "bad_request", field)

@@ -1,0 +1,43 @@
+"""GET /jobs/{id}/placement: why a job runs where it runs."""
+
+from tests.contract.client import NODE_ID, TIME, Api, answered
+from tests.contract.given import question
+
+
+def test_a_job_that_ran(api: Api, fast: str) -> None:
+    job = api.run(question(fast))
+    placement = answered(api.get(f"/jobs/{job['id']}/placement"))
+    assert set(placement) == {"id", "attempts"}
+    assert placement["id"] == job["id"]
+    (attempt,) = placement["attempts"]
+    assert set(attempt) == {"attempt", "node_id", "engine_id", "placed_at", "candidates"}
+    assert attempt["attempt"] == 1
+    assert attempt["node_id"] == job["node_id"]
+    assert TIME.fullmatch(attempt["placed_at"])
+    for candidate in attempt["candidates"]:
+        assert {"engine_id", "node_id", "score"} <= set(candidate) <= {"engine_id", "node_id", "score", "ruled_out_by"}
+        assert NODE_ID.fullmatch(candidate["node_id"])
+        assert isinstance(candidate["score"], int)
+    free = [candidate for candidate in attempt["candidates"] if "ruled_out_by" not in candidate]
+    assert len(free) == 2  # the model's two engines
+    assert attempt["engine_id"] in [candidate["engine_id"] for candidate in free]
+    scores = {candidate["engine_id"]: candidate["score"] for candidate in free}
+    assert scores[attempt["engine_id"]] == min(scores.values())
+
+
+def test_a_job_that_waits(api: Api, hanging: str) -> None:
+    holder = api.submit(question(hanging))["id"]
+    api.read_some(holder)
+    waiting = api.submit(question(hanging))["id"]
+    placement = answered(api.get(f"/jobs/{waiting}/placement"))
+    assert placement["attempts"] == []
+    engine = answered(api.get(f"/jobs/{holder}/placement"))["attempts"][0]["engine_id"]
+    reasons = {verdict["engine_id"]: verdict["ruled_out_by"] for verdict in placement["waiting"]}
+    assert reasons[engine] == "no room"
+
+
+def test_a_job_that_was_never_placed(api: Api, hanging: str) -> None:
+    api.read_some(api.submit(question(hanging))["id"])
+    waiting = api.submit(question(hanging))["id"]
+    answered(api.post(f"/jobs/{waiting}/cancel"))
+    assert answered(api.get(f"/jobs/{waiting}/placement")) == {"id": waiting, "attempts": []}

@@ -1,0 +1,243 @@
+"""Tokenizers of models on disk, loaded as the door loads them: the counts are those of `transformers`.
+
+`AutoTokenizer` is what vLLM loads them with; importing it takes five seconds.
+"""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from actors.backends import tokenizer_export, tokenizer_process
+from actors.backends.prompt_counter import PromptCounter
+from actors.backends.tokenizer_process import NotLoaded
+from actors.builtin import resolve_source
+from api import prompts
+from cluster.catalogue import CAPITALS, Model
+from cluster.messages import ChatMessage
+
+transformers = pytest.importorskip("transformers")
+
+WEIGHTS = Path(resolve_source(CAPITALS.source))
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+DIALOGUES = [
+    (ChatMessage("user", "Hello"),),
+    (ChatMessage("system", "Be brief. "), ChatMessage("user", "  What?\n\n"), ChatMessage("assistant", "That.")),
+    (ChatMessage("user", "naïve 日本語 🦊👩‍🚀\u0301 \x07 </s><s> < s >[user]"),),
+    (ChatMessage("user", ""),),
+    (ChatMessage("user", "What is the capital of Brazil? " * 5_000),),
+]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "PATIENCE_S", 120.0)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def byte_level() -> Tokenizer:
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return trained(made, trainers.BpeTrainer, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
+
+
+def sentencepiece_like() -> Tokenizer:
+    made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return trained(made, trainers.BpeTrainer)
+
+
+def unigram() -> Tokenizer:
+    made = Tokenizer(models.Unigram())
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    return trained(made, trainers.UnigramTrainer, unk_token="<unk>")
+
+
+def trained(made: Tokenizer, trainer: Any, **options: Any) -> Tokenizer:
+    special = ["<s>", "</s>", "<unk>"]
+    made.train_from_iterator(
+        [Path(__file__).read_text("utf-8")],
+        trainer(vocab_size=400, special_tokens=special, show_progress=False, **options),
+    )
+    return made
+
+
+def folder(path: Path, tokenizer: Tokenizer, config: dict[str, Any], **model_config: Any) -> Path:
+    """A model without weights, as the hub has them."""
+    path.mkdir()
+    tokenizer.save(str(path / "tokenizer.json"))
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (path / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHAT_TEMPLATE} | special | config))
+    (path / "config.json").write_text(json.dumps({"model_type": "llama"} | model_config))
+    return path
+
+
+async def counts(model: Model) -> list[int | None]:
+    counting = prompts.Prompts([model])
+    await counting.start()
+    try:
+        return [await counting.count(model, messages) for messages in DIALOGUES]
+    finally:
+        await counting.stop()
+
+
+def expected(source: Path) -> list[int]:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    return [
+        len(
+            tokenizer.apply_chat_template(
+                [{"role": message.role, "content": message.content} for message in messages],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=False,
+            )
+        )
+        for messages in DIALOGUES
+    ]
+
+
+def test_the_built_in_model() -> None:
+    assert asyncio.run(counts(CAPITALS)) == expected(WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("make", "config"),
+    [
+        (byte_level, {"tokenizer_class": "PreTrainedTokenizerFast"}),
+        (byte_level, {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}),
+        (byte_level, {"tokenizer_class": "Qwen2Tokenizer"}),
+        (byte_level, {"tokenizer_class": "PreTrainedTokenizerFast", "split_special_tokens": True}),
+        (sentencepiece_like, {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "legacy": False}),
+        (sentencepiece_like, {"tokenizer_class": "LlamaTokenizerFast", "legacy": True}),
+        (unigram, {"tokenizer_class": "PreTrainedTokenizerFast"}),
+        (
+            byte_level,
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "chat_template": [
+                    {"name": "tool_use", "template": "{{ raise_exception('not this one') }}"},
+                    {"name": "default", "template": CHAT_TEMPLATE},
+                ],
+            },
+        ),
+    ],
+    ids=["plain", "gpt2", "qwen2", "split", "llama", "llama legacy", "unigram", "several templates"],
+)
+def test_the_classes_of_tokenizers(make: Any, config: dict[str, Any], tmp_path: Path) -> None:
+    """Some of these classes do not use `tokenizer.json` as it is."""
+    source = folder(tmp_path / "model", make(), config)
+    assert asyncio.run(counts(Model("x", source=str(source)))) == expected(source)
+
+
+def test_a_tokenizer_that_would_cut_or_fill_prompts(tmp_path: Path) -> None:
+    tokenizer = byte_level()
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=64, pad_token="</s>")
+    source = folder(tmp_path / "model", tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"})
+    assert asyncio.run(counts(Model("x", source=str(source)))) == expected(source)
+
+
+def test_another_models_tokenizer(tmp_path: Path) -> None:
+    weights = folder(tmp_path / "weights", unigram(), {"tokenizer_class": "PreTrainedTokenizerFast"})
+    other = Model("x", source=str(weights), engine={"tokenizer": str(WEIGHTS), "tokenizer_mode": "hf"})
+    assert asyncio.run(counts(other)) == expected(WEIGHTS)
+
+
+def without_template(path: Path) -> None:
+    (path / "chat_template.jinja").unlink()
+
+
+def without_tokenizer(path: Path) -> None:
+    (path / "tokenizer.json").unlink()
+
+
+def for_architecture(path: Path) -> None:
+    (path / "config.json").write_text(json.dumps({"model_type": "x", "architectures": ["DeepseekV32ForCausalLM"]}))
+
+
+def for_model_type(path: Path) -> None:
+    (path / "config.json").write_text(json.dumps({"model_type": "internlm2"}))
+
+
+def with_mistrals_files(path: Path) -> None:
+    (path / "consolidated.safetensors").touch()
+    (path / "tokenizer.model.v3").touch()
+
+
+def as_it_is(_: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("change", "env", "reason"),
+    [
+        (without_template, {}, "chat_template is not set"),
+        (without_tokenizer, {}, "tokenizer"),
+        (for_architecture, {}, "vLLM has a tokenizer of its own for DeepseekV32ForCausalLM"),
+        (for_model_type, {}, "vLLM has a rule of its own for the tokenizer of internlm2"),
+        (with_mistrals_files, {}, "vLLM reads Mistral's own format"),
+        (as_it_is, {"VLLM_USE_MODELSCOPE": "True"}, "VLLM_USE_MODELSCOPE is set"),
+    ],
+)
+def test_what_is_not_counted_says_why(change: Any, env: dict[str, str], reason: str, tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
+    change(source)
+    with pytest.raises(NotLoaded, match=reason) as failure:
+        asyncio.run(tokenizer_process.load(Model("x", source=str(source), env=env)))
+    assert "\n" not in str(failure.value)
+
+
+def test_a_model_may_say_that_it_wants_the_common_format(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
+    with_mistrals_files(source)
+    loaded = asyncio.run(tokenizer_process.load(Model("x", source=str(source), engine={"tokenizer_mode": "hf"})))
+    assert PromptCounter(loaded).count(DIALOGUES[0]) > 0
+
+
+def test_a_load_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_process, "TIMEOUT_S", 0.1)
+    with pytest.raises(NotLoaded, match="it took longer than"):
+        asyncio.run(tokenizer_process.load(CAPITALS))
+
+
+def test_a_load_ends_with_its_parent() -> None:
+    """However the parent ended: all that the process has of it is its standard input."""
+    command = [
+        sys.executable,
+        "-c",
+        f"from actors.backends import {tokenizer_export.__name__.rpartition('.')[2]} as x;",
+    ]
+    command[-1] += "from threading import Event, Thread; Thread(target=x._end_with_parent, daemon=True).start();"
+    command[-1] += "print('up', flush=True); Event().wait()"
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(30) == 1
+    process.stdout.close()

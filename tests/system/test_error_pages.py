@@ -1,0 +1,181 @@
+"""What HAProxy answers where no replica of ours does: with the real HAProxy, and lines as Ray Serve writes them."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import ray
+
+from api.cli.error_pages import haproxy_with_pages
+from api.cli.ports import free_port
+from tests.unit.plain_system import PATIENCE_S
+
+CONFIG = """
+defaults
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 1s
+    option abortonclose
+    option splice-request
+    option splice-response
+    errorfile 502 {folder}/500.http
+    errorfile 503 {folder}/500.http
+    errorfile 504 {folder}/500.http
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    use_backend http-infernet if {{ path_beg /api }}
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found. Ping for routes."
+backend http-infernet
+    server replica 127.0.0.1:{replica}
+"""
+SERVES_PAGE = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nOops"
+
+
+@contextmanager
+def haproxy(folder: Path, replica: int) -> Iterator[httpx.Client]:
+    """A client of an HAProxy in front of this port, run as Serve runs it."""
+    port, config = free_port(), folder / "haproxy.cfg"
+    (folder / "500.http").write_text(SERVES_PAGE)
+    config.write_text(CONFIG.format(folder=folder, port=port, replica=replica))
+    script = haproxy_with_pages(folder / "pages")
+    process = subprocess.Popen([script, "-db", "-f", config])
+    try:
+        _wait_for(port)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def replica(answer: bytes) -> Iterator[int]:
+    """The port of a server that says this, whatever it is asked, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _wait_for(port: int) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < give_up_s, "HAProxy does not listen"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # HAProxy's own limit on the length of paths is shorter than a test's folder can be.
+    path = Path(tempfile.mkdtemp(prefix="pages-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def test_where_nothing_answers_it_is_no_capacity(folder: Path) -> None:
+    with haproxy(folder, replica=free_port()) as client:
+        response = client.get("/api/v1/jobs")
+    assert response.status_code == 503
+    assert response.json() == {"error": "no_capacity", "error_message": "No ingress replica answers; try again"}
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_where_no_application_is_yet_it_is_no_capacity_too(folder: Path) -> None:
+    with haproxy(folder, replica=free_port()) as client:
+        response = client.get("/other")
+    assert (response.status_code, response.json()["error"]) == (503, "no_capacity")
+
+
+def test_a_replica_that_is_lost_while_it_answers_leaves_it_open_what_was_done(folder: Path) -> None:
+    with replica(b"HTTP/1.1 2") as port, haproxy(folder, port) as client:
+        response = client.post("/api/v1/jobs")
+    assert (response.status_code, response.json()["error"]) == (500, "internal_error")
+    assert "may have been done" in response.json()["error_message"]
+
+
+def test_what_a_replicas_http_server_refuses_is_a_bad_request(folder: Path) -> None:
+    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nInvalid"
+    with replica(refusal) as port, haproxy(folder, port) as client:
+        response = client.get("/api/v1/jobs")
+    assert (response.status_code, response.json()["error"]) == (400, "bad_request")
+
+
+def test_what_the_application_refuses_passes_as_it_is(folder: Path) -> None:
+    body = b'{"error": "bad_request", "error_message": "model: Field required"}'
+    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body
+    with replica(refusal) as port, haproxy(folder, port) as client:
+        assert client.get("/api/v1/jobs").content == body
+
+
+def test_a_replica_hears_of_a_client_that_has_gone(folder: Path) -> None:
+    """Also when the client's request came in parts, as most clients send it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, haproxy(folder, listening.getsockname()[1]) as client:
+        asking = socket.create_connection((client.base_url.host, client.base_url.port or 0))
+        asking.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        listening.settimeout(PATIENCE_S)
+        serving, _ = listening.accept()
+        with serving:
+            serving.settimeout(PATIENCE_S)
+            _read_until(serving, b"\r\n\r\n")
+            asking.sendall(b"{}")
+            _read_until(serving, b"{}")
+            asking.close()
+            # Before any timeout of HAProxy's own.
+            serving.settimeout(PATIENCE_S / 2)
+            assert _is_closed(serving)
+
+
+def _read_until(connection: socket.socket, end: bytes) -> None:
+    heard = b""
+    while not heard.endswith(end):
+        part = connection.recv(65_536)
+        assert part, "closed too early"
+        heard += part
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_serve_writes_the_lines_that_are_edited() -> None:
+    # Read, not imported: that would import all of Serve.
+    lines = Path(ray.__file__).parent.joinpath("serve/_private/haproxy_templates.py").read_text().splitlines()
+    for status in (502, 503, 504):
+        assert f"    errorfile {status} {{{{ config.error_file_path }}}}" in lines
+    assert "frontend http_frontend" in lines
+    assert "    option splice-request" in lines
+    assert any('return status 404 content-type text/plain lf-string "Path ' in line for line in lines)

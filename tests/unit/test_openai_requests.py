@@ -1,0 +1,251 @@
+"""What requests of OpenAI's API ask for here, and what of them is refused by name."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from api.intake import Order
+from api.openai.errors import error_body, failure_body, failure_headers, failure_status
+from api.openai.requests import parse_chat
+from cluster.errors import (
+    BadRequest,
+    BudgetExceeded,
+    Conflict,
+    Forbidden,
+    InfernetError,
+    InternalError,
+    ModelNotFound,
+    NoCapacity,
+    RateLimited,
+    Unauthorized,
+)
+from cluster.messages import ChatMessage, End, Sampling, Usage
+
+BODY: Any = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def order(**fields: Any) -> Order:
+    return asyncio.run(parse_chat(json.dumps(BODY | fields).encode()).order())
+
+
+def param_of_refusal(**fields: Any) -> str | None:
+    with pytest.raises(BadRequest) as refused:
+        order(**fields)
+    return error_body(refused.value)["error"]["param"]
+
+
+def test_defaults() -> None:
+    asked = order()
+    assert asked.model == "sim"
+    assert asked.messages == (ChatMessage("user", "Hi"),)
+    assert (asked.sampling, asked.metadata) == (Sampling(), {})
+
+
+def test_everything() -> None:
+    asked = order(
+        max_tokens=3, max_completion_tokens=4, temperature=0, top_p=0.5, stop=["a", "b"], seed=-1, metadata={"k": "v"}
+    )
+    assert asked.sampling == Sampling(max_tokens=4, temperature=0.0, top_p=0.5, stop=("a", "b"), seed=-1)
+    assert asked.metadata == {"k": "v"}
+    assert order(max_tokens=3, stop="a").sampling == Sampling(max_tokens=3, stop=("a",))
+
+
+NOTHING_ASKED: list[dict[str, Any]] = [
+    {"n": 1},
+    {"n": None},
+    {"frequency_penalty": 0, "presence_penalty": 0.0},
+    {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
+    {"tool_choice": "none", "functions": [], "function_call": "none"},
+    {"logprobs": False, "top_logprobs": 0, "logit_bias": {}},
+    {"modalities": ["text"], "audio": None, "prediction": None},
+    {"reasoning_effort": "none", "verbosity": "medium"},
+    {"user": "me", "store": True, "service_tier": "auto", "safety_identifier": "x", "prompt_cache_key": "y"},
+    {"response_format": {"type": "text"}},
+    {"made_up": {"by": "somebody"}},
+]
+
+
+@pytest.mark.parametrize("fields", NOTHING_ASKED, ids=str)
+def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
+    assert order(**fields).sampling == Sampling()
+
+
+def test_bodies_that_mean_the_same_are_the_same() -> None:
+    assert order(n=1, user="me", temperature=0.7, stop=None).body_hash == order().body_hash
+    assert order(seed=1).body_hash != order().body_hash
+
+
+NOT_OFFERED: dict[str, list[Any]] = {
+    "n": [2, True, "1", 1.5],
+    "tools": [[{"type": "function", "function": {"name": "f"}}], {}],
+    "tool_choice": ["required", {"type": "function", "function": {"name": "f"}}],
+    "functions": [[{"name": "f"}]],
+    "function_call": [{"name": "f"}],
+    "logprobs": [True, 0],
+    "top_logprobs": [3],
+    "logit_bias": [{"1": 5}],
+    "frequency_penalty": [0.5, False],
+    "presence_penalty": [-2],
+    "audio": [{"voice": "x", "format": "wav"}],
+    "modalities": [["text", "audio"], ["audio"]],
+    "prediction": [{"type": "content", "content": "x"}],
+    "reasoning_effort": ["high"],
+    "verbosity": ["low"],
+    "web_search_options": [{}],
+    "moderation": [{"model": "x"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in NOT_OFFERED.items() for value in values], ids=str
+)
+def test_what_is_not_offered_is_refused_by_name(field: str, value: Any) -> None:
+    assert param_of_refusal(**{field: value}) == field
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("model", 1),
+    ("model", ""),
+    ("messages", []),
+    ("temperature", "0.7"),
+    ("temperature", 2.1),
+    ("top_p", 0),
+    ("max_tokens", 0),
+    ("max_tokens", 1.0),
+    ("max_completion_tokens", True),
+    ("stop", ["a"] * 5),
+    ("stop[0]", [""]),
+    ("seed", 2**63),
+    ("stream", "true"),
+    ("stream_options", {"include_usage": True}),
+    ("metadata", {str(number): "" for number in range(17)}),
+    ("metadata.a", {"a": 1}),
+    ("response_format.type", {"type": "xml"}),
+    ("response_format.json_schema", {"type": "json_schema"}),
+    ("response_format.json_schema.name", {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}),
+    ("response_format.json_schema.schema", {"type": "json_schema", "json_schema": {"name": "a"}}),
+]
+
+
+@pytest.mark.parametrize(("param", "value"), WRONG, ids=str)
+def test_what_is_wrong_is_named(param: str, value: Any) -> None:
+    assert param_of_refusal(**{param.partition(".")[0].partition("[")[0]: value}) == param
+
+
+MESSAGES: list[tuple[str, Any]] = [
+    ("role", {"role": "tool", "content": "x", "tool_call_id": "y"}),
+    ("role", {"role": "function", "content": "x", "name": "f"}),
+    ("role", {"content": "x"}),
+    ("content", {"role": "user"}),
+    ("content", {"role": "user", "content": 5}),
+    ("content", {"role": "user", "content": []}),
+    ("content", {"role": "user", "content": ["x"]}),
+    ("content", {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}),
+    ("content", {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}),
+    ("content", {"role": "user", "content": [{"type": "text"}]}),
+    ("content", {"role": "user", "content": "a\0b"}),
+    ("content", {"role": "user", "content": [{"type": "text", "text": "a\0b"}]}),
+    ("content", {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}),
+    ("tool_calls", {"role": "assistant", "content": "x", "tool_calls": [{"id": "a"}]}),
+    ("function_call", {"role": "assistant", "content": "x", "function_call": {"name": "f", "arguments": ""}}),
+    ("audio", {"role": "assistant", "content": "x", "audio": {"id": "a"}}),
+]
+
+
+@pytest.mark.parametrize(("param", "message"), MESSAGES, ids=str)
+def test_a_message_that_is_no_text_is_refused(param: str, message: Any) -> None:
+    assert param_of_refusal(messages=[BODY["messages"][0], message]) == f"messages[1].{param}"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b'{"model": "\xff"}', b'{"model": "\\ud800"}'])
+def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_chat(body)
+    assert error_body(refused.value)["error"]["param"] is None
+
+
+# Response formats ---------------------------------------------------------------------------------------------------
+
+SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"enum": ["ä", None]}}, "required": ["b"]}
+
+
+def schema_format(schema: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, **fields}}
+
+
+def test_response_formats() -> None:
+    assert order(response_format={"type": "json_object"}).sampling.json_schema == '{"type":"object"}'
+    wanted = order(response_format=schema_format(SCHEMA, strict=True, description="d")).sampling.json_schema
+    # The order of its properties is the order in which they are generated.
+    assert wanted == json.dumps(SCHEMA, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        [],
+        "object",
+        {"type": "nothing"},
+        {"type": "object", "properties": []},
+        {"$ref": "#/nowhere"},
+        {"enum": ["a\0b"]},
+        {"type": "object", "properties": {"a\0b": {"type": "null"}}},
+        {"const": 2**64},
+        {"type": "number", "minimum": float("inf")},
+        {"enum": ["x" * 70_000]},
+    ],
+    ids=lambda schema: str(schema)[:40],
+)
+def test_a_schema_that_cannot_be_followed_is_refused(schema: Any) -> None:
+    assert param_of_refusal(response_format=schema_format(schema)) == "response_format"
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
+    schema: dict[str, Any] = {"type": "null"}
+    for _ in range(90):
+        schema = {"anyOf": [schema]}
+    assert param_of_refusal(response_format=schema_format(schema)) == "response_format"
+
+
+# Errors -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "param"),
+    [
+        (Unauthorized(), "authentication_error", None),
+        (BudgetExceeded("No room"), "insufficient_quota", None),
+        (Forbidden("model: this key may not use sim"), "permission_error", "model"),
+        (ModelNotFound("Model a: b is unknown"), "not_found_error", "model"),
+        (Conflict("Idempotency-Key: was used with another body"), "conflict_error", "Idempotency-Key"),
+        (BadRequest("messages[0].content: is required"), "invalid_request_error", "messages[0].content"),
+        (BadRequest("Request body: must be an object"), "invalid_request_error", None),
+        (RateLimited("Too many", 5), "rate_limit_error", None),
+        (NoCapacity("None left"), "server_error", None),
+        (InternalError(), "server_error", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, InfernetError) else str(value),
+)
+def test_errors(error: InfernetError, kind: str, param: str | None) -> None:
+    assert error_body(error) == {"error": {"message": error.message, "type": kind, "param": param, "code": error.code}}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "repeated"),
+    [
+        ("context_length_exceeded", 400, "invalid_request_error", True),
+        ("cancelled", 409, "conflict_error", False),
+        ("engine_error", 500, "server_error", False),
+        ("no_capacity", 503, "server_error", True),
+        ("node_disconnected", 503, "server_error", True),
+        ("timeout", 504, "server_error", False),
+    ],
+)
+def test_failures_of_jobs(code: str, status: int, kind: str, repeated: bool) -> None:
+    end = End(Usage(), None, code, "It failed")
+    assert failure_status(end) == status
+    assert failure_body(end) == {"error": {"message": "It failed", "type": kind, "param": None, "code": code}}
+    assert failure_headers(end) == ({} if repeated else {"X-Should-Retry": "false"})

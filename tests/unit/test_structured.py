@@ -1,0 +1,85 @@
+"""What vLLM is told of a schema, and how a grammar takes in the tokens resumed from. Without vLLM."""
+
+import json
+from importlib.metadata import entry_points
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors.backends import structured, vllm
+from cluster.json_schemas import UnsupportedSchema
+
+RESUMED = structured.RESUMED
+
+
+def test_vllm_finds_the_plugin() -> None:
+    (plugin,) = entry_points(group="vllm.general_plugins", name="infernet")
+    assert plugin.load() is vllm.install
+
+
+def test_lengths_become_patterns() -> None:
+    """xgrammar would let line ends and other control characters into a string that has nothing but a length."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "maxLength": {"type": "string", "maxLength": 5},
+            "b": {"type": "array", "items": {"type": ["string", "null"], "minLength": 2}},
+            "c": {"type": "string", "minLength": 1, "maxLength": 3},
+            "d": {"enum": [{"maxLength": 1}]},
+        },
+        "default": {"maxLength": 1},
+    }
+    assert json.loads(structured.grammar_schema(json.dumps(schema))) == {
+        "type": "object",
+        "properties": {
+            "maxLength": {"type": "string", "pattern": "^.{0,5}$"},
+            "b": {"type": "array", "items": {"type": ["string", "null"], "pattern": "^.{2,}$"}},
+            "c": {"type": "string", "pattern": "^.{1,3}$"},
+            "d": {"enum": [{"maxLength": 1}]},
+        },
+        "default": {"maxLength": 1},
+    }
+
+
+def test_an_unsupported_schema_is_refused() -> None:
+    with pytest.raises(UnsupportedSchema, match=r"^'not' is not supported$"):
+        structured.grammar_schema('{"not": {}}')
+
+
+def test_says_what_vllm_says_without_its_sources() -> None:
+    error = ValueError("Failed to transform: [18:20:52] /project/cpp/json_schema_converter.cc:4944: minItems is\n less")
+    assert structured.reason(error) == "Failed to transform: minItems is less"
+
+
+class Grammar:
+    def __init__(self, follows: bool) -> None:
+        self.follows = follows
+        self.accepted: list[int] = []
+
+    def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
+        self.accepted += tokens
+        return self.follows
+
+
+def request(extra_args: dict[str, Any] | None) -> Any:
+    return SimpleNamespace(
+        request_id="job/2",
+        prompt_token_ids=[1, 2, 3, 4, 5],
+        sampling_params=SimpleNamespace(extra_args=extra_args),
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra_args", "accepted"),
+    [(None, []), ({}, []), ({RESUMED: 0}, []), ({RESUMED: 2}, [4, 5]), ({RESUMED: 5}, [1, 2, 3, 4, 5])],
+)
+def test_a_grammar_begins_after_the_resumed_tokens(extra_args: dict[str, Any] | None, accepted: list[int]) -> None:
+    grammar = Grammar(follows=True)
+    assert structured.resume(grammar, request(extra_args)) is grammar
+    assert grammar.accepted == accepted
+
+
+def test_tokens_that_do_not_follow_the_grammar_end_the_request() -> None:
+    with pytest.raises(ValueError, match="job/2: its 2 resumed tokens do not follow its grammar"):
+        structured.resume(Grammar(follows=False), request({RESUMED: 2}))
