@@ -96,10 +96,9 @@ def environment(temp: Path) -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         # HAProxy's way out while no ingress is up. By default one port that every system of a machine listens on at
-        # once, each then answering requests of the others.
+        # once (Serve sets SO_REUSEPORT), each then answering requests of the others.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
-        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         # Jobs have been drained by the time the ingress stops, so nothing is worth half a minute's wait.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
