@@ -6,6 +6,7 @@ follows the number of frames and not of tokens times streams.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -19,6 +20,9 @@ _decoder = msgspec.msgpack.Decoder(list[Delta])
 # A reader that acknowledges nothing gets no more than this, so that a stuck process costs bounded memory.
 UNACKNOWLEDGED_FRAMES = 512
 ACKNOWLEDGE_EVERY = 64
+
+# Many jobs may begin and end within an interval, and a frame costs more than what is in it.
+_PRESSING_SHARE = 0.25
 
 # Ray keeps a few hundred bytes of every item of a stream for as long as the stream lasts, so readers begin anew.
 RENEW_AFTER_FRAMES = 20_000
@@ -47,12 +51,23 @@ class JobLog:
 class _Cursor:
     """How far one reader has been told of one job."""
 
-    __slots__ = ("offset", "source", "tokens")
+    __slots__ = ("offset", "source", "told", "tokens")
 
     def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
         self.source = source
         self.offset = offset
         self.tokens = tokens
+        self.told = False
+
+    @property
+    def has_news(self) -> bool:
+        log = self.source.log
+        return log.length > self.offset or len(log.token_ids) > self.tokens or self.source.ended
+
+    @property
+    def pressing(self) -> bool:
+        """Whether somebody waits for the news as such, and not for the next piece of a text that flows."""
+        return not self.told or self.source.ended
 
     def advance(self, with_tokens: bool) -> Delta | None:
         """What is new since the last call, or None."""
@@ -61,6 +76,7 @@ class _Cursor:
         token_ids = tuple(log.token_ids[first:]) if with_tokens else ()
         if not text and not token_ids and log.end is None:
             return None
+        self.told = True
         self.offset += len(text)
         self.tokens += len(token_ids)
         return Delta(source.job_id, source.attempt, offset, text, first, token_ids, source.prompt_tokens, log.end)
@@ -70,7 +86,8 @@ class Outbox:
     """One reader of many logs.
 
     `frames()` tells what is new in the watched logs: the first news at once, later ones together, at most one frame
-    per `interval_s`. A log that has ended leaves the outbox with the frame that says so.
+    per `interval_s`. A job's first word and its end wait for a part of that only. A log that has ended leaves the
+    outbox with the frame that says so.
     """
 
     def __init__(self, interval_s: float, with_tokens: bool = False) -> None:
@@ -79,6 +96,7 @@ class Outbox:
         self._cursors: dict[str, _Cursor] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
+        self._pressing = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._sent = 0
@@ -86,8 +104,9 @@ class Outbox:
 
     def watch(self, source: JobLog, offset: int = 0, tokens: int = 0) -> None:
         """Tell of this log, from `offset` on. Watched again, it begins anew there."""
-        self._cursors[source.job_id] = _Cursor(source, offset, tokens)
-        self.touch(source.job_id)
+        cursor = self._cursors[source.job_id] = _Cursor(source, offset, tokens)
+        if cursor.has_news:
+            self.touch(source.job_id)
 
     def unwatch(self, job_id: str) -> None:
         self._cursors.pop(job_id, None)
@@ -97,9 +116,13 @@ class Outbox:
 
     def touch(self, job_id: str) -> None:
         """The log of this job has changed."""
-        if job_id in self._cursors:
-            self._dirty.add(job_id)
-            self._news.set()
+        cursor = self._cursors.get(job_id)
+        if cursor is None:
+            return
+        self._dirty.add(job_id)
+        self._news.set()
+        if cursor.pressing:
+            self._pressing.set()
 
     def acknowledge(self, frames: int) -> None:
         """The reader has received `frames` frames in all."""
@@ -120,12 +143,20 @@ class Outbox:
             if self._closed:
                 return
             self._news.clear()
+            self._pressing.clear()
             if deltas := list(self._collect()):
                 self._sent += 1
                 if self._sent % UNACKNOWLEDGED_FRAMES == 0:
                     self._room.clear()
                 yield _encoder.encode(deltas)
-                await asyncio.sleep(self._interval_s)
+                await self._let_news_gather()
+
+    async def _let_news_gather(self) -> None:
+        at_least_s = self._interval_s * _PRESSING_SHARE
+        await asyncio.sleep(at_least_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval_s - at_least_s):
+                await self._pressing.wait()
 
     def _collect(self) -> Iterable[Delta]:
         dirty, self._dirty = self._dirty, set()

@@ -87,6 +87,7 @@ def test_nothing_is_said_of_what_did_not_change_or_is_not_watched() -> None:
         outbox.touch(B)
         outbox.touch("unknown")
         heard.log.append("heard")
+        outbox.touch(heard.job_id)
         assert [delta.text for delta in await one(outbox.frames())] == ["heard"]
 
     run(scenario())
@@ -122,8 +123,8 @@ def test_later_news_wait_for_the_interval() -> None:
     async def scenario() -> None:
         source = JobLog(A)
         outbox = Outbox(3600.0)
-        outbox.watch(source)
         source.log.append("at once")
+        outbox.watch(source)
         stream = outbox.frames()
         assert [delta.text for delta in await one(stream)] == ["at once"]
         source.log.append(" later")
@@ -133,6 +134,37 @@ def test_later_news_wait_for_the_interval() -> None:
         assert not second.done()
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("news", ["a first word", "an end"])
+def test_a_first_word_and_an_end_wait_for_a_part_of_the_interval_only(
+    news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "_PRESSING_SHARE", 0.0)
+
+    async def scenario() -> None:
+        flowing, other = JobLog(A), JobLog(B)
+        outbox = Outbox(3600.0)
+        flowing.log.append("at once")
+        outbox.watch(flowing)
+        outbox.watch(other)
+        stream = outbox.frames()
+        await one(stream)
+        flowing.log.append(", later")
+        outbox.touch(A)
+        second = asyncio.ensure_future(anext(stream))
+        await settled()
+        assert not second.done()
+        if news == "an end":
+            flowing.log.close(END)
+            outbox.touch(A)
+        else:
+            other.log.append("first")
+            outbox.touch(B)
+        async with asyncio.timeout(5):
+            assert ", later" in [delta.text for delta in decode(await second)]
 
     run(scenario())
 
