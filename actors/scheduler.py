@@ -1,10 +1,9 @@
 """Which job runs where and when: the queue, the leases, the deadlines and the fleet."""
 
 import asyncio
-import heapq
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from actors.remote import tell
 from cluster import clock, placement
 from cluster.catalogue import Catalogue
+from cluster.deadlines import Deadlines
 from cluster.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -23,9 +23,9 @@ from cluster.errors import (
     NodeDisconnected,
     NodeNotFound,
 )
-from cluster.fleet import Change, Fleet, Replica
+from cluster.fleet import Change, Fleet
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.job_queue import JobQueue, Waiting
+from cluster.job_queue import JobQueue, LaneId, Waiting
 from cluster.messages import (
     Accepted,
     Dispatch,
@@ -44,6 +44,7 @@ from cluster.messages import (
     Submission,
     Verdict,
 )
+from cluster.replicas import Replica
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -87,13 +88,13 @@ class Scheduler:
         self._fleet = Fleet(catalogue, (), clock.monotonic_s())
         self._queue = JobQueue()
         self._leases: dict[str, _Lease] = {}
-        self._deadlines: list[tuple[int, str]] = []
+        self._deadlines = Deadlines()
         # Jobs from before a restart: an engine may still work on them, which the nodes' reports will tell.
         self._recovering: dict[str, OpenJob] = {}
         # Jobs that lost their engine, until the Journal has shut out the attempts made.
         self._lost: dict[str, Waiting] = {}
         self._fencing: asyncio.Task[None] | None = None
-        self._stranded_since_s: dict[tuple[str, NodeId | None], float] = {}
+        self._stranded_since_s: dict[LaneId, float] = {}
         self._draining = False
         self._idle = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
@@ -131,7 +132,7 @@ class Scheduler:
         waiting = self._queue.waiting(job_id)
         if waiting is None:
             return None
-        return list(self._choose(waiting.job).considered)
+        return list(self._fleet.ranking(waiting.job.model).considered(waiting.job.node_id))
 
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
@@ -217,42 +218,35 @@ class Scheduler:
         self._dispatch()
 
     def _keep_deadline(self, job: Job) -> None:
-        heapq.heappush(self._deadlines, (job.deadline_ms, job.id))
+        self._deadlines.keep(job.id, job.deadline_ms)
 
     def _fail_overdue(self, now_ms: int) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now_ms:
-            _, job_id = heapq.heappop(self._deadlines)
-            if self._take_away(job_id):
-                self._fail(job_id, JobTimeout("The job did not end in time"))
+        overdue = [job_id for job_id in self._deadlines.passed(now_ms) if self._take_away(job_id)]
+        self._fail(overdue, JobTimeout("The job did not end in time"))
 
     def _fail_disconnected(self) -> None:
         """A pinned job does not outlive its node."""
-        for waiting in self._queue.pinned():
-            node_id = waiting.job.node_id
-            if node_id is not None and self._fleet.knows_node(node_id) and not self._fleet.online(node_id):
-                self._queue.remove(waiting.job.id)
-                self._fail(waiting.job.id, _disconnected(node_id))
+        for lane, node_id in self._queue.pinned_lanes():
+            if self._fleet.knows_node(node_id) and not self._fleet.online(node_id):
+                self._fail_lane(lane, _disconnected(node_id))
 
     def _fail_without_room(self, now_s: float) -> None:
         for model in self._fleet.without_room(now_s, NO_CAPACITY_GRACE_S):
             if not self._fleet.serves(model):
-                for waiting in self._queue.of_model(model):
-                    self._queue.remove(waiting.job.id)
-                    self._fail(waiting.job.id, _no_capacity(model))
+                for lane in [lane for lane in self._queue.lanes() if lane.model == model]:
+                    self._fail_lane(lane, _no_capacity(model))
 
     def _fail_stranded(self, now_s: float) -> None:
         """A pinned job does not wait for an engine that its node is not going to have."""
         stranded = [
-            (model, node_id)
-            for model, node_id in self._queue.pinned_lanes()
-            if self._fleet.online(node_id) and not self._fleet.has_replica(model, node_id)
+            lane
+            for lane, node_id in self._queue.pinned_lanes()
+            if self._fleet.online(node_id) and not self._fleet.has_replica(lane.model, node_id)
         ]
         self._stranded_since_s = {lane: self._stranded_since_s.get(lane, now_s) for lane in stranded}
-        for waiting in self._queue.pinned():
-            since_s = self._stranded_since_s.get((waiting.job.model, waiting.job.node_id))
-            if since_s is not None and now_s - since_s > NO_CAPACITY_GRACE_S:
-                self._queue.remove(waiting.job.id)
-                self._fail(waiting.job.id, _no_capacity(waiting.job.model))
+        for lane, since_s in self._stranded_since_s.items():
+            if now_s - since_s > NO_CAPACITY_GRACE_S:
+                self._fail_lane(lane, _no_capacity(lane.model))
 
     # Placing ------------------------------------------------------------------------------------------------------
 
@@ -303,36 +297,28 @@ class Scheduler:
             return
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
         placed: list[Placed] = []
-        for head in self._queue.heads():
-            waiting: Waiting | None = head
-            while waiting is not None and (placing := self._place(waiting)) is not None:
-                orders[placing.engine_id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
-                placed.append(placing)
-                waiting = self._queue.behind(waiting)
+        for lane in self._queue.lanes():
+            while (placing := self._place(lane)) is not None:
+                waiting, where = placing
+                orders[where.engine_id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
+                placed.append(where)
         for engine_id, dispatches in orders.items():
             tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
         if placed:
             tell(self._ledger.placed(placed), "ledger.placed")
 
-    def _place(self, waiting: Waiting) -> Placed | None:
-        """Choose an engine for this job and lease the job to it, or leave it where it waits."""
-        choice = self._choose(waiting.job)
-        replica = self._fleet.replica(choice.engine_id) if choice.engine_id is not None else None
-        if replica is None:
+    def _place(self, lane: LaneId) -> tuple[Waiting, Placed] | None:
+        """Choose an engine for the first job of this lane and lease the job to it, or leave it where it waits."""
+        ranking = self._fleet.ranking(lane.model)
+        best = ranking.best(lane.node_id)
+        replica = self._fleet.replica(best.engine_id) if best is not None else None
+        waiting = self._queue.pop(lane) if replica is not None else None
+        if replica is None or waiting is None:
             return None
-        self._queue.remove(waiting.job.id)
+        considered = ranking.considered(lane.node_id, MOST_CONSIDERED)
         self._lease(waiting, replica)
-        return Placed(
-            waiting.job.id,
-            replica.node_id,
-            replica.id,
-            waiting.attempt,
-            clock.wall_ms(),
-            choice.considered[:MOST_CONSIDERED],
-        )
-
-    def _choose(self, job: Job) -> placement.Choice:
-        return placement.choose(job.model, job.node_id, self._fleet.candidates(job.model))
+        placed = Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, clock.wall_ms(), considered)
+        return waiting, placed
 
     def _lease(self, waiting: Waiting, replica: Replica) -> None:
         self._leases[waiting.job.id] = _Lease(waiting, replica.id, clock.monotonic_s())
@@ -418,9 +404,9 @@ class Scheduler:
 
     def _requeue(self, job: Job, fence: Fenced) -> None:
         if job.node_id is not None and not self._fleet.online(job.node_id):
-            self._fail(job.id, _disconnected(job.node_id))
+            self._fail([job.id], _disconnected(job.node_id))
         elif fence.attempt > MAX_ATTEMPTS:
-            self._fail(job.id, EngineFailed("The engines that ran this job failed"))
+            self._fail([job.id], EngineFailed("The engines that ran this job failed"))
         else:
             self._queue.push(Waiting(job, fence.attempt, fence.output), first=True)
 
@@ -447,8 +433,13 @@ class Scheduler:
         if not self._leases:
             self._idle.set()
 
-    def _fail(self, job_id: str, error: InfernetError) -> None:
-        tell(self._journal.fail([Failure(JobId(job_id), error.code, error.message)]), "journal.fail")
+    def _fail_lane(self, lane: LaneId, error: InfernetError) -> None:
+        self._fail(self._queue.clear(lane), error)
+
+    def _fail(self, job_ids: Iterable[str], error: InfernetError) -> None:
+        failures = [Failure(JobId(job_id), error.code, error.message) for job_id in job_ids]
+        if failures:
+            tell(self._journal.fail(failures), "journal.fail")
 
 
 def _disconnected(node_id: NodeId) -> NodeDisconnected:

@@ -13,8 +13,6 @@ from cluster.ids import EngineId, NodeId
 from cluster.messages import (
     EngineOrder,
     EngineReport,
-    EngineState,
-    Hardware,
     ModelState,
     ModelView,
     NodeOrders,
@@ -22,7 +20,8 @@ from cluster.messages import (
     NodeStatus,
     NodeView,
 )
-from cluster.placement import Candidate
+from cluster.placement import Ranking
+from cluster.replicas import Node, Replica, Siblings
 
 OFFLINE_AFTER_S = 8.0
 SETTLE_S = 10.0
@@ -35,47 +34,6 @@ class Change(Struct, frozen=True):
 
     ready: tuple[EngineReport, ...] = ()
     lost: tuple[EngineId, ...] = ()
-
-
-class _Node:
-    def __init__(self, report: NodeReport, now_s: float, now_ms: int) -> None:
-        self.id = report.node_id
-        self.draining = False
-        self.renew(report, now_s, now_ms)
-
-    def renew(self, report: NodeReport, now_s: float, now_ms: int) -> None:
-        self.hardware: Hardware = report.hardware
-        self.heard_s = now_s
-        self.heard_ms = now_ms
-        self.online = True
-        self.draining = self.draining or report.draining
-
-    @property
-    def takes_work(self) -> bool:
-        return self.online and not self.draining
-
-
-class Replica:
-    """An engine that is wanted: where, what it last told, and what it works on."""
-
-    def __init__(self, engine_id: EngineId, model: Model, node_id: NodeId) -> None:
-        self.id = engine_id
-        self.model = model
-        self.node_id = node_id
-        self.report: EngineReport | None = None
-        self.tokens_of: dict[str, int] = {}
-        self.outstanding_tokens = 0
-
-    @property
-    def state(self) -> EngineState:
-        return self.report.state if self.report else "starting"
-
-    def take(self, job_id: str, tokens: int) -> None:
-        self.tokens_of[job_id] = tokens
-        self.outstanding_tokens += tokens
-
-    def release(self, job_id: str) -> None:
-        self.outstanding_tokens -= self.tokens_of.pop(job_id, 0)
 
 
 class _Troubles:
@@ -107,8 +65,9 @@ class Fleet:
 
     def __init__(self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float) -> None:
         self._catalogue = catalogue
-        self._nodes: dict[NodeId, _Node] = {}
+        self._nodes: dict[NodeId, Node] = {}
         self._replicas: dict[EngineId, Replica] = {}
+        self._siblings = {model.id: Siblings(model.id) for model in catalogue.models}
         self._troubles = {model.id: _Troubles() for model in catalogue.models}
         self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
@@ -120,25 +79,26 @@ class Fleet:
 
     def report(self, report: NodeReport, now_s: float, now_ms: int) -> Change:
         """Take in a heartbeat."""
-        node = self._nodes.get(report.node_id)
-        if node is None:
-            self._nodes[report.node_id] = _Node(report, now_s, now_ms)
-        else:
-            node.renew(report, now_s, now_ms)
+        node = self._nodes.setdefault(report.node_id, Node(report.node_id))
+        node.hear(report, now_s, now_ms)
         ready = [engine for engine in report.engines if self._take_in(engine)]
         failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
-        return Change(tuple(ready), (*failed, *self._vanished(report)))
+        return Change(tuple(ready), (*failed, *_vanished(node, report)))
 
     def expire(self, now_s: float) -> Change:
         """Nodes not heard of for long are offline, and their engines gone."""
         for node in self._nodes.values():
-            node.online = now_s - node.heard_s < OFFLINE_AFTER_S
-        return Change(lost=tuple(r.id for r in self._replicas.values() if not self._nodes[r.node_id].online))
+            node.turn(online=now_s - node.heard_s < OFFLINE_AFTER_S)
+        silent = [node for node in self._nodes.values() if not node.online]
+        return Change(lost=tuple(engine_id for node in silent for engine_id in node.replicas))
 
     def drop(self, engine_id: EngineId) -> Replica | None:
         """Count on this engine no longer. Unless it is adopted again, its node stops what is left of it."""
         self._unseen.discard(engine_id)
-        return self._replicas.pop(engine_id, None)
+        replica = self._replicas.pop(engine_id, None)
+        if replica is not None:
+            replica.leave()
+        return replica
 
     def never_adopt(self, engine_id: EngineId) -> None:
         """This engine is dead, whatever its node has yet to notice."""
@@ -147,17 +107,18 @@ class Fleet:
     def drain(self, node_id: NodeId) -> None:
         """Give this node no more work; what it has it ends. An unknown node is ignored."""
         if node := self._nodes.get(node_id):
-            node.draining = True
+            node.drain()
 
     def plan(self, now_s: float) -> None:
         """Drop the engines that have been drained, and order those that are missing, where there is room."""
-        for replica in [r for r in self._replicas.values() if self._drained(r)]:
-            self.drop(replica.id)
+        for node in self._nodes.values():
+            if node.draining:
+                self._drop_drained(node)
         if not self.settled(now_s) or not self._nodes:
             return
         for model in self._catalogue.models:
             troubles = self._troubles[model.id]
-            missing = model.replicas.min - len(self._lasting(model.id))
+            missing = model.replicas.min - len(self._siblings[model.id].lasting)
             for _ in range(missing if now_s >= troubles.retry_at_s else 0):
                 self._order(model, troubles, now_s)
 
@@ -169,19 +130,20 @@ class Fleet:
 
     def orders(self, node_id: NodeId) -> NodeOrders:
         """All that this node is to do."""
-        engines = (EngineOrder(r.id, r.model.id) for r in self._replicas.values() if r.node_id == node_id)
-        return NodeOrders(tuple(engines), self._nodes[node_id].draining)
+        node = self._nodes[node_id]
+        return NodeOrders(tuple(EngineOrder(r.id, r.model.id) for r in node.replicas.values()), node.draining)
 
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)
 
-    def candidates(self, model: str) -> list[Candidate]:
-        """The engines of this model, as placement looks at them."""
-        return [self._candidate(r) for r in self._of_model(model)]
+    def ranking(self, model: str) -> Ranking:
+        """The engines of this model, the best first. None of a model that the catalogue does not list."""
+        siblings = self._siblings.get(model)
+        return Ranking(model) if siblings is None else siblings.ranking
 
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
-        return any(r.state == "ready" for r in self._of_model(model))
+        return bool(self._siblings[model].ready())
 
     def context_length(self, model: str) -> int | None:
         """The model's context in tokens, as its engines told or the catalogue says; None before either has."""
@@ -201,12 +163,12 @@ class Fleet:
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
         hopeful = self._troubles[model].failures == 0
-        there = [r for r in self._lasting(model) if node_id in (None, r.node_id)]
+        there = self._siblings[model].lasting.values() if node_id is None else self._lasting_on(node_id, model)
         return any(hopeful or r.state == "ready" for r in there)
 
     def has_replica(self, model: str, node_id: NodeId) -> bool:
         """Whether this node has, or is to have, an engine of this model that may take more work."""
-        return any(r.node_id == node_id for r in self._lasting(model))
+        return bool(self._lasting_on(node_id, model))
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
         """The models that have fitted no machine for longer than `grace_s`."""
@@ -231,7 +193,7 @@ class Fleet:
         if replica is None or engine.state not in ("starting", "ready"):
             return False
         became_ready = engine.state == "ready" and replica.state != "ready"
-        replica.report = engine
+        replica.hear(engine)
         self._contexts[engine.model] = engine.context_length or self._contexts[engine.model]
         if became_ready:
             self._troubles[engine.model] = _Troubles()
@@ -253,25 +215,22 @@ class Fleet:
             return None
         self._troubles[model.id].found_room()
         self._next_number = max(self._next_number, _first_free_number([engine.id]))
-        replica = self._replicas[engine.id] = Replica(engine.id, model, engine.node_id)
-        return replica
+        return self._join(engine.id, model, self._nodes[engine.node_id])
 
     def _wants(self, model: Model, engine: EngineReport) -> bool:
         """One more of this model is wanted; or its node is being drained, and it has jobs to end."""
         if self._nodes[engine.node_id].draining:
             return bool(engine.running)
-        return len(self._lasting(model.id)) < model.replicas.min
+        return len(self._siblings[model.id].lasting) < model.replicas.min
 
-    def _drained(self, replica: Replica) -> bool:
-        return self._nodes[replica.node_id].draining and not replica.tokens_of
+    def _join(self, engine_id: EngineId, model: Model, node: Node) -> Replica:
+        replica = self._replicas[engine_id] = Replica(engine_id, model, node, self._siblings[model.id])
+        replica.join()
+        return replica
 
-    def _vanished(self, report: NodeReport) -> list[EngineId]:
-        reported = {engine.id for engine in report.engines}
-        return [
-            r.id
-            for r in self._replicas.values()
-            if r.node_id == report.node_id and r.report is not None and r.id not in reported
-        ]
+    def _drop_drained(self, node: Node) -> None:
+        for replica in [r for r in node.replicas.values() if not r.tokens_of]:
+            self.drop(replica.id)
 
     def _order(self, model: Model, troubles: _Troubles, now_s: float) -> None:
         node = self._roomiest(model)
@@ -281,19 +240,19 @@ class Fleet:
         troubles.found_room()
         engine_id = EngineId(f"{model.id}/{self._next_number}")
         self._next_number += 1
-        self._replicas[engine_id] = Replica(engine_id, model, node.id)
+        self._join(engine_id, model, node)
 
-    def _roomiest(self, model: Model) -> _Node | None:
+    def _roomiest(self, model: Model) -> Node | None:
         fitting = [n for n in self._nodes.values() if n.takes_work and self._fits(model, n)]
         return max(fitting, key=self._free, default=None)
 
-    def _fits(self, model: Model, node: _Node) -> bool:
+    def _fits(self, model: Model, node: Node) -> bool:
         gpus, cpus = self._free(node)
         return model.gpus <= gpus and model.cpus <= cpus
 
-    def _free(self, node: _Node) -> tuple[float, float]:
+    def _free(self, node: Node) -> tuple[float, float]:
         """GPUs and CPUs of this node that no ordered engine holds."""
-        held = [r.model for r in self._replicas.values() if r.node_id == node.id]
+        held = [r.model for r in node.replicas.values()]
         gpus = node.hardware.gpu_count - sum(model.gpus for model in held)
         return gpus, node.hardware.cpus - sum(model.cpus for model in held)
 
@@ -305,31 +264,12 @@ class Fleet:
             f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
         )
 
-    def _of_model(self, model: str) -> list[Replica]:
-        return [r for r in self._replicas.values() if r.model.id == model]
-
-    def _lasting(self, model: str) -> list[Replica]:
-        """The engines of this model that are not on nodes being drained."""
-        return [r for r in self._of_model(model) if not self._nodes[r.node_id].draining]
-
-    def _candidate(self, replica: Replica) -> Candidate:
-        node = self._nodes[replica.node_id]
-        return Candidate(
-            engine_id=replica.id,
-            node_id=replica.node_id,
-            model=replica.model.id,
-            ready=replica.state == "ready",
-            online=node.online,
-            draining=node.draining,
-            running=len(replica.tokens_of),
-            slots=replica.report.slots if replica.report else 0,
-            outstanding_tokens=replica.outstanding_tokens,
-            recent_failures=0,
-        )
+    def _lasting_on(self, node_id: NodeId, model: str) -> list[Replica]:
+        node = self._nodes.get(node_id)
+        return [] if node is None or node.draining else node.of_model(model)
 
     def _model_view(self, model: Model, queued: int) -> ModelView:
-        replicas = self._of_model(model.id)
-        ready = [r for r in replicas if r.state == "ready"]
+        ready = self._siblings[model.id].ready()
         troubles = self._troubles[model.id]
         state: ModelState = "ready" if ready else "failed" if troubles.message else "starting"
         return ModelView(
@@ -343,10 +283,15 @@ class Fleet:
             context_length=self._contexts[model.id] or 0,
         )
 
-    def _node_view(self, node: _Node) -> NodeView:
-        engines = tuple(r.report for r in self._replicas.values() if r.node_id == node.id and r.report is not None)
+    def _node_view(self, node: Node) -> NodeView:
+        engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
         status: NodeStatus = "offline" if not node.online else "draining" if node.draining else "online"
         return NodeView(node.id, status, node.heard_ms, node.hardware, engines)
+
+
+def _vanished(node: Node, report: NodeReport) -> list[EngineId]:
+    reported = {engine.id for engine in report.engines}
+    return [r.id for r in node.replicas.values() if r.report is not None and r.id not in reported]
 
 
 def _first_free_number(engines: Iterable[EngineId]) -> int:

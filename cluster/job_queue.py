@@ -1,15 +1,19 @@
-"""Jobs that wait for an engine, first come first served; a job that lost its engine goes back to the front."""
+"""Jobs that wait for an engine, first come first served; a job that lost its engine goes back to the front.
+
+A waiting job is kept as bytes: a third of what its objects would take, and nothing for the garbage collector to visit.
+"""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from cluster.ids import NodeId
 from cluster.messages import Job, Output
 
 
-class Waiting(Struct, frozen=True):
+class Waiting(Struct, frozen=True, array_like=True):
     """A job to place: the attempt to make, and the output to go on from."""
 
     job: Job
@@ -17,14 +21,33 @@ class Waiting(Struct, frozen=True):
     resume: Output = Output()
 
 
-_Lane = tuple[str, NodeId | None]
+class LaneId(NamedTuple):
+    """What the jobs of a lane ask for: a model, and a node if they are pinned."""
+
+    model: str
+    node_id: NodeId | None = None
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Waiting).decode
+
+
+class _Lane:
+    """Jobs that ask for the same, in their order: any engine that can take one can take each."""
+
+    def __init__(self, lane_id: LaneId) -> None:
+        self.id = lane_id
+        self.jobs: OrderedDict[str, bytes] = OrderedDict()
 
 
 class JobQueue:
-    """One lane per model and pinned node, so that a job which waits for its node holds up nobody."""
+    """One lane per model and pinned node, so that a job which waits for its node holds up nobody.
+
+    What is done to one job costs the same however many wait.
+    """
 
     def __init__(self) -> None:
-        self._lanes: dict[_Lane, OrderedDict[str, Waiting]] = {}
+        self._lanes: dict[LaneId, _Lane] = {}
         self._lane_of: dict[str, _Lane] = {}
         self._per_model: dict[str, int] = {}
 
@@ -36,8 +59,8 @@ class JobQueue:
 
     def waiting(self, job_id: str) -> Waiting | None:
         """This job, if it waits."""
-        lane_id = self._lane_of.get(job_id)
-        return None if lane_id is None else self._lanes[lane_id][job_id]
+        lane = self._lane_of.get(job_id)
+        return None if lane is None else _unpack(lane.jobs[job_id])
 
     def waiting_for(self, model: str) -> int:
         """How many jobs of this model wait."""
@@ -48,46 +71,46 @@ class JobQueue:
         job = waiting.job
         if job.id in self._lane_of:
             return
-        lane_id = (job.model, job.node_id)
-        lane = self._lanes.setdefault(lane_id, OrderedDict())
-        lane[job.id] = waiting
+        lane_id = LaneId(job.model, job.node_id)
+        lane = self._lanes.get(lane_id)
+        if lane is None:
+            lane = self._lanes[lane_id] = _Lane(lane_id)
+        lane.jobs[job.id] = _pack(waiting)
         if first:
-            lane.move_to_end(job.id, last=False)
-        self._lane_of[job.id] = lane_id
+            lane.jobs.move_to_end(job.id, last=False)
+        self._lane_of[job.id] = lane
         self._per_model[job.model] = self._per_model.get(job.model, 0) + 1
 
     def remove(self, job_id: str) -> Waiting | None:
         """Take a job out, wherever it stands."""
-        lane_id = self._lane_of.pop(job_id, None)
-        if lane_id is None:
+        lane = self._lane_of.pop(job_id, None)
+        if lane is None:
             return None
-        waiting = self._lanes[lane_id].pop(job_id)
-        if not self._lanes[lane_id]:
-            del self._lanes[lane_id]
-        self._per_model[waiting.job.model] -= 1
-        return waiting
+        packed = lane.jobs.pop(job_id)
+        if not lane.jobs:
+            del self._lanes[lane.id]
+        self._per_model[lane.id.model] -= 1
+        return _unpack(packed)
 
-    def heads(self) -> list[Waiting]:
-        """The first job of every lane."""
-        return [next(iter(lane.values())) for lane in self._lanes.values()]
+    def pop(self, lane_id: LaneId) -> Waiting | None:
+        """Take out the first job of a lane."""
+        lane = self._lanes.get(lane_id)
+        return None if lane is None else self.remove(next(iter(lane.jobs)))
 
-    def behind(self, head: Waiting) -> Waiting | None:
-        """The job that is first now where `head` was."""
-        lane = self._lanes.get((head.job.model, head.job.node_id))
-        return next(iter(lane.values())) if lane else None
+    def lanes(self) -> list[LaneId]:
+        """The lanes in which jobs wait."""
+        return list(self._lanes)
 
-    def pinned_lanes(self) -> list[tuple[str, NodeId]]:
-        """The models and nodes that pinned jobs wait for."""
-        return [(model, node_id) for model, node_id in self._lanes if node_id is not None]
+    def pinned_lanes(self) -> list[tuple[LaneId, NodeId]]:
+        """The lanes of pinned jobs, and the nodes that they wait for."""
+        return [(lane_id, lane_id.node_id) for lane_id in self._lanes if lane_id.node_id is not None]
 
-    def pinned(self) -> Iterator[Waiting]:
-        """All that wait for one node."""
-        for (_, node_id), lane in list(self._lanes.items()):
-            if node_id is not None:
-                yield from list(lane.values())
-
-    def of_model(self, model: str) -> Iterator[Waiting]:
-        """All that wait for this model."""
-        for (name, _), lane in list(self._lanes.items()):
-            if name == model:
-                yield from list(lane.values())
+    def clear(self, lane_id: LaneId) -> list[str]:
+        """Take out all jobs of a lane. Returns their ids, in their order."""
+        lane = self._lanes.pop(lane_id, None)
+        if lane is None:
+            return []
+        self._per_model[lane.id.model] -= len(lane.jobs)
+        for job_id in lane.jobs:
+            del self._lane_of[job_id]
+        return list(lane.jobs)

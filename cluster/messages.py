@@ -35,14 +35,14 @@ class Sampling(Struct, frozen=True):
     json_schema: str | None = None
 
 
-class Rates(Struct, frozen=True):
+class Rates(Struct, frozen=True, array_like=True):
     """What tokens cost: millionths of the currency unit per million tokens."""
 
     prompt: int = 0
     completion: int = 0
 
 
-class Job(Struct, frozen=True):
+class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
     `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost.
@@ -89,7 +89,7 @@ class Usage(Struct, frozen=True):
     completion_tokens: int = 0
 
 
-class Output(Struct, frozen=True):
+class Output(Struct, frozen=True, array_like=True):
     """What a job has produced so far: `text` is exactly the text of `token_ids`."""
 
     text: str = ""

@@ -1,6 +1,8 @@
 """Which engine a job goes to: filter, score, choose. Pure, and able to say why."""
 
-from collections.abc import Iterable
+import sys
+from bisect import bisect_left, insort
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -29,18 +31,69 @@ class Candidate(Struct, frozen=True):
     recent_failures: int
 
 
-class Choice(Struct, frozen=True):
-    """The engine chosen, if any, and what was made of every candidate, the best first."""
+class _Place(NamedTuple):
+    """Where an engine stands: its fields in the order that decides. No two engines get as far as the verdict."""
 
-    engine_id: EngineId | None
-    considered: tuple[Verdict, ...]
+    ruled_out: bool
+    score: int
+    engine_id: EngineId
+    verdict: Verdict
 
 
-def choose(model: str, pin: NodeId | None, candidates: Iterable[Candidate]) -> Choice:
-    """The least loaded engine that can take the job now, and why the others were not chosen."""
-    considered = sorted((_verdict(candidate, model, pin) for candidate in candidates), key=_rank)
-    fits = bool(considered) and considered[0].ruled_out_by is None
-    return Choice(considered[0].engine_id if fits else None, tuple(considered))
+class Ranking:
+    """The engines that a job of one model may go to, the best first.
+
+    They are kept in their order as they change, so that a choice looks at the first only. A change is a binary search
+    and a shift of pointers: less than building anything per engine, up to tens of thousands of them.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._places: list[_Place] = []
+        self._place_of: dict[EngineId, _Place] = {}
+        self._on_node: dict[NodeId, dict[EngineId, _Place]] = {}
+
+    def put(self, candidate: Candidate) -> None:
+        """Give an engine the place it has now."""
+        self.remove(candidate.engine_id)
+        place = self._place_of[candidate.engine_id] = _place(candidate, self._model)
+        insort(self._places, place)
+        self._on_node.setdefault(candidate.node_id, {})[candidate.engine_id] = place
+
+    def remove(self, engine_id: EngineId) -> None:
+        """Consider this engine no longer. An unknown one is ignored."""
+        place = self._place_of.pop(engine_id, None)
+        if place is None:
+            return
+        del self._places[bisect_left(self._places, place)]
+        on_node = self._on_node[place.verdict.node_id]
+        del on_node[engine_id]
+        if not on_node:
+            del self._on_node[place.verdict.node_id]
+
+    def best(self, pin: NodeId | None) -> Verdict | None:
+        """The least loaded engine that can take a job pinned to `pin` now."""
+        if pin is None:
+            first = self._places[0] if self._places else None
+        else:
+            first = min(self._on_node.get(pin, {}).values(), default=None)
+        return None if first is None or first.ruled_out else first.verdict
+
+    def considered(self, pin: NodeId | None, most: int = sys.maxsize) -> tuple[Verdict, ...]:
+        """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them."""
+        places = self._places[:most] if pin is None else self._pinned(pin, most)
+        return tuple([place.verdict for place in places])
+
+    def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
+        """The first places for a job pinned to `pin`: the pin rules out, too, who could take it on another node."""
+        on_node = self._on_node.get(pin, {})
+        free = bisect_left(self._places, True, key=lambda place: place.ruled_out)
+        there = [place for place in on_node.values() if not place.ruled_out]
+        # Among the first free ones may be all of that node, which are in `there`: look at as many more.
+        first_free = self._places[: min(free, most + len(there))]
+        elsewhere = [_elsewhere(place) for place in first_free if place.engine_id not in on_node]
+        ruled_out = self._places[free : free + most]
+        return sorted([*there, *elsewhere, *ruled_out])[:most]
 
 
 def ruled_out_by(candidate: Candidate, model: str, pin: NodeId | None) -> RuledOut | None:
@@ -71,10 +124,12 @@ def estimate_tokens(job: Job) -> int:
     return characters // _CHARACTERS_PER_TOKEN + job.sampling.max_tokens
 
 
-def _verdict(candidate: Candidate, model: str, pin: NodeId | None) -> Verdict:
-    ruled_out = ruled_out_by(candidate, model, pin)
-    return Verdict(candidate.engine_id, candidate.node_id, ruled_out, score(candidate))
+def _place(candidate: Candidate, model: str) -> _Place:
+    reason, tokens = ruled_out_by(candidate, model, None), score(candidate)
+    verdict = Verdict(candidate.engine_id, candidate.node_id, reason, tokens)
+    return _Place(reason is not None, tokens, candidate.engine_id, verdict)
 
 
-def _rank(verdict: Verdict) -> tuple[bool, int, str]:
-    return verdict.ruled_out_by is not None, verdict.score, verdict.engine_id
+def _elsewhere(place: _Place) -> _Place:
+    verdict = Verdict(place.engine_id, place.verdict.node_id, "not the pinned node", place.score)
+    return _Place(True, place.score, place.engine_id, verdict)

@@ -371,11 +371,10 @@ class PlainSystem:
     async def ready(self, engines: int | None = None) -> None:
         """Wait until all engines, or so many, can be given jobs."""
         wanted = len(self.node_ids) if engines is None else engines
-        models = [model.id for model in self.settings.models]
-        await until(lambda: sum(self._ready_engines(model) for model in models) >= wanted, "ready")
+        await until(lambda: self._ready_engines() >= wanted, "ready")
 
-    def _ready_engines(self, model: str) -> int:
-        return sum(candidate.ready for candidate in self.scheduler._fleet.candidates(model))
+    def _ready_engines(self) -> int:
+        return sum(view.replicas for view in self.scheduler._fleet.model_views({}))
 
     def job(self, text: str = "Hello", max_tokens: int = 40, **fields: Any) -> Job:
         now_ms = wall_ms()

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, OFFLINE_AFTER_S, SETTLE_S, Change, Fleet
 from cluster.ids import EngineId, NodeId
-from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
+from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport, RuledOut
+from cluster.placement import Candidate
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
@@ -35,6 +36,17 @@ def orders(fleet: Fleet, *nodes: NodeId) -> list[EngineOrder]:
 
 def view(fleet: Fleet, model: str = "m") -> ModelView:
     return next(view for view in fleet.model_views({}) if view.id == model)
+
+
+def candidate(fleet: Fleet, engine_id: EngineId = E0) -> Candidate:
+    replica = fleet.replica(engine_id)
+    assert replica is not None
+    return replica.candidate()
+
+
+def reasons(fleet: Fleet, model: str = "m") -> dict[EngineId, RuledOut | None]:
+    """What the ranking rules each engine of this model out by."""
+    return {verdict.engine_id: verdict.ruled_out_by for verdict in fleet.ranking(model).considered(None)}
 
 
 def test_the_missing_engines_are_ordered_where_there_is_room() -> None:
@@ -104,12 +116,12 @@ def test_an_engine_becomes_ready_once() -> None:
     heartbeat(subject, N0)
     subject.plan(0.0)
     assert heartbeat(subject, N0, engine(E0, "starting")) == Change()
-    assert [candidate.ready for candidate in subject.candidates("m")] == [False]
+    assert not candidate(subject).ready
     assert not subject.serves("m")
     assert heartbeat(subject, N0, engine(E0)) == Change(ready=(engine(E0),))
     assert heartbeat(subject, N0, engine(E0)) == Change()
-    (candidate,) = subject.candidates("m")
-    assert (candidate.engine_id, candidate.slots, candidate.running, candidate.online) == (E0, 4, 0, True)
+    seen = candidate(subject)
+    assert (seen.engine_id, seen.slots, seen.running, seen.online) == (E0, 4, 0, True)
     told = view(subject)
     assert (told.state, told.nodes, told.replicas, told.context_length) == ("ready", 1, 1, 128)
 
@@ -257,10 +269,10 @@ def test_what_an_engine_works_on_is_counted() -> None:
     assert replica is not None
     replica.take("a", 100)
     replica.take("b", 50)
-    assert (subject.candidates("m")[0].running, subject.candidates("m")[0].outstanding_tokens) == (2, 150)
+    assert (candidate(subject).running, candidate(subject).outstanding_tokens) == (2, 150)
     replica.release("a")
     replica.release("a")
-    assert (subject.candidates("m")[0].running, subject.candidates("m")[0].outstanding_tokens) == (1, 50)
+    assert (candidate(subject).running, candidate(subject).outstanding_tokens) == (1, 50)
 
 
 def test_what_can_be_served() -> None:
@@ -295,7 +307,7 @@ def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:
     assert orders(subject, N1) == [EngineOrder(E1, "m")]
     assert subject.can_serve("m", None, 0.0)
     assert not subject.can_serve("m", N0, 0.0)
-    assert [candidate.draining for candidate in subject.candidates("m")] == [True, False]
+    assert [candidate(subject, engine_id).draining for engine_id in (E0, E1)] == [True, False]
     replica.release("job")
     subject.plan(0.0)
     assert orders(subject, N0) == []
@@ -334,3 +346,48 @@ def test_a_models_context_is_what_the_catalogue_says_until_an_engine_tells_it_an
     heartbeat(subject, N0, engine(E0))
     subject.drop(E0)
     assert subject.context_length("m") == 128
+
+
+def test_whatever_happens_to_an_engine_changes_its_place_at_once() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    assert reasons(subject) == {E0: "not ready"}
+    heartbeat(subject, N0, replace(engine(E0), slots=1))
+    assert reasons(subject) == {E0: None}
+    replica = subject.replica(E0)
+    assert replica is not None
+    replica.take("a", 10)
+    assert reasons(subject) == {E0: "no room"}
+    heartbeat(subject, N0, replace(engine(E0), slots=2))
+    assert reasons(subject) == {E0: None}
+    subject.expire(OFFLINE_AFTER_S)
+    assert reasons(subject) == {E0: "offline"}
+    heartbeat(subject, N0, replace(engine(E0), slots=2), now_s=OFFLINE_AFTER_S)
+    assert reasons(subject) == {E0: None}
+    subject.drain(N0)
+    assert reasons(subject) == {E0: "draining"}
+    replica.release("a")
+    subject.plan(OFFLINE_AFTER_S)
+    assert reasons(subject) == {}
+
+
+def test_an_engine_that_was_dropped_does_not_come_back_into_the_ranking_with_its_last_jobs() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0))
+    replica = subject.replica(E0)
+    assert replica is not None
+    replica.take("a", 10)
+    subject.drop(E0)
+    replica.release("a")
+    assert reasons(subject) == {}
+    heartbeat(subject, N0, engine(E0))
+    replica.take("b", 10)
+    assert (reasons(subject), candidate(subject).running) == ({E0: None}, 0)
+
+
+def test_models_have_rankings_of_their_own_and_an_unknown_model_an_empty_one() -> None:
+    subject = fleet(M, replace(M, id="other"))
+    heartbeat(subject, N0, engine(E0), engine(EngineId("other/1"), model="other"), gpus=2)
+    assert (reasons(subject), reasons(subject, "other")) == ({E0: None}, {EngineId("other/1"): None})
+    assert reasons(subject, "unknown") == {}

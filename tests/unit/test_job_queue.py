@@ -1,11 +1,14 @@
 """The queue: first come first served in each lane, and whatever is done to it, it adds up."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
-from cluster.job_queue import JobQueue, Waiting
-from cluster.messages import Job, Output, Sampling
+from cluster.job_queue import JobQueue, LaneId, Waiting
+from cluster.messages import ChatMessage, Job, Output, Rates, Sampling
+
+M = LaneId("m")
 
 
 def waiting(name: str, model: str = "m", node: str | None = None, attempt: int = 1) -> Waiting:
@@ -23,18 +26,18 @@ def waiting(name: str, model: str = "m", node: str | None = None, attempt: int =
     return Waiting(job, attempt)
 
 
-def drained(queue: JobQueue, model: str = "m") -> list[str]:
-    names = [item.job.id for item in queue.of_model(model)]
-    for name in names:
-        queue.remove(name)
-    return [str(name) for name in names]
+def drained(queue: JobQueue, lane: LaneId = M) -> list[str]:
+    names = []
+    while (item := queue.pop(lane)) is not None:
+        names.append(str(item.job.id))
+    return names
 
 
 def test_first_come_first_served() -> None:
     queue = JobQueue()
     for name in "abc":
         queue.push(waiting(name))
-    assert [head.job.id for head in queue.heads()] == ["a"]
+    assert queue.lanes() == [M]
     assert drained(queue) == ["a", "b", "c"]
 
 
@@ -51,7 +54,9 @@ def test_a_job_that_waits_already_stays_as_it_is() -> None:
     queue.push(waiting("b"))
     queue.push(waiting("b", attempt=9), first=True)
     assert len(queue) == 2
-    assert [(item.job.id, item.attempt) for item in queue.of_model("m")] == [("a", 1), ("b", 1)]
+    kept = queue.waiting("b")
+    assert kept is not None and kept.attempt == 1
+    assert drained(queue) == ["a", "b"]
 
 
 def test_a_pinned_job_holds_up_nobody() -> None:
@@ -59,20 +64,31 @@ def test_a_pinned_job_holds_up_nobody() -> None:
     queue.push(waiting("pinned", node="n"))
     queue.push(waiting("free"))
     queue.push(waiting("other", model="other"))
-    assert [head.job.id for head in queue.heads()] == ["pinned", "free", "other"]
+    assert queue.lanes() == [LaneId("m", NodeId("n")), M, LaneId("other")]
+    assert queue.pinned_lanes() == [(LaneId("m", NodeId("n")), NodeId("n"))]
     assert queue.waiting_for("m") == 2
+    assert drained(queue) == ["free"]
+    assert drained(queue, LaneId("m", NodeId("n"))) == ["pinned"]
 
 
-def test_behind_a_head_comes_the_next_of_its_lane() -> None:
+def test_a_lane_in_which_nothing_waits_is_gone() -> None:
     queue = JobQueue()
-    first, second = waiting("a"), waiting("b")
-    queue.push(first)
-    queue.push(second)
-    assert queue.remove("a") == first
-    assert queue.behind(first) == second
-    queue.remove("b")
-    assert queue.behind(second) is None
-    assert queue.heads() == []
+    queue.push(waiting("a"))
+    queue.remove("a")
+    assert queue.lanes() == []
+    assert queue.pop(M) is None
+
+
+def test_a_lane_is_cleared_alone_and_in_its_order() -> None:
+    queue = JobQueue()
+    for name in "ba":
+        queue.push(waiting(name, node="n"))
+    queue.push(waiting("free"))
+    assert queue.clear(LaneId("m", NodeId("n"))) == ["b", "a"]
+    assert queue.clear(LaneId("m", NodeId("n"))) == []
+    assert "a" not in queue
+    assert (len(queue), queue.waiting_for("m")) == (1, 1)
+    assert drained(queue) == ["free"]
 
 
 def test_what_does_not_wait_cannot_be_removed() -> None:
@@ -82,12 +98,54 @@ def test_what_does_not_wait_cannot_be_removed() -> None:
     assert queue.waiting_for("m") == 0
 
 
-def test_the_output_to_go_on_from_is_kept() -> None:
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+counts = st.integers(0, 2**53)
+FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
+    ChatMessage: {"role": st.sampled_from(["system", "user", "assistant"]), "content": texts},
+    Sampling: {
+        "max_tokens": counts,
+        "temperature": st.floats(0, 2),
+        "top_p": st.floats(0, 1),
+        "stop": st.lists(texts).map(tuple),
+        "seed": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "json_schema": st.none() | texts,
+    },
+    Rates: {"prompt": counts, "completion": counts},
+    Output: {"text": texts, "token_ids": st.lists(counts).map(tuple)},
+}
+FIELDS[Job] = {
+    "id": texts,
+    "account_id": texts,
+    "key_id": texts,
+    "model": texts,
+    "messages": st.lists(st.builds(ChatMessage, **FIELDS[ChatMessage])).map(tuple),
+    "sampling": st.builds(Sampling, **FIELDS[Sampling]),
+    "created_ms": counts,
+    "deadline_ms": counts,
+    "node_id": st.none() | texts,
+    "metadata": st.dictionaries(texts, texts),
+    "prompt_tokens": st.none() | counts,
+    "rates": st.builds(Rates, **FIELDS[Rates]),
+}
+FIELDS[Waiting] = {
+    "job": st.builds(Job, **FIELDS[Job]),
+    "attempt": st.integers(1, 9),
+    "resume": st.builds(Output, **FIELDS[Output]),
+}
+
+
+@given(st.builds(Waiting, **FIELDS[Waiting]))
+def test_a_job_comes_out_as_it_went_in(item: Waiting) -> None:
     queue = JobQueue()
-    item = Waiting(waiting("a").job, 3, Output("text", (1, 2)))
     queue.push(item)
-    assert "a" in queue
-    assert queue.remove("a") == item
+    assert queue.waiting(item.job.id) == item
+    assert queue.remove(item.job.id) == item
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_every_field_is_tried(kind: type) -> None:
+    """A field that is new in a message has to be given to the test above."""
+    assert list(FIELDS[kind]) == list(kind.__struct_fields__)
 
 
 names = st.sampled_from("abcdef")
@@ -114,7 +172,8 @@ def test_it_equals_a_list_for_each_model(steps: list[tuple[str, str, str, bool]]
             if not any(name in lane for lane in lanes.values()):
                 lanes[model].insert(0 if first else len(lanes[model]), name)
         assert len(queue) == sum(map(len, lanes.values()))
-        for key, lane in lanes.items():
-            assert [item.job.id for item in queue.of_model(key)] == lane
-            assert queue.waiting_for(key) == len(lane)
-        assert {head.job.id for head in queue.heads()} == {lane[0] for lane in lanes.values() if lane}
+        for model, lane in lanes.items():
+            assert queue.waiting_for(model) == len(lane)
+        assert {lane.model for lane in queue.lanes()} == {model for model, lane in lanes.items() if lane}
+    for model, lane in lanes.items():
+        assert drained(queue, LaneId(model)) == lane

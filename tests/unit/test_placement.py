@@ -1,12 +1,14 @@
 """Which engine a job goes to."""
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
-from cluster.messages import ChatMessage, Job, Sampling
-from cluster.placement import FAILURE_COST_TOKENS, Candidate, choose, estimate_tokens
+from cluster.messages import ChatMessage, Job, Sampling, Verdict
+from cluster.placement import FAILURE_COST_TOKENS, Candidate, Ranking, estimate_tokens, ruled_out_by, score
 
 IDLE = Candidate(
     engine_id=EngineId("engine/m/1"),
@@ -21,9 +23,12 @@ IDLE = Candidate(
     recent_failures=0,
 )
 
+# Few, so that some come twice.
+numbers = st.integers(0, 19)
+
 candidates = st.builds(
     Candidate,
-    engine_id=st.integers(0, 99).map(lambda number: EngineId(f"engine/{number}")),
+    engine_id=numbers.map(lambda number: EngineId(f"engine/{number}")),
     node_id=st.sampled_from([NodeId("node_1"), NodeId("node_2")]),
     model=st.sampled_from(["m", "other"]),
     ready=st.booleans(),
@@ -40,26 +45,56 @@ def engine(number: int, **changes: object) -> Candidate:
     return replace(IDLE, engine_id=EngineId(f"engine/m/{number}"), **changes)
 
 
+def ranking(*engines: Candidate) -> Ranking:
+    subject = Ranking("m")
+    for candidate in engines:
+        subject.put(candidate)
+    return subject
+
+
+def best(subject: Ranking, pin: NodeId | None = None) -> str | None:
+    verdict = subject.best(pin)
+    return None if verdict is None else str(verdict.engine_id)
+
+
+def by_hand(engines: Iterable[Candidate], pin: NodeId | None) -> list[Verdict]:
+    """Filter, sort, and nothing kept: what every ranking has to agree with."""
+    verdicts = [Verdict(e.engine_id, e.node_id, ruled_out_by(e, "m", pin), score(e)) for e in engines]
+    return sorted(verdicts, key=lambda verdict: (verdict.ruled_out_by is not None, verdict.score, verdict.engine_id))
+
+
 def test_the_least_loaded_engine_is_chosen() -> None:
-    engines = [
-        engine(1, outstanding_tokens=50),
-        engine(2, outstanding_tokens=10),
-        engine(3, outstanding_tokens=90),
-    ]
-    assert choose("m", None, engines).engine_id == "engine/m/2"
+    subject = ranking(
+        engine(1, outstanding_tokens=50), engine(2, outstanding_tokens=10), engine(3, outstanding_tokens=90)
+    )
+    assert best(subject) == "engine/m/2"
+
+
+def test_an_engine_has_the_place_that_it_was_given_last() -> None:
+    subject = ranking(engine(1, outstanding_tokens=50), engine(2, outstanding_tokens=60))
+    subject.put(engine(1, outstanding_tokens=70))
+    assert best(subject) == "engine/m/2"
+    assert len(subject.considered(None)) == 2
+    subject.put(engine(2, outstanding_tokens=60, node_id=NodeId("node_2")))
+    assert (best(subject, NodeId("node_1")), best(subject, NodeId("node_2"))) == ("engine/m/1", "engine/m/2")
 
 
 def test_ties_go_to_the_first_id_in_any_order() -> None:
-    assert choose("m", None, [engine(3), engine(1), engine(2)]).engine_id == "engine/m/1"
+    assert best(ranking(engine(3), engine(1), engine(2))) == "engine/m/1"
 
 
 def test_an_engine_that_fails_at_once_does_not_attract_every_job() -> None:
-    engines = [engine(1, recent_failures=1), engine(2, outstanding_tokens=5000)]
-    assert choose("m", None, engines).engine_id == "engine/m/2"
+    assert best(ranking(engine(1, recent_failures=1), engine(2, outstanding_tokens=5000))) == "engine/m/2"
+
+
+def test_a_pin_looks_at_one_node_only() -> None:
+    subject = ranking(engine(1), engine(2, node_id=NodeId("node_2"), outstanding_tokens=9))
+    assert best(subject, NodeId("node_2")) == "engine/m/2"
+    assert best(subject, NodeId("node_3")) is None
 
 
 def test_every_engine_that_was_not_chosen_has_its_reason() -> None:
-    engines = [
+    subject = ranking(
         engine(1, online=False),
         engine(2, model="other"),
         engine(3, draining=True),
@@ -67,10 +102,10 @@ def test_every_engine_that_was_not_chosen_has_its_reason() -> None:
         engine(5, node_id=NodeId("node_2")),
         engine(6, outstanding_tokens=7, recent_failures=1),
         engine(7, ready=False),
-    ]
-    choice = choose("m", NodeId("node_1"), engines)
-    assert choice.engine_id == "engine/m/6"
-    assert [verdict.ruled_out_by for verdict in choice.considered] == [
+    )
+    assert best(subject, NodeId("node_1")) == "engine/m/6"
+    considered = subject.considered(NodeId("node_1"))
+    assert [verdict.ruled_out_by for verdict in considered] == [
         None,
         "offline",
         "serves another model",
@@ -79,26 +114,44 @@ def test_every_engine_that_was_not_chosen_has_its_reason() -> None:
         "not the pinned node",
         "not ready",
     ]
-    assert choice.considered[0].score == 7 + FAILURE_COST_TOKENS
-    assert choice.considered[5].node_id == "node_2"
+    assert considered[0].score == 7 + FAILURE_COST_TOKENS
+    assert considered[5].node_id == "node_2"
 
 
 def test_without_anything_that_can_take_the_job_nothing_is_chosen() -> None:
-    assert choose("m", None, []).engine_id is None
-    assert choose("m", None, [engine(1, running=4)]).engine_id is None
+    assert best(ranking()) is None
+    assert best(ranking(engine(1, running=4))) is None
+
+
+def test_an_engine_that_is_removed_is_not_considered_and_an_unknown_one_is_ignored() -> None:
+    subject = ranking(engine(1), engine(2))
+    subject.remove(EngineId("engine/m/1"))
+    subject.remove(EngineId("engine/m/1"))
+    subject.remove(EngineId("unknown"))
+    assert [verdict.engine_id for verdict in subject.considered(None)] == ["engine/m/2"]
+    assert best(subject, NodeId("node_1")) == "engine/m/2"
+    subject.remove(EngineId("engine/m/2"))
+    assert best(subject) is None
 
 
 @given(
-    st.lists(candidates, unique_by=lambda candidate: candidate.engine_id),
-    st.sampled_from([None, NodeId("node_1"), NodeId("node_3")]),
+    st.lists(candidates, max_size=30),
+    st.sets(numbers.map(lambda number: EngineId(f"engine/{number}"))),
+    st.sampled_from([None, NodeId("node_1"), NodeId("node_2"), NodeId("node_3")]),
+    st.integers(1, 8),
 )
-def test_the_best_of_those_that_may_is_chosen_and_told_first(engines: list[Candidate], pin: NodeId | None) -> None:
-    choice = choose("m", pin, engines)
-    assert {verdict.engine_id for verdict in choice.considered} == {e.engine_id for e in engines}
-    left = [verdict for verdict in choice.considered if verdict.ruled_out_by is None]
-    assert list(choice.considered[: len(left)]) == left
-    assert [verdict.score for verdict in left] == sorted(verdict.score for verdict in left)
-    assert choice.engine_id == (left[0].engine_id if left else None)
+def test_it_agrees_with_sorting_everything_anew(
+    puts: list[Candidate], removed: set[EngineId], pin: NodeId | None, most: int
+) -> None:
+    subject = ranking(*puts)
+    for engine_id in removed:
+        subject.remove(engine_id)
+    last = {candidate.engine_id: candidate for candidate in puts if candidate.engine_id not in removed}
+    expected = by_hand(last.values(), pin)
+    assert list(subject.considered(pin)) == expected
+    assert list(subject.considered(pin, most)) == expected[:most]
+    chosen = [verdict for verdict in expected if verdict.ruled_out_by is None]
+    assert subject.best(pin) == (chosen[0] if chosen else None)
 
 
 def test_work_is_estimated_from_the_prompts_characters_and_max_tokens() -> None:
