@@ -15,7 +15,7 @@ NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract unit check bench fmt clean
+.PHONY: help install demo test contract unit gpu check bench fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -44,6 +44,9 @@ contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; AR
 
 unit: install  ## Run the unit tests: no Ray, under 20 seconds
 	@$(BIN)/python -m pytest tests/unit
+
+gpu: install  ## Run the tests that need a GPU; EXTRAS=gpu,dev for vLLM on CUDA. Skipped where there is none
+	@$(BIN)/python -m pytest tests/gpu -rs
 
 check: install  ## Lint and check types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
