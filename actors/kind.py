@@ -1,15 +1,13 @@
 """How a plain class runs as a Ray actor. This is the one place that says `ray.remote`."""
 
-import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
 import ray
 from ray.util import list_named_actors
 
-from actors.remote import NAMESPACE, Remote
+from actors.remote import CALL, NAMESPACE, STREAM, Remote
 
 T = TypeVar("T")
 
@@ -20,9 +18,9 @@ _CONCURRENT_CALLS = 10_000
 class Kind(Generic[T]):
     """A kind of actor: its class, how one is made in its own process, and Ray's options for it.
 
-    `path` is the class as `module:Class`: calling an actor must not cost the import of what it is made of. `streams`
-    are its methods that are async generators, the others are coroutines. `core` actors restart without limit and
-    their methods may be repeated, so that calls to them wait out a restart.
+    `path` is the class as `module:Class`: neither starting nor calling an actor may cost the import of what it is made
+    of. `streams` are its methods that are async generators, the others are coroutines. `core` actors restart without
+    limit and their methods may be repeated, so that calls to them wait out a restart.
     """
 
     def __init__(
@@ -89,28 +87,21 @@ class Kind(Generic[T]):
 
 
 def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
-    """A class for Ray to run: it makes the plain object in its own process and passes every call on to it."""
-    module, _, name = path.partition(":")
-    members = inspect.getmembers(getattr(import_module(module), name), _is_async)
+    """A class for Ray to run: it makes the plain object in its own process and passes every call on to it.
+
+    It has the plain class's name, for titles of processes, and is made without importing it: the Supervisor, which
+    starts everything, would hold all that everything imports.
+    """
 
     async def init(self: Any, *args: object) -> None:
         self._hosted = await make(*args)
 
-    methods = {method: _forward(method, member) for method, member in members if not method.startswith("_")}
-    return type(name, (), {"__init__": init, **methods})
+    async def call(self: Any, method: str, *args: object) -> Any:
+        return await getattr(self._hosted, method)(*args)
 
-
-def _is_async(member: object) -> bool:
-    return inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member)
-
-
-def _forward(name: str, method: object) -> Callable[..., Any]:
-    async def call(self: Any, *args: object) -> Any:
-        return await getattr(self._hosted, name)(*args)
-
-    async def stream(self: Any, *args: object) -> AsyncGenerator[Any, None]:
-        async with aclosing(getattr(self._hosted, name)(*args)) as items:
+    async def stream(self: Any, method: str, *args: object) -> AsyncGenerator[Any, None]:
+        async with aclosing(getattr(self._hosted, method)(*args)) as items:
             async for item in items:
                 yield item
 
-    return stream if inspect.isasyncgenfunction(method) else call
+    return type(path.rpartition(":")[2], (), {"__init__": init, CALL: call, STREAM: stream})

@@ -14,6 +14,9 @@ import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 NAMESPACE = "infernet"
+# The methods of every actor, as Ray knows it: each takes the name of a method of the plain object, and its arguments.
+CALL = "call"
+STREAM = "stream"
 _LOOKUP_STEP_S = 0.1
 
 logger = logging.getLogger(__name__)
@@ -46,7 +49,8 @@ class Remote:
 
     async def _call(self, method: str, *args: Any) -> Any:
         try:
-            return await (await self._method(method, max_task_retries=self._retries)).remote(*args)
+            call = await self._method(CALL, max_task_retries=self._retries)
+            return await call.remote(method, *args)
         except RayTaskError as error:
             raise error.cause from None
         except RayError as error:
@@ -54,8 +58,8 @@ class Remote:
 
     async def _stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
         # Ray repeats a stream from its first item, so a broken one is never retried here.
-        call = await self._method(method, num_returns="streaming", max_task_retries=0)
-        items = call.remote(*args)
+        stream = await self._method(STREAM, num_returns="streaming", max_task_retries=0)
+        items = stream.remote(method, *args)
         try:
             async for item in items:
                 yield await item
