@@ -1,11 +1,11 @@
 """What the machine under us has."""
 
+import ctypes
 import logging
 import socket
 from collections.abc import Mapping
 
 import psutil
-import pynvml
 
 from cluster.messages import Gpu, Hardware
 
@@ -25,16 +25,30 @@ def probe(resources: Mapping[str, float]) -> Hardware:
 
 def _gpus() -> tuple[Gpu, ...]:
     """The GPUs that NVML sees; none where there is no NVIDIA driver."""
+    if not _has_nvml():
+        logger.info("no GPUs: there is no NVIDIA driver")
+        return ()
+    import pynvml
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         logger.info("no GPUs: %s", error)
         return ()
     try:
-        return tuple(_gpu(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount()))
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(
+            Gpu(pynvml.nvmlDeviceGetName(handle), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+            for handle in handles
+        )
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(handle: object) -> Gpu:
-    return Gpu(pynvml.nvmlDeviceGetName(handle), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+def _has_nvml() -> bool:
+    """Whether the driver's library is here. Without it, importing its bindings would cost 12 MiB for nothing."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
