@@ -38,6 +38,7 @@ class Engine:
         self._interval_s = interval_s
         self._on_death = on_death
         self._logs: dict[str, JobLog] = {}
+        self._unconfirmed: set[str] = set()
         self._outbox = Outbox(interval_s, with_tokens=True)
         self._state: EngineState = "starting"
         self._message = ""
@@ -69,13 +70,28 @@ class Engine:
         self._state = "ready"
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:
-        """Begin to generate. A dispatch that is known already is a repeated call, an older one is ignored."""
+        """Begin to generate. A dispatch that is known already is a repeated call, an older one is ignored.
+
+        What is generated of an unconfirmed job is told once it is confirmed.
+        """
         fresh = [d for d in dispatches if self._is_newer(d)]
         for dispatch in fresh:
-            job_log = JobLog(dispatch.job.id, dispatch.attempt, TokenLog(dispatch.resume))
-            self._logs[dispatch.job.id] = job_log
-            self._outbox.watch(job_log, job_log.log.length, len(job_log.log.token_ids))
+            job_id, log = dispatch.job.id, TokenLog(dispatch.resume)
+            self._logs[job_id] = JobLog(job_id, dispatch.attempt, log)
+            if dispatch.confirmed:
+                self._unconfirmed.discard(job_id)
+                self._outbox.watch(self._logs[job_id], log.length, len(log.token_ids))
+            else:
+                self._unconfirmed.add(job_id)
+        await self.confirm([(d.job.id, d.attempt) for d in dispatches if d.confirmed])
         self._backend.start(fresh)
+
+    async def confirm(self, jobs: Sequence[JobAttempt]) -> None:
+        """These may be told of, from their start. What is unknown, or was confirmed before, is ignored."""
+        for job_id, attempt in jobs:
+            if job_id in self._unconfirmed and self._is_current(job_id, attempt):
+                self._unconfirmed.remove(job_id)
+                self._outbox.watch(self._logs[job_id])
 
     async def abort(self, jobs: Sequence[JobAttempt]) -> None:
         """Stop generating and forget. What is unknown is ignored."""
@@ -88,13 +104,15 @@ class Engine:
         for job_id, attempt in jobs:
             if self._is_current(job_id, attempt):
                 del self._logs[job_id]
+                self._unconfirmed.discard(job_id)
                 self._outbox.unwatch(job_id)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Everything of every job from its start, then what is new, as frames."""
         self._outbox = outbox = Outbox(self._interval_s, with_tokens=True)
-        for job_log in self._logs.values():
-            outbox.watch(job_log)
+        for job_id, job_log in self._logs.items():
+            if job_id not in self._unconfirmed:
+                outbox.watch(job_log)
         async for frame in outbox.frames():
             yield frame
 

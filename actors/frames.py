@@ -51,7 +51,7 @@ class JobLog:
 class _Cursor:
     """How far one reader has been told of one job."""
 
-    __slots__ = ("offset", "source", "told", "tokens")
+    __slots__ = ("offset", "source", "tokens", "told")
 
     def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
         self.source = source

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -88,6 +88,8 @@ class Scheduler:
         self._fleet = Fleet(catalogue, (), clock.monotonic_s())
         self._queue = JobQueue()
         self._leases: dict[str, _Lease] = {}
+        # Where jobs have begun that are not durable yet. If that is lost, they are simply placed when they are.
+        self._begun: dict[str, Placed] = {}
         self._deadlines = Deadlines()
         # Jobs from before a restart: an engine may still work on them, which the nodes' reports will tell.
         self._recovering: dict[str, OpenJob] = {}
@@ -118,12 +120,12 @@ class Scheduler:
         """Accept each job, durably, or say why not. Repeating a call changes nothing."""
         refusals = await self._refusals(submissions)
         wanted = [submission for submission in submissions if submission.job.id not in refusals]
-        answers = dict(zip((s.job.id for s in wanted), await self._ledger.create(wanted), strict=True))
-        for submission in wanted:
-            job, answer = submission.job, answers[submission.job.id]
-            if isinstance(answer, Accepted) and answer.id == job.id and not self._holds(job.id):
-                self._queue.push(Waiting(job))
-                self._keep_deadline(job)
+        self._begin(wanted)
+        try:
+            answers = dict(zip((s.job.id for s in wanted), await self._ledger.create(wanted), strict=True))
+            self._confirm([s.job for s in wanted if _is_created(s.job, answers[s.job.id])])
+        finally:
+            self._withdraw(wanted)
         self._dispatch()
         return [refusals.get(s.job.id) or answers[s.job.id] for s in submissions]
 
@@ -291,6 +293,43 @@ class Scheduler:
             return NoCapacity(f"The queue of model {model.id} is full")
         return None
 
+    def _begin(self, submissions: Sequence[Submission]) -> None:
+        """Have engines begin on jobs before they are durable, as far as they would be placed at once.
+
+        An engine keeps to itself what it generates of such a job until it is confirmed.
+        """
+        orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
+        for job in (submission.job for submission in submissions):
+            lane = LaneId(job.model, job.node_id)
+            if self._draining or self._holds(job.id) or lane in self._queue.lanes():
+                continue
+            if (replica := self._best(lane)) is not None:
+                placed = self._begun[job.id] = self._place(Waiting(job), lane, replica)
+                orders[replica.id].append(Dispatch(job, placed.attempt, confirmed=False))
+        self._send_all(orders)
+
+    def _confirm(self, jobs: Sequence[Job]) -> None:
+        """These jobs are durable: what has begun may be told, and what has not waits for its turn."""
+        attempts: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        placed: list[Placed] = []
+        for job in jobs:
+            self._keep_deadline(job)
+            if (begun := self._begun.pop(job.id, None)) is not None:
+                attempts[begun.engine_id].append((job.id, begun.attempt))
+                placed.append(begun)
+            elif not self._holds(job.id):
+                self._queue.push(Waiting(job))
+        for engine_id, confirmed in attempts.items():
+            tell(self._engine(engine_id).confirm(confirmed), "engine.confirm")
+        if placed:
+            tell(self._ledger.placed(placed), "ledger.placed")
+
+    def _withdraw(self, submissions: Sequence[Submission]) -> None:
+        """What has begun of these and is not confirmed has been refused, or could not be made durable."""
+        for job in (submission.job for submission in submissions):
+            if self._begun.pop(job.id, None) is not None:
+                self._take_away(job.id)
+
     def _dispatch(self) -> None:
         """Give every job that has a place to its engine."""
         if self._draining:
@@ -298,31 +337,31 @@ class Scheduler:
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
         placed: list[Placed] = []
         for lane in self._queue.lanes():
-            while (placing := self._place(lane)) is not None:
-                waiting, where = placing
-                orders[where.engine_id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
-                placed.append(where)
-        for engine_id, dispatches in orders.items():
-            tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
+            while (replica := self._best(lane)) is not None and (waiting := self._queue.pop(lane)) is not None:
+                placed.append(self._place(waiting, lane, replica))
+                orders[replica.id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
+        self._send_all(orders)
         if placed:
             tell(self._ledger.placed(placed), "ledger.placed")
 
-    def _place(self, lane: LaneId) -> tuple[Waiting, Placed] | None:
-        """Choose an engine for the first job of this lane and lease the job to it, or leave it where it waits."""
-        ranking = self._fleet.ranking(lane.model)
-        best = ranking.best(lane.node_id)
-        replica = self._fleet.replica(best.engine_id) if best is not None else None
-        waiting = self._queue.pop(lane) if replica is not None else None
-        if replica is None or waiting is None:
-            return None
-        considered = ranking.considered(lane.node_id, MOST_CONSIDERED)
+    def _best(self, lane: LaneId) -> Replica | None:
+        """The engine that the next job of this lane goes to; None when none can take it now."""
+        best = self._fleet.ranking(lane.model).best(lane.node_id)
+        return self._fleet.replica(best.engine_id) if best is not None else None
+
+    def _place(self, waiting: Waiting, lane: LaneId, replica: Replica) -> Placed:
+        """Lease a job to this engine. Returns the record of it, with what was considered."""
+        considered = self._fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED)
         self._lease(waiting, replica)
-        placed = Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, clock.wall_ms(), considered)
-        return waiting, placed
+        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, clock.wall_ms(), considered)
 
     def _lease(self, waiting: Waiting, replica: Replica) -> None:
         self._leases[waiting.job.id] = _Lease(waiting, replica.id, clock.monotonic_s())
         replica.take(waiting.job.id, placement.estimate_tokens(waiting.job))
+
+    def _send_all(self, orders: Mapping[EngineId, Sequence[Dispatch]]) -> None:
+        for engine_id, dispatches in orders.items():
+            tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
 
     async def _send(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
         try:
@@ -339,8 +378,11 @@ class Scheduler:
             return
         tell(self._journal.attach([engine.id for engine in change.ready]), "journal.attach")
         for engine in change.ready:
-            stale = [job for job in engine.running if not self._claim(engine.id, job)]
-            if stale:
+            claimed = [job for job in engine.running if self._claim(engine.id, job)]
+            if claimed:
+                # The Scheduler before this one may have died before it did.
+                tell(self._engine(engine.id).confirm(claimed), "engine.confirm")
+            if stale := [job for job in engine.running if job not in claimed]:
                 tell(self._engine(engine.id).abort(stale), "engine.abort")
 
     def _claim(self, engine_id: EngineId, running: JobAttempt) -> bool:
@@ -366,8 +408,8 @@ class Scheduler:
             for job_id in list(replica.tokens_of) if replica else ():
                 lease = self._leases[job_id]
                 if lease.since_s < heard_of_s and (job_id, lease.waiting.attempt) not in running:
-                    self._lost[job_id] = lease.waiting
                     self._release(job_id)
+                    self._take_up(lease.waiting)
 
     def _recover_unclaimed(self, now_s: float) -> None:
         """Take up again the jobs from before a restart that no engine works on."""
@@ -380,8 +422,15 @@ class Scheduler:
             replica = self._fleet.drop(engine_id)
             if replica is not None:
                 logger.warning("engine %s is lost with %d jobs", engine_id, len(replica.tokens_of))
-                self._lost |= {job_id: self._leases.pop(job_id).waiting for job_id in replica.tokens_of}
+                for job_id in replica.tokens_of:
+                    self._take_up(self._leases.pop(job_id).waiting)
         self._requeue_lost()
+
+    def _take_up(self, waiting: Waiting) -> None:
+        """Have a job that lost its lease go on. One that had only begun is placed when it is durable."""
+        job_id = waiting.job.id
+        if self._begun.pop(job_id, None) is None:
+            self._lost[job_id] = waiting
 
     def _requeue_lost(self) -> None:
         """In the background: no heartbeat and no deadline may wait for the Journal."""
@@ -440,6 +489,11 @@ class Scheduler:
         failures = [Failure(JobId(job_id), error.code, error.message) for job_id in job_ids]
         if failures:
             tell(self._journal.fail(failures), "journal.fail")
+
+
+def _is_created(job: Job, answer: Accepted | InfernetError) -> bool:
+    """Whether the answer is of this job, and not of one that was submitted before it."""
+    return isinstance(answer, Accepted) and answer.id == job.id
 
 
 def _disconnected(node_id: NodeId) -> NodeDisconnected:

@@ -97,11 +97,15 @@ class Output(Struct, frozen=True, array_like=True):
 
 
 class Dispatch(Struct, frozen=True):
-    """An order to an engine: generate this job from `resume` on, as attempt number `attempt`."""
+    """An order to an engine: generate this job from `resume` on, as attempt number `attempt`.
+
+    Nobody may hear of a job that is not `confirmed` yet: it may still be refused.
+    """
 
     job: Job
     attempt: int
     resume: Output = Output()
+    confirmed: bool = True
 
 
 class End(Struct, frozen=True):

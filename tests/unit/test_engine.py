@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Sink
 from actors.backends.simulated import SimulatedBackend, prompt_tokens, simulated_text
@@ -17,6 +18,7 @@ from tests.unit.plain_system import run, settled
 MESSAGES = (ChatMessage("user", "Größe?"),)
 PROMPT = prompt_tokens(MESSAGES)
 NOTHING = Output()
+END = End(Usage(3, 1), "stop")
 
 
 def dispatch(number: int = 1, attempt: int = 1, resume: Output = NOTHING, max_tokens: int = 30) -> Dispatch:
@@ -139,6 +141,41 @@ def test_a_new_reader_is_told_everything_again(simulated: SimulatedBackend) -> N
         assert second.logs["job_1"].end == first.logs["job_1"].end
 
     with_engine(simulated, scenario)
+
+
+def test_an_unconfirmed_job_is_told_of_once_it_is_confirmed() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        reading = Reading(engine)
+        await engine.generate([replace(dispatch(1), confirmed=False), dispatch(2)])
+        assert [started.job.id for started in backend.started] == ["job_1", "job_2"]
+        backend.sink([Chunk("job_1", 1, "early", (1,), 3, END), Chunk("job_2", 1, "word", (1,), 3, END)])
+        await reading.until_ended("job_2")
+        late = Reading(engine)
+        await late.until_ended("job_2")
+        assert "job_1" not in reading.logs | late.logs
+        assert ("job_1", 1) in (await engine.describe()).running
+        await engine.confirm([("job_1", 2), ("job_1", 1), ("job_1", 1), ("unknown", 1)])
+        await late.until_ended("job_1")
+        assert late.text("job_1") == "early"
+
+    with_engine(backend, scenario)
+
+
+def test_a_dispatch_of_what_has_begun_confirms_it() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        reading = Reading(engine)
+        await engine.generate([replace(dispatch(1), confirmed=False)])
+        backend.sink([Chunk("job_1", 1, "early", (1,), 3, END)])
+        await engine.generate([dispatch(1)])
+        await reading.until_ended("job_1")
+        assert reading.text("job_1") == "early"
+        assert len(backend.started) == 1
+
+    with_engine(backend, scenario)
 
 
 def test_a_resumed_job_tells_the_rest_and_to_a_new_reader_the_whole(simulated: SimulatedBackend) -> None:

@@ -35,6 +35,7 @@ from cluster.messages import (
     Sampling,
     Submission,
 )
+from cluster.store.errors import DatabaseUnavailable
 from tests.unit.plain_system import run, settled
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
@@ -46,12 +47,18 @@ class PlainLedger:
     def __init__(self, open_jobs: Sequence[OpenJob] = ()) -> None:
         self.open = list(open_jobs)
         self.created: list[str] = []
+        self.failing: Exception | None = None
+        self.committing = asyncio.Event()
+        self.committing.set()
         self.placements: list[Placed] = []
 
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
 
     async def create(self, submissions: Sequence[Submission]) -> list[Accepted | InfernetError]:
+        await self.committing.wait()
+        if self.failing is not None:
+            raise self.failing
         self.created += [s.job.id for s in submissions if s.job.id not in self.refused]
         return [self._answer(s.job) for s in submissions]
 
@@ -106,6 +113,7 @@ class PlainJournal:
 class PlainEngine:
     def __init__(self) -> None:
         self.dispatches: list[Dispatch] = []
+        self.confirmed: list[JobAttempt] = []
         self.aborted: list[JobAttempt] = []
         self.dead = False
 
@@ -113,6 +121,9 @@ class PlainEngine:
         if self.dead:
             raise Unreachable("engine died")
         self.dispatches += dispatches
+
+    async def confirm(self, jobs: Sequence[JobAttempt]) -> None:
+        self.confirmed += jobs
 
     async def abort(self, jobs: Sequence[JobAttempt]) -> None:
         self.aborted += jobs
@@ -664,7 +675,8 @@ def test_an_order_that_was_given_before_is_not_queued_again() -> None:
             stage.ledger.earlier["second"] = earlier
             assert await stage.scheduler.submit([Submission(job("second"))]) == [earlier]
             await settled()
-            assert stage.e0.jobs == []
+            assert (stage.e0.confirmed, stage.e0.aborted) == ([], [("second", 1)])
+            assert stage.ledger.placements == []
 
     run(scenario())
 
@@ -675,7 +687,86 @@ def test_what_the_ledger_refuses_is_not_queued_and_others_are() -> None:
             await stage.heartbeat(N0, E0)
             stage.ledger.refused["dear"] = BudgetExceeded("no room")
             assert await stage.submit(job("dear"), job("cheap")) == ["budget_exceeded", None]
-            assert stage.e0.jobs == ["cheap"]
+            assert (stage.e0.confirmed, stage.e0.aborted) == ([("cheap", 1)], [("dear", 1)])
+            assert [placed.job_id for placed in stage.ledger.placements] == ["cheap"]
+            assert await stage.submit(job("next")) == [None]
+            assert stage.e0.confirmed == [("cheap", 1), ("next", 1)]
+
+    run(scenario())
+
+
+def test_an_engine_begins_while_the_job_is_made_durable_and_is_told_when_it_is() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.committing.clear()
+            submitting = asyncio.create_task(stage.submit(job("a")))
+            await settled()
+            assert [(d.job.id, d.attempt, d.confirmed) for d in stage.e0.dispatches] == [("a", 1, False)]
+            assert (stage.e0.confirmed, stage.ledger.placements) == ([], [])
+            stage.ledger.committing.set()
+            assert await submitting == [None]
+            assert stage.e0.confirmed == [("a", 1)]
+            assert [(placed.job_id, placed.attempt) for placed in stage.ledger.placements] == [("a", 1)]
+            assert len(stage.e0.dispatches) == 1
+
+    run(scenario())
+
+
+def test_nothing_begins_before_its_turn() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("a"), job("b"))
+            stage.ledger.committing.clear()
+            submitting = asyncio.create_task(stage.submit(job("c")))
+            await settled()
+            await stage.released(Released(JobId("a"), 1))
+            assert stage.e0.jobs == ["a", "b"]
+            stage.ledger.committing.set()
+            await submitting
+
+    run(scenario())
+
+
+def test_what_cannot_be_made_durable_is_taken_from_its_engine() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.failing = DatabaseUnavailable("no database")
+            with pytest.raises(DatabaseUnavailable):
+                await stage.scheduler.submit([Submission(job("a"))])
+            await settled()
+            assert (stage.e0.confirmed, stage.e0.aborted) == ([], [("a", 1)])
+            assert await stage.scheduler.drain(1.0)
+
+    run(scenario())
+
+
+def test_a_job_that_had_only_begun_when_its_engine_was_lost_is_placed_once_it_is_durable() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.committing.clear()
+            submitting = asyncio.create_task(stage.submit(job("a")))
+            await settled()
+            await stage.lost(E0)
+            await stage.heartbeat(N0, E1)
+            assert (stage.e1.jobs, stage.journal.fenced) == ([], [])
+            stage.ledger.committing.set()
+            assert await submitting == [None]
+            assert [(d.job.id, d.attempt, d.confirmed) for d in stage.e1.dispatches] == [("a", 1, True)]
+            assert (stage.e0.confirmed, stage.journal.fenced) == ([], [])
+
+    run(scenario())
+
+
+def test_a_new_scheduler_confirms_what_an_engine_has_gone_on_with() -> None:
+    async def scenario() -> None:
+        durable = OpenJob(job("a"), JobState.PENDING)
+        async with Stage(open_jobs=[durable], existing=[E0]) as stage:
+            await stage.heartbeat(N0, E0, running=[("a", 1), ("refused", 1)])
+            assert (stage.e0.confirmed, stage.e0.aborted) == ([("a", 1)], [("refused", 1)])
 
     run(scenario())
 
