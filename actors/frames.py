@@ -24,6 +24,11 @@ ACKNOWLEDGE_EVERY = 64
 # Many jobs may begin and end within an interval, and a frame costs more than what is in it.
 _PRESSING_SHARE = 0.25
 
+# Each job in a frame becomes an event for each of its readers, which costs more than all else on a text's way: from so
+# many jobs on the interval grows with them, up to its double.
+_MANY_JOBS = 32
+_LONGEST = 2.0
+
 # Ray keeps a few hundred bytes of every item of a stream for as long as the stream lasts, so readers begin anew.
 RENEW_AFTER_FRAMES = 20_000
 
@@ -86,8 +91,8 @@ class Outbox:
     """One reader of many logs.
 
     `frames()` tells what is new in the watched logs: the first news at once, later ones together, at most one frame
-    per `interval_s`. A job's first word and its end wait for a part of that only. A log that has ended leaves the
-    outbox with the frame that says so.
+    per `interval_s`, or two of them while many jobs have news. A job's first word and its end wait for a part of that
+    only. A log that has ended leaves the outbox with the frame that says so.
     """
 
     def __init__(self, interval_s: float, with_tokens: bool = False) -> None:
@@ -149,13 +154,15 @@ class Outbox:
                 if self._sent % UNACKNOWLEDGED_FRAMES == 0:
                     self._room.clear()
                 yield _encoder.encode(deltas)
-                await self._let_news_gather()
+                await self._let_news_gather(len(deltas))
 
-    async def _let_news_gather(self) -> None:
+    async def _let_news_gather(self, jobs: int) -> None:
+        """Wait for the next frame's time, when the last one told of so many jobs."""
+        interval_s = self._interval_s * min(_LONGEST, max(1.0, jobs / _MANY_JOBS))
         at_least_s = self._interval_s * _PRESSING_SHARE
         await asyncio.sleep(at_least_s)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s - at_least_s):
+            async with asyncio.timeout(interval_s - at_least_s):
                 await self._pressing.wait()
 
     def _collect(self) -> Iterable[Delta]:
