@@ -81,6 +81,7 @@ class VllmBackend:
         self._thread: Thread | None = None
         self._watcher: Thread | None = None
         self._engine: Any = None
+        self._recommended: dict[str, Any] = {}  # sampling parameters, by the model's authors
         self._others: set[psutil.Process] = set()  # this process's children that are not vLLM's
         self._processes: list[psutil.Process] = []
         self._structured = False  # whether the model can follow a schema
@@ -186,6 +187,7 @@ class VllmBackend:
     def _open(self) -> Loaded:
         self._others = set(_children())
         self._engine = self._create_engine()
+        self._recommended = self._engine.model_config.get_diff_sampling_param()  # reads a file
         self._processes = self._started()
         self._watch()
         self._warm_up()
@@ -327,7 +329,7 @@ class VllmBackend:
 
         # Stop strings are ours to find (HoldBack): vLLM's own buffer does not end where a token does.
         return SamplingParams(
-            **self._engine.model_config.get_diff_sampling_param()
+            **self._recommended
             | {
                 "max_tokens": sampling.max_tokens - resumed,
                 "temperature": sampling.temperature,

@@ -1,5 +1,6 @@
 """Who holds a key, remembered for a moment."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,18 +10,22 @@ from api.principals import Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.messages import KeyLimits, Principal
-from tests.unit.plain_system import run
+from tests.unit.plain_system import run, settled
 
 NOW_MS = 1_000_000
+HOLDER = Principal(AccountId("a"), KeyId("k"), "member", KeyLimits())
 
 
 class PlainLedger:
     def __init__(self, principal: Principal | None) -> None:
         self.principal = principal
         self.asked = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def authenticate(self, key_hash: str) -> Principal | None:
         self.asked += 1
+        await self.answering.wait()
         return self.principal
 
 
@@ -39,7 +44,7 @@ def test_a_remembered_key_ends_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("holder", [None, Principal(AccountId("a"), KeyId("k"), "member", KeyLimits())])
+@pytest.mark.parametrize("holder", [None, HOLDER])
 def test_what_the_ledger_said_is_remembered_for_four_seconds(
     holder: Principal | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,9 +58,65 @@ def test_what_the_ledger_said_is_remembered_for_four_seconds(
             return None
 
     async def scenario() -> None:
-        for now_s, asked in ((0.0, 1), (principals.REMEMBER_S - 0.1, 1), (principals.REMEMBER_S, 2)):
+        for now_s, asked in ((0.0, 1), (principals.RENEW_S - 0.1, 1), (principals.REMEMBER_S, 2)):
             monkeypatch.setattr(principals, "monotonic_s", lambda now_s=now_s: now_s)
             assert await found() == holder
             assert ledger.asked == asked
+
+    run(scenario())
+
+
+def test_a_key_in_use_is_asked_for_again_before_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    known = Principals(ledger)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(principals, "monotonic_s", lambda: 0.0)
+        assert await known.find("inft_x") == HOLDER
+        ledger.answering.clear()
+        ledger.principal = None
+        monkeypatch.setattr(principals, "monotonic_s", lambda: principals.RENEW_S)
+        assert [await known.find("inft_x"), await known.find("inft_x")] == [HOLDER, HOLDER]
+        await settled()
+        assert ledger.asked == 2
+        ledger.answering.set()
+        await settled()
+        with pytest.raises(Unauthorized):
+            await known.find("inft_x")
+        assert ledger.asked == 2
+
+    run(scenario())
+
+
+def test_many_at_once_ask_once_and_one_that_leaves_disturbs_no_other() -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    known = Principals(ledger)
+
+    async def scenario() -> None:
+        ledger.answering.clear()
+        waiting = [asyncio.create_task(known.find("inft_x")) for _ in range(20)]
+        await settled()
+        waiting[0].cancel()
+        await settled()
+        ledger.answering.set()
+        assert await asyncio.gather(*waiting[1:]) == [HOLDER] * 19
+        assert ledger.asked == 1
+
+    run(scenario())
+
+
+def test_a_ledger_that_fails_is_asked_again() -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    known = Principals(ledger)
+
+    async def fail(key_hash: str) -> Principal | None:
+        raise ConnectionError
+
+    async def scenario() -> None:
+        answer, ledger.authenticate = ledger.authenticate, fail
+        with pytest.raises(ConnectionError):
+            await known.find("inft_x")
+        ledger.authenticate = answer
+        assert await known.find("inft_x") == HOLDER
 
     run(scenario())
