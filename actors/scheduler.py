@@ -299,13 +299,13 @@ class Scheduler:
         An engine keeps to itself what it generates of such a job until it is confirmed.
         """
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
-        for job in (submission.job for submission in submissions):
-            lane = LaneId(job.model, job.node_id)
+        for submission in submissions:
+            job, lane = submission.job, LaneId(submission.job.model, submission.job.node_id)
             if self._draining or self._holds(job.id) or lane in self._queue.lanes():
                 continue
             if (replica := self._best(lane)) is not None:
                 placed = self._begun[job.id] = self._place(Waiting(job), lane, replica)
-                orders[replica.id].append(Dispatch(job, placed.attempt, confirmed=False))
+                orders[replica.id].append(_early(submission, placed.attempt))
         self._send_all(orders)
 
     def _confirm(self, jobs: Sequence[Job]) -> None:
@@ -489,6 +489,10 @@ class Scheduler:
         failures = [Failure(JobId(job_id), error.code, error.message) for job_id in job_ids]
         if failures:
             tell(self._journal.fail(failures), "journal.fail")
+
+
+def _early(submission: Submission, attempt: int) -> Dispatch:
+    return Dispatch(submission.job, attempt, confirmed=False, prompt_ids=submission.prompt_ids)
 
 
 def _is_created(job: Job, answer: Accepted | InfernetError) -> bool:

@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from api.gateway import Gateway
+from cluster.catalogue import Model
 from cluster.errors import BadRequest, Forbidden
 from cluster.ids import NodeId, new_job_id
 from cluster.messages import Accepted, ChatMessage, Idempotency, Job, Principal, Sampling, Submission
@@ -32,18 +33,24 @@ async def accept(gateway: Gateway, caller: Principal, order: Order, idempotency_
         repeated = await gateway.repeated(caller, idempotency)
         if repeated is not None:
             return repeated
-    job = await _job(gateway, caller, order)
+    model = _model(gateway, caller, order)
+    prompt = await gateway.prompts.encode(model, order.messages)
+    job = _job(gateway, caller, order, model, prompt.tokens)
     await gateway.admit_tokens(caller, job)
-    return await gateway.submit(Submission(job, idempotency))
+    return await gateway.submit(Submission(job, idempotency, prompt.ids))
 
 
-async def _job(gateway: Gateway, caller: Principal, order: Order) -> Job:
+def _model(gateway: Gateway, caller: Principal, order: Order) -> Model:
+    """The model asked for. Raises what says that it cannot be asked for this, or by this caller."""
     model = gateway.model(order.model)
     if caller.models and model.id not in caller.models:
         raise Forbidden(f"model: this key may not use {model.id}")
     if order.sampling.json_schema is not None and model.backend == "simulated":
         raise BadRequest(f"response_format: {model.id} is a simulated model and has no structured outputs")
-    prompt_tokens = await gateway.prompts.count(model, order.messages)
+    return model
+
+
+def _job(gateway: Gateway, caller: Principal, order: Order, model: Model, prompt_tokens: int | None) -> Job:
     created_ms = gateway.now_ms()
     return Job(
         id=new_job_id(),

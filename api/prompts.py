@@ -1,9 +1,11 @@
-"""How many tokens a prompt has, counted before its job is accepted."""
+"""A prompt's tokens, made before its job is accepted."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+
+from msgspec import Struct
 
 from actors.backends.prompt_counter import PromptCounter, PromptRefused
 from actors.backends.simulated import prompt_tokens
@@ -31,7 +33,17 @@ INLINE_MESSAGES = 16
 SHORT_CHARACTERS = 32 * 1024
 """Longer prompts have threads of their own, so that shorter ones need not wait for them."""
 
+MOST_IDS = 2048
+"""An engine makes the tokens of a longer prompt itself, which takes a small part of its prefill."""
+
 _THREADS = 2
+
+
+class Prompt(Struct, frozen=True):
+    """How many tokens a prompt has, None where that cannot be known, and which, unless it is long."""
+
+    tokens: int | None = None
+    ids: tuple[int, ...] = ()
 
 
 class Prompts:
@@ -56,20 +68,20 @@ class Prompts:
         self._short.shutdown(wait=False, cancel_futures=True)
         self._long.shutdown(wait=False, cancel_futures=True)
 
-    async def count(self, model: Model, messages: Sequence[ChatMessage]) -> int | None:
-        """The tokens of this dialogue as the model's engine will count them; None where that cannot be known.
+    async def encode(self, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
+        """The tokens of this dialogue as the model's engine would make them.
 
         Raises BadRequest when the model's chat template refuses the dialogue.
         """
         if model.backend == "simulated":
-            return prompt_tokens(messages)
+            return Prompt(prompt_tokens(messages))
         if len(messages) > MOST_MESSAGES:
-            return None
+            return Prompt()
         counter = await self._lazy(model).get(PATIENCE_S)
         if counter is None:
-            return None
+            return Prompt()
         try:
-            return await self._count(counter, messages)
+            ids = await self._encode(counter, messages)
         except PromptRefused as refusal:
             raise BadRequest(f"messages: {refusal}") from None
         except TimeoutError:
@@ -77,14 +89,16 @@ class Prompts:
         except Exception as error:  # noqa: BLE001 - the engine is going to say what it makes of this prompt
             kind = type(error).__name__  # not the error itself: it may quote the prompt
             log.error("model %s: a prompt could not be counted (%s)", model.id, kind)  # noqa: TRY400
-        return None
+        else:
+            return Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else ())
+        return Prompt()
 
-    async def _count(self, counter: PromptCounter, messages: Sequence[ChatMessage]) -> int:
+    async def _encode(self, counter: PromptCounter, messages: Sequence[ChatMessage]) -> Sequence[int]:
         characters = sum(len(message.content) for message in messages)
         if characters <= INLINE_CHARACTERS and len(messages) <= INLINE_MESSAGES:
-            return counter.count(messages)
+            return counter.encode(messages)
         threads = self._short if characters <= SHORT_CHARACTERS else self._long
-        counting = asyncio.get_running_loop().run_in_executor(threads, counter.count, messages)
+        counting = asyncio.get_running_loop().run_in_executor(threads, counter.encode, messages)
         async with asyncio.timeout(PATIENCE_S):  # what has not begun by then never does
             return await counting
 

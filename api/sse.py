@@ -13,8 +13,6 @@ from starlette.types import Receive, Scope, Send
 from api.stream_hub import Piece
 from cluster.messages import End
 
-PING_S = 10.0
-
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}

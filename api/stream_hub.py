@@ -11,6 +11,7 @@ from msgspec import Struct
 from actors.batcher import Batcher
 from actors.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, decode
 from actors.remote import tell
+from cluster import clock
 from cluster.ids import AccountId, JobId, new_reader_id
 from cluster.jobs import JobState
 from cluster.messages import Delta, End, JobRecord, Usage
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 RECONNECT_S = 0.2
 ALIVE_S = 10.0
 ASK_AGAIN_S = 30.0
+# A reader is given a sign of life after this long without news, or twice that at most.
+SILENCE_S = 5.0
 
 
 class Piece(Struct, frozen=True):
@@ -43,12 +46,29 @@ class _Live:
         self.log = TokenLog()
         self.readers = 0
         self.told = True
-        self.changed = asyncio.Event()
+        self.heard_s = clock.monotonic_s()
+        self._is_news = False
+        self._woken = asyncio.Event()
 
     def notify(self) -> None:
+        """There is news."""
         self.told = True
-        self.changed.set()
-        self.changed = asyncio.Event()
+        self.heard_s = clock.monotonic_s()
+        self._wake(is_news=True)
+
+    def remind(self) -> None:
+        """There is none."""
+        self._wake(is_news=False)
+
+    async def news(self) -> bool:
+        """Returns when there is news; False when this was only a reminder that there is none."""
+        await self._woken.wait()
+        return self._is_news
+
+    def _wake(self, is_news: bool) -> None:
+        self._is_news = is_news
+        self._woken.set()
+        self._woken.clear()
 
 
 class StreamHub:
@@ -66,7 +86,7 @@ class StreamHub:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        duties = (self._follow_forever(), self._keep_alive(), self._ask_again_forever())
+        duties = (self._follow_forever(), self._keep_alive(), self._ask_again_forever(), self._remind_forever())
         self._tasks = [asyncio.create_task(duty) for duty in duties]
 
     async def stop(self) -> None:
@@ -74,22 +94,19 @@ class StreamHub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def read(
-        self, job_id: JobId, account_id: AccountId, after: int, silence_s: float
-    ) -> AsyncGenerator[Piece, None]:
-        """The job's text from position `after` on as it comes, then its end. An empty piece every `silence_s`."""
+    async def read(self, job_id: JobId, account_id: AccountId, after: int) -> AsyncGenerator[Piece, None]:
+        """The job's text from position `after` on as it comes, then its end; an empty piece when there is silence."""
         live = self._enter(job_id, account_id)
         try:
             offset = after
             while True:
-                changed = live.changed
                 if text := live.log.since(offset):
                     offset += len(text)
                     yield Piece(text, offset)
                 elif live.log.end is not None:
                     yield Piece(offset=offset, end=live.log.end)
                     return
-                elif not await _set_within(changed, silence_s):
+                elif not await live.news():
                     yield Piece(offset=offset)
         finally:
             self._leave(job_id, live)
@@ -99,7 +116,7 @@ class StreamHub:
         live = self._enter(job_id, account_id)
         try:
             while live.log.end is None:
-                await live.changed.wait()
+                await live.news()
         finally:
             self._leave(job_id, live)
 
@@ -203,6 +220,18 @@ class StreamHub:
         if silent:
             tell(self._watch(silent), "journal.watch")
 
+    async def _remind_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SILENCE_S)
+            self._remind()
+
+    def _remind(self) -> None:
+        """Have the readers of jobs that are silent give a sign of life: one clock for all, not one for each."""
+        silent_since_s = clock.monotonic_s() - SILENCE_S
+        for live in self._live.values():
+            if live.heard_s <= silent_since_s:
+                live.remind()
+
     def _acknowledge(self) -> None:
         tell(self._journal.acknowledge(self._reader_id, self._received), "journal.acknowledge")
 
@@ -213,12 +242,3 @@ def end_of(record: JobRecord) -> End:
     if record.status is JobState.COMPLETED:
         return End(usage, record.finish_reason)
     return End(usage, None, record.error, record.error_message)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -70,10 +70,11 @@ class Idempotency(Struct, frozen=True):
 
 
 class Submission(Struct, frozen=True):
-    """A job that asks to be accepted."""
+    """A job that asks to be accepted. `prompt_ids` are its prompt's token ids, where the door has made them."""
 
     job: Job
     idempotency: Idempotency | None = None
+    prompt_ids: tuple[int, ...] = ()
 
 
 class Accepted(Struct, frozen=True):
@@ -99,13 +100,15 @@ class Output(Struct, frozen=True, array_like=True):
 class Dispatch(Struct, frozen=True):
     """An order to an engine: generate this job from `resume` on, as attempt number `attempt`.
 
-    Nobody may hear of a job that is not `confirmed` yet: it may still be refused.
+    Nobody may hear of a job that is not `confirmed` yet: it may still be refused. Without `prompt_ids` the engine makes
+    the prompt's tokens itself.
     """
 
     job: Job
     attempt: int
     resume: Output = Output()
     confirmed: bool = True
+    prompt_ids: tuple[int, ...] = ()
 
 
 class End(Struct, frozen=True):

@@ -1,7 +1,7 @@
-"""How many tokens a dialogue is for a Hugging Face model: light enough for the door, and equal to the engine's count.
+"""The tokens of a dialogue for a Hugging Face model: light enough for the door, and those that the engine would make.
 
 `transformers` makes the tokenizer, in a process of its own (`tokenizer_export.py`), because some of its tokenizer
-classes rebuild what `tokenizer.json` says. What it made is exported; counting needs only the Rust library beneath it,
+classes rebuild what `tokenizer.json` says. What it made is exported; encoding needs only the Rust library beneath it,
 and the function it renders chat templates with.
 """
 
@@ -30,7 +30,7 @@ class PromptRefused(Exception):
 
 
 class PromptCounter:
-    """Counts from any thread, several at once. While it encodes, it does not hold the interpreter's lock.
+    """Encodes in any thread, several at once. While it does, it does not hold the interpreter's lock for long.
 
     Making one does hold it: 0.4 s for a vocabulary of 130 000 tokens.
     """
@@ -46,13 +46,14 @@ class PromptCounter:
         self._special_tokens = dict(export.special_tokens)
         self._tokenizer = Tokenizer.from_str(export.tokenizer)
         self._tokenizer.encode_special_tokens = export.split_special_tokens
-        self.count(_WARM_UP)  # compiles the template
+        self.encode(_WARM_UP)  # compiles the template
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
-        """The tokens of the dialogue with all that the chat template adds. Raises PromptRefused."""
+    def encode(self, messages: Sequence[ChatMessage]) -> Sequence[int]:
+        """The token ids of the dialogue with all that the chat template adds. Raises PromptRefused."""
         # Of all ways to encode only the batch ones let go of the interpreter's lock, and this one makes no offsets.
         [encoding] = self._tokenizer.encode_batch_fast([self._prompt(messages)], add_special_tokens=False)
-        return len(encoding)
+        ids: list[int] = encoding.ids
+        return ids
 
     def _prompt(self, messages: Sequence[ChatMessage]) -> str:
         from jinja2 import TemplateError

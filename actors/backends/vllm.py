@@ -124,7 +124,7 @@ class VllmBackend:
     def _render(self, dispatch: Dispatch) -> None:
         try:
             constraint = self._constraint(dispatch)
-            prompt = self._tokenise(dispatch.job.messages)
+            prompt = list(dispatch.prompt_ids) or self._tokenise(dispatch.job.messages)
         except UnsupportedSchema as error:
             self._refuse(dispatch, f"json_schema: {error}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from actors.remote import tell
 from api.gateway import Gateway
 from api.intake import Order, accept
-from api.sse import PING_S, EventStream, left
+from api.sse import EventStream, left
 from api.stream_hub import Piece
 from cluster.errors import InfernetError
 from cluster.messages import Accepted, End, Principal
@@ -30,7 +30,7 @@ class Attendance:
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The job's text from the start, as it comes, then its end."""
-        async with aclosing(self._gateway.streams.read(self._job_id, self._account_id, 0, PING_S)) as pieces:
+        async with aclosing(self._gateway.streams.read(self._job_id, self._account_id, 0)) as pieces:
             async for piece in pieces:
                 self._ended = piece.end is not None
                 yield piece

@@ -17,7 +17,7 @@ from api.queries import OnceEach
 from api.schemas.jobs import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
 from api.schemas.placement import JobPlacement, placement_body
 from api.schemas.requests import parse
-from api.sse import PING_S, EventStream
+from api.sse import EventStream
 from cluster.errors import (
     BadRequest,
     BudgetExceeded,
@@ -74,7 +74,7 @@ async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempo
     job = await accept(gateway, caller, request.order(), idempotency_key)
     if not request.stream:
         return Answer(accepted_body(job))
-    pieces = gateway.streams.read(job.id, caller.account_id, after=0, silence_s=PING_S)
+    pieces = gateway.streams.read(job.id, caller.account_id, after=0)
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 
@@ -133,7 +133,7 @@ async def stream_job(
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
     position = after if after is not None else _resumed_from(last_event_id)
     record = await gateway.job(job_id, caller.account_id)
-    return EventStream(gateway.streams.read(record.id, record.account_id, position, PING_S))
+    return EventStream(gateway.streams.read(record.id, record.account_id, position))
 
 
 def _resumed_from(last_event_id: str | None) -> int:

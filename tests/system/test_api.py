@@ -16,7 +16,6 @@ from actors.remote import Unreachable
 from api import reach
 from api.dependencies import MAX_BODY_BYTES
 from api.gateway import Gateway
-from api.routes import jobs as job_routes
 from cluster.catalogue import Model, Price
 from cluster.ids import JobId
 from cluster.messages import ChatMessage, KeyLimits
@@ -480,7 +479,7 @@ def test_a_stream_is_sent_as_it_comes_and_goes_on_elsewhere(database: Path) -> N
 
 
 def test_silence_is_filled_with_comments(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_routes, "PING_S", 0.02)
+    monkeypatch.setattr("api.stream_hub.SILENCE_S", 0.02)
     silent = Model(id="sim", backend="simulated", gpus=0, engine={"first_token_s": 0.1, "token_s": 0.001})
 
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:

@@ -72,7 +72,7 @@ def test_a_stream_that_is_closed(database: Path) -> None:
 def test_a_client_that_waits_for_the_whole_answer_no_longer(database: Path) -> None:
     async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
         asking = asyncio.create_task(client.chat.completions.create(**BODY))
-        await until(lambda: generating(system), "an engine that works")
+        await until(lambda: generating(system) and job_ids(system), "an engine that works on a job")
         asking.cancel()
         (job_id,) = job_ids(system)
         assert await is_cancelled(system, job_id)
@@ -113,7 +113,7 @@ def test_a_request_that_is_cancelled_while_its_job_runs(database: Path, stream: 
     async def scenario(system: PlainSystem, _: AsyncOpenAI) -> None:
         async with system.client() as client:
             asking = asyncio.create_task(client.post("/v1/chat/completions", json=BODY | {"stream": stream}))
-            await until(lambda: generating(system), "an engine that works")
+            await until(lambda: generating(system) and job_ids(system), "an engine that works on a job")
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking

@@ -74,7 +74,7 @@ class Watch:
     async def _submit_and_read(self, job: Job) -> tuple[str, End]:
         await self.system.gateway.submit(Submission(job))
         text = ""
-        async for piece in self.system.gateway.streams.read(job.id, job.account_id, 0, 60.0):
+        async for piece in self.system.gateway.streams.read(job.id, job.account_id, 0):
             text += piece.text
             assert not piece.text or piece.offset == len(text)
             self.delivered += len(piece.text)

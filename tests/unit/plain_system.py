@@ -395,7 +395,7 @@ class PlainSystem:
         text = ""
         streams = (gateway or self.gateway).streams
         async with asyncio.timeout(PATIENCE_S):
-            async for piece in streams.read(job_id, self.principal.account_id, after, PATIENCE_S):
+            async for piece in streams.read(job_id, self.principal.account_id, after):
                 text += piece.text
                 if piece.end is not None:
                     return text, piece.end

@@ -86,10 +86,14 @@ def counter(tokenizer: Tokenizer, template: str = PLAIN, **options: Any) -> Prom
     return PromptCounter(TokenizerExport(tokenizer.to_str(), template, SPECIAL_TOKENS, **options))
 
 
+async def count(counting: Prompts, model: Model, messages: Sequence[ChatMessage]) -> int | None:
+    return (await counting.encode(model, messages)).tokens
+
+
 @pytest.mark.parametrize("messages", DIALOGUES.values(), ids=DIALOGUES)
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 @pytest.mark.parametrize("split", [False, True])
-def test_counts_what_transformers_counts(
+def test_makes_the_tokens_that_transformers_makes(
     tokenizer: Tokenizer, template: str, messages: list[tuple[str, str]], split: bool
 ) -> None:
     from transformers import PreTrainedTokenizerFast
@@ -101,8 +105,7 @@ def test_counts_what_transformers_counts(
         add_generation_prompt=True,
         return_dict=False,
     )
-    counted = counter(tokenizer, template, split_special_tokens=split).count(dialogue(*messages))
-    assert counted == len(ids)
+    assert counter(tokenizer, template, split_special_tokens=split).encode(dialogue(*messages)) == ids
 
 
 @pytest.mark.parametrize(
@@ -121,10 +124,10 @@ def test_a_dialogue_that_the_template_refuses_is_a_bad_request(tokenizer: Tokeni
 
     async def check(counting: Prompts) -> None:
         with pytest.raises(BadRequest) as refusal:
-            await counting.count(CAPITALS, dialogue(("user", SECRET), ("assistant", "No.")))
+            await count(counting, CAPITALS, dialogue(("user", SECRET), ("assistant", "No.")))
         assert refusal.value.message == said
         assert refusal.value.__cause__ is None  # it would quote the template
-        assert await counting.count(CAPITALS, user(SECRET)) == counter(tokenizer).count(user(SECRET))
+        assert await count(counting, CAPITALS, user(SECRET)) == len(counter(tokenizer).encode(user(SECRET)))
 
     run(check, load=giving(counter(tokenizer, template)))
 
@@ -138,15 +141,15 @@ def test_simulated_models_are_counted_as_their_engines_count() -> None:
     messages = dialogue(("system", "Be brief."), ("user", "12345"))
 
     async def check(counting: Prompts) -> None:
-        assert await counting.count(Model("sim", backend="simulated"), messages) == simulated.prompt_tokens(messages)
+        assert await count(counting, Model("sim", backend="simulated"), messages) == simulated.prompt_tokens(messages)
 
     run(check, load=refusing())
 
 
 def test_more_messages_than_a_template_may_see_are_not_counted() -> None:
     async def check(counting: Prompts) -> None:
-        assert await counting.count(CAPITALS, user("x") * MOST_MESSAGES) == MOST_MESSAGES
-        assert await counting.count(CAPITALS, user("x") * (MOST_MESSAGES + 1)) is None
+        assert await count(counting, CAPITALS, user("x") * MOST_MESSAGES) == MOST_MESSAGES
+        assert await count(counting, CAPITALS, user("x") * (MOST_MESSAGES + 1)) is None
 
     run(check, load=giving(Counted()))
 
@@ -164,7 +167,7 @@ def test_only_short_prompts_are_counted_in_the_loops_thread(characters: int, thr
     counted = Counted()
 
     async def check(counting: Prompts) -> None:
-        await counting.count(CAPITALS, user("x" * characters))
+        await count(counting, CAPITALS, user("x" * characters))
         assert counted.threads[0].startswith(thread)
 
     run(check, load=giving(counted))
@@ -174,7 +177,7 @@ def test_many_messages_are_not_counted_in_the_loops_thread() -> None:
     counted = Counted()
 
     async def check(counting: Prompts) -> None:
-        await counting.count(CAPITALS, user("x") * 100)
+        await count(counting, CAPITALS, user("x") * 100)
         assert counted.threads[0].startswith("short-prompts")
 
     run(check, load=giving(counted))
@@ -184,10 +187,10 @@ def test_short_prompts_do_not_wait_for_long_ones() -> None:
     counted = Counted(longest=SHORT_CHARACTERS)
 
     async def check(counting: Prompts) -> None:
-        waiting = [asyncio.create_task(counting.count(CAPITALS, user("x" * 50_000))) for _ in range(5)]
+        waiting = [asyncio.create_task(count(counting, CAPITALS, user("x" * 50_000))) for _ in range(5)]
         await asyncio.to_thread(counted.blocked.wait, PATIENCE_S)
         for characters in (1, INLINE_CHARACTERS + 1, SHORT_CHARACTERS):
-            assert await counting.count(CAPITALS, user("x" * characters)) == 1
+            assert await count(counting, CAPITALS, user("x" * characters)) == 1
         assert not any(task.done() for task in waiting)
         counted.go.set()
         assert await asyncio.gather(*waiting) == [1] * 5
@@ -203,7 +206,7 @@ def test_a_prompt_that_takes_too_long_is_not_counted(
 
     async def check(counting: Prompts) -> None:
         prompt = user(SECRET + "x" * SHORT_CHARACTERS)
-        assert await asyncio.gather(*[counting.count(CAPITALS, prompt) for _ in range(5)]) == [None] * 5
+        assert await asyncio.gather(*[count(counting, CAPITALS, prompt) for _ in range(5)]) == [None] * 5
         counted.go.set()
 
     run(check, load=giving(counted))
@@ -213,11 +216,11 @@ def test_a_prompt_that_takes_too_long_is_not_counted(
 
 def test_a_prompt_that_cannot_be_counted_is_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Counted):
-        def count(self, messages: Sequence[ChatMessage]) -> int:
+        def encode(self, messages: Sequence[ChatMessage]) -> Sequence[int]:
             raise ValueError(f"cannot encode {messages[0].content}")
 
     async def check(counting: Prompts) -> None:
-        assert await counting.count(CAPITALS, user(SECRET)) is None
+        assert await count(counting, CAPITALS, user(SECRET)) is None
 
     run(check, load=giving(Broken()))
     [record] = caplog.records
@@ -231,7 +234,7 @@ def test_the_loop_goes_on_while_a_long_prompt_is_counted() -> None:
     capitals = PromptCounter(TokenizerExport((weights / "tokenizer.json").read_text("utf-8"), template, {}))
 
     async def check(counting: Prompts) -> None:
-        task = asyncio.create_task(counting.count(CAPITALS, user("What is it? " * 80_000)))
+        task = asyncio.create_task(count(counting, CAPITALS, user("What is it? " * 80_000)))
         turns = 0
         while not task.done():
             await asyncio.sleep(0.01)
@@ -260,12 +263,12 @@ def test_the_first_prompts_wait_for_the_tokenizer_and_share_it() -> None:
     loads = Loads()
 
     async def check(counting: Prompts) -> None:
-        counts = [asyncio.create_task(counting.count(CAPITALS, user("x"))) for _ in range(3)]
+        counts = [asyncio.create_task(count(counting, CAPITALS, user("x"))) for _ in range(3)]
         await loads.asked.acquire()
         assert not any(task.done() for task in counts)
         loads.answer(Counted())
         assert await asyncio.gather(*counts) == [1, 1, 1]
-        assert await counting.count(CAPITALS, user("x")) == 1
+        assert await count(counting, CAPITALS, user("x")) == 1
         assert loads.models == ["capitals"]
 
     run(check, load=loads)
@@ -276,7 +279,7 @@ def test_a_slow_tokenizer_is_not_waited_for_longer_than_patience(monkeypatch: py
     loads = Loads()
 
     async def check(counting: Prompts) -> None:
-        assert await counting.count(CAPITALS, user("x")) is None
+        assert await count(counting, CAPITALS, user("x")) is None
         assert loads.models == ["capitals"]
 
     run(check, load=loads)
@@ -298,17 +301,17 @@ def test_a_failure_is_logged_once_and_tried_again_ever_more_rarely(
         nonlocal now_s
         loads.answer(error)
         for pause_s in (lazy_counter.FIRST_RETRY_S, 2 * lazy_counter.FIRST_RETRY_S):
-            assert await counting.count(CAPITALS, user("x")) is None
+            assert await count(counting, CAPITALS, user("x")) is None
             await loads.asked.acquire()
             now_s += pause_s - 1
-            assert await counting.count(CAPITALS, user("x")) is None
+            assert await count(counting, CAPITALS, user("x")) is None
             assert loads.asked.locked(), "tried again too soon"
             now_s += 1
         loads.answer(Counted())
-        assert await counting.count(CAPITALS, user("x")) is None  # not waited for: the engine counts
+        assert await count(counting, CAPITALS, user("x")) is None  # not waited for: the engine counts
         await loads.asked.acquire()
         assert len(loads.models) == 3
-        assert await counting.count(CAPITALS, user("x")) == 1
+        assert await count(counting, CAPITALS, user("x")) == 1
 
     run(check, load=loads)
     assert [record.getMessage() for record in caplog.records if record.name == lazy_counter.__name__] == [
@@ -373,13 +376,13 @@ class Counted(PromptCounter):
         self.go = threading.Event()
         self.blocked = threading.Event()
 
-    def count(self, messages: Sequence[ChatMessage]) -> int:
+    def encode(self, messages: Sequence[ChatMessage]) -> Sequence[int]:
         self.threads.append(threading.current_thread().name)
         if sum(len(message.content) for message in messages) > self.longest:
             if len(self.threads) == 2:
                 self.blocked.set()
             assert self.go.wait(PATIENCE_S)
-        return len(messages)
+        return range(len(messages))
 
 
 class Loads:

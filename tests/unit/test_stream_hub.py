@@ -106,10 +106,10 @@ class PlainLedger:
 class Reading:
     """One reader, and what it has been told."""
 
-    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0, silence_s: float = PATIENCE_S) -> None:
+    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0) -> None:
         self.text = ""
         self.pieces: list[Piece] = []
-        self.stream = hub.read(job_id, US, after, silence_s)
+        self.stream = hub.read(job_id, US, after)
         self._after = after
         self._task = asyncio.create_task(self._read())
 
@@ -367,11 +367,13 @@ def test_whatever_breaks_the_stream_it_is_read_again() -> None:
     run(scenario())
 
 
-def test_signs_of_life_in_silence() -> None:
+def test_signs_of_life_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.stream_hub.SILENCE_S", 0.001)
+
     async def scenario() -> None:
         async with Stage() as stage:
             stage.journal.says(A, "x")
-            reading = Reading(stage.hub, silence_s=0.001)
+            reading = Reading(stage.hub)
             await until(lambda: len(reading.pieces) >= 4)
             assert reading.pieces[0] == Piece("x", 1)
             assert set(reading.pieces[1:]) == {Piece(offset=1)}
