@@ -1,11 +1,11 @@
 """A model replica: runs generations on its backend and keeps each one's output until the Journal has it for good."""
 
 import asyncio
-import gc
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from actors import garbage
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
 from actors.frames import JobLog, Outbox
 from cluster.ids import EngineId, NodeId
@@ -65,8 +65,7 @@ class Engine:
             loop.call_soon_threadsafe(self._die, error)
 
         self._loaded = await asyncio.to_thread(self._backend.load, sink, died)
-        # A collection over all that a backend imports would hold up every stream for a good part of a second.
-        gc.freeze()
+        garbage.spare()
         self._state = "ready"
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:

@@ -17,9 +17,10 @@ from cluster.token_log import TokenLog
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Delta])
 
-# A reader that acknowledges nothing gets no more than this, so that a stuck process costs bounded memory.
-UNACKNOWLEDGED_FRAMES = 512
-ACKNOWLEDGE_EVERY = 64
+# A reader that acknowledges nothing gets no more than this. Then what is new gathers in the logs, and comes as one frame
+# when there is room again: a reader that is too slow for every frame lags by this many at most, and catches up.
+UNACKNOWLEDGED_FRAMES = 32
+ACKNOWLEDGE_EVERY = 8
 
 # Many jobs may begin and end within an interval, and a frame costs more than what is in it.
 _PRESSING_SHARE = 0.25

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 import ray
 from ray.util import list_named_actors
 
+from actors import garbage
 from actors.remote import CALL, NAMESPACE, STREAM, Remote
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
 
     async def init(self: Any, *args: object) -> None:
         self._hosted = await make(*args)
+        garbage.spare()
 
     async def call(self: Any, method: str, *args: object) -> Any:
         return await getattr(self._hosted, method)(*args)

@@ -1,10 +1,10 @@
 """One model's prompt counter: loaded in the background, and tried again later if that fails."""
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable
 
+from actors import garbage
 from actors.backends import tokenizer_process
 from actors.backends.failures import one_line
 from actors.backends.prompt_counter import PromptCounter
@@ -24,8 +24,7 @@ Load = Callable[[Model], Awaitable[PromptCounter]]
 async def load_counter(model: Model) -> PromptCounter:
     """Raises NotLoaded, and whatever making a counter raises."""
     counter = await asyncio.to_thread(PromptCounter, await tokenizer_process.load(model))
-    # A collection over all that was imported would hold up every stream for a tenth of a second.
-    gc.freeze()
+    garbage.spare()
     return counter
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
-from actors import control_plane
+from actors import control_plane, garbage
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from api.app import create_app
 from api.gateway import Gateway
@@ -31,6 +31,7 @@ class Ingress:
     async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
         await control_plane.start(settings, admin_key)
         self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
+        garbage.spare()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._gateway)

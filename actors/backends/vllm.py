@@ -38,6 +38,10 @@ EXIT_TIMEOUT_S = 15.0
 
 _WARM_UP_PROMPTS = 8
 
+_AHEAD = 8
+"""An engine is given an eighth more jobs than its batch holds: a place in the batch is taken again in the next step, and
+not once the Ledger has the last job's end."""
+
 FAILED = "The engine could not generate this answer"
 
 
@@ -193,7 +197,7 @@ class VllmBackend:
         self._warm_up()
         config = self._engine.vllm_config
         return Loaded(
-            slots=config.scheduler_config.max_num_seqs,
+            slots=config.scheduler_config.max_num_seqs + max(1, config.scheduler_config.max_num_seqs // _AHEAD),
             context_length=config.model_config.max_model_len,
             processes=tuple(process.pid for process in self._processes),
         )

@@ -102,6 +102,8 @@ def environment(temp: Path) -> Mapping[str, str]:
         # once (Serve sets SO_REUSEPORT), each then answering requests of the others.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        # Serve's controller looks ten times a second whether anything is to be done, on a core that models want.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         # Jobs have been drained by the time the ingress stops, so nothing is worth half a minute's wait.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",

@@ -95,7 +95,7 @@ class TestVllm(BackendSuite):
         return loaded
 
     def test_says_what_it_offers(self, subject: Subject) -> None:
-        assert subject.loaded.slots == 32
+        assert subject.loaded.slots == 36
         assert subject.loaded.context_length == 512
         assert len(subject.loaded.processes) == 1
 
