@@ -17,8 +17,8 @@ from cluster.token_log import TokenLog
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Delta])
 
-# A reader that acknowledges nothing gets no more than this. Then what is new gathers in the logs, and comes as one frame
-# when there is room again: a reader that is too slow for every frame lags by this many at most, and catches up.
+# A reader that acknowledges nothing gets no more than this. Then what is new gathers in the logs, and comes as one
+# frame when there is room again: a reader that is too slow for every frame lags by this many at most, and catches up.
 UNACKNOWLEDGED_FRAMES = 32
 ACKNOWLEDGE_EVERY = 8
 

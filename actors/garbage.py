@@ -2,16 +2,16 @@
 
 import gc
 
-# Streams make many objects that live for a moment. Collecting after every 700 of them, as Python does by itself, takes a
-# tenth of the time that streams take.
+# Streams make many objects that live for a moment. Collecting after every 700 of them, as Python does by itself, takes
+# a tenth of the time that streams take.
 _COLLECT_AFTER_OBJECTS = 10_000
 
 
 def spare() -> None:
     """Leave what is there now alone for good, and look through what comes less often.
 
-    To be called once what lasts has been loaded: a collection over all that Ray, FastAPI or vLLM consist of holds up every
-    stream for a tenth of a second and more.
+    To be called once what lasts has been loaded: a collection over all that Ray, FastAPI or vLLM consist of holds up
+    every stream for a tenth of a second and more.
     """
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS)

@@ -39,8 +39,8 @@ EXIT_TIMEOUT_S = 15.0
 _WARM_UP_PROMPTS = 8
 
 _AHEAD = 8
-"""An engine is given an eighth more jobs than its batch holds: a place in the batch is taken again in the next step, and
-not once the Ledger has the last job's end."""
+"""An engine is given an eighth more jobs than its batch holds: a place in the batch is taken again in the next step,
+and not once the Ledger has the last job's end."""
 
 FAILED = "The engine could not generate this answer"
 
