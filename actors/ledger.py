@@ -153,12 +153,13 @@ class Ledger:
 
     # Jobs ---------------------------------------------------------------------------------------------------------
 
-    async def create(self, new: Sequence[Submission]) -> list[Accepted | InfernetError]:
+    async def create(self, new: Sequence[Submission], begun: Sequence[Placed] = ()) -> list[Accepted | InfernetError]:
         """Per submission the job that it became, now or before, or what refuses it: Conflict, BudgetExceeded.
 
-        What a job may consume at most is reserved of its budgets with that, once however often this is called.
+        What a job may consume at most is reserved of its budgets with that, once however often this is called. `begun`
+        is where some of them run already.
         """
-        return await self._write(partial(submissions.accept, submissions=new, now_ms=self._now_ms()))
+        return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""

@@ -88,8 +88,8 @@ class Scheduler:
         self._fleet = Fleet(catalogue, (), clock.monotonic_s())
         self._queue = JobQueue()
         self._leases: dict[str, _Lease] = {}
-        # Where jobs have begun that are not durable yet. If that is lost, they are simply placed when they are.
-        self._begun: dict[str, Placed] = {}
+        # Jobs that are not durable yet and have a lease. If that is lost, they are simply placed when they are durable.
+        self._begun: set[str] = set()
         self._deadlines = Deadlines()
         # Jobs from before a restart: an engine may still work on them, which the nodes' reports will tell.
         self._recovering: dict[str, OpenJob] = {}
@@ -120,10 +120,11 @@ class Scheduler:
         """Accept each job, durably, or say why not. Repeating a call changes nothing."""
         refusals = await self._refusals(submissions)
         wanted = [submission for submission in submissions if submission.job.id not in refusals]
-        self._begin(wanted)
+        begun = self._begin(wanted)
         try:
-            answers = dict(zip((s.job.id for s in wanted), await self._ledger.create(wanted), strict=True))
-            self._confirm([s.job for s in wanted if _is_created(s.job, answers[s.job.id])])
+            created = await self._ledger.create(wanted, list(begun.values()))
+            answers = dict(zip((s.job.id for s in wanted), created, strict=True))
+            self._confirm([s.job for s in wanted if _is_created(s.job, answers[s.job.id])], begun)
         finally:
             self._withdraw(wanted)
         self._dispatch()
@@ -293,41 +294,43 @@ class Scheduler:
             return NoCapacity(f"The queue of model {model.id} is full")
         return None
 
-    def _begin(self, submissions: Sequence[Submission]) -> None:
-        """Have engines begin on jobs before they are durable, as far as they would be placed at once.
+    def _begin(self, submissions: Sequence[Submission]) -> dict[JobId, Placed]:
+        """Have engines begin on jobs before they are durable, as far as they would be placed at once. Returns where.
 
         An engine keeps to itself what it generates of such a job until it is confirmed.
         """
+        begun: dict[JobId, Placed] = {}
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
         for submission in submissions:
             job, lane = submission.job, LaneId(submission.job.model, submission.job.node_id)
             if self._draining or self._holds(job.id) or lane in self._queue.lanes():
                 continue
             if (replica := self._best(lane)) is not None:
-                placed = self._begun[job.id] = self._place(Waiting(job), lane, replica)
+                begun[job.id] = placed = self._place(Waiting(job), lane, replica)
                 orders[replica.id].append(_early(submission, placed.attempt))
+        self._begun |= begun.keys()
         self._send_all(orders)
+        return begun
 
-    def _confirm(self, jobs: Sequence[Job]) -> None:
+    def _confirm(self, jobs: Sequence[Job], begun: Mapping[JobId, Placed]) -> None:
         """These jobs are durable: what has begun may be told, and what has not waits for its turn."""
         attempts: dict[EngineId, list[JobAttempt]] = defaultdict(list)
-        placed: list[Placed] = []
         for job in jobs:
             self._keep_deadline(job)
-            if (begun := self._begun.pop(job.id, None)) is not None:
-                attempts[begun.engine_id].append((job.id, begun.attempt))
-                placed.append(begun)
+            placed = begun.get(job.id)
+            if placed is not None and job.id in self._begun:
+                self._begun.remove(job.id)
+                attempts[placed.engine_id].append((job.id, placed.attempt))
             elif not self._holds(job.id):
-                self._queue.push(Waiting(job))
+                self._queue.push(Waiting(job, placed.attempt + 1 if placed else 1))
         for engine_id, confirmed in attempts.items():
             tell(self._engine(engine_id).confirm(confirmed), "engine.confirm")
-        if placed:
-            tell(self._ledger.placed(placed), "ledger.placed")
 
     def _withdraw(self, submissions: Sequence[Submission]) -> None:
         """What has begun of these and is not confirmed has been refused, or could not be made durable."""
         for job in (submission.job for submission in submissions):
-            if self._begun.pop(job.id, None) is not None:
+            if job.id in self._begun:
+                self._begun.remove(job.id)
                 self._take_away(job.id)
 
     def _dispatch(self) -> None:
@@ -429,7 +432,9 @@ class Scheduler:
     def _take_up(self, waiting: Waiting) -> None:
         """Have a job that lost its lease go on. One that had only begun is placed when it is durable."""
         job_id = waiting.job.id
-        if self._begun.pop(job_id, None) is None:
+        if job_id in self._begun:
+            self._begun.remove(job_id)
+        else:
             self._lost[job_id] = waiting
 
     def _requeue_lost(self) -> None:

@@ -8,7 +8,7 @@ from cluster import budgets
 from cluster.budgets import Balance
 from cluster.errors import BudgetExceeded, InfernetError
 from cluster.ids import JobId
-from cluster.messages import Accepted, Job, Submission
+from cluster.messages import Accepted, Job, Placed, Submission
 from cluster.pricing import most_usage
 from cluster.store import budgets as budget_rows
 from cluster.store import idempotency, jobs
@@ -16,11 +16,19 @@ from cluster.store.budgets import Reservation
 from cluster.store.idempotency import Earlier, Name
 
 
-def accept(connection: Connection, submissions: Sequence[Submission], now_ms: int) -> list[Accepted | InfernetError]:
+def accept(
+    connection: Connection, submissions: Sequence[Submission], begun: Sequence[Placed], now_ms: int
+) -> list[Accepted | InfernetError]:
     """The job that each submission became, now or before, or what refuses it; a refused one leaves nothing.
 
-    They are taken in order, and each sees what the ones before it left.
+    They are taken in order, and each sees what the ones before it left. Those that have `begun` are recorded as placed.
     """
+    answers = _accept(connection, submissions, now_ms)
+    jobs.place(connection, begun)
+    return answers
+
+
+def _accept(connection: Connection, submissions: Sequence[Submission], now_ms: int) -> list[Accepted | InfernetError]:
     new = [submission.job for submission in submissions]
     owners = {owner for job in new for owner in (job.key_id, job.account_id)}
     balances = budget_rows.lock(connection, owners, now_ms)

@@ -14,7 +14,7 @@ from cluster.errors import StartError
 from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.jobs import JobState
 from cluster.keys import new_secret, secret_hash
-from cluster.messages import Job, JobQuery, OpenJob, Rates, Sampling, Usage, Verdict
+from cluster.messages import Job, JobQuery, OpenJob, Rates, Sampling, Submission, Usage, Verdict
 from cluster.store.errors import DatabaseRefused
 from tests.unit.ledger_stage import (
     DEFAULT,
@@ -125,6 +125,22 @@ def test_the_first_end_wins_and_is_counted_once(path: Path) -> None:
         assert record is not None
         assert record.status is JobState.FAILED
         assert elsewhere(path, "SELECT completion_tokens FROM usage") == [(1,)]
+
+    with_ledger(path, scenario)
+
+
+def test_a_job_that_has_begun_is_created_as_processing(path: Path) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        begun, waiting, unknown = job(), job(), job()
+        where = replace(placed(begun), considered=ENGINES)
+        await ledger.create([Submission(begun), Submission(waiting)], [where, placed(unknown)])
+        records = [await ledger.job(made.id, OURS) for made in (begun, waiting)]
+        assert [record and (record.status, record.node_id) for record in records] == [
+            (JobState.PROCESSING, where.node_id),
+            (JobState.PENDING, None),
+        ]
+        assert await ledger.placements(begun.id) == [where]
+        assert await ledger.placements(unknown.id) == []
 
     with_ledger(path, scenario)
 

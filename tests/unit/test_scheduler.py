@@ -55,11 +55,14 @@ class PlainLedger:
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
 
-    async def create(self, submissions: Sequence[Submission]) -> list[Accepted | InfernetError]:
+    async def create(
+        self, submissions: Sequence[Submission], begun: Sequence[Placed] = ()
+    ) -> list[Accepted | InfernetError]:
         await self.committing.wait()
         if self.failing is not None:
             raise self.failing
-        self.created += [s.job.id for s in submissions if s.job.id not in self.refused]
+        self.created += [s.job.id for s in submissions if s.job.id not in self.refused | self.earlier]
+        self.placements += [placed for placed in begun if placed.job_id in self.created]
         return [self._answer(s.job) for s in submissions]
 
     def _answer(self, job: Job) -> Accepted | InfernetError:
@@ -755,7 +758,7 @@ def test_a_job_that_had_only_begun_when_its_engine_was_lost_is_placed_once_it_is
             assert (stage.e1.jobs, stage.journal.fenced) == ([], [])
             stage.ledger.committing.set()
             assert await submitting == [None]
-            assert [(d.job.id, d.attempt, d.confirmed) for d in stage.e1.dispatches] == [("a", 1, True)]
+            assert [(d.job.id, d.attempt, d.confirmed) for d in stage.e1.dispatches] == [("a", 2, True)]
             assert (stage.e0.confirmed, stage.journal.fenced) == ([], [])
 
     run(scenario())
