@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from actors.remote import tell
-from cluster import clock, placement
+from cluster import acceptance, clock, placement
 from cluster.catalogue import Catalogue
 from cluster.deadlines import Deadlines
 from cluster.errors import (
-    ContextLengthExceeded,
     EngineFailed,
     InfernetError,
     JobCancelled,
     JobTimeout,
-    ModelNotFound,
     NoCapacity,
     NodeDisconnected,
-    NodeNotFound,
 )
 from cluster.fleet import Change, Fleet
 from cluster.ids import EngineId, JobId, NodeId
@@ -237,7 +234,7 @@ class Scheduler:
         for model in self._fleet.without_room(now_s, NO_CAPACITY_GRACE_S):
             if not self._fleet.serves(model):
                 for lane in [lane for lane in self._queue.lanes() if lane.model == model]:
-                    self._fail_lane(lane, _no_capacity(model))
+                    self._fail_lane(lane, acceptance.no_capacity(model))
 
     def _fail_stranded(self, now_s: float) -> None:
         """A pinned job does not wait for an engine that its node is not going to have."""
@@ -249,7 +246,7 @@ class Scheduler:
         self._stranded_since_s = {lane: self._stranded_since_s.get(lane, now_s) for lane in stranded}
         for lane, since_s in self._stranded_since_s.items():
             if now_s - since_s > NO_CAPACITY_GRACE_S:
-                self._fail_lane(lane, _no_capacity(lane.model))
+                self._fail_lane(lane, acceptance.no_capacity(lane.model))
 
     # Placing ------------------------------------------------------------------------------------------------------
 
@@ -260,7 +257,7 @@ class Scheduler:
         for job in (submission.job for submission in submissions):
             if job.id in self._queue or self._holds(job.id):
                 continue
-            refusal = self._misfit(job) or self._lack_of_capacity(job, ahead[job.model])
+            refusal = self._refusal(job, ahead[job.model])
             if refusal is None:
                 ahead[job.model] += 1
             else:
@@ -270,29 +267,14 @@ class Scheduler:
             refusals |= await self._ledger.over_budget(for_capacity)
         return refusals
 
-    def _misfit(self, job: Job) -> InfernetError | None:
-        """What the job asks for and will never get here."""
-        model = self._catalogue.find(job.model)
-        if model is None:
-            return ModelNotFound(f"Model {job.model} is not registered on the network")
-        context = self._fleet.context_length(model.id)
-        if context is not None and (job.prompt_tokens or 0) + job.sampling.max_tokens > context:
-            return _too_long(job, context)
-        if job.node_id is not None and not self._fleet.knows_node(job.node_id):
-            return NodeNotFound(f"node_id: no node {job.node_id}")
-        return None
-
-    def _lack_of_capacity(self, job: Job, ahead: int) -> InfernetError | None:
-        """Why this job cannot be taken now, after `ahead` others of its model in the same call."""
-        model = self._catalogue.find(job.model)
-        assert model is not None
+    def _refusal(self, job: Job, ahead: int) -> InfernetError | None:
+        """Why this job is not accepted, after `ahead` others of its model in the same call."""
+        if misfit := acceptance.misfit(job, self._catalogue, self._fleet):
+            return misfit
         if self._draining:
             return NoCapacity("The network is shutting down")
-        if not self._fleet.can_serve(model.id, job.node_id, clock.monotonic_s()):
-            return _no_capacity(model.id)
-        if self._queue.waiting_for(model.id) + ahead >= model.max_queue:
-            return NoCapacity(f"The queue of model {model.id} is full")
-        return None
+        waiting = self._queue.waiting_for(job.model) + ahead
+        return acceptance.lack_of_capacity(job, self._catalogue, self._fleet, waiting, clock.monotonic_s())
 
     def _begin(self, submissions: Sequence[Submission]) -> dict[JobId, Placed]:
         """Have engines begin on jobs before they are durable, as far as they would be placed at once. Returns where.
@@ -507,14 +489,3 @@ def _is_created(job: Job, answer: Accepted | InfernetError) -> bool:
 
 def _disconnected(node_id: NodeId) -> NodeDisconnected:
     return NodeDisconnected(f"Node {node_id} is gone")
-
-
-def _no_capacity(model: str) -> NoCapacity:
-    return NoCapacity(f"No nodes available with model {model}")
-
-
-def _too_long(job: Job, context: int) -> ContextLengthExceeded:
-    prompt = "" if job.prompt_tokens is None else f"the prompt has {job.prompt_tokens} tokens; with "
-    return ContextLengthExceeded(
-        f"max_tokens: {prompt}{job.sampling.max_tokens} is more than the model's context of {context}"
-    )
