@@ -1,4 +1,4 @@
-"""What differs between the two APIs under test: where a request goes, what it says, how its events read."""
+"""What differs between the APIs under test: where a request goes, what it says, how its events read."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -79,6 +79,7 @@ class ChatCompletions:
 
     base_url: str
     model: str
+    key: str | None = None
 
     @property
     def url(self) -> str:
@@ -86,7 +87,7 @@ class ChatCompletions:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {}
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     def body(self, prompt: str, output_tokens: int) -> dict[str, Any]:
         return _body(self.model, prompt, output_tokens) | {"stream_options": {"include_usage": True}}
