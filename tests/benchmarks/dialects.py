@@ -1,5 +1,6 @@
 """What differs between the APIs under test: where a request goes, what it says, how its events read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,11 +11,19 @@ TEMPERATURE = 0.7
 
 
 @dataclass(frozen=True)
+class Usage:
+    """The tokens of a request and its answer, as the server counts them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
 class Event:
     """One server-sent event: the text it carries, the usage if it tells it, and whether it is the clean end."""
 
     text: str = ""
-    completion_tokens: int | None = None
+    usage: Usage | None = None
     done: bool = False
 
 
@@ -66,11 +75,11 @@ class Jobs:
             raise ValueError(f"the job failed: {fields}")
         return Event(fields["text"])
 
-    def result(self, http: httpx.Client, job_id: str) -> dict[str, Any]:
-        """What the server says of an ended job: `content` and `usage`."""
+    def result(self, http: httpx.Client, job_id: str) -> tuple[str, Usage]:
+        """What the server says of an ended job: its text and its tokens."""
         answer = http.get(f"{self.url}/{job_id}", headers=self.headers).raise_for_status()
         result: dict[str, Any] = answer.json()["result"]
-        return result
+        return result["content"], _usage(result["usage"])
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class ChatCompletions:
             raise ValueError(f"the request failed: {fields}")
         usage, choices = fields.get("usage"), fields["choices"]
         text = choices[0]["delta"].get("content") if choices else None
-        return Event(text or "", usage["completion_tokens"] if usage else None)
+        return Event(text or "", _usage(usage) if usage else None)
 
 
 def _body(model: str, prompt: str, output_tokens: int) -> dict[str, Any]:
@@ -112,3 +121,7 @@ def _body(model: str, prompt: str, output_tokens: int) -> dict[str, Any]:
         "top_p": 1.0,
         "stream": True,
     }
+
+
+def _usage(fields: Mapping[str, int]) -> Usage:
+    return Usage(fields["prompt_tokens"], fields["completion_tokens"])

@@ -46,7 +46,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             rounds, wrong = measure(options, Path(folder))
-    except ChildProcessError as error:
+    except (ChildProcessError, load.RequestFailed) as error:
         sys.exit(f"memory: {error}")
     for measure_name in ("rss", "uss"):
         print(f"\n{measure_name.upper()} in MiB\n\n{growth(rounds, measure_name)}")
@@ -61,8 +61,8 @@ def measure(options: Options, folder: Path) -> tuple[list[list[Memory]], int]:
     with Infernet(folder / "infernet", [_model(options)], ingress_replicas=2) as infernet:
         rounds, wrong = [processes.memory(infernet.processes())], 0
         for number in range(1, options.rounds + 1):
-            plan = load.Plan(options.streams, options.output_tokens, requests=options.answers, name=f"{number}")
-            window = load.run(infernet.dialect(MODEL), plan)
+            loop = load.ClosedLoop(options.streams, options.output_tokens, requests=options.answers, name=f"{number}")
+            window = load.run(infernet.dialect(MODEL), loop)
             wrong += sum(answer.text != _expected(answer, options) for answer in window.answers)
             time.sleep(options.settle_s)
             rounds.append(processes.memory(infernet.processes()))

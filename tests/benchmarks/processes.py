@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+_MODEL_TITLE = re.compile(r"VLLM::(EngineCore|Worker)|RayWorkerWrapper")
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -40,6 +42,23 @@ def cpu_s(pids: Iterable[int]) -> float:
             continue
         total_s += times.user + times.system
     return total_s
+
+
+def private_bytes(pids: Iterable[int]) -> int:
+    """What these processes hold and share with nobody, as far as the kernel tells without looking at every page."""
+    total = 0
+    for pid in pids:
+        try:
+            info = psutil.Process(pid).memory_info()
+        except psutil.NoSuchProcess:
+            continue
+        total += info.rss - info.shared
+    return total
+
+
+def holds_model(process: psutil.Process) -> bool:
+    """Whether it is vLLM's engine core or one of its workers, rather than part of what is around them."""
+    return _MODEL_TITLE.match(role(process)) is not None
 
 
 def machine_cpu_s() -> float:

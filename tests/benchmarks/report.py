@@ -20,15 +20,18 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:,.1f}"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table, its columns aligned: text in the first to the left, the others to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], text: int = 1) -> str:
+    """A Markdown table, its columns aligned: the first `text` of them to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = [_line(row, widths) for row in cells]
-    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+    lines = [_line(row, widths, text) for row in cells]
+    rule = "|".join(
+        ["-" * (width + 2) for width in widths[:text]] + ["-" * (width + 1) + ":" for width in widths[text:]]
+    )
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+def _line(row: Sequence[str], widths: Sequence[int], text: int) -> str:
+    aligned = [cell.ljust(width) for cell, width in zip(row[:text], widths, strict=False)]
+    aligned += [cell.rjust(width) for cell, width in zip(row[text:], widths[text:], strict=True)]
     return f"| {' | '.join(aligned)} |"

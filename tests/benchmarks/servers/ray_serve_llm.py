@@ -54,7 +54,7 @@ class RayServeLlm(Server):
 
     def _environment(self) -> Mapping[str, str]:
         # What ray.serve.llm imports and this project does not.
-        overlay = peers.installed("ray-serve-llm", "pyarrow").parent
+        overlay = peers.installed(peers.RAY_SERVE_LLM, "pyarrow").parent
         return (
             clean_environment()
             | {"PYTHONPATH": os.pathsep.join([str(overlay), str(Path.cwd())]), "RAY_worker_niceness": "0"}

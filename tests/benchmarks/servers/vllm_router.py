@@ -7,8 +7,8 @@ import httpx
 
 from api.cli.ports import free_port
 from tests.benchmarks.dialects import ChatCompletions
+from tests.benchmarks.servers import peers
 from tests.benchmarks.servers.base import Server, clean_environment, marks
-from tests.benchmarks.servers.peers import installed
 from tests.benchmarks.servers.vllm_server import VllmServer
 
 
@@ -25,7 +25,13 @@ class VllmRouter(Server):
 
     def _command(self) -> Sequence[str]:
         return [
-            *(str(installed("vllm-router", "bin/vllm-router")), "--host", "127.0.0.1", "--port", str(self.port)),
+            *(
+                str(peers.installed(peers.VLLM_ROUTER, "bin/vllm-router")),
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(self.port),
+            ),
             *("--worker-urls", self._behind.url, "--policy", "round_robin", "--log-level", "error"),
             *("--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())),
         ]

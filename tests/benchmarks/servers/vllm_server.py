@@ -1,5 +1,6 @@
 """vLLM's own OpenAI server: what everything else is compared with."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,5 +53,5 @@ def _flags(args: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             flags.append(flag if value else flag.replace("--", "--no-", 1))
         else:
-            flags += [flag, str(value)]
+            flags += [flag, value if isinstance(value, str) else json.dumps(value)]
     return flags
