@@ -10,15 +10,16 @@ TORCH := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend c
 PINS := --constraint constraints.txt
 endif
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
+BENCH_INSTALLED := .venv/installed-bench
 # JavaScript clients for tests/contract; without npm their tests are skipped.
 NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract unit gpu check bench fmt clean
+.PHONY: help install demo test contract unit gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 install: $(INSTALLED)  ## Create .venv and install everything
 
@@ -51,8 +52,14 @@ gpu: install  ## Run the tests that need a GPU; EXTRAS=gpu,dev for vLLM on CUDA.
 check: install  ## Lint and check types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: install  ## Measure tokens/s against vLLM's own server
-	@$(BIN)/python -m tests.benchmarks.throughput
+bench: install bench-peers $(BENCH_INSTALLED)  ## Compare with others that serve the same model; writes docs/benchmarks/
+	@$(BIN)/python -m tests.benchmarks.throughput --full --write docs/benchmarks $(ARGS)
+
+bench-peers: install  ## Install what the comparison compares with, apart from .venv
+	@$(BIN)/python -m tests.benchmarks.install_peers
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet $(TORCH) $(PINS) --editable '.[$(EXTRAS),bench]' && touch $@
 
 fmt: install  ## Format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
