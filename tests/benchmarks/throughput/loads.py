@@ -18,7 +18,7 @@ OPEN_CLIENTS = 64
 
 _FEW_CLIENTS = (1, 64)
 _TOKENS_PER_QUESTION = 13
-_SUSTAINED = 10
+_SUSTAINED = 15
 """So many times as long as the others."""
 
 
@@ -85,6 +85,6 @@ def full(clients: Sequence[int], output_tokens: int, seconds: float, systems: Se
         *by_clients,
         *(Load(OPEN, OPEN_CLIENTS, output_tokens, seconds, beside, share=share) for share in (0.5, 0.8)),
         Load(LONG_PROMPTS, 32, 64, seconds, shapes, questions=1000 // _TOKENS_PER_QUESTION),
-        Load(LONG_ANSWERS, 32, 1024, seconds, shapes),
+        Load(LONG_ANSWERS, 16, 1024, seconds, among(names.VLLM, names.INFERNET)),
         Load(SUSTAINED, 32, 64, _SUSTAINED * seconds, among(names.VLLM, names.INFERNET)),
     ]

@@ -11,7 +11,7 @@ from tests.benchmarks.dialects import Dialect, Jobs, Usage
 from tests.benchmarks.throughput.candidates import Candidate
 from tests.benchmarks.throughput.loads import Load
 
-PAUSE_S = 1.5
+PAUSE_S = 1.0
 """Between windows. OpenMP's threads spin for a while after vLLM's last step."""
 
 

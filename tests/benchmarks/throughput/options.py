@@ -13,7 +13,7 @@ from tests.benchmarks.load import ClosedLoop
 from tests.benchmarks.throughput import loads, names
 from tests.benchmarks.throughput.loads import Load
 
-_FULL = {"clients": (1, 16, 64, 128, 256), "rounds": 3, "seconds": 6.0, "systems": names.ALL}
+_FULL = {"clients": (1, 16, 64, 128, 256), "rounds": 3, "seconds": 4.0, "systems": names.ALL}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,12 @@ def parse(arguments: Sequence[str], description: str) -> Options:
     add("--clients", type=_integers, default=(1, 16, 64), help="numbers of clients (1,16,64; full: 1,16,64,128,256)")
     add("--rounds", type=int, default=3)
     add("--output-tokens", type=int, default=256, help="of every answer (256)")
-    add("--seconds", type=float, default=15.0, help="how long a client goes on asking (15; full: 6)")
+    add(
+        "--seconds",
+        type=float,
+        default=15.0,
+        help="of asking in a window (15; full: 4, and 60 in one load)",
+    )
     add("--requests", type=int, default=ClosedLoop.requests, help="the most that one client asks in a window")
     add("--systems", type=_systems, default=(names.INFERNET, names.VLLM), help=f"of {','.join(names.ALL)}")
     add("--ingress-replicas", type=int, default=1)

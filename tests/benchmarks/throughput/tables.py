@@ -93,13 +93,15 @@ def outcomes(results: Results) -> str:
 
 
 def client(results: Results, clients: ClientCheck) -> str:
-    """Whether the clients were what a window was bound by."""
+    """Whether the clients, or something else on the machine, were what a window was bound by."""
     most = max((m.client_cpu_s / m.wall_s for m in results.measurements), default=0.0)
+    others = max((m.else_cpu_s / m.wall_s for m in results.measurements), default=0.0)
     fastest = max((m.tokens_per_s for m in results.measurements), default=0.0)
     return (
         "The clients alone, against a server that repeats canned events, took"
         f" {clients.tokens_per_s:,.0f} tokens/s, one event each, with {clients.client_cores:.2f} cores. The fastest"
         f" window had {fastest:,.0f} tokens/s, and in no window did the clients use more than {most:.2f} cores."
+        f" What belongs to none of the systems used {others:.2f} cores at most."
     )
 
 
