@@ -6,6 +6,7 @@ becomes visible once the Ledger has it for good.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -244,13 +245,10 @@ class Journal:
             entry.settling = asyncio.create_task(self._settle(entry, end))
 
     async def _settle(self, entry: _Entry, end: End) -> None:
-        """Make the end durable, then visible; then let the engine forget, and after a while forget too."""
+        """Make the end durable, then visible, and after a while forget it."""
         await self._make_durable(Ended(entry.job_id, entry.log.text, end, clock.wall_ms(), entry.ran))
         entry.log.close(end)
         self._touch(entry)
-        if entry.ran is not None:
-            settled = self._engine(entry.ran.engine_id).settled([(entry.job_id, entry.ran.attempt)])
-            tell(settled, "engine.settled")
         asyncio.get_running_loop().call_later(LINGER_S, self._entries.pop, entry.job_id, None)
 
     async def _make_durable(self, ended: Ended) -> None:
@@ -268,11 +266,24 @@ class Journal:
             await self._ledger.finish(batch)
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
             return [error] if len(batch) == 1 else [(await self._finish_batch([ended]))[0] for ended in batch]
-        # Not before: until an end is durable, the Scheduler's lease is what the job goes on from.
-        released = [Released(ended.job_id, ended.ran.attempt) for ended in batch if ended.ran is not None]
-        if released:
-            tell(self._scheduler.released(released), "scheduler.released")
+        self._let_go([(ended.job_id, ended.ran) for ended in batch if ended.ran is not None])
         return [None] * len(batch)
+
+    def _let_go(self, ran: Sequence[tuple[JobId, Placed]]) -> None:
+        """Tell who works on these jobs that their ends are durable.
+
+        Not before: until then the Scheduler's lease and the engine's log are what a job goes on from.
+        """
+        settled: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        for job_id, where in ran:
+            settled[where.engine_id].append((job_id, where.attempt))
+        if ran:
+            tell(
+                self._scheduler.released([Released(job_id, where.attempt) for job_id, where in ran]),
+                "scheduler.released",
+            )
+        for engine_id, attempts in settled.items():
+            tell(self._engine(engine_id).settled(attempts), "engine.settled")
 
     def _entry(self, job_id: str) -> _Entry:
         entry = self._entries.get(job_id)

@@ -136,7 +136,8 @@ class StreamHub:
         live.readers -= 1
         if live.readers == 0 and self._live.get(job_id) is live:
             del self._live[job_id]
-            tell(self._interests.add(job_id), "journal.unwatch")
+            if live.log.end is None:  # with its end the Journal has forgotten that we watch it
+                tell(self._interests.add(job_id), "journal.unwatch")
 
     async def _tell_interests(self, job_ids: Sequence[JobId]) -> list[None]:
         """Have the Journal tell of those of these jobs that are read here now, and no longer of the others."""
