@@ -41,8 +41,10 @@ class Piece(Struct, frozen=True):
 class _Live:
     """A job that somebody reads here."""
 
-    def __init__(self, account_id: AccountId) -> None:
+    def __init__(self, account_id: AccountId, is_new: bool) -> None:
         self.account_id = account_id
+        self.is_new = is_new
+        self.heard_out = False  # the Journal has told the end, and with it forgotten that we watch
         self.log = TokenLog()
         self.readers = 0
         self.told = True
@@ -94,9 +96,14 @@ class StreamHub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def read(self, job_id: JobId, account_id: AccountId, after: int) -> AsyncGenerator[Piece, None]:
-        """The job's text from position `after` on as it comes, then its end; an empty piece when there is silence."""
-        live = self._enter(job_id, account_id)
+    async def read(
+        self, job_id: JobId, account_id: AccountId, after: int, is_new: bool = False
+    ) -> AsyncGenerator[Piece, None]:
+        """The job's text from position `after` on as it comes, then its end; an empty piece when there is silence.
+
+        One that is new, submitted a moment ago, is not looked for among those that ended long ago.
+        """
+        live = self._enter(job_id, account_id, is_new)
         try:
             offset = after
             while True:
@@ -124,10 +131,10 @@ class StreamHub:
         """Whether nobody reads this job, here or at another replica."""
         return job_id not in self._live and not await self._journal.watched(job_id, self._reader_id)
 
-    def _enter(self, job_id: JobId, account_id: AccountId) -> _Live:
+    def _enter(self, job_id: JobId, account_id: AccountId, is_new: bool = False) -> _Live:
         live = self._live.get(job_id)
         if live is None:
-            live = self._live[job_id] = _Live(account_id)
+            live = self._live[job_id] = _Live(account_id, is_new)
             tell(self._interests.add(job_id), "journal.watch")
         live.readers += 1
         return live
@@ -136,7 +143,7 @@ class StreamHub:
         live.readers -= 1
         if live.readers == 0 and self._live.get(job_id) is live:
             del self._live[job_id]
-            if live.log.end is None:  # with its end the Journal has forgotten that we watch it
+            if not live.heard_out:
                 tell(self._interests.add(job_id), "journal.unwatch")
 
     async def _tell_interests(self, job_ids: Sequence[JobId]) -> list[None]:
@@ -148,11 +155,15 @@ class StreamHub:
 
     async def _watch(self, job_ids: Sequence[JobId]) -> None:
         """Ask for these jobs from where we are. What the Journal does not know may have ended long ago."""
-        positions = [(job_id, self._live[job_id].log.length) for job_id in job_ids if job_id in self._live]
-        if not positions:
+        lives = {job_id: self._live[job_id] for job_id in job_ids if job_id in self._live}
+        if not lives:
             return
-        for job_id in await self._journal.watch(self._reader_id, positions):
-            tell(self._look_up(JobId(job_id)), "looking up a job")
+        positions = [(job_id, live.log.length) for job_id, live in lives.items()]
+        for job_id in map(JobId, await self._journal.watch(self._reader_id, positions)):
+            if not lives[job_id].is_new:
+                tell(self._look_up(job_id), "looking up a job")
+        for live in lives.values():
+            live.is_new = False  # when it is asked for again, it may not be
 
     async def _look_up(self, job_id: JobId) -> None:
         """Tell the job's readers of its end, if it has ended. Repeated for as long as it cannot be asked."""
@@ -201,6 +212,7 @@ class StreamHub:
             live.log.append_at(delta.offset, delta.text)
             if delta.end is not None:
                 live.log.close(delta.end)
+                live.heard_out = True
             live.notify()
 
     async def _keep_alive(self) -> None:

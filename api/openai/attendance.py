@@ -22,15 +22,17 @@ T = TypeVar("T")
 class Attendance:
     """One client at one job, until the job ends or the client goes."""
 
-    def __init__(self, gateway: Gateway, caller: Principal, accepted: Accepted) -> None:
+    def __init__(self, gateway: Gateway, caller: Principal, accepted: Accepted, is_new: bool) -> None:
         self._gateway = gateway
         self._account_id = caller.account_id
         self._job_id = accepted.id
+        self._is_new = is_new
         self._ended = False
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The job's text from the start, as it comes, then its end."""
-        async with aclosing(self._gateway.streams.read(self._job_id, self._account_id, 0)) as pieces:
+        reading = self._gateway.streams.read(self._job_id, self._account_id, 0, self._is_new)
+        async with aclosing(reading) as pieces:
             async for piece in pieces:
                 self._ended = piece.end is not None
                 yield piece

@@ -62,7 +62,7 @@ async def create_chat_completion(
     """Submit a chat job and wait for its answer, or with `stream: true` for its parts. Hanging up cancels the job."""
     wanted = parse_chat(body)
     accepted = await attend(gateway, caller, await wanted.order(), idempotency_key)
-    attendance = Attendance(gateway, caller, accepted)
+    attendance = Attendance(gateway, caller, accepted, is_new=idempotency_key is None)
     headers = {"X-Job-Id": accepted.id}
     if wanted.stream:
         return AttendedStream(attendance, headers, Chunks(accepted, wanted.include_usage).encode)

@@ -74,7 +74,7 @@ async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempo
     job = await accept(gateway, caller, request.order(), idempotency_key)
     if not request.stream:
         return Answer(accepted_body(job))
-    pieces = gateway.streams.read(job.id, caller.account_id, after=0)
+    pieces = gateway.streams.read(job.id, caller.account_id, after=0, is_new=idempotency_key is None)
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 

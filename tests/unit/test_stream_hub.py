@@ -106,10 +106,10 @@ class PlainLedger:
 class Reading:
     """One reader, and what it has been told."""
 
-    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0) -> None:
+    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0, is_new: bool = False) -> None:
         self.text = ""
         self.pieces: list[Piece] = []
-        self.stream = hub.read(job_id, US, after)
+        self.stream = hub.read(job_id, US, after, is_new)
         self._after = after
         self._task = asyncio.create_task(self._read())
 
@@ -318,6 +318,22 @@ def test_a_job_that_has_not_begun_is_waited_for() -> None:
             await stage.journal.breaks()
             await reading.end()
             assert reading.text == "begun"
+
+    run(scenario())
+
+
+def test_a_new_job_is_looked_up_only_when_nothing_was_told_of_it_for_long() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.has(A, JobState.COMPLETED, "x", finish_reason="stop")
+            reading = Reading(stage.hub, is_new=True)
+            await until(lambda: stage.journal.watched == [(A, 0)])
+            await settled()
+            assert reading.pieces == []
+            stage.hub._ask_again()
+            stage.hub._ask_again()
+            assert await reading.end() == DONE
+            assert reading.text == "x"
 
     run(scenario())
 
