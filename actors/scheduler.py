@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -66,6 +66,13 @@ class _Lease(Struct, frozen=True):
     since_s: float
 
 
+class _Begun(NamedTuple):
+    """Jobs that have a lease before they are durable: where, and the orders to their engines that are under way."""
+
+    placed: Mapping[JobId, Placed]
+    orders: Mapping[EngineId, asyncio.Task[None]]
+
+
 class Scheduler:
     """Sole owner of queue and leases. What it loses with its process it has again from the Ledger and the nodes."""
 
@@ -119,7 +126,7 @@ class Scheduler:
         wanted = [submission for submission in submissions if submission.job.id not in refusals]
         begun = self._begin(wanted)
         try:
-            created = await self._ledger.create(wanted, list(begun.values()))
+            created = await self._ledger.create(wanted, list(begun.placed.values()))
             answers = dict(zip((s.job.id for s in wanted), created, strict=True))
             self._confirm([s.job for s in wanted if _is_created(s.job, answers[s.job.id])], begun)
         finally:
@@ -160,6 +167,7 @@ class Scheduler:
         change = self._fleet.report(report, now_s, clock.wall_ms())
         self._welcome(change)
         self._miss_jobs(report.engines, now_s)
+        self._abort_strays(report.engines)
         self._lose(change.lost)
         self._fleet.plan(now_s)
         self._dispatch()
@@ -276,37 +284,41 @@ class Scheduler:
         waiting = self._queue.waiting_for(job.model) + ahead
         return acceptance.lack_of_capacity(job, self._catalogue, self._fleet, waiting, clock.monotonic_s())
 
-    def _begin(self, submissions: Sequence[Submission]) -> dict[JobId, Placed]:
-        """Have engines begin on jobs before they are durable, as far as they would be placed at once. Returns where.
+    def _begin(self, submissions: Sequence[Submission]) -> _Begun:
+        """Have engines begin on jobs before they are durable, as far as they would be placed at once.
 
         An engine keeps to itself what it generates of such a job until it is confirmed.
         """
-        begun: dict[JobId, Placed] = {}
+        placed: dict[JobId, Placed] = {}
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
         for submission in submissions:
             job, lane = submission.job, LaneId(submission.job.model, submission.job.node_id)
             if self._draining or self._holds(job.id) or lane in self._queue.lanes():
                 continue
             if (replica := self._best(lane)) is not None:
-                begun[job.id] = placed = self._place(Waiting(job), lane, replica)
-                orders[replica.id].append(_early(submission, placed.attempt))
-        self._begun |= begun.keys()
-        self._send_all(orders)
-        return begun
+                placed[job.id] = self._place(Waiting(job), lane, replica)
+                orders[replica.id].append(_early(submission, placed[job.id].attempt))
+        self._begun |= placed.keys()
+        return _Begun(placed, self._send_all(orders))
 
-    def _confirm(self, jobs: Sequence[Job], begun: Mapping[JobId, Placed]) -> None:
+    def _confirm(self, jobs: Sequence[Job], begun: _Begun) -> None:
         """These jobs are durable: what has begun may be told, and what has not waits for its turn."""
         attempts: dict[EngineId, list[JobAttempt]] = defaultdict(list)
         for job in jobs:
             self._keep_deadline(job)
-            placed = begun.get(job.id)
+            placed = begun.placed.get(job.id)
             if placed is not None and job.id in self._begun:
                 self._begun.remove(job.id)
                 attempts[placed.engine_id].append((job.id, placed.attempt))
             elif not self._holds(job.id):
                 self._queue.push(Waiting(job, placed.attempt + 1 if placed else 1))
         for engine_id, confirmed in attempts.items():
-            tell(self._engine(engine_id).confirm(confirmed), "engine.confirm")
+            tell(self._confirm_after(begun.orders[engine_id], engine_id, confirmed), "engine.confirm")
+
+    async def _confirm_after(self, order: asyncio.Task[None], engine_id: EngineId, jobs: Sequence[JobAttempt]) -> None:
+        """Calls to an actor may overtake each other, and an engine can only confirm what it knows."""
+        await order
+        await self._engine(engine_id).confirm(jobs)
 
     def _withdraw(self, submissions: Sequence[Submission]) -> None:
         """What has begun of these and is not confirmed has been refused, or could not be made durable."""
@@ -344,9 +356,11 @@ class Scheduler:
         self._leases[waiting.job.id] = _Lease(waiting, replica.id, clock.monotonic_s())
         replica.take(waiting.job.id, placement.estimate_tokens(waiting.job))
 
-    def _send_all(self, orders: Mapping[EngineId, Sequence[Dispatch]]) -> None:
-        for engine_id, dispatches in orders.items():
-            tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
+    def _send_all(self, orders: Mapping[EngineId, Sequence[Dispatch]]) -> dict[EngineId, asyncio.Task[None]]:
+        return {
+            engine_id: tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
+            for engine_id, dispatches in orders.items()
+        }
 
     async def _send(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
         try:
@@ -367,8 +381,6 @@ class Scheduler:
             if claimed:
                 # The Scheduler before this one may have died before it did.
                 tell(self._engine(engine.id).confirm(claimed), "engine.confirm")
-            if stale := [job for job in engine.running if job not in claimed]:
-                tell(self._engine(engine.id).abort(stale), "engine.abort")
 
     def _claim(self, engine_id: EngineId, running: JobAttempt) -> bool:
         """Lease a job from before a restart to the engine that has gone on with it."""
@@ -395,6 +407,21 @@ class Scheduler:
                 if lease.since_s < heard_of_s and (job_id, lease.waiting.attempt) not in running:
                     self._release(job_id)
                     self._take_up(lease.waiting)
+
+    def _abort_strays(self, engines: Sequence[EngineReport]) -> None:
+        """Have engines stop what nobody waits for: an order may arrive after the one that takes it back."""
+        for engine in engines:
+            strays = [attempt for attempt in engine.running if not self._wants(engine.id, *attempt)]
+            if strays:
+                tell(self._engine(engine.id).abort(strays), "engine.abort")
+
+    def _wants(self, engine_id: EngineId, job_id: str, attempt: int) -> bool:
+        """Whether this engine is to work on this attempt, or may have to be asked for its output."""
+        lease = self._leases.get(job_id)
+        if lease is None:
+            recovering = self._recovering.get(job_id)
+            return job_id in self._lost if recovering is None else attempt >= recovering.attempt
+        return (lease.engine_id, lease.waiting.attempt) == (engine_id, attempt)
 
     def _recover_unclaimed(self, now_s: float) -> None:
         """Take up again the jobs from before a restart that no engine works on."""

@@ -119,8 +119,11 @@ class PlainEngine:
         self.confirmed: list[JobAttempt] = []
         self.aborted: list[JobAttempt] = []
         self.dead = False
+        self.listening = asyncio.Event()
+        self.listening.set()
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:
+        await self.listening.wait()
         if self.dead:
             raise Unreachable("engine died")
         self.dispatches += dispatches
@@ -712,6 +715,33 @@ def test_an_engine_begins_while_the_job_is_made_durable_and_is_told_when_it_is()
             assert stage.e0.confirmed == [("a", 1)]
             assert [(placed.job_id, placed.attempt) for placed in stage.ledger.placements] == [("a", 1)]
             assert len(stage.e0.dispatches) == 1
+
+    run(scenario())
+
+
+def test_an_engine_knows_a_job_before_it_is_told_that_it_is_durable() -> None:
+    """Calls to an actor may overtake each other."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.e0.listening.clear()
+            assert await stage.submit(job("a")) == [None]
+            assert stage.e0.confirmed == []
+            stage.e0.listening.set()
+            await settled()
+            assert (stage.e0.jobs, stage.e0.confirmed) == (["a"], [("a", 1)])
+
+    run(scenario())
+
+
+def test_what_nobody_waits_for_is_stopped_at_the_next_report() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            await stage.heartbeat(N0, E0, running=[("a", 1), ("a", 2), ("refused", 1)])
+            assert stage.e0.aborted == [("a", 2), ("refused", 1)]
 
     run(scenario())
 
