@@ -293,7 +293,7 @@ class Scheduler:
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
         for submission in submissions:
             job, lane = submission.job, LaneId(submission.job.model, submission.job.node_id)
-            if self._draining or self._holds(job.id) or lane in self._queue.lanes():
+            if self._draining or self._holds(job.id) or self._queue.waits(lane):
                 continue
             if (replica := self._best(lane)) is not None:
                 placed[job.id] = self._place(Waiting(job), lane, replica)

@@ -97,6 +97,10 @@ class JobQueue:
         lane = self._lanes.get(lane_id)
         return None if lane is None else self.remove(next(iter(lane.jobs)))
 
+    def waits(self, lane_id: LaneId) -> bool:
+        """Whether any job waits in this lane."""
+        return lane_id in self._lanes
+
     def lanes(self) -> list[LaneId]:
         """The lanes in which jobs wait."""
         return list(self._lanes)
