@@ -84,13 +84,9 @@ def _short_temp() -> str:
     return usual if len(usual) <= _LONGEST_TEMP else "/tmp"
 
 
-def environment(temp: Path) -> Mapping[str, str]:
-    """What Ray's processes are to inherit of a run whose files are in `temp`. What the user has set stays."""
-    wanted = {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        # The ingress in the replica's own event loop: one thread handing every event of a stream to another costs more
-        # than the rest of its way.
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+def haproxy_apart(temp: Path) -> Mapping[str, str]:
+    """What keeps the files and ports of Serve's HAProxy, in a run whose files are in `temp`, to that run."""
+    return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temp / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temp / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temp),
@@ -102,6 +98,17 @@ def environment(temp: Path) -> Mapping[str, str]:
         # once (Serve sets SO_REUSEPORT), each then answering requests of the others.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+    }
+
+
+def environment(temp: Path) -> Mapping[str, str]:
+    """What Ray's processes are to inherit of a run whose files are in `temp`. What the user has set stays."""
+    wanted = {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # The ingress in the replica's own event loop: one thread handing every event of a stream to another costs more
+        # than the rest of its way.
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        **haproxy_apart(temp),
         # Serve's controller looks ten times a second whether anything is to be done, on a core that models want.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",

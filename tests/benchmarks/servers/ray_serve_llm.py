@@ -13,7 +13,7 @@ import httpx
 from actors.backends.environment import process_env
 from actors.backends.vllm import engine_args
 from api.cli import marked
-from api.cli.ports import free_port
+from api.cli.ray_cluster import haproxy_apart
 from cluster.catalogue import Model
 from tests.benchmarks.dialects import ChatCompletions
 from tests.benchmarks.servers import peers
@@ -69,15 +69,7 @@ class RayServeLlm(Server):
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_LLM_ENABLE_DIRECT_STREAMING": "1",
-            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(self._temp / "haproxy.cfg"),
-            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(self._temp / "admin.sock"),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(self._temp),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(self._temp / "server-state"),
-            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(self._temp / "metrics.sock"),
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-            "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+            **haproxy_apart(self._temp),
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         }
 
