@@ -68,10 +68,10 @@ async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Superv
 
 
 async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "Node":
-    from actors.backends.environment import restore_priority
     from actors.hardware import probe
     from actors.launcher import RayLauncher
     from actors.node import Node
+    from actors.processor import restore_priority
 
     restore_priority()
     me = node_id(ray_node_id)
@@ -84,9 +84,9 @@ async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[st
 
 async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":
     from actors import backends
-    from actors.backends.environment import restore_priority
     from actors.builtin import resolve_source
     from actors.engine import Engine
+    from actors.processor import restore_priority
 
     # What the backend starts joins this group, so that the Node can end it even when this process is gone.
     if os.getpgrp() != os.getpid():

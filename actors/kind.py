@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 import ray
 from ray.util import list_named_actors
 
-from actors import garbage
+from actors import garbage, processor
 from actors.remote import CALL, NAMESPACE, STREAM, Remote
 
 T = TypeVar("T")
@@ -95,6 +95,7 @@ def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
     """
 
     async def init(self: Any, *args: object) -> None:
+        processor.give_way()
         self._hosted = await make(*args)
         garbage.spare()
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
-from actors import control_plane, garbage
+from actors import control_plane, garbage, processor
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from api.app import create_app
 from api.gateway import Gateway
@@ -29,6 +29,7 @@ class Ingress:
     """An ingress replica. It starts the control plane where none runs yet."""
 
     async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
+        processor.give_way()
         await control_plane.start(settings, admin_key)
         self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
         garbage.spare()

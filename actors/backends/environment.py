@@ -1,12 +1,6 @@
-"""What a model's engine process needs around it: environment variables, and its turn at the processor."""
-
-import logging
-import os
-from pathlib import Path
+"""The environment variables that a model's engine process needs."""
 
 from cluster.catalogue import Model
-
-log = logging.getLogger(__name__)
 
 MOST_CPU_THREADS = 8
 """Generating is bound by memory bandwidth: more threads hardly help, and others want the cores."""
@@ -57,23 +51,3 @@ def _threads(machine_cores: int) -> int:
 def is_local(source: str) -> bool:
     """Whether a model's source is a folder, or built in, rather than a hub id."""
     return source.startswith(("builtin:", "/", "./", "../", "~"))
-
-
-def restore_priority() -> bool:
-    """Give this process, and those it starts from now on, the normal niceness of 0. True when it has it.
-
-    Ray starts workers at nice 15, which costs vLLM a good part of its speed wherever something else runs.
-    Only a privileged process may lower its niceness; `RAY_worker_niceness=0` does without.
-    """
-    try:
-        for thread in _thread_ids():  # on Linux niceness belongs to a thread
-            os.setpriority(os.PRIO_PROCESS, thread, 0)
-    except PermissionError:
-        niceness = os.getpriority(os.PRIO_PROCESS, 0)
-        log.warning("running at nice %d: not permitted to change it; set RAY_worker_niceness=0", niceness)
-    return os.getpriority(os.PRIO_PROCESS, 0) <= 0
-
-
-def _thread_ids() -> list[int]:
-    tasks = Path("/proc/self/task")
-    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]

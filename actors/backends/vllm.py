@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from actors import processor
 from actors.backends import structured
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.environment import is_local
@@ -218,11 +219,12 @@ class VllmBackend:
         args = engine_args(self._model, self._source)
         structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
         args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
-        return LLMEngine.from_engine_args(
-            EngineArgs(**args),
-            usage_context=UsageContext.OPENAI_API_SERVER,
-            enable_multiprocessing=True,
-        )
+        with processor.going_first():
+            return LLMEngine.from_engine_args(
+                EngineArgs(**args),
+                usage_context=UsageContext.OPENAI_API_SERVER,
+                enable_multiprocessing=True,
+            )
 
     def _warm_up(self) -> None:
         """Answer a few short prompts: what is made at first use must not cost the first clients seconds.

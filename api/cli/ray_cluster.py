@@ -9,6 +9,7 @@ from types import TracebackType
 
 import ray
 
+from actors import processor
 from actors.backends.failures import one_line
 from actors.remote import NAMESPACE
 from api.cli import marked, runs
@@ -28,6 +29,7 @@ class OwnCluster(AbstractContextManager["OwnCluster"]):
         self._temp = Path()
 
     def __enter__(self) -> "OwnCluster":
+        processor.give_way()  # and so does what Ray starts: its own processes and HAProxy
         self._temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
         runs.record(self._state, self._temp)
         (self._temp / "tmp").mkdir()
@@ -117,8 +119,11 @@ def environment(temp: Path) -> Mapping[str, str]:
         # Ray would give its workers, and so vLLM, the lowest turn at the processor but four.
         "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Of the calls that were made, Ray's head remembers 100,000 by default, at about a kilobyte each.
-        "RAY_task_events_max_num_task_in_gcs": "10000",
+        # What Ray notes of every call for a dashboard that does not run here: a twentieth of the control plane's work,
+        # and memory of its head, which would remember 100,000 calls.
+        "RAY_task_events_report_interval_ms": "0",
+        "RAY_event_stats": "0",
+        "RAY_enable_metrics_collection": "0",
         # vLLM leaves sockets and folders there.
         "TMPDIR": str(temp / "tmp"),
         # Process titles must not overwrite the environment that the mark is read from.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.backends.environment import process_env, restore_priority
+from actors.backends.environment import process_env
 from actors.backends.failures import FailureHandler, FailureLog, one_line
 from actors.backends.holdback import HoldBack
 from actors.backends.vllm import engine_args
@@ -44,17 +44,6 @@ def test_the_catalogue_wins() -> None:
 
 def test_simulated_model_needs_nothing() -> None:
     assert process_env(Model(id="m", backend="simulated", env={"A": "b"}), 8) == {"A": "b"}
-
-
-def test_priority_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(which: int, who: int, priority: int) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "setpriority", refuse)
-    monkeypatch.setattr(os, "getpriority", lambda which, who: 15)
-    with caplog.at_level(logging.WARNING):
-        assert restore_priority() is False
-    assert "nice 15" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""Whose turn at the processor it is: a model's processes go first, and everything around them gives way."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+# Linux only.
+_GIVES_WAY: int | None = getattr(os, "SCHED_BATCH", None)
+_ORDINARY: int | None = getattr(os, "SCHED_OTHER", None)
+_THIS = 0
+
+
+def give_way() -> None:
+    """Let this process, and those it starts from now on, wait for their turn rather than interrupt others.
+
+    A control plane wakes up thousands of times a second for a fraction of a millisecond. As an ordinary process it
+    would take the core from the model each time, also where another one is free a moment later. On Linux this is
+    the scheduling policy `SCHED_BATCH`, which anybody may choose; other systems are left as they are.
+    """
+    for thread in _thread_ids():
+        _schedule(thread, _GIVES_WAY)
+
+
+@contextmanager
+def going_first() -> Iterator[None]:
+    """Processes that the calling thread starts meanwhile, such as a model's, do not give way."""
+    before = os.sched_getscheduler(_THIS) if _GIVES_WAY is not None else None
+    _schedule(_THIS, _ORDINARY)
+    try:
+        yield
+    finally:
+        _schedule(_THIS, before)
+
+
+def restore_priority() -> bool:
+    """Give this process, and those it starts from now on, the normal niceness of 0. True when it has it.
+
+    Ray starts workers at nice 15, which costs vLLM a good part of its speed wherever something else runs.
+    Only a privileged process may lower its niceness; `RAY_worker_niceness=0` does without.
+    """
+    try:
+        for thread in _thread_ids():
+            os.setpriority(os.PRIO_PROCESS, thread, 0)
+    except PermissionError:
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)
+        log.warning("running at nice %d: not permitted to change it; set RAY_worker_niceness=0", niceness)
+    return os.getpriority(os.PRIO_PROCESS, 0) <= 0
+
+
+def _schedule(thread: int, policy: int | None) -> None:
+    if policy is None:
+        return
+    try:
+        os.sched_setscheduler(thread, policy, os.sched_param(0))
+    except ProcessLookupError:  # the thread has ended meanwhile
+        return
+    except OSError as error:
+        log.warning("a scheduling policy is refused (%s): models are slower than they could be", error.strerror)
+
+
+def _thread_ids() -> list[int]:
+    """Every thread of this process: on Linux, niceness and policy belong to a thread."""
+    tasks = Path("/proc/self/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]
