@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from actors.batcher import Batcher
 from actors.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, JobLog, Outbox, decode
+from actors.notices import Notices
 from actors.remote import Unreachable, tell
 from cluster import clock
 from cluster.ids import EngineId, JobId
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 LINGER_S = 30.0
 READER_SILENCE_S = 60.0
+# An engine that keeps the output of ended jobs a moment longer costs nobody anything; a call for each does.
+SETTLE_S = 0.25
 _REPEAT_S = 0.5
 
 
@@ -101,6 +104,8 @@ class Journal:
         self._readers: dict[str, _Reader] = {}
         self._streams: dict[EngineId, asyncio.Task[None]] = {}
         self._finish = Batcher[Ended, None](self._finish_batch)
+        self._released = Notices(self._tell_released, "scheduler.released", interval_s)
+        self._settled = Notices(self._tell_settled, "engine.settled", SETTLE_S)
 
     async def start(self) -> None:
         """Read from every engine that already runs."""
@@ -110,6 +115,8 @@ class Journal:
         endings = [entry.settling for entry in self._entries.values() if entry.settling is not None]
         for task in (*self._streams.values(), *endings):
             task.cancel()
+        self._released.stop()
+        self._settled.stop()
 
     # Engines ------------------------------------------------------------------------------------------------------
 
@@ -266,22 +273,19 @@ class Journal:
             await self._ledger.finish(batch)
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
             return [error] if len(batch) == 1 else [(await self._finish_batch([ended]))[0] for ended in batch]
-        self._let_go([(ended.job_id, ended.ran) for ended in batch if ended.ran is not None])
+        # Not before: until then the Scheduler's lease and the engine's log are what a job goes on from.
+        ran = [ended.ran for ended in batch if ended.ran is not None]
+        self._released.add(ran)
+        self._settled.add(ran)
         return [None] * len(batch)
 
-    def _let_go(self, ran: Sequence[tuple[JobId, Placed]]) -> None:
-        """Tell who works on these jobs that their ends are durable.
+    async def _tell_released(self, ran: Sequence[Placed]) -> None:
+        await self._scheduler.released([Released(where.job_id, where.attempt) for where in ran])
 
-        Not before: until then the Scheduler's lease and the engine's log are what a job goes on from.
-        """
+    async def _tell_settled(self, ran: Sequence[Placed]) -> None:
         settled: dict[EngineId, list[JobAttempt]] = defaultdict(list)
-        for job_id, where in ran:
-            settled[where.engine_id].append((job_id, where.attempt))
-        if ran:
-            tell(
-                self._scheduler.released([Released(job_id, where.attempt) for job_id, where in ran]),
-                "scheduler.released",
-            )
+        for where in ran:
+            settled[where.engine_id].append((where.job_id, where.attempt))
         for engine_id, attempts in settled.items():
             tell(self._engine(engine_id).settled(attempts), "engine.settled")
 
