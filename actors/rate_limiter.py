@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
+
 from actors.batcher import Batcher
 from actors.remote import tell
 from cluster import limits, marks
@@ -63,6 +65,7 @@ class RateLimiter:
         now_ms = self._clock()
         self._forget_what_is_over(now_ms)
         decisions = [self._take(request, now_ms) for request in requests]
+        self._take_ahead(requests, decisions, now_ms)
         passed = {_slot(request) for request, decision in zip(requests, decisions, strict=True) if decision.allowed}
         uncovered = {slot for slot in passed if not self._is_covered(slot)}
         self._move_soon(passed - uncovered)
@@ -74,6 +77,17 @@ class RateLimiter:
         tally.ceilings = limits.ceilings(request.bucket, request.limits)
         decision, tally.windows = limits.take(tally.windows, tally.ceilings, request.amount, now_ms)
         return decision
+
+    def _take_ahead(self, requests: Sequence[Take], decisions: list[Decision], now_ms: int) -> None:
+        """Add spare takes to the decisions: once for each slot, however many of one call ask for them."""
+        first: dict[Slot, int] = {}
+        for number, (request, decision) in enumerate(zip(requests, decisions, strict=True)):
+            if request.ahead and decision.allowed:
+                first.setdefault(_slot(request), number)
+        for slot, number in first.items():
+            tally = self._tally(slot)
+            spare, spare_ms, tally.windows = limits.take_ahead(tally.windows, tally.ceilings, now_ms)
+            decisions[number] = replace(decisions[number], spare=spare, spare_ms=spare_ms)
 
     def _tally(self, slot: Slot) -> _Tally:
         if slot not in self._tallies:

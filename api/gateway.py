@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.batcher import Batcher
+from api.allowances import Allowances
 from api.principals import Principals
 from api.prompts import Prompts
 from api.stream_hub import StreamHub
@@ -21,7 +22,7 @@ from cluster.errors import (
     NodeNotFound,
 )
 from cluster.ids import AccountId, JobId, KeyId, NodeId
-from cluster.limits import Bucket, Decision, Take, refusal
+from cluster.limits import Bucket, Decision, refusal
 from cluster.messages import (
     Accepted,
     Account,
@@ -67,7 +68,7 @@ class Gateway:
         self._ledger = ledger
         self._scheduler = scheduler
         self._principals = Principals(ledger)
-        self._takes = Batcher[Take, Decision](rate_limiter.take)
+        self._allowances = Allowances(rate_limiter)
         self._submissions = Batcher[Submission, Accepted](self._submit_batch)
         self.streams = StreamHub(journal, ledger)
         self.prompts = Prompts(settings.models)
@@ -85,8 +86,8 @@ class Gateway:
         return await self._principals.find(token)
 
     async def admit(self, principal: Principal, bucket: Bucket) -> Decision:
-        """Charge a request to the key, exactly, whichever replica it reached."""
-        return await self._takes.add(Take(principal.key_id, bucket, principal.limits))
+        """Charge a request to the key, whichever replica it reached."""
+        return await self._allowances.take(principal, bucket)
 
     async def admit_tokens(self, principal: Principal, job: Job) -> None:
         """Charge the most that a job can consume to its key. Raises RateLimited, and BadRequest if it never fits."""
@@ -97,7 +98,7 @@ class Gateway:
         tokens = most.prompt_tokens + most.completion_tokens
         if tokens > limit:
             raise BadRequest(f"max_tokens: prompt and max_tokens are {tokens} tokens; the key has {limit} a minute")
-        decision = await self._takes.add(Take(principal.key_id, "tokens", principal.limits, tokens))
+        decision = await self._allowances.take_tokens(principal, tokens)
         if not decision.allowed:
             raise refusal(decision, "tokens")
 

@@ -15,19 +15,30 @@ HOUR_S = 3600
 Bucket = Literal["submissions", "reads", "tokens"]
 
 
+MOST_SPARE = 64
+SPARE_SHARE = 1000
+"""Of what a window has left, an ingress replica is given a thousandth ahead of its use, so that its next requests need
+not ask. A key that has less than a thousand left is asked about each time, to the last one."""
+
+
 class Take(Struct, frozen=True):
-    """What wants to pass: whose it is, what it is charged to, what its key may do, and how much it is."""
+    """What wants to pass: whose it is, what it is charged to, what its key may do, and how much it is.
+
+    `ahead` asks for the right to let some more through, each of an amount of 1.
+    """
 
     key_id: KeyId
     bucket: Bucket
     limits: KeyLimits
     amount: int = 1
+    ahead: bool = False
 
 
 class Decision(Struct, frozen=True):
     """Whether a take passes, and the window with the least left, as the answer's headers report it.
 
-    `reset_s` is in Unix seconds. When refused, `remaining` is 0, and `retry_after_s` at least 1, else 0.
+    `reset_s` is in Unix seconds. When refused, `remaining` is 0, and `retry_after_s` at least 1, else 0. With it, so
+    many `spare` takes have been charged, to be let through within `spare_ms`; `remaining` still counts them.
     """
 
     allowed: bool
@@ -35,6 +46,8 @@ class Decision(Struct, frozen=True):
     remaining: int
     reset_s: int
     retry_after_s: int
+    spare: int = 0
+    spare_ms: int = 0
 
 
 class Window(Struct, frozen=True):
@@ -105,6 +118,14 @@ def take(windows: Windows, ceilings: tuple[int, ...], amount: int, now_ms: int) 
     # Of two windows with as little left, the one that keeps the client waiting longer is the truth.
     least = min(zip(windows, ceilings, strict=True), key=lambda pair: (_left(*pair), -_reset_s(pair)))
     return _passed(*least), windows
+
+
+def take_ahead(windows: Windows, ceilings: tuple[int, ...], now_ms: int) -> tuple[int, int, Windows]:
+    """How many takes to give away ahead of their use, for how many milliseconds, and what has been used afterwards."""
+    left = min(_left(*pair) for pair in zip(windows, ceilings, strict=True))
+    spare = min(MOST_SPARE, left // SPARE_SHARE)
+    ends_ms = min(window.reset_s for window in windows) * 1000
+    return spare, max(0, ends_ms - now_ms), tuple(window.with_used(window.used + spare) for window in windows)
 
 
 def over(windows: Windows, now_ms: int) -> bool:
