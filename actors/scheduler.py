@@ -126,6 +126,7 @@ class Scheduler:
         wanted = [submission for submission in submissions if submission.job.id not in refusals]
         begun = self._begin(wanted)
         try:
+            await asyncio.sleep(0)  # orders leave first: the first token waits for them, and nobody yet for the Ledger
             created = await self._ledger.create(wanted, list(begun.placed.values()))
             answers = dict(zip((s.job.id for s in wanted), created, strict=True))
             self._confirm([s.job for s in wanted if _is_created(s.job, answers[s.job.id])], begun)
