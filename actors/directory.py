@@ -5,6 +5,7 @@ An actor is called `kind` or `kind/key` in the namespace `infernet`. Every class
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import ray
@@ -100,6 +101,7 @@ def _leave() -> None:
     os._exit(1)
 
 
+_REMEMBERED_ENGINES = 10_000
 _FRAMES = frozenset({"frames"})
 
 LEDGER: "Kind[Ledger]" = Kind("actors.ledger:Ledger", _make_ledger, core=True)
@@ -111,7 +113,9 @@ NODE: "Kind[Node]" = Kind("actors.node:Node", _make_node, core=True)
 ENGINE: "Kind[Engine]" = Kind("actors.engine:Engine", _make_engine, _FRAMES)
 
 
+@lru_cache(_REMEMBERED_ENGINES)
 def engine(engine_id: EngineId) -> "Engine":
+    """The engine of this name. Looked up in the cluster once: every job is several calls to its engine."""
     return ENGINE.at(engine_id)
 
 

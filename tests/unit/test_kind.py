@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+from actors import directory
+from cluster.ids import EngineId
+
 SCRIPT = """
 import sys
 from actors import directory
@@ -18,3 +21,8 @@ def test_who_starts_and_calls_actors_does_not_import_them() -> None:
     """The Supervisor does both, for all of them."""
     told = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_an_engine_is_looked_up_once_however_often_it_is_called() -> None:
+    assert directory.engine(EngineId("m/1")) is directory.engine(EngineId("m/1"))
+    assert directory.engine(EngineId("m/1")) is not directory.engine(EngineId("m/2"))
