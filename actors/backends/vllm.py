@@ -1,7 +1,8 @@
 """The real backend, on GPU or CPU. The only importer of vLLM, and only when it loads: that takes 14 s.
 
 One thread owns the engine: it is created, fed, stepped and shut down there, and commands come to it through
-an inbox. A second one renders and tokenises prompts, so that long ones do not delay the steps of the others.
+an inbox. A second one renders and tokenises the prompts that come as text, so that long ones do not delay the steps of
+the others.
 """
 
 import logging
@@ -103,7 +104,10 @@ class VllmBackend:
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
-            self._submit(self._render, dispatch)
+            if dispatch.prompt_ids and dispatch.job.sampling.json_schema is None:
+                self._inbox.put(partial(self._add, dispatch, list(dispatch.prompt_ids), {}))
+            else:
+                self._submit(self._render, dispatch)
 
     def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
         # Through the same queue as the prompts: it must not overtake a start.
