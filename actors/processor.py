@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -21,19 +21,18 @@ def give_way() -> None:
     would take the core from the model each time, also where another one is free a moment later. On Linux this is
     the scheduling policy `SCHED_BATCH`, which anybody may choose; other systems are left as they are.
     """
-    for thread in _thread_ids():
-        _schedule(thread, _GIVES_WAY)
+    _schedule(_thread_ids(), _GIVES_WAY)
 
 
 @contextmanager
 def going_first() -> Iterator[None]:
     """Processes that the calling thread starts meanwhile, such as a model's, do not give way."""
     before = os.sched_getscheduler(_THIS) if _GIVES_WAY is not None else None
-    _schedule(_THIS, _ORDINARY)
+    _schedule([_THIS], _ORDINARY)
     try:
         yield
     finally:
-        _schedule(_THIS, before)
+        _schedule([_THIS], before)
 
 
 def restore_priority() -> bool:
@@ -51,13 +50,13 @@ def restore_priority() -> bool:
     return os.getpriority(os.PRIO_PROCESS, 0) <= 0
 
 
-def _schedule(thread: int, policy: int | None) -> None:
+def _schedule(threads: Iterable[int], policy: int | None) -> None:
     if policy is None:
         return
     try:
-        os.sched_setscheduler(thread, policy, os.sched_param(0))
-    except ProcessLookupError:  # the thread has ended meanwhile
-        return
+        for thread in threads:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setscheduler(thread, policy, os.sched_param(0))
     except OSError as error:
         log.warning("a scheduling policy is refused (%s): models are slower than they could be", error.strerror)
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
-from actors.backends.prompt_counter import PromptCounter, PromptRefused
+from actors.backends.prompt_encoder import PromptEncoder, PromptRefused
 from actors.backends.simulated import prompt_tokens
-from api.lazy_counter import LazyCounter, Load, load_counter
+from api.lazy_encoder import LazyEncoder, Load, load_encoder
 from cluster.catalogue import Model
 from cluster.errors import BadRequest
 from cluster.messages import ChatMessage
@@ -49,9 +49,9 @@ class Prompt(Struct, frozen=True):
 class Prompts:
     """One per ingress replica."""
 
-    def __init__(self, models: Sequence[Model] = (), load: Load = load_counter) -> None:
+    def __init__(self, models: Sequence[Model] = (), load: Load = load_encoder) -> None:
         self._load = load
-        self._counters: dict[str, LazyCounter] = {}
+        self._encoders: dict[str, LazyEncoder] = {}
         self._short = ThreadPoolExecutor(_THREADS, thread_name_prefix="short-prompts")
         self._long = ThreadPoolExecutor(_THREADS, thread_name_prefix="long-prompts")
         self._models = models
@@ -63,8 +63,8 @@ class Prompts:
                 self._lazy(model).start()
 
     async def stop(self) -> None:
-        for counter in self._counters.values():
-            await counter.stop()
+        for encoder in self._encoders.values():
+            await encoder.stop()
         self._short.shutdown(wait=False, cancel_futures=True)
         self._long.shutdown(wait=False, cancel_futures=True)
 
@@ -77,11 +77,11 @@ class Prompts:
             return Prompt(prompt_tokens(messages))
         if len(messages) > MOST_MESSAGES:
             return Prompt()
-        counter = await self._lazy(model).get(PATIENCE_S)
-        if counter is None:
+        encoder = await self._lazy(model).get(PATIENCE_S)
+        if encoder is None:
             return Prompt()
         try:
-            ids = await self._encode(counter, messages)
+            ids = await self._encode(encoder, messages)
         except PromptRefused as refusal:
             raise BadRequest(f"messages: {refusal}") from None
         except TimeoutError:
@@ -93,16 +93,16 @@ class Prompts:
             return Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else ())
         return Prompt()
 
-    async def _encode(self, counter: PromptCounter, messages: Sequence[ChatMessage]) -> Sequence[int]:
+    async def _encode(self, encoder: PromptEncoder, messages: Sequence[ChatMessage]) -> Sequence[int]:
         characters = sum(len(message.content) for message in messages)
         if characters <= INLINE_CHARACTERS and len(messages) <= INLINE_MESSAGES:
-            return counter.encode(messages)
+            return encoder.encode(messages)
         threads = self._short if characters <= SHORT_CHARACTERS else self._long
-        counting = asyncio.get_running_loop().run_in_executor(threads, counter.encode, messages)
+        counting = asyncio.get_running_loop().run_in_executor(threads, encoder.encode, messages)
         async with asyncio.timeout(PATIENCE_S):  # what has not begun by then never does
             return await counting
 
-    def _lazy(self, model: Model) -> LazyCounter:
-        if model.id not in self._counters:
-            self._counters[model.id] = LazyCounter(model, self._load)
-        return self._counters[model.id]
+    def _lazy(self, model: Model) -> LazyEncoder:
+        if model.id not in self._encoders:
+            self._encoders[model.id] = LazyEncoder(model, self._load)
+        return self._encoders[model.id]

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.backends.failures import one_line
-from actors.backends.prompt_counter import PromptCounter, TokenizerExport
+from actors.backends.prompt_encoder import PromptEncoder, TokenizerExport
 from cluster.messages import ChatMessage
 
 PROBE = (ChatMessage("user", "It's 12:30 — naïve, 日本語, 🦊👩‍🚀!\n\n  two  spaces\tand <s>[INST]<|im_start|></s> "),)
@@ -135,7 +135,7 @@ def _check_equal(exported: TokenizerExport, tokenizer: Any) -> None:
     """A tokenizer whose class does more than the library beneath it would be counted wrong: rather not at all."""
     dialogue = [{"role": message.role, "content": message.content} for message in PROBE]
     ids = tokenizer.apply_chat_template(dialogue, add_generation_prompt=True, tokenize=True, return_dict=False)
-    if PromptCounter(exported).encode(PROBE) != ids:
+    if PromptEncoder(exported).encode(PROBE) != ids:
         raise Unsupported(f"{type(tokenizer).__name__} makes other tokens of a text than the library")
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from actors.backends import tokenizer_export
 from actors.backends.environment import is_local, process_env
-from actors.backends.prompt_counter import TokenizerExport
+from actors.backends.prompt_encoder import TokenizerExport
 from actors.backends.tokenizer_export import Wanted
 from actors.builtin import resolve_source
 from cluster.catalogue import Model

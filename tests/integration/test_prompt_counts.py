@@ -17,7 +17,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from actors.backends import tokenizer_export, tokenizer_process
-from actors.backends.prompt_counter import PromptCounter
+from actors.backends.prompt_encoder import PromptEncoder
 from actors.backends.tokenizer_process import NotLoaded
 from actors.builtin import resolve_source
 from api import prompts
@@ -216,7 +216,7 @@ def test_a_model_may_say_that_it_wants_the_common_format(tmp_path: Path) -> None
     shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
     with_mistrals_files(source)
     loaded = asyncio.run(tokenizer_process.load(Model("x", source=str(source), engine={"tokenizer_mode": "hf"})))
-    assert PromptCounter(loaded).encode(DIALOGUES[0])
+    assert PromptEncoder(loaded).encode(DIALOGUES[0])
 
 
 def test_a_load_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ SOURCES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / 
 STORE = Path("cluster/store")
 VLLM_BACKEND = Path("actors/backends/vllm.py")
 BUILTIN_MODELS = Path("actors/builtin")
-PROMPT_COUNTING = {Path("actors/backends/prompt_counter.py"), Path("actors/backends/tokenizer_export.py")}
+PROMPT_COUNTING = {Path("actors/backends/prompt_encoder.py"), Path("actors/backends/tokenizer_export.py")}
 
 NOT_FOR_THE_FLOOR = {"ray", "fastapi", "starlette", "vllm", "torch", "transformers"}
 DATABASE = {"sqlmodel", "sqlalchemy", "alembic"}
@@ -111,8 +111,8 @@ if TYPE_CHECKING:
         ("actors/builtin/capitals/train.py", "transformers", True),
         ("actors/builtin/capitals/train.py", "vllm", False),
         ("actors/engine.py", "torch", False),
-        ("actors/backends/prompt_counter.py", "transformers", True),
-        ("actors/backends/prompt_counter.py", "torch", False),
+        ("actors/backends/prompt_encoder.py", "transformers", True),
+        ("actors/backends/prompt_encoder.py", "torch", False),
         ("api/prompts.py", "transformers", False),
         ("actors/engine.py", "ray", True),
     ],

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from actors.processor import going_first, restore_priority
+from actors.processor import give_way, going_first, restore_priority
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
 
@@ -42,8 +42,11 @@ def test_a_policy_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch, ca
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    with caplog.at_level(logging.WARNING), going_first():
-        pass
+    with caplog.at_level(logging.WARNING):
+        give_way()
+        assert [record.levelname for record in caplog.records] == ["WARNING"]  # once, however many threads there are
+        with going_first():
+            pass
     assert "Operation not permitted" in caplog.text
 
 

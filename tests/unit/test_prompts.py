@@ -11,11 +11,11 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from actors.backends import simulated, tokenizer_process
-from actors.backends.prompt_counter import PromptCounter, PromptRefused, TokenizerExport
+from actors.backends.prompt_encoder import PromptEncoder, PromptRefused, TokenizerExport
 from actors.backends.tokenizer_process import NotLoaded
 from actors.builtin import resolve_source
-from api import lazy_counter, prompts
-from api.lazy_counter import LazyCounter
+from api import lazy_encoder, prompts
+from api.lazy_encoder import LazyEncoder
 from api.prompts import INLINE_CHARACTERS, MOST_MESSAGES, SHORT_CHARACTERS, Prompts
 from cluster import clock
 from cluster.catalogue import CAPITALS, Model
@@ -82,8 +82,8 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def counter(tokenizer: Tokenizer, template: str = PLAIN, **options: Any) -> PromptCounter:
-    return PromptCounter(TokenizerExport(tokenizer.to_str(), template, SPECIAL_TOKENS, **options))
+def encoder(tokenizer: Tokenizer, template: str = PLAIN, **options: Any) -> PromptEncoder:
+    return PromptEncoder(TokenizerExport(tokenizer.to_str(), template, SPECIAL_TOKENS, **options))
 
 
 async def count(counting: Prompts, model: Model, messages: Sequence[ChatMessage]) -> int | None:
@@ -105,7 +105,7 @@ def test_makes_the_tokens_that_transformers_makes(
         add_generation_prompt=True,
         return_dict=False,
     )
-    assert counter(tokenizer, template, split_special_tokens=split).encode(dialogue(*messages)) == ids
+    assert encoder(tokenizer, template, split_special_tokens=split).encode(dialogue(*messages)) == ids
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_a_dialogue_that_the_template_refuses_is_a_bad_request(tokenizer: Tokeni
             await count(counting, CAPITALS, dialogue(("user", SECRET), ("assistant", "No.")))
         assert refusal.value.message == said
         assert refusal.value.__cause__ is None  # it would quote the template
-        assert await count(counting, CAPITALS, user(SECRET)) == len(counter(tokenizer).encode(user(SECRET)))
+        assert await count(counting, CAPITALS, user(SECRET)) == len(encoder(tokenizer).encode(user(SECRET)))
 
-    run(check, load=giving(counter(tokenizer, template)))
+    run(check, load=giving(encoder(tokenizer, template)))
 
 
 def test_a_template_that_refuses_the_simplest_dialogue_is_of_no_use(tokenizer: Tokenizer) -> None:
     with pytest.raises(PromptRefused, match="never"):
-        counter(tokenizer, "{{ raise_exception('never') }}")
+        encoder(tokenizer, "{{ raise_exception('never') }}")
 
 
 def test_simulated_models_are_counted_as_their_engines_count() -> None:
@@ -231,7 +231,7 @@ def test_a_prompt_that_cannot_be_counted_is_not_quoted(caplog: pytest.LogCapture
 def test_the_loop_goes_on_while_a_long_prompt_is_counted() -> None:
     weights = Path(resolve_source("builtin:capitals"))
     template = (weights / "chat_template.jinja").read_text("utf-8")
-    capitals = PromptCounter(TokenizerExport((weights / "tokenizer.json").read_text("utf-8"), template, {}))
+    capitals = PromptEncoder(TokenizerExport((weights / "tokenizer.json").read_text("utf-8"), template, {}))
 
     async def check(counting: Prompts) -> None:
         task = asyncio.create_task(count(counting, CAPITALS, user("What is it? " * 80_000)))
@@ -300,7 +300,7 @@ def test_a_failure_is_logged_once_and_tried_again_ever_more_rarely(
     async def check(counting: Prompts) -> None:
         nonlocal now_s
         loads.answer(error)
-        for pause_s in (lazy_counter.FIRST_RETRY_S, 2 * lazy_counter.FIRST_RETRY_S):
+        for pause_s in (lazy_encoder.FIRST_RETRY_S, 2 * lazy_encoder.FIRST_RETRY_S):
             assert await count(counting, CAPITALS, user("x")) is None
             await loads.asked.acquire()
             now_s += pause_s - 1
@@ -314,7 +314,7 @@ def test_a_failure_is_logged_once_and_tried_again_ever_more_rarely(
         assert await count(counting, CAPITALS, user("x")) == 1
 
     run(check, load=loads)
-    assert [record.getMessage() for record in caplog.records if record.name == lazy_counter.__name__] == [
+    assert [record.getMessage() for record in caplog.records if record.name == lazy_encoder.__name__] == [
         f"model capitals: prompts are not counted before they are accepted: {reason}",
         "model capitals: prompts are counted before they are accepted from now on",
     ]
@@ -328,13 +328,13 @@ def test_retries_stop_getting_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def check() -> None:
         nonlocal now_s
-        lazy = LazyCounter(CAPITALS, loads)
+        lazy = LazyEncoder(CAPITALS, loads)
         for attempt in range(1, 12):
             lazy.start()
             await loads.asked.acquire()
             await lazy.stop()
             assert len(loads.models) == attempt
-            now_s += lazy_counter.LAST_RETRY_S
+            now_s += lazy_encoder.LAST_RETRY_S
 
     asyncio.run(check())
 
@@ -367,7 +367,7 @@ def test_what_needs_no_process_to_be_refused(model: Model, reason: str) -> None:
         asyncio.run(tokenizer_process.load(model))
 
 
-class Counted(PromptCounter):
+class Counted(PromptEncoder):
     """Counts messages. Dialogues with more than `longest` characters wait for `go`; `blocked` tells that two do."""
 
     def __init__(self, longest: int = 1 << 30) -> None:
@@ -392,14 +392,14 @@ class Loads:
         self.models: list[str] = []
         self.asked = asyncio.Semaphore(0)
         self.cancelled = 0
-        self._answer: PromptCounter | Exception | None = None
+        self._answer: PromptEncoder | Exception | None = None
         self._answered = asyncio.Event()
 
-    def answer(self, answer: PromptCounter | Exception) -> None:
+    def answer(self, answer: PromptEncoder | Exception) -> None:
         self._answer = answer
         self._answered.set()
 
-    async def __call__(self, model: Model) -> PromptCounter:
+    async def __call__(self, model: Model) -> PromptEncoder:
         self.models.append(model.id)
         self.asked.release()
         try:
@@ -413,21 +413,21 @@ class Loads:
         return self._answer
 
 
-def giving(made: PromptCounter) -> Callable[[Model], Coroutine[Any, Any, PromptCounter]]:
-    async def load(_: Model) -> PromptCounter:
+def giving(made: PromptEncoder) -> Callable[[Model], Coroutine[Any, Any, PromptEncoder]]:
+    async def load(_: Model) -> PromptEncoder:
         return made
 
     return load
 
 
-def refusing() -> Callable[[Model], Coroutine[Any, Any, PromptCounter]]:
-    async def load(model: Model) -> PromptCounter:
+def refusing() -> Callable[[Model], Coroutine[Any, Any, PromptEncoder]]:
+    async def load(model: Model) -> PromptEncoder:
         raise AssertionError(f"{model.id} has no tokenizer to load")
 
     return load
 
 
-def run(check: Callable[[Prompts], Coroutine[Any, Any, None]], load: lazy_counter.Load) -> None:
+def run(check: Callable[[Prompts], Coroutine[Any, Any, None]], load: lazy_encoder.Load) -> None:
     async def checked() -> None:
         counting = Prompts([], load)
         try:

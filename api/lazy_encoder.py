@@ -1,4 +1,4 @@
-"""One model's prompt counter: loaded in the background, and tried again later if that fails."""
+"""One model's prompt encoder: loaded in the background, and tried again later if that fails."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from actors import garbage
 from actors.backends import tokenizer_process
 from actors.backends.failures import one_line
-from actors.backends.prompt_counter import PromptCounter
+from actors.backends.prompt_encoder import PromptEncoder
 from actors.backends.tokenizer_process import NotLoaded
 from cluster import clock
 from cluster.catalogue import Model
@@ -18,21 +18,21 @@ FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
 """Attempts are made when a prompt wants to be counted, and get rarer."""
 
-Load = Callable[[Model], Awaitable[PromptCounter]]
+Load = Callable[[Model], Awaitable[PromptEncoder]]
 
 
-async def load_counter(model: Model) -> PromptCounter:
-    """Raises NotLoaded, and whatever making a counter raises."""
-    counter = await asyncio.to_thread(PromptCounter, await tokenizer_process.load(model))
+async def load_encoder(model: Model) -> PromptEncoder:
+    """Raises NotLoaded, and whatever making an encoder raises."""
+    encoder = await asyncio.to_thread(PromptEncoder, await tokenizer_process.load(model))
     garbage.spare()
-    return counter
+    return encoder
 
 
-class LazyCounter:
-    def __init__(self, model: Model, load: Load = load_counter) -> None:
+class LazyEncoder:
+    def __init__(self, model: Model, load: Load = load_encoder) -> None:
         self._model = model
         self._load = load
-        self._counter: PromptCounter | None = None
+        self._encoder: PromptEncoder | None = None
         self._loading: asyncio.Task[None] | None = None
         self._retry_s = FIRST_RETRY_S
         self._not_before_s = 0.0
@@ -41,7 +41,7 @@ class LazyCounter:
     def start(self) -> None:
         """Begin to load, unless that is done, under way, or failed a short while ago."""
         idle = self._loading is None or self._loading.done()
-        if self._counter is None and idle and clock.monotonic_s() >= self._not_before_s:
+        if self._encoder is None and idle and clock.monotonic_s() >= self._not_before_s:
             self._loading = asyncio.create_task(self._try())
 
     async def stop(self) -> None:
@@ -49,16 +49,16 @@ class LazyCounter:
             self._loading.cancel()
             await asyncio.wait([self._loading])
 
-    async def get(self, patience_s: float) -> PromptCounter | None:
-        """The counter, or None when there is none yet. Only the first attempt to load is waited for, so long."""
+    async def get(self, patience_s: float) -> PromptEncoder | None:
+        """The encoder, or None when there is none yet. Only the first attempt to load is waited for, so long."""
         self.start()
-        if self._counter is None and self._loading is not None and not self._failed:
+        if self._encoder is None and self._loading is not None and not self._failed:
             await asyncio.wait([self._loading], timeout=patience_s)
-        return self._counter
+        return self._encoder
 
     async def _try(self) -> None:
         try:
-            self._counter = await self._load(self._model)
+            self._encoder = await self._load(self._model)
         except NotLoaded as reason:
             self._postpone(str(reason))
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine still counts
