@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from msgspec.structs import replace
-
 from actors.batcher import Batcher
 from actors.remote import tell
 from cluster import limits, marks
@@ -86,8 +84,8 @@ class RateLimiter:
                 first.setdefault(_slot(request), number)
         for slot, number in first.items():
             tally = self._tally(slot)
-            spare, spare_ms, tally.windows = limits.take_ahead(tally.windows, tally.ceilings, now_ms)
-            decisions[number] = replace(decisions[number], spare=spare, spare_ms=spare_ms)
+            given = limits.take_ahead(decisions[number], tally.windows, tally.ceilings, now_ms)
+            decisions[number], tally.windows = given
 
     def _tally(self, slot: Slot) -> _Tally:
         if slot not in self._tallies:

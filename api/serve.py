@@ -20,6 +20,9 @@ from cluster.settings import Settings
 APP_NAME = "infernet"
 ADMIN_KEY_VARIABLE = "INFERNET_ADMIN_KEY"
 
+# Serve's logging: a line for every request would be a tenth of the ingress's work.
+QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
 # Every open stream is an ongoing request: Serve's default of 5 would serve five readers.
 _MAX_ONGOING_REQUESTS = 100_000
 _GRACE_S = 5.0
@@ -45,8 +48,7 @@ _deployment = serve.deployment(
     graceful_shutdown_timeout_s=_GRACE_S,
     graceful_shutdown_wait_loop_s=0.5,
     ray_actor_options={"num_cpus": 0},
-    # A line for every request would be a tenth of the ingress's work.
-    logging_config={"log_level": "WARNING", "enable_access_log": False},
+    logging_config=QUIET,
 )
 
 

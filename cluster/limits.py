@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.errors import RateLimited
 from cluster.ids import KeyId
@@ -12,13 +13,12 @@ from cluster.messages import KeyLimits, WindowMark
 MINUTE_S = 60
 HOUR_S = 3600
 
-Bucket = Literal["submissions", "reads", "tokens"]
-
-
 MOST_SPARE = 64
 SPARE_SHARE = 1000
 """Of what a window has left, an ingress replica is given a thousandth ahead of its use, so that its next requests need
 not ask. A key that has less than a thousand left is asked about each time, to the last one."""
+
+Bucket = Literal["submissions", "reads", "tokens"]
 
 
 class Take(Struct, frozen=True):
@@ -114,18 +114,21 @@ def take(windows: Windows, ceilings: tuple[int, ...], amount: int, now_ms: int) 
     full = [pair for pair in zip(windows, ceilings, strict=True) if _left(*pair) < amount]
     if full:
         return _refused(*max(full, key=_reset_s), now_ms), windows
-    windows = tuple(window.with_used(window.used + amount) for window in windows)
+    windows = _charged(windows, amount)
     # Of two windows with as little left, the one that keeps the client waiting longer is the truth.
     least = min(zip(windows, ceilings, strict=True), key=lambda pair: (_left(*pair), -_reset_s(pair)))
     return _passed(*least), windows
 
 
-def take_ahead(windows: Windows, ceilings: tuple[int, ...], now_ms: int) -> tuple[int, int, Windows]:
-    """How many takes to give away ahead of their use, for how many milliseconds, and what has been used afterwards."""
-    left = min(_left(*pair) for pair in zip(windows, ceilings, strict=True))
-    spare = min(MOST_SPARE, left // SPARE_SHARE)
+def take_ahead(
+    decision: Decision, windows: Windows, ceilings: tuple[int, ...], now_ms: int
+) -> tuple[Decision, Windows]:
+    """Add spare takes to a decision that lets pass, unless a ceiling is near, and say what has been used afterwards."""
+    spare = min(MOST_SPARE, min(map(_left, windows, ceilings)) // SPARE_SHARE)
+    if spare == 0:
+        return decision, windows
     ends_ms = min(window.reset_s for window in windows) * 1000
-    return spare, max(0, ends_ms - now_ms), tuple(window.with_used(window.used + spare) for window in windows)
+    return replace(decision, spare=spare, spare_ms=max(0, ends_ms - now_ms)), _charged(windows, spare)
 
 
 def over(windows: Windows, now_ms: int) -> bool:
@@ -145,6 +148,10 @@ def _passed(window: Window, ceiling: int) -> Decision:
 
 def _refused(window: Window, ceiling: int, now_ms: int) -> Decision:
     return Decision(False, ceiling, 0, window.reset_s, math.ceil(window.reset_s - now_ms / 1000))
+
+
+def _charged(windows: Windows, amount: int) -> Windows:
+    return tuple(window.with_used(window.used + amount) for window in windows)
 
 
 def _left(window: Window, ceiling: int) -> int:

@@ -18,7 +18,7 @@ from api.cli import runs
 from api.cli.connection import Connection, read, write
 from api.cli.ports import require_free
 from api.cli.steps import Step
-from api.serve import APP_NAME, application
+from api.serve import APP_NAME, QUIET, application
 from cluster.errors import StartError
 from cluster.keys import secret_hash
 from cluster.settings import Server, Settings
@@ -28,7 +28,6 @@ DRAIN_S = 20.0
 _RAY_LOG = "ray.log"
 _LOOK_S = 0.25
 _FIRST_NODE_S = 60.0
-_QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -99,7 +98,7 @@ def _stop_on_signals() -> None:
 def _serve(settings: Settings) -> None:
     http = {"host": settings.server.host, "port": settings.server.port}
     try:
-        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=_QUIET)
+        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
         serve.run(application(settings, None), name=APP_NAME, route_prefix="/")
     except (RayError, RuntimeError) as error:
         raise StartError(f"the ingress does not start: {str(error).splitlines()[-1]}") from None

@@ -75,8 +75,11 @@ def test_nothing_is_told_after_the_stop() -> None:
         notices.add([1])
         await settled()
         notices.add([2])
+        telling = notices._telling
+        assert telling is not None
         notices.stop()
-        await asyncio.sleep(2 * INTERVAL_S)
+        await asyncio.wait([telling])
+        assert telling.cancelled()
         assert told.calls == [[1]]
 
     run(scenario())
