@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from actors.kind import Kind
+from actors.ray.kind import Kind
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId, node_id
-from cluster.settings import Settings
+from cluster.settings.schema import Settings
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -61,6 +58,7 @@ async def _make_scheduler(settings: Settings) -> "Scheduler":
 
 
 async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Supervisor":
+    from actors.ray.world import RayWorld
     from actors.supervisor import Supervisor
 
     supervisor = Supervisor(RayWorld(settings, admin_key))
@@ -69,10 +67,10 @@ async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Superv
 
 
 async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "Node":
-    from actors.hardware import probe
-    from actors.launcher import RayLauncher
+    from actors.machine.hardware import probe
+    from actors.machine.scheduling_class import restore_priority
     from actors.node import Node
-    from actors.processor import restore_priority
+    from actors.ray.launcher import RayLauncher
 
     restore_priority()
     me = node_id(ray_node_id)
@@ -85,9 +83,9 @@ async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[st
 
 async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":
     from actors import backends
-    from actors.builtin import resolve_source
+    from actors.backends.builtin import resolve_source
     from actors.engine import Engine
-    from actors.processor import restore_priority
+    from actors.machine.scheduling_class import restore_priority
 
     # What the backend starts joins this group, so that the Node can end it even when this process is gone.
     if os.getpgrp() != os.getpid():
@@ -121,31 +119,3 @@ def engine(engine_id: EngineId) -> "Engine":
 
 def known_engines() -> Sequence[EngineId]:
     return [EngineId(key) for key in ENGINE.existing()]
-
-
-class RayWorld:
-    """The Ray cluster, as the Supervisor acts on it."""
-
-    def __init__(self, settings: Settings, admin_key: str | None) -> None:
-        self._settings = settings
-        self._admin_key = admin_key
-        # A database in a file is on the machine that this runs on.
-        self._here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(_this_machine(), soft=False)}
-
-    def start_core(self) -> None:
-        LEDGER.start("", self._settings, self._admin_key, **self._here)
-        RATE_LIMITER.start("", **self._here)
-        JOURNAL.start("", self._settings, **self._here)
-        SCHEDULER.start("", self._settings, **self._here)
-
-    def machines(self) -> set[str]:
-        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-
-    def start_node(self, machine: str) -> None:
-        resources = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == machine)
-        there = NodeAffinitySchedulingStrategy(machine, soft=False)
-        NODE.start(node_id(machine), self._settings, machine, resources, scheduling_strategy=there)
-
-
-def _this_machine() -> str:
-    return str(ray.get_runtime_context().get_node_id())

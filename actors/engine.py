@@ -5,12 +5,13 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from actors import garbage
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
-from actors.frames import JobLog, Outbox
+from actors.machine import gc as garbage
+from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, NodeId
-from cluster.messages import Dispatch, EngineReport, EngineState, JobAttempt
-from cluster.token_log import TokenLog
+from cluster.messages.machines import EngineReport, EngineState
+from cluster.messages.work import Dispatch, JobAttempt
+from cluster.text.token_log import TokenLog
 
 logger = logging.getLogger(__name__)
 

@@ -11,25 +11,15 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from actors.batcher import Batcher
-from actors.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, JobLog, Outbox, decode
-from actors.notices import Notices
-from actors.remote import Unreachable, tell
+from actors.wire.batcher import Batcher
+from actors.wire.calls import Unreachable, tell
+from actors.wire.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, JobLog, Outbox, decode
+from actors.wire.notices import Notices
 from cluster import clock
 from cluster.ids import EngineId, JobId
-from cluster.messages import (
-    Delta,
-    End,
-    Ended,
-    EngineReport,
-    Failure,
-    Fenced,
-    JobAttempt,
-    Output,
-    Placed,
-    Released,
-    Usage,
-)
+from cluster.messages.machines import EngineReport
+from cluster.messages.money import Usage
+from cluster.messages.work import Delta, End, Ended, Failure, Fenced, JobAttempt, Output, Placed, Released
 
 if TYPE_CHECKING:
     from actors.engine import Engine

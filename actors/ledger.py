@@ -9,30 +9,14 @@ from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
-from actors.batcher import Batcher
+from actors.wire.batcher import Batcher
 from cluster import clock
 from cluster.errors import BudgetExceeded, InfernetError
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
-from cluster.messages import (
-    Accepted,
-    Account,
-    Ended,
-    Idempotency,
-    JobQuery,
-    JobRecord,
-    Key,
-    KeyLimits,
-    ModelTotals,
-    NewKey,
-    OpenJob,
-    Placed,
-    Principal,
-    Submission,
-    UsageQuery,
-    UsageSum,
-    WindowMark,
-)
+from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
+from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, WindowMark
+from cluster.messages.work import Accepted, Ended, Idempotency, JobQuery, JobRecord, OpenJob, Placed, Submission
 from cluster.store import (
     accounts,
     first_admin,
@@ -46,7 +30,7 @@ from cluster.store import (
     windows,
 )
 from cluster.store.database import Database, Query, Write
-from cluster.store.errors import DatabaseFailed
+from cluster.store.failures import DatabaseFailed
 from cluster.totals import Totals
 
 R = TypeVar("R")

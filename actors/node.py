@@ -9,10 +9,10 @@ import msgspec
 
 from actors.backends.base import BackendDied
 from actors.engine import Engine
-from actors.remote import Unreachable, tell
+from actors.wire.calls import Unreachable, tell
 from cluster import clock
 from cluster.ids import EngineId, NodeId
-from cluster.messages import EngineOrder, EngineReport, Hardware, NodeOrders, NodeReport
+from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeOrders, NodeReport
 
 if TYPE_CHECKING:
     from actors.scheduler import Scheduler

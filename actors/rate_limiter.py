@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from actors.batcher import Batcher
-from actors.remote import tell
-from cluster import limits, marks
+from actors.wire.batcher import Batcher
+from actors.wire.calls import tell
 from cluster.clock import wall_ms
 from cluster.ids import KeyId
-from cluster.limits import MINUTE_S, Bucket, Decision, Take, Windows
-from cluster.messages import WindowMark
+from cluster.limits import marks
+from cluster.limits import windows as limits
+from cluster.limits.windows import MINUTE_S, Bucket, Decision, Take, Windows
+from cluster.messages.people import WindowMark
 
 if TYPE_CHECKING:
     from actors.ledger import Ledger

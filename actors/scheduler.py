@@ -8,40 +8,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from actors.remote import tell
+from actors.wire.calls import tell
 from cluster import acceptance, clock, placement
 from cluster.catalogue import Catalogue
 from cluster.deadlines import Deadlines
-from cluster.errors import (
-    EngineFailed,
-    InfernetError,
-    JobCancelled,
-    JobTimeout,
-    NoCapacity,
-    NodeDisconnected,
-)
-from cluster.fleet import Change, Fleet
+from cluster.errors import EngineFailed, InfernetError, JobCancelled, JobTimeout, NoCapacity, NodeDisconnected
+from cluster.fleet.fleet import Change, Fleet
+from cluster.fleet.replica import Replica
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.job_queue import JobQueue, LaneId, Waiting
-from cluster.messages import (
+from cluster.messages.machines import EngineReport, ModelView, NodeOrders, NodeReport, NodeView
+from cluster.messages.work import (
     Accepted,
     Dispatch,
-    EngineReport,
     Failure,
     Fenced,
     Job,
     JobAttempt,
-    ModelView,
-    NodeOrders,
-    NodeReport,
-    NodeView,
     OpenJob,
     Placed,
     Released,
     Submission,
     Verdict,
 )
-from cluster.replicas import Replica
+from cluster.queue import JobQueue, LaneId, Waiting
 
 if TYPE_CHECKING:
     from actors.engine import Engine

@@ -5,13 +5,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import errors, openapi
-from api.admission import Admission
-from api.gateway import Gateway
-from api.openai.errors import OpenAIError
+from api.accounts import routes as accounts
+from api.http import answers, openapi
+from api.http.admission import Admission
+from api.http.answers import Error
+from api.jobs import routes as jobs
+from api.keys import routes as keys
+from api.models import routes as models
+from api.nodes import routes as nodes
+from api.openai.error_shape import OpenAIError
 from api.openai.routes import router as openai_router
-from api.routes import accounts, health, jobs, keys, metrics, models, nodes, usage
-from api.schemas.errors import Error
+from api.replica.gateway import Gateway
+from api.system import routes as system
+from api.usage import routes as usage
 
 
 def create_app(gateway: Gateway) -> FastAPI:
@@ -27,11 +33,10 @@ def create_app(gateway: Gateway) -> FastAPI:
     for routes in (jobs, models, nodes, keys, accounts, usage):
         app.include_router(routes.router, prefix="/api/v1")
     app.include_router(openai_router, prefix="/v1")
-    for public in (health, metrics):
-        app.include_router(public.router)
+    app.include_router(system.router)
     openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)
-    errors.add_handlers(app)
+    answers.add_handlers(app)
     return app
 
 

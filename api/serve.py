@@ -9,13 +9,15 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
-from actors import control_plane, garbage, processor
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
+from actors.machine import gc as garbage
+from actors.machine import scheduling_class as processor
+from actors.ray import lifecycle as control_plane
 from api.app import create_app
-from api.gateway import Gateway
-from cluster import config
+from api.replica.gateway import Gateway
 from cluster.errors import ConfigError
-from cluster.settings import Settings
+from cluster.settings import layers as config
+from cluster.settings.schema import Settings
 
 APP_NAME = "infernet"
 ADMIN_KEY_VARIABLE = "INFERNET_ADMIN_KEY"

@@ -2,8 +2,8 @@
 
 from cluster.catalogue import Catalogue
 from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound
-from cluster.fleet import Fleet
-from cluster.messages import Job
+from cluster.fleet.fleet import Fleet
+from cluster.messages.work import Job
 
 
 def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from cluster.messages import ModelTotals, Usage
+from cluster.messages.money import ModelTotals, Usage
 
 
 class Totals:

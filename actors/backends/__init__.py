@@ -10,7 +10,7 @@ def create(model: Model, source: str) -> Backend:
         from actors.backends.simulated import SimulatedBackend
 
         return SimulatedBackend(model.engine)
-    from actors.backends.vllm import VllmBackend
+    from actors.backends.vllm.backend import VllmBackend
 
     return VllmBackend(model, source)
 

@@ -2,7 +2,7 @@
 
 A backend generates in a thread of its own and hands each step's output to its sink in one call, which is
 the natural frame: cost follows engine steps, not tokens times streams. Every backend passes the same suite
-(`tests/unit/backend_suite.py`).
+(`tests/support/backend_suite.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from cluster.messages import Dispatch, End
+from cluster.messages.work import Dispatch, End
 
 
 class Chunk(Struct, frozen=True):

@@ -1,8 +1,9 @@
 """One generation: what a backend keeps of a job while it runs."""
 
 from actors.backends.base import Chunk
-from actors.backends.holdback import HoldBack
-from cluster.messages import Dispatch, End, FinishReason, Usage
+from actors.backends.stop_strings import HoldBack
+from cluster.messages.money import Usage
+from cluster.messages.work import Dispatch, End, FinishReason
 
 
 class Generation:

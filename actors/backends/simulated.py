@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
-from cluster.messages import ChatMessage, Dispatch, FinishReason, Sampling
+from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
 
 log = logging.getLogger(__name__)
 

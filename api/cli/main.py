@@ -9,11 +9,8 @@ import typer
 from api.cli.answers import RemoteError
 from api.cli.chat import chat
 from api.cli.demo import demo
-from api.cli.jobs import jobs
-from api.cli.models import models
-from api.cli.nodes import nodes
+from api.cli.lists import jobs, models, nodes, status
 from api.cli.render import one_line
-from api.cli.status import status
 from api.cli.up import up
 from cluster.errors import InfernetError
 

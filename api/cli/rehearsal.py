@@ -5,13 +5,13 @@ import tempfile
 from pathlib import Path
 
 from actors.directory import SCHEDULER
-from api.cli import system
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.foreground import flags_layer, read_settings
-from api.cli.ports import free_port
-from api.cli.ray_cluster import OwnCluster
 from api.cli.render import json_text
+from api.cli.run import system
+from api.cli.run.foreground import flags_layer, read_settings
+from api.cli.run.ports import free_port
+from api.cli.run.ray_cluster import OwnCluster
 from api.cli.steps import Step, console
 from cluster.errors import StartError
 

@@ -19,6 +19,6 @@ def up(
 ) -> None:
     """Run the network in the foreground. Ctrl-C drains and stops it."""
     # Ray takes seconds to import, which the commands that only talk to a server do without.
-    from api.cli import foreground
+    from api.cli.run import foreground
 
     foreground.serve(config_file, host, port, model, ray_address, state_folder(state, os.environ))

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from actors.remote import tell
-from api.gateway import Gateway
-from api.intake import Order, accept
-from api.sse import EventStream, left
-from api.stream_hub import Piece
+from actors.wire.calls import tell
+from api.http.sse import EventStream, left
+from api.replica.gateway import Gateway
+from api.replica.intake import accept
+from api.replica.streams import Piece
 from cluster.errors import InfernetError
-from cluster.messages import Accepted, End, Principal
+from cluster.messages.people import Principal
+from cluster.messages.work import Accepted, End, Order
 
 T = TypeVar("T")
 

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from api.openai.answers import ChatCompletionChunk, ChunkChoice, ChunkDelta, chunk
-from api.openai.errors import failure_body
-from api.schemas.jobs import usage_body
-from api.sse import DONE, PING
-from api.stream_hub import Piece
-from cluster.messages import Accepted, End, FinishReason
+from api.http.sse import DONE, PING
+from api.jobs.schemas import usage_body
+from api.openai.completions import ChatCompletionChunk, ChunkChoice, ChunkDelta, chunk
+from api.openai.error_shape import failure_body
+from api.replica.streams import Piece
+from cluster.messages.work import Accepted, End, FinishReason
 
 _json = msgspec.json.Encoder()
 

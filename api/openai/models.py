@@ -4,7 +4,8 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from cluster.messages import ModelView, Principal
+from cluster.messages.machines import ModelView
+from cluster.messages.people import Principal
 
 # The catalogue keeps no dates, and OpenAI's clients expect one.
 _CREATED = 0

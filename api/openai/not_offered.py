@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from api.schemas.requests import Request
+from api.http.bodies import Request
 
 
 class Only:

@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.intake import Order
+from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
+from api.jobs.schemas import MAX_METADATA, MAX_STOPS, body_hash
 from api.openai.not_offered import NotOffered, Only, Refused
 from api.openai.response_format import ResponseFormat, json_schema
-from api.schemas.jobs import MAX_METADATA, MAX_STOPS, body_hash
-from api.schemas.requests import INT64, AnyText, Count, Request, Text, parse
 from cluster.errors import BadRequest
-from cluster.messages import ChatMessage, Role, Sampling
+from cluster.messages.work import ChatMessage, Order, Role, Sampling
 
 _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
 _TEXT_PART = {

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.schemas.requests import INT64, AnyText, Request
+from api.http.bodies import INT64, AnyText, Request
 from cluster import json_schemas
 from cluster.errors import BadRequest
 from cluster.json_schemas import UnsupportedSchema

@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api.answers import Answer
-from api.dependencies import Body, Caller, CurrentGateway
-from api.idempotency import IdempotencyKey
-from api.openai.answers import ChatCompletion, completion
+from api.http.answers import Answer
+from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.openapi import GUARDED, error_content, errors, takes
+from api.http.parameters import IdempotencyKey
 from api.openai.attendance import Attendance, AttendedStream, attend
 from api.openai.chunks import Chunks
-from api.openai.errors import OpenAIError, failure_body, failure_headers, failure_status
+from api.openai.completions import ChatCompletion, completion
+from api.openai.error_shape import OpenAIError, failure_body, failure_headers, failure_status
 from api.openai.models import OpenAIModel, OpenAIModelList, may_be_submitted, model_body
 from api.openai.requests import ChatCompletionRequest, parse_chat
-from api.openapi import GUARDED, error_content, errors, takes
 from cluster.errors import (
     BadRequest,
     BudgetExceeded,

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, insert, select
 
-from cluster.budgets import Balance
 from cluster.ids import AccountId
-from cluster.messages import Account, KeyLimits
+from cluster.limits.budgets import Balance
+from cluster.messages.people import Account, KeyLimits
 from cluster.store import budgets
 from cluster.store.tables import ACCOUNTS
 

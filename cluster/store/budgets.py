@@ -10,10 +10,10 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from cluster import budgets
-from cluster.budgets import Balance
 from cluster.ids import JobId
-from cluster.messages import Budget
+from cluster.limits import budgets
+from cluster.limits.budgets import Balance
+from cluster.messages.money import Budget
 from cluster.store.tables import BUDGETS, RESERVATIONS
 from cluster.store.usage import Billed
 

@@ -6,8 +6,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from cluster.errors import InfernetError
-from cluster.store.engine import open_engine
-from cluster.store.errors import DatabaseUnavailable, translated
+from cluster.store.failures import DatabaseUnavailable, translated
+from cluster.store.open import open_engine
 
 R = TypeVar("R")
 

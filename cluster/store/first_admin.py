@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from cluster.ids import new_account_id, new_key_id
-from cluster.messages import Account, NewKey
+from cluster.messages.people import Account, NewKey
 from cluster.store import accounts, keys
 
 _NAME = "admin"

@@ -6,8 +6,9 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import RowMapping
 
-from cluster.jobs import JobState
-from cluster.messages import ChatMessage, Ended, Job, JobRecord, OpenJob, Placed, Rates, Sampling, Usage
+from cluster.job_states import JobState
+from cluster.messages.money import Rates, Usage
+from cluster.messages.work import ChatMessage, Ended, Job, JobRecord, OpenJob, Placed, Sampling
 
 NEW_COLUMNS = (
     "id",

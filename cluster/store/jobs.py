@@ -15,8 +15,9 @@ from sqlalchemy import (
 )
 
 from cluster.ids import AccountId, JobId
-from cluster.jobs import JobEvent, JobState, advance
-from cluster.messages import Ended, Job, JobQuery, JobRecord, OpenJob, Placed, Rates
+from cluster.job_states import JobEvent, JobState, advance
+from cluster.messages.money import Rates
+from cluster.messages.work import Ended, Job, JobQuery, JobRecord, OpenJob, Placed
 from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
 from cluster.store.usage import Billed

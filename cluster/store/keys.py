@@ -7,12 +7,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
-from cluster.budgets import Balance
 from cluster.errors import Conflict, KeyNotFound
-from cluster.grants import granted
 from cluster.ids import AccountId, KeyId
-from cluster.keys import secret_hash, visible_prefix
-from cluster.messages import Key, KeyLimits, NewKey, Principal
+from cluster.keys import granted, secret_hash, visible_prefix
+from cluster.limits.budgets import Balance
+from cluster.messages.people import Key, KeyLimits, NewKey, Principal
 from cluster.store import accounts, budgets
 from cluster.store.tables import ACCOUNTS, KEYS
 

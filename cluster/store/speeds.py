@@ -5,7 +5,7 @@ from statistics import fmean
 
 from sqlalchemy import Connection, func, select
 
-from cluster.jobs import JobState
+from cluster.job_states import JobState
 from cluster.store.tables import JOBS
 
 _SAMPLE = 32

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from cluster import budgets
-from cluster.budgets import Balance
 from cluster.errors import BudgetExceeded, InfernetError
 from cluster.ids import JobId
-from cluster.messages import Accepted, Job, Placed, Submission
-from cluster.pricing import most_usage
+from cluster.limits import budgets
+from cluster.limits.budgets import Balance
+from cluster.limits.pricing import most_usage
+from cluster.messages.work import Accepted, Job, Placed, Submission
 from cluster.store import budgets as budget_rows
 from cluster.store import idempotency, jobs
 from cluster.store.budgets import Reservation

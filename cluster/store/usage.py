@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
 
 from cluster.clock import utc_day
 from cluster.ids import AccountId, JobId, KeyId
-from cluster.messages import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
-from cluster.pricing import cost
+from cluster.limits.pricing import cost
+from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
 from cluster.store.tables import USAGE
 
 _DAY_MS = 86_400_000

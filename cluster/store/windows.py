@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import asdict
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
-from cluster.messages import WindowMark
+from cluster.messages.people import WindowMark
 from cluster.store.tables import WINDOWS
 
 

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.batcher import Batcher
 from actors.directory import LEDGER, RATE_LIMITER
-from actors.kind import Kind
-from api.cli.ray_cluster import OwnCluster
+from actors.ray.kind import Kind
+from actors.wire.batcher import Batcher
+from api.cli.run.ray_cluster import OwnCluster
 from cluster.ids import KeyId
-from cluster.limits import Decision, Take
-from cluster.messages import KeyLimits
-from cluster.settings import Settings
+from cluster.limits.windows import Decision, Take
+from cluster.messages.people import KeyLimits
+from cluster.settings.schema import Settings
 from tests.benchmarks import report
 from tests.benchmarks.servers import end_on_signals
 

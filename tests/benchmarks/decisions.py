@@ -26,8 +26,9 @@ from actors.scheduler import Scheduler
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.deadlines import Deadlines
 from cluster.ids import AccountId, EngineId, KeyId, NodeId, new_job_id
-from cluster.job_queue import JobQueue, LaneId, Waiting
-from cluster.messages import ChatMessage, EngineReport, Hardware, Job, NodeReport, Sampling
+from cluster.messages.machines import EngineReport, Hardware, NodeReport
+from cluster.messages.work import ChatMessage, Job, Sampling
+from cluster.queue import JobQueue, LaneId, Waiting
 from tests.benchmarks import report
 
 _MODEL = "model"

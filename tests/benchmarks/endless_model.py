@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from actors.builtin import resolve_source
+from actors.backends.builtin import resolve_source
 
 CONTEXT_LENGTH = 2048
 

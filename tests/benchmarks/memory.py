@@ -18,7 +18,7 @@ from pathlib import Path
 
 from actors.backends.simulated import simulated_text
 from actors.journal import LINGER_S
-from cluster.messages import ChatMessage
+from cluster.messages.work import ChatMessage
 from tests.benchmarks import load, processes, report
 from tests.benchmarks.processes import Memory
 from tests.benchmarks.servers import Infernet, end_on_signals, raise_open_file_limit

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from actors.backends.simulated import simulated_text
-from cluster.messages import ChatMessage
+from cluster.messages.work import ChatMessage
 from tests.benchmarks import cheap_client, processes, report
 from tests.benchmarks.cheap_client import Load, Recording, Stream
 from tests.benchmarks.servers import Infernet, end_on_signals, raise_open_file_limit

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from actors.backends.simulated import simulated_text
-from cluster.messages import ChatMessage
+from cluster.messages.work import ChatMessage
 from tests.integration.serving import Serving, in_parallel
 
 TOKENS = 120

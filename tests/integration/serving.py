@@ -15,10 +15,10 @@ import httpx
 import psutil
 import yaml
 
-from api.cli import marked
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.ports import free_port
+from api.cli.run import marked
+from api.cli.run.ports import free_port
 
 INFERNET = str(Path(sys.executable).with_name("infernet"))
 START_S = 150.0

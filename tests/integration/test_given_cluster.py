@@ -16,13 +16,13 @@ import pytest
 import yaml
 
 from actors.backends.simulated import simulated_text
-from api.cli import marked
 from api.cli.answers import RemoteError
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.ports import free_port
-from api.cli.ray_cluster import environment
-from cluster.messages import ChatMessage
+from api.cli.run import marked
+from api.cli.run.ports import free_port
+from api.cli.run.ray_cluster import environment
+from cluster.messages.work import ChatMessage
 from tests.integration.serving import START_S, Serving
 
 BIN = Path(sys.executable).parent

@@ -8,7 +8,7 @@ import pytest
 
 from actors.backends.simulated import simulated_text
 from api.cli.answers import RemoteError
-from cluster.messages import ChatMessage
+from cluster.messages.work import ChatMessage
 from tests.integration.serving import Serving, in_parallel
 
 LONG = "Où? " * 200_000

@@ -16,14 +16,15 @@ import psutil
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from actors.backends import tokenizer_export, tokenizer_process
-from actors.backends.prompt_encoder import PromptEncoder
-from actors.backends.tokenizer_process import NotLoaded
-from actors.builtin import resolve_source
-from api import prompts
-from api.prompts import Prompt
+from actors.backends.builtin import resolve_source
+from actors.backends.prompts import counter as prompts
+from actors.backends.prompts import export as tokenizer_export
+from actors.backends.prompts import loader as tokenizer_process
+from actors.backends.prompts.counter import Prompt
+from actors.backends.prompts.encoder import PromptEncoder
+from actors.backends.prompts.loader import NotLoaded
 from cluster.catalogue import CAPITALS, Model
-from cluster.messages import ChatMessage
+from cluster.messages.work import ChatMessage
 
 transformers = pytest.importorskip("transformers")
 

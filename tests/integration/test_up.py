@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.cli import marked
-from api.cli.ports import free_port
+from api.cli.run import marked
+from api.cli.run.ports import free_port
 from tests.integration.serving import INFERNET, Serving
 
 SLOW = {

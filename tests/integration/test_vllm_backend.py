@@ -18,11 +18,11 @@ import pytest
 
 from actors.backends import create
 from actors.backends.base import Backend, BackendDied
+from actors.backends.builtin import resolve_source
 from actors.backends.environment import process_env
-from actors.builtin import resolve_source
 from cluster.catalogue import Model
-from cluster.messages import ChatMessage, Output
-from tests.unit.backend_suite import BackendSuite, Inbox, Subject, threads_since
+from cluster.messages.work import ChatMessage, Output
+from tests.support.backend_suite import BackendSuite, Inbox, Subject, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")

@@ -10,14 +10,14 @@ import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
 
-from api import errors
-from api.admission import Admission
-from api.dependencies import MAX_BODY_BYTES, Admin, Body, Caller
+from api.http import answers as errors
+from api.http.admission import Admission
+from api.http.dependencies import MAX_BODY_BYTES, Admin, Body, Caller
 from cluster.errors import Conflict, NoCapacity, Unauthorized
 from cluster.ids import AccountId, KeyId
-from cluster.limits import Bucket, Decision, refusal
-from cluster.messages import KeyLimits, Principal
-from tests.unit.plain_system import run
+from cluster.limits.windows import Bucket, Decision, refusal
+from cluster.messages.people import KeyLimits, Principal
+from tests.support.plain_system import run
 
 RESET_S = 1_800_000_000
 KEYS = {"member-key": "member", "admin-key": "admin", "spent-key": "member", "strange+/~._-key==": "member"}

@@ -12,16 +12,17 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.simulated import prompt_tokens, simulated_text
-from actors.remote import Unreachable
-from api import reach
-from api.dependencies import MAX_BODY_BYTES
-from api.gateway import Gateway
+from actors.wire.calls import Unreachable
+from api.http.dependencies import MAX_BODY_BYTES
+from api.replica import deadline as reach
+from api.replica.gateway import Gateway
 from cluster.catalogue import Model, Price
 from cluster.ids import JobId
-from cluster.messages import ChatMessage, KeyLimits
-from cluster.settings import Settings
-from tests.unit.http_door import Stream, bare_client, bare_gateway, door, is_error, names_field, with_api
-from tests.unit.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
+from cluster.messages.people import KeyLimits
+from cluster.messages.work import ChatMessage
+from cluster.settings.schema import Settings
+from tests.support.http_door import Stream, bare_client, bare_gateway, door, is_error, names_field, with_api
+from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -479,7 +480,7 @@ def test_a_stream_is_sent_as_it_comes_and_goes_on_elsewhere(database: Path) -> N
 
 
 def test_silence_is_filled_with_comments(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.stream_hub.SILENCE_S", 0.02)
+    monkeypatch.setattr("api.replica.streams.SILENCE_S", 0.02)
     silent = Model(id="sim", backend="simulated", gpus=0, engine={"first_token_s": 0.1, "token_s": 0.001})
 
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:

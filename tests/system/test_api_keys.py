@@ -9,11 +9,11 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from api import principals
+from api.replica import principals
 from cluster.catalogue import Price
-from cluster.messages import KeyLimits
-from tests.unit.http_door import bare_client, door, is_error, names_field, with_api
-from tests.unit.plain_system import ADMIN_KEY, SIM, PlainSystem, run, until
+from cluster.messages.people import KeyLimits
+from tests.support.http_door import bare_client, door, is_error, names_field, with_api
+from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 

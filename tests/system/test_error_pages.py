@@ -15,8 +15,8 @@ import pytest
 import ray
 
 from api.cli.error_pages import haproxy_with_pages
-from api.cli.ports import free_port
-from tests.unit.plain_system import PATIENCE_S
+from api.cli.run.ports import free_port
+from tests.support.plain_system import PATIENCE_S
 
 CONFIG = """
 defaults

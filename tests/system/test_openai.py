@@ -13,10 +13,22 @@ from pydantic import BaseModel
 from actors.backends.simulated import simulated_text
 from cluster.ids import JobId, new_key_id
 from cluster.keys import new_secret
-from cluster.messages import ChatMessage, KeyLimits, KeyRole, NewKey
-from tests.unit.http_door import with_api
-from tests.unit.openai_door import ASKED, BODY, FAILING, HANGING, PARTIAL, PROMPT, QUESTION, TEXT, job_ids, with_openai
-from tests.unit.plain_system import SIM, PlainSystem, until
+from cluster.messages.people import KeyLimits, KeyRole, NewKey
+from cluster.messages.work import ChatMessage
+from tests.support.http_door import with_api
+from tests.support.openai_door import (
+    ASKED,
+    BODY,
+    FAILING,
+    HANGING,
+    PARTIAL,
+    PROMPT,
+    QUESTION,
+    TEXT,
+    job_ids,
+    with_openai,
+)
+from tests.support.plain_system import SIM, PlainSystem, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -15,9 +15,9 @@ from actors.backends.simulated import simulated_text
 from actors.scheduler import Scheduler
 from cluster.errors import NoCapacity
 from cluster.ids import JobId
-from cluster.messages import Submission
-from tests.unit.openai_door import ASKED, BODY, HANGING, PARTIAL, job_ids, openai_client, with_openai
-from tests.unit.plain_system import SIM, PlainSystem, settled, until
+from cluster.messages.work import Submission
+from tests.support.openai_door import ASKED, BODY, HANGING, PARTIAL, job_ids, openai_client, with_openai
+from tests.support.plain_system import SIM, PlainSystem, settled, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from actors.backends.simulated import prompt_tokens, simulated_text
 from actors.scheduler import MAX_ATTEMPTS
 from cluster.ids import NodeId
-from cluster.messages import End, Job, Submission
-from tests.unit.plain_system import SIM, PlainSystem, replicated, run, until
+from cluster.messages.work import End, Job, Submission
+from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -135,7 +135,7 @@ def test_an_undisturbed_run(database: Path) -> None:
 
 def test_streams_that_are_renewed_again_and_again_lose_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.journal.RENEW_AFTER_FRAMES", 3)
-    monkeypatch.setattr("api.stream_hub.RENEW_AFTER_FRAMES", 4)
+    monkeypatch.setattr("api.replica.streams.RENEW_AFTER_FRAMES", 4)
 
     async def scenario() -> None:
         async with PlainSystem(database, [TWO]) as system:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from tests.unit import plain_system
+from tests.support import plain_system
 
 
 def _refuse(*_: object, **__: object) -> None:

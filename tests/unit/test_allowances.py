@@ -8,12 +8,12 @@ import pytest
 
 from actors.ledger import Ledger
 from actors.rate_limiter import RateLimiter
-from api import allowances
-from api.allowances import Allowances
+from api.replica import allowances
+from api.replica.allowances import Allowances
 from cluster.ids import AccountId, KeyId
-from cluster.limits import MOST_SPARE, SPARE_SHARE, Decision, Take
-from cluster.messages import KeyLimits, Principal
-from tests.unit.plain_system import run
+from cluster.limits.windows import MOST_SPARE, SPARE_SHARE, Decision, Take
+from cluster.messages.people import KeyLimits, Principal
+from tests.support.plain_system import run
 from tests.unit.test_rate_limiter import MINUTE_MS, Clock, Marks
 
 LARGE = KeyLimits(submissions_per_minute=200_000, submissions_per_hour=10_000_000)

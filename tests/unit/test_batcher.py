@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.batcher import Batcher
+from actors.wire.batcher import Batcher
 
 
 class Gate:

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from actors.builtin import resolve_source
-from actors.builtin.capitals import wordings
-from actors.builtin.capitals.corpus import (
+from actors.backends.builtin import resolve_source
+from actors.backends.builtin.capitals import wordings
+from actors.backends.builtin.capitals.corpus import (
     Wording,
     held_out_chats,
     held_out_dialogues,
     long_answer,
     training_dialogues,
 )
-from actors.builtin.capitals.countries import ALIASES, CAPITALS, CONTINENTS, answer
-from actors.builtin.capitals.tokenizer import END, IGNORED, encode
+from actors.backends.builtin.capitals.countries import ALIASES, CAPITALS, CONTINENTS, answer
+from actors.backends.builtin.capitals.tokenizer import END, IGNORED, encode
 
 WEIGHTS = Path(resolve_source("builtin:capitals"))
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_server import JOB, KEY, TEXT, Act, ContractServer, Stage
 from typer.testing import CliRunner, Result
 
 from api.cli import chat as chat_module
 from api.cli.connection import Connection, write
 from api.cli.main import app, main
 from api.cli.render import age, one_line, usage_line
+from tests.support.contract_server import JOB, KEY, TEXT, Act, ContractServer, Stage
 
 NODE: dict[str, Any] = {
     "id": "node_8f3a2c1d00000000",

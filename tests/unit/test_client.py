@@ -7,12 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from contract_server import JOB, KEY, TEXT, Act, ContractServer, End, Stage
 
 from api.cli.answers import RemoteError
 from api.cli.client import Client
 from api.cli.connection import Connection, read, resolve, state_folder, write
 from cluster.errors import ConfigError
+from tests.support.contract_server import JOB, KEY, TEXT, Act, ContractServer, End, Stage
 
 BODY = {"model": "sim:fast", "messages": [{"role": "user", "content": "Hello"}]}
 NO_PAUSES = (0.0, 0.0, 0.0)

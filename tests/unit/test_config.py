@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.catalogue import CAPITALS, Catalogue, Model, Price, Replicas
-from cluster.config import load, parse, single_model
 from cluster.errors import ConfigError
-from cluster.messages import KeyLimits
-from cluster.settings import Server, Settings
+from cluster.messages.people import KeyLimits
+from cluster.settings.layers import load, parse, single_model
+from cluster.settings.schema import Server, Settings
 
 LOCAL = Path(__file__).parents[2] / "ray_configs" / "local.yaml"
 

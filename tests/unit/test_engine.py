@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Sink
 from actors.backends.simulated import SimulatedBackend, prompt_tokens, simulated_text
 from actors.engine import Engine
-from actors.frames import decode
+from actors.wire.frames import decode
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
-from cluster.messages import ChatMessage, Dispatch, End, Job, Output, Sampling, Usage
-from cluster.token_log import TokenLog
-from tests.unit.plain_system import run, settled
+from cluster.messages.money import Usage
+from cluster.messages.work import ChatMessage, Dispatch, End, Job, Output, Sampling
+from cluster.text.token_log import TokenLog
+from tests.support.plain_system import run, settled
 
 MESSAGES = (ChatMessage("user", "Größe?"),)
 PROMPT = prompt_tokens(MESSAGES)

@@ -11,8 +11,8 @@ import pytest
 
 from actors.backends.environment import process_env
 from actors.backends.failures import FailureHandler, FailureLog, one_line
-from actors.backends.holdback import HoldBack
-from actors.backends.vllm import engine_args
+from actors.backends.stop_strings import HoldBack
+from actors.backends.vllm.backend import engine_args
 from cluster.catalogue import Model
 
 

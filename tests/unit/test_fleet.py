@@ -3,9 +3,11 @@
 from msgspec.structs import replace
 
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.fleet import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, OFFLINE_AFTER_S, SETTLE_S, Change, Fleet
+from cluster.fleet.backoff import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
+from cluster.fleet.fleet import OFFLINE_AFTER_S, SETTLE_S, Change, Fleet
 from cluster.ids import EngineId, NodeId
-from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport, RuledOut
+from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
+from cluster.messages.work import RuledOut
 from cluster.placement import Candidate
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")

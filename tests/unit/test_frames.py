@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import frames
-from actors.frames import JobLog, Outbox, decode
+from actors.wire import frames
+from actors.wire.frames import JobLog, Outbox, decode
 from cluster.ids import JobId
-from cluster.messages import Delta, End, Usage
-from cluster.token_log import TokenLog
-from tests.unit.plain_system import run, settled
+from cluster.messages.money import Usage
+from cluster.messages.work import Delta, End
+from cluster.text.token_log import TokenLog
+from tests.support.plain_system import run, settled
 
 END = End(Usage(3, 2), "stop")
 A, B = JobId("job_a"), JobId("job_b")

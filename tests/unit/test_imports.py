@@ -11,9 +11,12 @@ LAYERS = ("cluster", "actors", "api")
 SOURCES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 STORE = Path("cluster/store")
-VLLM_BACKEND = Path("actors/backends/vllm.py")
-BUILTIN_MODELS = Path("actors/builtin")
-PROMPT_COUNTING = {Path("actors/backends/prompt_encoder.py"), Path("actors/backends/tokenizer_export.py")}
+VLLM_BACKEND = Path("actors/backends/vllm")
+BUILTIN_MODELS = Path("actors/backends/builtin")
+PROMPT_COUNTING = {Path("actors/backends/prompts/encoder.py"), Path("actors/backends/prompts/export.py")}
+
+RAY = (Path("actors/ray"), Path("api/serve.py"), Path("api/cli/run"))
+REPLICA = "api.replica"
 
 NOT_FOR_THE_FLOOR = {"ray", "fastapi", "starlette", "vllm", "torch", "transformers"}
 DATABASE = {"sqlmodel", "sqlalchemy", "alembic"}
@@ -29,11 +32,15 @@ def forbidden(path: Path, module: str) -> str | None:
         return f"cluster may not import {package}"
     if layer == "cluster" and package in DATABASE and not path.is_relative_to(STORE):
         return f"only {STORE} imports {package}"
-    if package == "vllm" and path != VLLM_BACKEND:
+    if package == "ray" and not any(path.is_relative_to(place) for place in RAY):
+        return "only actors/ray, api/serve.py and api/cli/run import ray"
+    if path.name == "schemas.py" and module.startswith(REPLICA):
+        return "a schema needs no replica"
+    if package == "vllm" and not path.is_relative_to(VLLM_BACKEND):
         return f"only {VLLM_BACKEND} imports vllm"
     if package == "transformers" and path in PROMPT_COUNTING:
         return None
-    if package in LEARNING and path != VLLM_BACKEND and not path.is_relative_to(BUILTIN_MODELS):
+    if package in LEARNING and not path.is_relative_to(VLLM_BACKEND) and not path.is_relative_to(BUILTIN_MODELS):
         return f"only {BUILTIN_MODELS} and {VLLM_BACKEND} import {package}"
     return None
 
@@ -58,7 +65,7 @@ def imported(source: str, package: str) -> Iterator[tuple[int, str]]:
 
 def test_there_is_something_to_look_at() -> None:
     assert {path.parts[0] for path in SOURCES} == set(LAYERS)
-    assert Path("cluster/token_log.py") in SOURCES
+    assert Path("cluster/text/token_log.py") in SOURCES
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
@@ -96,25 +103,30 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("path", "module", "allowed"),
     [
-        ("cluster/jobs.py", "cluster.ids", True),
-        ("cluster/jobs.py", "actors.journal", False),
+        ("cluster/job_states.py", "cluster.ids", True),
+        ("cluster/job_states.py", "actors.journal", False),
         ("cluster/store/jobs.py", "api", False),
-        ("actors/journal.py", "api.sse", False),
-        ("actors/journal.py", "cluster.jobs", True),
+        ("actors/journal.py", "api.http.sse", False),
+        ("actors/journal.py", "cluster.job_states", True),
         ("api/app.py", "actors.journal", True),
-        ("cluster/jobs.py", "sqlmodel", False),
+        ("cluster/job_states.py", "sqlmodel", False),
         ("cluster/store/jobs.py", "sqlmodel", True),
         ("cluster/store/jobs.py", "ray", False),
         ("cluster/clock.py", "starlette.requests", False),
-        ("actors/backends/vllm.py", "vllm.engine", True),
+        ("actors/backends/vllm/backend.py", "vllm.engine", True),
         ("actors/engine.py", "vllm", False),
-        ("actors/builtin/capitals/train.py", "transformers", True),
-        ("actors/builtin/capitals/train.py", "vllm", False),
+        ("actors/backends/builtin/capitals/train.py", "transformers", True),
+        ("actors/backends/builtin/capitals/train.py", "vllm", False),
         ("actors/engine.py", "torch", False),
-        ("actors/backends/prompt_encoder.py", "transformers", True),
-        ("actors/backends/prompt_encoder.py", "torch", False),
-        ("api/prompts.py", "transformers", False),
-        ("actors/engine.py", "ray", True),
+        ("actors/backends/prompts/encoder.py", "transformers", True),
+        ("actors/backends/prompts/encoder.py", "torch", False),
+        ("actors/backends/prompts/counter.py", "transformers", False),
+        ("actors/engine.py", "ray", False),
+        ("actors/ray/kind.py", "ray", True),
+        ("api/http/sse.py", "ray", False),
+        ("api/cli/run/system.py", "ray", True),
+        ("api/jobs/schemas.py", "api.replica.intake", False),
+        ("api/jobs/routes.py", "api.replica.intake", True),
     ],
 )
 def test_the_rule_itself(path: str, module: str, allowed: bool) -> None:

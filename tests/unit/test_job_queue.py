@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
-from cluster.job_queue import JobQueue, LaneId, Waiting
-from cluster.messages import ChatMessage, Job, Output, Rates, Sampling
+from cluster.messages.money import Rates
+from cluster.messages.work import ChatMessage, Job, Output, Sampling
+from cluster.queue import JobQueue, LaneId, Waiting
 
 M = LaneId("m")
 

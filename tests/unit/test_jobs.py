@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.jobs import JobEvent, JobState, advance
+from cluster.job_states import JobEvent, JobState, advance
 
 PENDING, PROCESSING, COMPLETED, FAILED = JobState
 

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from actors import journal as journal_module
-from actors.frames import JobLog, Outbox, decode
 from actors.journal import Journal
-from actors.remote import Unreachable
+from actors.wire.calls import Unreachable
+from actors.wire.frames import JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.messages import End, Ended, EngineReport, Failure, JobAttempt, Output, Released, Usage
-from cluster.token_log import TokenLog
-from tests.unit.plain_system import run, settled, until
+from cluster.messages.machines import EngineReport
+from cluster.messages.money import Usage
+from cluster.messages.work import End, Ended, Failure, JobAttempt, Output, Released
+from cluster.text.token_log import TokenLog
+from tests.support.plain_system import run, settled, until
 
 A, B = JobId("job_a"), JobId("job_b")
 E0, E1 = EngineId("sim/0"), EngineId("sim/1")

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from actors.ledger import Ledger
 from cluster.errors import StartError
 from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
-from cluster.jobs import JobState
+from cluster.job_states import JobState
 from cluster.keys import new_secret, secret_hash
-from cluster.messages import Job, JobQuery, OpenJob, Rates, Sampling, Submission, Usage, Verdict
-from cluster.store.errors import DatabaseRefused
-from tests.unit.ledger_stage import (
+from cluster.messages.money import Rates, Usage
+from cluster.messages.work import Job, JobQuery, OpenJob, Sampling, Submission, Verdict
+from cluster.store.failures import DatabaseRefused
+from tests.support.ledger_stage import (
     DEFAULT,
     NOW,
     OUR_KEY,

@@ -12,30 +12,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from actors.ledger import Ledger
-from cluster import pricing
-from cluster.budgets import Balance
 from cluster.errors import BudgetExceeded
 from cluster.ids import AccountId, JobId, KeyId
-from cluster.messages import (
-    Account,
-    Budget,
-    BudgetState,
-    BudgetUnit,
-    ChatMessage,
-    End,
-    Ended,
-    Job,
-    NewKey,
-    Rates,
-    Sampling,
-    Submission,
-    Usage,
-    UsageQuery,
-    UsageSum,
-)
+from cluster.limits import pricing
+from cluster.limits.budgets import Balance
+from cluster.messages.money import Budget, BudgetState, BudgetUnit, Rates, Usage, UsageQuery, UsageSum
+from cluster.messages.people import Account, NewKey
+from cluster.messages.work import ChatMessage, End, Ended, Job, Sampling, Submission
 from cluster.store import jobs
 from cluster.store.database import Database
-from tests.unit.ledger_stage import ADMIN, NOW, OURS, Clock, accepted, elsewhere, job, prepared, url, with_ledger
+from tests.support.ledger_stage import ADMIN, NOW, OURS, Clock, accepted, elsewhere, job, prepared, url, with_ledger
 
 OWNER, KEY = AccountId("acct_owner"), KeyId("key_owner")
 DAY_MS = 86_400_000

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from actors.ledger import Ledger
 from cluster.errors import BudgetExceeded, Conflict
 from cluster.ids import AccountId, KeyId
-from cluster.messages import Accepted, Account, Budget, BudgetState, Idempotency, NewKey, Submission
+from cluster.messages.money import Budget, BudgetState
+from cluster.messages.people import Account, NewKey
+from cluster.messages.work import Accepted, Idempotency, Submission
 from cluster.store import idempotency
-from tests.unit.ledger_stage import (
+from tests.support.ledger_stage import (
     ADMIN,
     NOW,
     OURS,

@@ -10,8 +10,9 @@ from actors.ledger import Ledger
 from cluster.errors import BadRequest, Conflict, Forbidden, KeyNotFound
 from cluster.ids import AccountId, KeyId, new_key_id
 from cluster.keys import new_secret, secret_hash, visible_prefix
-from cluster.messages import Account, Budget, BudgetState, KeyLimits, NewKey, Principal
-from tests.unit.ledger_stage import (
+from cluster.messages.money import Budget, BudgetState
+from cluster.messages.people import Account, KeyLimits, NewKey, Principal
+from tests.support.ledger_stage import (
     ADMIN,
     DEFAULT,
     NOW,

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from actors.ledger import Ledger
-from cluster import pricing
 from cluster.catalogue import Price
 from cluster.ids import KeyId
-from cluster.messages import ModelTotals, NewKey, Rates, Usage, UsageQuery, UsageSum, WindowMark
+from cluster.limits import pricing
+from cluster.messages.money import ModelTotals, Rates, Usage, UsageQuery, UsageSum
+from cluster.messages.people import NewKey, WindowMark
 from cluster.store.database import Database
-from tests.unit.ledger_stage import (
+from tests.support.ledger_stage import (
     ADMIN,
     NOW,
     OUR_KEY,

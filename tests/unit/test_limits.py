@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import limits
 from cluster.ids import KeyId
-from cluster.limits import Decision, Window
-from cluster.messages import KeyLimits, WindowMark
+from cluster.limits import windows as limits
+from cluster.limits.windows import Decision, Window
+from cluster.messages.people import KeyLimits, WindowMark
 
 # The start of an hour of the clock.
 HOUR_MS = 500_000 * 3_600_000

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import marks
-from cluster.limits import Window
+from cluster.limits import marks
+from cluster.limits.windows import Window
 
 MINUTE = 60
 

@@ -14,24 +14,14 @@ from actors.ledger import Ledger
 from cluster.errors import StartError
 from cluster.ids import AccountId, KeyId
 from cluster.keys import secret_hash
-from cluster.messages import (
-    Account,
-    End,
-    Ended,
-    JobQuery,
-    KeyLimits,
-    Principal,
-    Rates,
-    Sampling,
-    Usage,
-    UsageQuery,
-    UsageSum,
-)
+from cluster.messages.money import Rates, Usage, UsageQuery, UsageSum
+from cluster.messages.people import Account, KeyLimits, Principal
+from cluster.messages.work import End, Ended, JobQuery, Sampling
 from cluster.store import migrations
 from cluster.store.database import Database
-from cluster.store.engine import open_engine
+from cluster.store.open import open_engine
 from cluster.store.tables import JOBS
-from tests.unit.ledger_stage import url, with_ledger
+from tests.support.ledger_stage import url, with_ledger
 
 
 def revision(connection: Connection) -> str | None:

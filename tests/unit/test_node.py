@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from actors.backends.base import BackendDied
 from actors.node import Node
-from actors.remote import Unreachable
+from actors.wire.calls import Unreachable
 from cluster.ids import EngineId, NodeId
-from cluster.messages import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
-from tests.unit.plain_system import run, settled, until
+from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
+from tests.support.plain_system import run, settled, until
 
 ME = NodeId("node_0")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from actors.notices import Notices
-from tests.unit.plain_system import run, settled, until
+from actors.wire.notices import Notices
+from tests.support.plain_system import run, settled, until
 
 INTERVAL_S = 0.1
 

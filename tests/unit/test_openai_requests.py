@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.intake import Order
-from api.openai.errors import error_body, failure_body, failure_headers, failure_status
+from api.openai.error_shape import error_body, failure_body, failure_headers, failure_status
 from api.openai.requests import parse_chat
 from cluster.errors import (
     BadRequest,
@@ -21,7 +20,8 @@ from cluster.errors import (
     RateLimited,
     Unauthorized,
 )
-from cluster.messages import ChatMessage, End, Sampling, Usage
+from cluster.messages.money import Usage
+from cluster.messages.work import ChatMessage, End, Order, Sampling
 
 BODY: Any = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
 

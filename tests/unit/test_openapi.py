@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from api.accounts.schemas import AccountRequest
 from api.app import create_app
-from api.schemas.accounts import AccountRequest
-from api.schemas.jobs import JobRequest
-from api.schemas.keys import KeyRequest
-from api.schemas.requests import Request, parse
+from api.http.bodies import Request, parse
+from api.jobs.schemas import JobRequest
+from api.keys.schemas import KeyRequest
 from cluster.errors import BadRequest
-from tests.unit.http_door import bare_client, bare_gateway
-from tests.unit.plain_system import run
+from tests.support.http_door import bare_client, bare_gateway
+from tests.support.plain_system import run
 
 DOCUMENT: dict[str, Any] = create_app(bare_gateway()).openapi()
 OURS = {path: operations for path, operations in DOCUMENT["paths"].items() if not path.startswith("/v1/")}

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from api import principals
-from api.principals import Principals
+from api.replica import principals
+from api.replica.principals import Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
-from cluster.messages import KeyLimits, Principal
-from tests.unit.plain_system import run, settled
+from cluster.messages.people import KeyLimits, Principal
+from tests.support.plain_system import run, settled
 
 NOW_MS = 1_000_000
 HOLDER = Principal(AccountId("a"), KeyId("k"), "member", KeyLimits())

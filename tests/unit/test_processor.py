@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from actors.processor import give_way, going_first, restore_priority
+from actors.machine.scheduling_class import give_way, going_first, restore_priority
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
 
 _POLICIES = """
 import os, subprocess, sys, threading
-from actors.processor import give_way, going_first
+from actors.machine.scheduling_class import give_way, going_first
 
 ended = threading.Event()
 older = threading.Thread(target=ended.wait)

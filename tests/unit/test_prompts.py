@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from actors.backends import simulated, tokenizer_process
-from actors.backends.prompt_encoder import PromptEncoder, PromptRefused, TokenizerExport
-from actors.backends.tokenizer_process import NotLoaded
-from actors.builtin import resolve_source
-from api import lazy_encoder, prompts
-from api.lazy_encoder import LazyEncoder
-from api.prompts import INLINE_CHARACTERS, MOST_MESSAGES, SHORT_CHARACTERS, Prompts
+from actors.backends import simulated
+from actors.backends.builtin import resolve_source
+from actors.backends.prompts import counter as prompts
+from actors.backends.prompts import lazy as lazy_encoder
+from actors.backends.prompts import loader as tokenizer_process
+from actors.backends.prompts.counter import INLINE_CHARACTERS, MOST_MESSAGES, SHORT_CHARACTERS, Prompts
+from actors.backends.prompts.encoder import PromptEncoder, PromptRefused, TokenizerExport
+from actors.backends.prompts.lazy import LazyEncoder
+from actors.backends.prompts.loader import NotLoaded
 from cluster import clock
 from cluster.catalogue import CAPITALS, Model
 from cluster.errors import BadRequest
-from cluster.messages import ChatMessage
+from cluster.messages.work import ChatMessage
 
 PATIENCE_S = 30.0
 """How long to wait for a signal before a test fails. Nothing waits for time to pass."""

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from actors.ledger import Ledger
 from actors.rate_limiter import RateLimiter
 from cluster.ids import KeyId
-from cluster.limits import Bucket, Decision, Take
-from cluster.messages import KeyLimits, WindowMark
-from tests.unit.plain_system import run, settled, until
+from cluster.limits.windows import Bucket, Decision, Take
+from cluster.messages.people import KeyLimits, WindowMark
+from tests.support.plain_system import run, settled, until
 
 HOUR_MS = 500_000 * 3_600_000
 MINUTE_MS = 60_000

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.cli.ray_cluster import environment
+from api.cli.run.ray_cluster import environment
 
 
 def test_two_runs_share_no_port(tmp_path: Path) -> None:

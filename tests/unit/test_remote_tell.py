@@ -5,9 +5,8 @@ import logging
 
 import pytest
 
-from actors import remote
-from actors.remote import Unreachable, tell
-from tests.unit.plain_system import run, settled
+from actors.wire.calls import Unreachable, tell
+from tests.support.plain_system import run
 
 
 def test_the_caller_does_not_wait() -> None:
@@ -18,12 +17,12 @@ def test_the_caller_does_not_wait() -> None:
             heard.set()
             await let_go.wait()
 
-        tell(call(), "a notice")
+        told = tell(call(), "a notice")
         assert not heard.is_set()
         await heard.wait()
+        assert not told.done()
         let_go.set()
-        await settled()
-        assert not remote._told
+        await told
 
     run(scenario())
 
@@ -34,9 +33,7 @@ def test_a_failure_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> No
             raise Unreachable("engine/sim/0 died")
 
         with caplog.at_level(logging.WARNING):
-            tell(call(), "engine.abort")
-            await settled()
+            await tell(call(), "engine.abort")
         assert caplog.messages == ["engine.abort failed: Unreachable: engine/sim/0 died"]
-        assert not remote._told
 
     run(scenario())

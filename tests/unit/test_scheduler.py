@@ -8,26 +8,22 @@ import pytest
 from msgspec.structs import replace
 
 from actors import scheduler as scheduler_module
-from actors.remote import Unreachable
 from actors.scheduler import DISPATCH_S, MAX_ATTEMPTS, NO_CAPACITY_GRACE_S, Scheduler
+from actors.wire.calls import Unreachable
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import monotonic_s, wall_ms
 from cluster.errors import BudgetExceeded, InfernetError
-from cluster.fleet import OFFLINE_AFTER_S, SETTLE_S
+from cluster.fleet.fleet import OFFLINE_AFTER_S, SETTLE_S
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
-from cluster.job_queue import LaneId
-from cluster.jobs import JobState
-from cluster.messages import (
+from cluster.job_states import JobState
+from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeReport
+from cluster.messages.work import (
     Accepted,
     Dispatch,
-    EngineOrder,
-    EngineReport,
     Failure,
     Fenced,
-    Hardware,
     Job,
     JobAttempt,
-    NodeReport,
     OpenJob,
     Output,
     Placed,
@@ -35,8 +31,9 @@ from cluster.messages import (
     Sampling,
     Submission,
 )
-from cluster.store.errors import DatabaseUnavailable
-from tests.unit.plain_system import run, settled
+from cluster.queue import LaneId
+from cluster.store.failures import DatabaseUnavailable
+from tests.support.plain_system import run, settled
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1 = EngineId("m/0"), EngineId("m/1")

@@ -9,15 +9,10 @@ import pytest
 
 from actors.backends import create, validate_engine_options
 from actors.backends.base import BackendDied
-from actors.backends.simulated import (
-    VOCABULARY,
-    SimulatedBackend,
-    parse_options,
-    simulated_text,
-)
+from actors.backends.simulated import VOCABULARY, SimulatedBackend, parse_options, simulated_text
 from cluster.catalogue import Model
-from cluster.messages import ChatMessage, Output
-from tests.unit.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject, threads_since
+from cluster.messages.work import ChatMessage, Output
+from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject, threads_since
 
 MESSAGES = (ChatMessage("system", "Be brief."), ChatMessage("user", "What is the capital of France?"))
 FAST: dict[str, Any] = {"first_token_s": 0.0, "token_s": 0.0002, "batch_slots": 16, "output_tokens": 40}

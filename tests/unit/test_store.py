@@ -12,10 +12,11 @@ from sqlalchemy import Connection, select, text
 from cluster.errors import Conflict, StartError
 from cluster.ids import AccountId, KeyId
 from cluster.keys import new_secret, secret_hash, visible_prefix
-from cluster.messages import Account, KeyLimits, NewKey
-from cluster.store import accounts, engine, keys
+from cluster.messages.people import Account, KeyLimits, NewKey
+from cluster.store import accounts, keys
+from cluster.store import open as engine
 from cluster.store.database import Database, Write
-from cluster.store.errors import DatabaseRefused, DatabaseUnavailable
+from cluster.store.failures import DatabaseRefused, DatabaseUnavailable
 from cluster.store.tables import ACCOUNTS
 
 

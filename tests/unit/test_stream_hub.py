@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from actors.frames import JobLog, Outbox
-from actors.remote import Unreachable
-from api.stream_hub import Piece, StreamHub
+from actors.wire.calls import Unreachable
+from actors.wire.frames import JobLog, Outbox
+from api.replica.streams import Piece, StreamHub
 from cluster.ids import AccountId, JobId
-from cluster.jobs import JobState
-from cluster.messages import End, JobRecord, Usage
-from tests.unit.plain_system import PATIENCE_S, run, settled, until
+from cluster.job_states import JobState
+from cluster.messages.money import Usage
+from cluster.messages.work import End, JobRecord
+from tests.support.plain_system import PATIENCE_S, run, settled, until
 
 A, B = JobId("job_a"), JobId("job_b")
 US = AccountId("acct")
@@ -153,7 +154,7 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.stream_hub.RECONNECT_S", 0.001)
+    monkeypatch.setattr("api.replica.streams.RECONNECT_S", 0.001)
 
 
 def test_two_readers_of_one_job_and_one_of_another() -> None:
@@ -384,7 +385,7 @@ def test_whatever_breaks_the_stream_it_is_read_again() -> None:
 
 
 def test_signs_of_life_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.stream_hub.SILENCE_S", 0.001)
+    monkeypatch.setattr("api.replica.streams.SILENCE_S", 0.001)
 
     async def scenario() -> None:
         async with Stage() as stage:
@@ -400,7 +401,7 @@ def test_signs_of_life_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_tells_the_journal_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.stream_hub.ALIVE_S", 0.001)
+    monkeypatch.setattr("api.replica.streams.ALIVE_S", 0.001)
 
     async def scenario() -> None:
         async with Stage() as stage:

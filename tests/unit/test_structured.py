@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from actors.backends import structured, vllm
+from actors.backends.vllm import plugin, structured
 from cluster.json_schemas import UnsupportedSchema
 
 RESUMED = structured.RESUMED
 
 
 def test_vllm_finds_the_plugin() -> None:
-    (plugin,) = entry_points(group="vllm.general_plugins", name="infernet")
-    assert plugin.load() is vllm.install
+    (entry_point,) = entry_points(group="vllm.general_plugins", name="infernet")
+    assert entry_point.load() is plugin.install
 
 
 def test_lengths_become_patterns() -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.supervisor import Supervisor
-from tests.unit.plain_system import run, until
+from tests.support.plain_system import run, until
 
 
 class PlainWorld:

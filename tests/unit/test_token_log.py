@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.messages import End, Output, Usage
-from cluster.token_log import TokenLog
+from cluster.messages.money import Usage
+from cluster.messages.work import End, Output
+from cluster.text.token_log import TokenLog
 
 END = End(Usage(3, 5), finish_reason="stop")
 

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from cluster.errors import StartError
-from cluster.store.errors import shown
+from cluster.store.failures import shown
 
 
 def upgrade(engine: Engine) -> None:

@@ -15,8 +15,8 @@ from typing import Protocol, Self
 import httpx
 import psutil
 
-from api.cli import marked
-from api.cli.ports import free_port
+from api.cli.run import marked
+from api.cli.run.ports import free_port
 
 START_S = 300.0
 STOP_S = 60.0

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 
 from actors.backends.environment import process_env
-from actors.backends.vllm import engine_args
-from api.cli import marked
-from api.cli.ray_cluster import haproxy_apart
+from actors.backends.vllm.backend import engine_args
+from api.cli.run import marked
+from api.cli.run.ray_cluster import haproxy_apart
 from cluster.catalogue import Model
 from tests.benchmarks.dialects import ChatCompletions
 from tests.benchmarks.servers import peers

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from api.cli.ports import free_port
+from api.cli.run.ports import free_port
 from tests.benchmarks.dialects import ChatCompletions
 from tests.benchmarks.servers import peers
 from tests.benchmarks.servers.base import Server, clean_environment, marks

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from actors.processor import restore_priority
+from actors.machine.scheduling_class import restore_priority
 from tests.benchmarks import load, throughput
 from tests.benchmarks.servers import end_on_signals, raise_open_file_limit
 from tests.benchmarks.throughput import client_check, loads, names, options, setting, subject, tables, written

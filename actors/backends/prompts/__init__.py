@@ -1,0 +1,1 @@
+"""A prompt's tokens, made before its job is accepted."""

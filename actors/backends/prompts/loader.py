@@ -1,0 +1,85 @@
+"""Has a model's tokenizer loaded as its engine loads it, in a process that is gone afterwards."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import msgspec
+
+from actors.backends.builtin import resolve_source
+from actors.backends.environment import is_local, process_env
+from actors.backends.prompts import export as tokenizer_export
+from actors.backends.prompts.encoder import TokenizerExport
+from actors.backends.prompts.export import Wanted
+from cluster.catalogue import Model
+
+TIMEOUT_S = 60.0
+"""A tokenizer may have to be downloaded: up to 30 MB."""
+
+
+class NotLoaded(Exception):
+    """The tokenizer cannot be had. The message is one line that says why."""
+
+
+async def load(model: Model) -> TokenizerExport:
+    """The tokenizer of a vLLM model. Runs no code that comes with the model. Raises NotLoaded."""
+    wanted = _wanted(model)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        tokenizer_export.__name__,
+        msgspec.json.encode(wanted).decode(),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=_environment(model),
+    )
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await _result(process)
+    except TimeoutError:
+        raise NotLoaded(f"it took longer than {TIMEOUT_S:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _result(process: Process) -> TokenizerExport:
+    assert process.stdout is not None and process.stderr is not None
+    # Not `communicate`: it would close standard input, and the process ends when that does.
+    exported, said = await asyncio.gather(process.stdout.read(), process.stderr.read())
+    if await process.wait() != 0:
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise NotLoaded(lines[-1] if lines else f"its process ended with {process.returncode}")
+    return await asyncio.to_thread(msgspec.msgpack.decode, exported, type=TokenizerExport)
+
+
+def _wanted(model: Model) -> Wanted:
+    options = model.engine
+    mode = str(options.get("tokenizer_mode", "auto")).lower()
+    if mode not in ("auto", "hf"):
+        raise NotLoaded(f"tokenizer_mode {mode} is not one that is counted here")
+    if options.get("trust_remote_code"):
+        raise NotLoaded("with trust_remote_code the tokenizer may be code that comes with the model")
+    source, revision = resolve_source(model.source), options.get("revision")
+    tokenizer = options.get("tokenizer") or source
+    for place in (source, tokenizer):
+        if is_local(place) and not Path(place).is_dir():
+            raise NotLoaded(f"there is no folder {place}")  # or else it would be taken for a hub id
+    return Wanted(
+        model=source,
+        revision=revision,
+        tokenizer=tokenizer,
+        tokenizer_revision=options.get("tokenizer_revision") or revision,
+        download_dir=options.get("download_dir"),
+        detect_mistral=mode == "auto",
+    )
+
+
+def _environment(model: Model) -> dict[str, str]:
+    """This process's, with what the engine's process has on top; and modules are found where this one finds them."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return os.environ | process_env(model, os.cpu_count() or 1) | {"PYTHONPATH": path}

@@ -1,0 +1,1 @@
+"""What a process has to do with the machine that it runs on."""

@@ -1,0 +1,111 @@
+"""How a plain class runs as a Ray actor. This is the one place that says `ray.remote`."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Generic, TypeVar, cast
+
+import ray
+from ray.util import list_named_actors
+
+from actors.machine import gc as garbage
+from actors.machine import scheduling_class as processor
+from actors.ray.remote import CALL, NAMESPACE, STREAM, Remote
+
+T = TypeVar("T")
+
+_CORE_LOOKUP_S = 60.0
+_CONCURRENT_CALLS = 10_000
+
+
+class Kind(Generic[T]):
+    """A kind of actor: its class, how one is made in its own process, and Ray's options for it.
+
+    `path` is the class as `module:Class`: neither starting nor calling an actor may cost the import of what it is made
+    of. `streams` are its methods that are async generators, the others are coroutines. `core` actors restart without
+    limit and their methods may be repeated, so that calls to them wait out a restart.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        make: Callable[..., Awaitable[T]],
+        streams: frozenset[str] = frozenset(),
+        core: bool = False,
+    ) -> None:
+        self._path = path
+        self._name = path.partition(":")[0].rpartition(".")[2]
+        self._make = make
+        self._streams = streams
+        self._core = core
+        self._class: Any = None
+
+    def start(self, key: str, *args: object, **options: object) -> None:
+        """Start the actor `key` if it does not exist. `make` gets `args` in the new process."""
+        if self._handle(key) is not None:
+            return
+        defaults: dict[str, object] = {
+            "name": self._full_name(key),
+            "namespace": NAMESPACE,
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "max_concurrency": _CONCURRENT_CALLS,
+            "max_restarts": -1 if self._core else 0,
+            "num_cpus": 0,
+        }
+        self._actor_class().options(**(defaults | options)).remote(*args)
+
+    def at(self, key: str = "") -> T:
+        """The actor `key`, to be called like an object of its class."""
+        retries, lookup_s = (-1, _CORE_LOOKUP_S) if self._core else (0, 0.0)
+        return cast(T, Remote(self._full_name(key), self._streams, retries, lookup_s))
+
+    def kill(self, key: str = "") -> None:
+        """End the actor's process, for good."""
+        if (handle := self._handle(key)) is not None:
+            ray.kill(handle, no_restart=True)
+
+    def existing(self) -> list[str]:
+        """The keys of all actors of this kind that exist."""
+        prefix = f"{self._name}/"
+        actors = list_named_actors(all_namespaces=True)
+        names = [actor["name"] for actor in actors if actor["namespace"] == NAMESPACE]
+        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+    def _handle(self, key: str) -> Any:
+        """Ray's handle of the actor `key`, or None where there is no such actor."""
+        try:
+            return ray.get_actor(self._full_name(key), NAMESPACE)
+        except ValueError:
+            return None
+
+    def _actor_class(self) -> Any:
+        # Once: Ray keeps every class it is ever given, here and in the cluster's head.
+        if self._class is None:
+            self._class = ray.remote(_hosted(self._path, self._make))
+        return self._class
+
+    def _full_name(self, key: str) -> str:
+        return f"{self._name}/{key}" if key else self._name
+
+
+def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
+    """A class for Ray to run: it makes the plain object in its own process and passes every call on to it.
+
+    It has the plain class's name, for titles of processes, and is made without importing it: the Supervisor, which
+    starts everything, would hold all that everything imports.
+    """
+
+    async def init(self: Any, *args: object) -> None:
+        processor.give_way()
+        self._hosted = await make(*args)
+        garbage.spare()
+
+    async def call(self: Any, method: str, *args: object) -> Any:
+        return await getattr(self._hosted, method)(*args)
+
+    async def stream(self: Any, method: str, *args: object) -> AsyncGenerator[Any, None]:
+        async with aclosing(getattr(self._hosted, method)(*args)) as items:
+            async for item in items:
+                yield item
+
+    return type(path.rpartition(":")[2], (), {"__init__": init, CALL: call, STREAM: stream})

@@ -1,0 +1,90 @@
+"""An actor seen as a plain object: `await scheduler.submit(jobs)`, `async for frame in journal.frames(me)`.
+
+Plain classes call each other through this, or directly in tests, and know no Ray.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
+
+from actors.wire.calls import Unreachable
+
+NAMESPACE = "infernet"
+# The methods of every actor, as Ray knows it: each takes the name of a method of the plain object, and its arguments.
+CALL = "call"
+STREAM = "stream"
+_LOOKUP_STEP_S = 0.1
+
+
+class Remote:
+    """Calls go to the actor `name`, looked up when first needed, for up to `lookup_s`.
+
+    `streams` are the methods that are async generators. `retries` is Ray's `max_task_retries`: -1 for an actor that
+    comes back and whose methods may be repeated. Methods raise what the actor raised, or `Unreachable`.
+    """
+
+    def __init__(self, name: str, streams: frozenset[str], retries: int, lookup_s: float) -> None:
+        self._name = name
+        self._streams = streams
+        self._retries = retries
+        self._lookup_s = lookup_s
+        self._methods: dict[str, Any] = {}
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+        call = partial(self._stream if method in self._streams else self._call, method)
+        setattr(self, method, call)
+        return call
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        try:
+            call = await self._method(CALL, max_task_retries=self._retries)
+            return await call.remote(method, *args)
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayError as error:
+            raise self._unreachable(error) from None
+
+    async def _stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
+        # Ray repeats a stream from its first item, so a broken one is never retried here.
+        stream = await self._method(STREAM, num_returns="streaming", max_task_retries=0)
+        items = stream.remote(method, *args)
+        try:
+            async for item in items:
+                yield await item
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayError as error:
+            raise self._unreachable(error) from None
+        finally:
+            # Dropping the generator does not stop its producer.
+            ray.cancel(items)
+
+    async def _method(self, method: str, **options: Any) -> Any:
+        if method not in self._methods:
+            handle = await _find(self._name, self._lookup_s)
+            self._methods[method] = getattr(handle, method).options(**options)
+        return self._methods[method]
+
+    def _unreachable(self, error: RayError) -> Unreachable:
+        self._methods.clear()
+        reason = "died" if isinstance(error, ActorDiedError) else f"cannot be reached ({type(error).__name__})"
+        return Unreachable(f"{self._name} {reason}")
+
+
+async def _find(name: str, lookup_s: float) -> Any:
+    """The handle of a named actor; waits up to `lookup_s` for one that is being started."""
+    give_up = time.monotonic() + lookup_s
+    while True:
+        try:
+            return await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
+        except ValueError:
+            if time.monotonic() >= give_up:
+                raise Unreachable(f"{name} does not exist") from None
+            await asyncio.sleep(_LOOKUP_STEP_S)

@@ -1,0 +1,1 @@
+"""How actors talk: frames, batches and notices."""

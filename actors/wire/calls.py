@@ -1,0 +1,29 @@
+"""What a call from one actor to another can come to, as plain objects see it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+logger = logging.getLogger(__name__)
+
+
+class Unreachable(Exception):
+    """The actor of this name is gone, or cannot be reached now."""
+
+
+_told: set[asyncio.Task[None]] = set()
+
+
+def tell(call: Awaitable[object], what: str) -> asyncio.Task[None]:
+    """Make a call and do not wait for it. That it failed is logged: whoever must know must not use this."""
+    task = asyncio.create_task(_log_failure(call, what))
+    _told.add(task)
+    task.add_done_callback(_told.discard)
+    return task
+
+
+async def _log_failure(call: Awaitable[object], what: str) -> None:
+    try:
+        await call
+    except Exception as error:  # noqa: BLE001 - the one place where a notice's failure is told
+        logger.warning("%s failed: %s: %s", what, type(error).__name__, error)

@@ -1,0 +1,33 @@
+"""Accounts. Only for admins."""
+
+from fastapi import APIRouter, Response
+
+from api.accounts.schemas import Account, AccountList, AccountRequest, account_body
+from api.http.answers import Answer
+from api.http.bodies import parse
+from api.http.dependencies import Admin, Body, CurrentGateway
+from api.http.openapi import GUARDED, errors, takes
+from cluster.errors import BadRequest, Forbidden, PayloadTooLarge
+from cluster.ids import new_account_id
+
+router = APIRouter(tags=["accounts"], responses=errors(*GUARDED, Forbidden))
+
+
+@router.post(
+    "/accounts",
+    status_code=201,
+    response_model=Account,
+    responses=errors(BadRequest, PayloadTooLarge),
+    openapi_extra=takes(AccountRequest),
+)
+async def create_account(gateway: CurrentGateway, caller: Admin, body: Body) -> Response:
+    """Make an account, with limits and a budget of its own if need be."""
+    request = parse(AccountRequest, body)
+    account = request.account(new_account_id(), gateway.now_ms(), gateway.default_limits)
+    return Answer(account_body(await gateway.create_account(account)), 201)
+
+
+@router.get("/accounts", response_model=AccountList)
+async def list_accounts(gateway: CurrentGateway, caller: Admin) -> Response:
+    """All accounts, the oldest first."""
+    return Answer({"accounts": [account_body(account) for account in await gateway.accounts()]})

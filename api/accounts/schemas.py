@@ -1,0 +1,55 @@
+"""Accounts: who owns keys and jobs."""
+
+from typing import NotRequired
+
+from typing_extensions import TypedDict
+
+from api.http.bodies import Name, Request, Time
+from api.keys.limits import BudgetRequest, BudgetUse, Limits, LimitsRequest, budget_body, limits_body
+from cluster.clock import iso_utc
+from cluster.ids import AccountId
+from cluster.messages import people
+from cluster.messages.money import BudgetState
+from cluster.messages.people import KeyLimits
+
+
+class AccountRequest(Request):
+    """An account to be made. Of `limits`, what is left out is the default."""
+
+    name: Name
+    limits: LimitsRequest | None = None
+    budget: BudgetRequest | None = None
+
+    def account(self, account_id: AccountId, created_ms: int, default: KeyLimits) -> people.Account:
+        return people.Account(
+            id=account_id,
+            name=self.name,
+            created_ms=created_ms,
+            limits=None if self.limits is None else self.limits.over(default),
+            budget=None if self.budget is None else BudgetState(self.budget.budget()),
+        )
+
+
+class Account(TypedDict):
+    """Without `limits` of its own, its keys have the default ones."""
+
+    id: str
+    name: str
+    created_at: Time
+    limits: NotRequired[Limits]
+    budget: NotRequired[BudgetUse]
+
+
+class AccountList(TypedDict):
+    """Accounts, the oldest first."""
+
+    accounts: list[Account]
+
+
+def account_body(account: people.Account) -> Account:
+    body: Account = {"id": account.id, "name": account.name, "created_at": iso_utc(account.created_ms)}
+    if account.limits is not None:
+        body["limits"] = limits_body(account.limits)
+    if account.budget is not None:
+        body["budget"] = budget_body(account.budget)
+    return body

@@ -1,0 +1,1 @@
+"""Running the whole system from the command line."""

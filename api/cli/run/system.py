@@ -1,0 +1,134 @@
+"""The whole system, running for as long as somebody needs it."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayError
+
+from actors.directory import LEDGER, SCHEDULER
+from actors.ray import lifecycle as control_plane
+from api.cli.connection import Connection, read, write
+from api.cli.run import runs
+from api.cli.run.ports import require_free
+from api.cli.steps import Step
+from api.serve import APP_NAME, QUIET, application
+from cluster.errors import StartError
+from cluster.keys import secret_hash
+from cluster.settings.schema import Server, Settings
+
+DRAIN_S = 20.0
+# What Ray prints by itself, where the user does not have to read it.
+_RAY_LOG = "ray.log"
+_LOOK_S = 0.25
+_FIRST_NODE_S = 60.0
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it is done, or a signal says to stop; then it is cancelled and cleans up after itself."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    asyncio.run(_until_stopped(work))
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, folder: Path, cluster: AbstractContextManager[object], first_key: str | None
+) -> AsyncIterator[tuple[str, str | None]]:
+    """Start Ray, the control plane and the ingress; drain and stop them at the end, however it comes.
+
+    `first_key`, if given, becomes the first admin key of a new database. Gives the URL, and the admin key if this
+    start made one. Models load in the background.
+    Raises StartError, one line, when something is in the way; then nothing is left behind.
+    """
+    with runs.claimed(folder), _joined(cluster, folder, settings.server):
+        served_before = bool(serve.status().proxies)
+        try:
+            with Step("Starting the control plane"):
+                admin_key = await control_plane.start(settings, first_key)
+                # At once: it will not be told again, and much can go wrong before it is shown.
+                url = f"http://{settings.server.host}:{settings.server.port}"
+                await _remember(folder, url, admin_key or first_key)
+                await _require_room()
+            with Step("Starting the ingress"):
+                await asyncio.to_thread(_serve, settings)
+            yield url, admin_key
+        finally:
+            with Step("Draining and stopping"):
+                await _stop(served_before)
+
+
+@contextmanager
+def _joined(cluster: AbstractContextManager[object], folder: Path, server: Server) -> Iterator[None]:
+    """The cluster, with our signal handlers again in the place of those that Ray sets."""
+    require_free(server.host, server.port)
+    with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
+        with Step("Starting Ray"):
+            stack.enter_context(cluster)
+        _stop_on_signals()
+        yield
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    _stop_on_signals()
+    try:
+        await work
+    except asyncio.CancelledError:
+        return
+
+
+def _stop_on_signals() -> None:
+    """Cancel the main task on the first Ctrl-C or SIGTERM; it is cleaning up by the time of a second."""
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    assert main is not None
+
+    def stop() -> None:
+        if not main.cancelling():
+            main.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def _serve(settings: Settings) -> None:
+    http = {"host": settings.server.host, "port": settings.server.port}
+    try:
+        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
+        serve.run(application(settings, None), name=APP_NAME, route_prefix="/")
+    except (RayError, RuntimeError) as error:
+        raise StartError(f"the ingress does not start: {str(error).splitlines()[-1]}") from None
+
+
+async def _require_room() -> None:
+    """Raises StartError when a model fits no machine, or no machine can be reached."""
+    give_up_s = time.monotonic() + _FIRST_NODE_S
+    while not await SCHEDULER.at().nodes():
+        if time.monotonic() > give_up_s:
+            raise StartError("no machine of the Ray cluster runs a node of the network")
+        await asyncio.sleep(_LOOK_S)
+    for view in await SCHEDULER.at().models():
+        if not view.fits:
+            raise StartError(f"no room for model {view.id}: {view.message}")
+
+
+async def _remember(folder: Path, url: str, new_key: str | None) -> None:
+    """Keep what the other commands need to talk to this server: the new key if it is one here, else the kept one."""
+    kept = read(folder)
+    for key in (new_key, kept.key if kept else None):
+        if key is not None and await LEDGER.at().authenticate(secret_hash(key)):
+            write(folder, Connection(url, key))
+            return
+
+
+async def _stop(served_before: bool) -> None:
+    await control_plane.drain(DRAIN_S)
+    if served_before:
+        await asyncio.to_thread(serve.delete, APP_NAME)
+    else:
+        await asyncio.to_thread(serve.shutdown)
+    await control_plane.stop()

@@ -1,0 +1,91 @@
+"""The first steps of every request under /api and /v1: authenticate, then charge the key's window."""
+
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.answers import error_response, is_under, limit_headers
+from api.replica.gateway import Gateway
+from cluster.errors import Unauthorized
+from cluster.limits.windows import Bucket, Decision, refusal
+
+_GUARDED = ("/api", "/v1")
+_NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
+_SUBMISSIONS = {("POST", "/api/v1/jobs"), ("POST", "/v1/chat/completions")}
+# A scheme's name is matched in any case, and one or more spaces follow: RFC 9110, section 11.
+_BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
+
+
+class Admission:
+    """Nothing is said about a path before the caller is known; every answer to a known caller has the limit headers.
+
+    What goes wrong before an answer begins is answered in the one shape, which tells nothing of the inside.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        try:
+            if _is_guarded(scope):
+                await _admit(scope, answer)
+            await self._app(scope, receive, answer)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if answer.begun:
+                raise
+            await error_response(Request(scope), error)(scope, receive, answer)
+
+
+class _Answer:
+    """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.charged: Decision | None = None
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            if self.charged is not None:
+                headers = MutableHeaders(scope=message)
+                for name, value in limit_headers(self.charged).items():
+                    headers.setdefault(name, value)
+        await self._send(message)
+
+
+async def _admit(scope: Scope, answer: _Answer) -> None:
+    """Raises Unauthorized and RateLimited."""
+    gateway: Gateway = scope["app"].state.gateway
+    principal = await gateway.authenticate(_bearer_token(Headers(scope=scope)))
+    answer.charged = await gateway.admit(principal, _bucket(scope))
+    if not answer.charged.allowed:
+        raise refusal(answer.charged, "requests")
+    scope.setdefault("state", {})["principal"] = principal
+
+
+def _is_guarded(scope: Scope) -> bool:
+    if scope["method"] == "GET" and _NODE_STATUS.fullmatch(scope["path"]):
+        return False
+    return any(is_under(prefix, scope["path"]) for prefix in _GUARDED)
+
+
+def _bearer_token(headers: Headers) -> str:
+    """Raises Unauthorized for any other scheme, for what is malformed, and for more than one."""
+    given = headers.getlist("authorization")
+    match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
+    if match is None:
+        raise Unauthorized()
+    return match[1]
+
+
+def _bucket(scope: Scope) -> Bucket:
+    return "submissions" if (scope["method"], scope["path"]) in _SUBMISSIONS else "reads"

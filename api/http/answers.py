@@ -1,0 +1,127 @@
+"""Answers: JSON that is written once and not checked again, and errors in the shape that clients of the path expect."""
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from typing_extensions import TypedDict
+
+from api.openai.error_shape import error_body as openai_error_body
+from cluster.errors import (
+    BadRequest,
+    Conflict,
+    InfernetError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+)
+from cluster.limits.windows import Decision
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer(JSONResponse):
+    """A body that is what it is to be. Its content is made of what JSON knows."""
+
+    def render(self, content: Any) -> bytes:
+        return _encode(content)
+
+
+class Error(TypedDict):
+    """What went wrong."""
+
+    error: Annotated[str, Field(description="A code that does not change", examples=["bad_request"])]
+    error_message: Annotated[str, Field(description="What to do about it; of a bad request, the field's name first")]
+
+
+def error_body(error: InfernetError) -> Error:
+    return {"error": error.code, "error_message": error.message}
+
+
+logger = logging.getLogger(__name__)
+
+
+def is_under(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+def error_response(request: Request, error: Exception) -> Response:
+    """The answer to this request that tells of this error. Of one that nobody foresaw it says nothing."""
+    if not isinstance(error, InfernetError):
+        # Neither the message nor the traceback: they may hold what the client sent.
+        logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
+        error = InternalError()
+    return JSONResponse(_body(request.scope["path"], error), error.status, _headers(request, error))
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Whatever goes wrong in the application is answered in the one shape."""
+    for error in (InfernetError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(error, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return error_response(request, _translated(request, error))
+
+
+def _translated(request: Request, error: Exception) -> Exception:
+    """The framework's own errors as ours."""
+    match error:
+        case HTTPException(status_code=MethodNotAllowed.status):
+            return MethodNotAllowed(f"{request.method} is not allowed here")
+        case HTTPException(status_code=NotFound.status):
+            return NotFound("No such path")
+        case HTTPException(detail=detail):
+            return BadRequest(str(detail))
+        case RequestValidationError():
+            problem = error.errors()[0]
+            return BadRequest(f"{problem['loc'][-1]}: {problem['msg']}")
+    return error
+
+
+def _body(path: str, error: InfernetError) -> Any:
+    return openai_error_body(error) if is_under("/v1", path) else error_body(error)
+
+
+def _headers(request: Request, error: InfernetError) -> Mapping[str, str]:
+    match error:
+        case Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case MethodNotAllowed():
+            return {"Allow": ", ".join(sorted(_allowed_methods(request)))}
+        case Conflict() if is_under("/v1", request.scope["path"]):
+            # OpenAI's clients repeat a 409 by themselves.
+            return {"X-Should-Retry": "false"}
+        case RateLimited():
+            return {"Retry-After": str(error.retry_after_s), **limit_headers(error)}
+    return {}
+
+
+def limit_headers(window: Decision | RateLimited) -> dict[str, str]:
+    """What an answer tells of the window that it was charged to, or refused by."""
+    return {
+        "X-RateLimit-Limit": str(window.limit),
+        "X-RateLimit-Remaining": str(window.remaining if isinstance(window, Decision) else 0),
+        "X-RateLimit-Reset": str(window.reset_s),
+    }
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Of all routes of the path: the framework tells those of the first one only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }

@@ -1,0 +1,129 @@
+"""The OpenAPI document: how routes declare what they take and answer, and what is true of all of them.
+
+https://spec.openapis.org/oas/v3.1.0
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter
+
+from api.http.answers import Error
+from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
+
+Responses = dict[int | str, dict[str, Any]]
+Document = dict[str, Any]
+
+GUARDED: tuple[type[InfernetError], ...] = (Unauthorized, RateLimited, InternalError)
+"""What every operation may answer that needs a key."""
+
+PUBLIC: dict[str, Any] = {"security": []}
+"""`openapi_extra` of operations that need no key."""
+
+_REF = "#/components/schemas/{model}"
+_RATE_LIMIT_HEADERS = {
+    "X-RateLimit-Limit": "What the window with the least left lets through",
+    "X-RateLimit-Remaining": "What is left of it",
+    "X-RateLimit-Reset": "When it ends, in Unix seconds",
+}
+_ERROR_HEADERS: dict[type[InfernetError], Document] = {
+    Unauthorized: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
+    RateLimited: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "Whole seconds"}},
+}
+
+
+def errors(*kinds: type[InfernetError], body: Any = Error) -> Responses:
+    """What a route's `responses` say of the errors that it may answer, in the shape `body`."""
+    responses: Responses = {}
+    for kind in kinds:
+        response = responses.setdefault(kind.status, {"description": "", "content": error_content(body)})
+        meaning = (inspect.getdoc(kind) or "").partition("\n")[0]
+        response["description"] = f"{response['description']}\n\n`{kind.code}`: {meaning}".strip()
+        if kind in _ERROR_HEADERS:
+            response["headers"] = _ERROR_HEADERS[kind]
+    return responses
+
+
+def error_content(body: Any) -> Document:
+    """The content of an error's answer. By reference: FastAPI would make a model of each, at the cost of its start."""
+    return {"application/json": {"schema": {"$ref": _REF.format(model=body.__name__)}}}
+
+
+def takes(body: type[BaseModel], **parameters: Any) -> Document:
+    """`openapi_extra` of a route that reads this body itself; `parameters` are further keys of the operation."""
+    schema = body.model_json_schema(ref_template=_REF)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}, **parameters}
+
+
+def describe(app: FastAPI, error_bodies: Sequence[Any]) -> None:
+    """Make `/openapi.json` of this application, whose errors have these bodies, true and complete."""
+
+    def document() -> Document:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            app.openapi_schema = _completed(made, app, error_bodies)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way of extending the document
+
+
+def _completed(document: Document, app: FastAPI, error_bodies: Sequence[Any]) -> Document:
+    components = document.setdefault("components", {})
+    schemas: Document = components.setdefault("schemas", {})
+    for operation in _operations(document):
+        # What FastAPI would answer to bad parameters: here that is a 400 like any other.
+        operation["responses"].pop("422", None)
+        if operation.get("security") != []:
+            _add_rate_limit_headers(operation)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for body in error_bodies:
+        schemas |= _schemas_of(body)
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            _name_request_body(route, document["paths"], schemas)
+    components["headers"] = {
+        name: {"description": meaning, "schema": {"type": "integer", "minimum": 0}}
+        for name, meaning in _RATE_LIMIT_HEADERS.items()
+    }
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"bearer": []}]
+    return document
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _schemas_of(body: Any) -> Document:
+    """The schema of this type, and those it refers to, by their names."""
+    schema = TypeAdapter(body).json_schema(ref_template=_REF)
+    schemas: Document = schema.pop("$defs", {})
+    return schemas | {schema["title"]: schema}
+
+
+def _name_request_body(route: APIRoute, paths: Document, schemas: Document) -> None:
+    """Put the schema of a route's body, and those it refers to, where they can be referred to by name.
+
+    They are the declared ones: on its way through FastAPI a schema's large integers become floats.
+    """
+    content = (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
+    for media_type, declared in content.items():
+        schema = dict(declared["schema"])
+        schemas |= schema.pop("$defs", {})
+        schemas[schema["title"]] = schema
+        for method in route.methods:
+            body = paths[route.path_format][method.lower()]["requestBody"]
+            body["content"][media_type]["schema"] = {"$ref": _REF.format(model=schema["title"])}
+
+
+def _add_rate_limit_headers(operation: Document) -> None:
+    for status, response in operation["responses"].items():
+        if status != str(Unauthorized.status):
+            headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_LIMIT_HEADERS}
+            response["headers"] = response.get("headers", {}) | headers

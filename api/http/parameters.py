@@ -1,0 +1,174 @@
+"""Parameters in queries, paths and headers, read strictly: a value that is not of the right form is refused by name."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.http.bodies import INT64, OptionalMoment, without_nul
+from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
+from cluster.errors import BadRequest, JobNotFound, KeyNotFound
+from cluster.ids import JobId, KeyId
+from cluster.job_states import JobState
+from cluster.messages.money import UsageGrouping
+from cluster.messages.work import JobRecord
+
+CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
+
+_cursor = re.compile(CURSOR_PATTERN)
+
+
+def encode_cursor(last: JobRecord) -> str:
+    return f"{last.created_ms}.{last.id}"
+
+
+def decode_cursor(cursor: str) -> tuple[int, str]:
+    """The (created_ms, id) of the last job already listed. Raises ValueError for one that is not ours."""
+    if not _cursor.fullmatch(cursor):
+        raise ValueError("not a cursor of this list")
+    created_ms, _, job_id = cursor.partition(".")
+    return int(created_ms), job_id
+
+
+StatusName = Literal["all", "pending", "processing", "completed", "failed"]
+
+MAX_DIGITS = 18
+"""Every number of so many digits has 64 bits."""
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
+_FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
+_GROUPINGS = ("key", "model", "day")
+
+
+async def _once_each(request: Request) -> None:
+    """Raises BadRequest for a parameter that is given twice: nobody can know which one is meant."""
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute)
+    for parameter in route.dependant.query_params:
+        if len(request.query_params.getlist(parameter.alias)) > 1:
+            raise BadRequest(f"{parameter.alias}: must not be given more than once")
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, int):  # the default
+        return value
+    if not _WHOLE_NUMBER.fullmatch(value):
+        raise PydanticCustomError("whole_number", "must be a whole number")
+    return int(value)
+
+
+def _flag(value: Any) -> bool:
+    if value not in _FLAGS:
+        raise PydanticCustomError("flag", "must be true or false")
+    return _FLAGS[value]
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("empty", "must not be empty")
+    return without_nul(value)
+
+
+def _valid_cursor(value: str) -> str:
+    try:
+        decode_cursor(value)
+    except ValueError:
+        raise PydanticCustomError("cursor", "is not a cursor of this list") from None
+    return value
+
+
+def _grouping(value: str) -> str:
+    if value not in _GROUPINGS:
+        raise PydanticCustomError("grouping", "must be one of key, model, day")
+    return value
+
+
+# What may be left out is documented without null, which no query can hold.
+OnceEach = Depends(_once_each)
+Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()]
+Wait = Annotated[
+    int,
+    Field(ge=0, le=60),
+    BeforeValidator(_whole_number),
+    Query(description="Answer when the job has ended, or after so many seconds"),
+]
+Flag = Annotated[bool, BeforeValidator(_flag), Query()]
+Position = Annotated[
+    int | None,
+    Field(ge=0, le=INT64),
+    BeforeValidator(_whole_number),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 10**MAX_DIGITS - 1}),
+    Query(description="Characters that have been delivered already"),
+]
+Since = Annotated[OptionalMoment, Query(description="Inclusive; ISO 8601, without a zone it is UTC")]
+Until = Annotated[OptionalMoment, Query(description="Exclusive; ISO 8601, without a zone it is UTC")]
+Cursor = Annotated[
+    str | None,
+    BeforeValidator(_valid_cursor),
+    WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
+    Query(description="The `next_cursor` of the page before"),
+]
+GroupBy = Annotated[
+    UsageGrouping | None,
+    BeforeValidator(_grouping),
+    WithJsonSchema({"type": "string", "enum": list(_GROUPINGS)}),
+    Query(),
+]
+AccountName = Annotated[
+    str | None,
+    BeforeValidator(_text),
+    WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}),
+    Query(description="An account's id; only an admin may name another than its own"),
+]
+
+
+def state_of(status: StatusName) -> JobState | None:
+    """The state to list, None for all."""
+    return None if status == "all" else JobState(status)
+
+
+def parse_position(name: str, value: str) -> int:
+    """A position in a text. Raises BadRequest."""
+    if not _WHOLE_NUMBER.fullmatch(value) or not 0 <= int(value) <= INT64:
+        raise BadRequest(f"{name}: must be a whole number of characters, not negative")
+    return int(value)
+
+
+async def _job_id(job_id: Annotated[str, Path()]) -> JobId:
+    if "\0" in job_id:
+        raise JobNotFound("No such job")
+    return JobId(job_id)
+
+
+async def _key_id(key_id: Annotated[str, Path()]) -> KeyId:
+    if "\0" in key_id:
+        raise KeyNotFound("No such key")
+    return KeyId(key_id)
+
+
+JobPath = Annotated[JobId, Depends(_job_id)]
+KeyPath = Annotated[KeyId, Depends(_key_id)]
+
+
+HEADER = "Idempotency-Key"
+
+_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_CHARACTERS}
+_Key = Annotated[
+    str | None,
+    WithJsonSchema(_SCHEMA),
+    Header(alias=HEADER, description="The same key and the same body give the same job, for 24 hours"),
+]
+
+
+async def _idempotency_key(request: Request, key: _Key = None) -> str | None:
+    """The header's value as it came; what it may be is checked where it is used."""
+    if len(request.headers.getlist(HEADER)) > 1:
+        raise BadRequest(f"{HEADER}: must not be given more than once")
+    return key
+
+
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

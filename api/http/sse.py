@@ -1,0 +1,77 @@
+"""Server-sent events as the contract writes them.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.replica.streams import Piece
+from cluster.messages.work import End
+
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_json = msgspec.json.Encoder()
+
+
+def encode(piece: Piece) -> bytes:
+    """One event; its id is the number of code points delivered with it."""
+    if piece.end is not None:
+        return _encode_end(piece.end)
+    if not piece.text:
+        return PING
+    return b"id: %d\ndata: %b\n\n" % (piece.offset, _json.encode({"text": piece.text}))
+
+
+def _encode_end(end: End) -> bytes:
+    if end.error is None:
+        return DONE
+    return b"data: %b\n\n" % _json.encode({"error": end.error, "message": end.error_message})
+
+
+class EventStream(Response):
+    """Sends pieces as they come. It owns the generator, and closes it when the client goes or the end is sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[Piece, None],
+        headers: Mapping[str, str] | None = None,
+        encode: Callable[[Piece], bytes] = encode,
+    ) -> None:
+        super().__init__(headers={**_HEADERS, **(headers or {})})
+        del self.headers["content-length"]
+        self._pieces = pieces
+        self._encode = encode
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send_all(send))
+        leaving = asyncio.create_task(left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not sending.done():
+                sending.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await self._pieces.aclose()
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for piece in self._pieces:
+            await send({"type": "http.response.body", "body": self._encode(piece), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,137 @@
+"""Submitting jobs, and reading them as records and as streams."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+from pydantic import WithJsonSchema
+
+from api.http import parameters as queries
+from api.http.answers import Answer
+from api.http.bodies import parse
+from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.openapi import GUARDED, errors, takes
+from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
+from api.http.sse import EventStream
+from api.jobs.placement import JobPlacement, placement_body
+from api.jobs.schemas import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
+from api.replica.intake import accept
+from cluster.errors import (
+    BadRequest,
+    BudgetExceeded,
+    Conflict,
+    ContextLengthExceeded,
+    Forbidden,
+    JobNotFound,
+    ModelNotFound,
+    NoCapacity,
+    NodeNotFound,
+    PayloadTooLarge,
+)
+from cluster.messages.work import JobQuery
+
+router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
+
+_EVENTS: dict[str, Any] = {"text/event-stream": {}}
+_REFUSALS = errors(
+    BadRequest,
+    ContextLengthExceeded,
+    BudgetExceeded,
+    Forbidden,
+    ModelNotFound,
+    NodeNotFound,
+    Conflict,
+    PayloadTooLarge,
+    NoCapacity,
+)
+_ACCEPTED = {
+    "description": "The job has been accepted, durably. With `stream: true`: its stream",
+    "content": _EVENTS,
+    "headers": {
+        "X-Job-Id": {"schema": {"type": "string"}, "description": "With `stream: true`: the job"},
+        "Location": {"schema": {"type": "string"}, "description": "With `stream: true`: where the job is"},
+    },
+}
+
+LastEventId = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": f"^[0-9]{{1,{queries.MAX_DIGITS}}}$"}),
+    Header(alias="Last-Event-ID", description="The same as `after`, as an event source sends it; `after` wins"),
+]
+
+
+@router.post(
+    "/jobs",
+    response_model=JobAccepted,
+    responses={200: _ACCEPTED, **_REFUSALS},
+    openapi_extra=takes(JobRequest),
+)
+async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey) -> Response:
+    """Submit a chat job. With `stream: true` the answer is the job's stream."""
+    request = parse(JobRequest, body)
+    job = await accept(gateway, caller, request.order(), idempotency_key)
+    if not request.stream:
+        return Answer(accepted_body(job))
+    pieces = gateway.streams.read(job.id, caller.account_id, after=0, is_new=idempotency_key is None)
+    return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
+
+
+@router.get("/jobs", response_model=JobList, responses=errors(BadRequest))
+async def list_jobs(
+    gateway: CurrentGateway,
+    caller: Caller,
+    limit: queries.Limit = 20,
+    status: queries.StatusName = "all",
+    since: queries.Since = None,
+    cursor: queries.Cursor = None,
+) -> Response:
+    """The account's jobs, newest first."""
+    before = None if cursor is None else decode_cursor(cursor)
+    # One more than asked for tells whether more follow.
+    query = JobQuery(limit + 1, queries.state_of(status), since, before)
+    records = await gateway.jobs(caller.account_id, query)
+    listed = records[:limit]
+    body: JobList = {"jobs": [job_body(record) for record in listed]}
+    if len(records) > limit:
+        body["next_cursor"] = encode_cursor(listed[-1])
+    return Answer(body)
+
+
+@router.get("/jobs/{job_id}", response_model=Job, responses=errors(BadRequest, JobNotFound))
+async def get_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath, wait: queries.Wait = 0) -> Response:
+    """A job's status and result; with `wait`, once it has ended or so many seconds have passed."""
+    return Answer(job_body(await gateway.job_within(job_id, caller.account_id, wait)))
+
+
+@router.post("/jobs/{job_id}/cancel", response_model=Job, responses=errors(JobNotFound, Conflict))
+async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """Cancel a job that has not ended. What it has produced stays, and is billed."""
+    return Answer(job_body(await gateway.cancel(job_id, caller.account_id)))
+
+
+@router.get("/jobs/{job_id}/placement", response_model=JobPlacement, responses=errors(JobNotFound))
+async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """Why a job runs where it runs: the engines considered, what ruled each out, and every attempt."""
+    return Answer(placement_body(await gateway.placement(job_id, caller.account_id)))
+
+
+@router.get(
+    "/jobs/{job_id}/stream",
+    status_code=200,
+    response_class=EventStream,
+    responses={200: {"description": "The text as events, then how it ended"}, **errors(BadRequest, JobNotFound)},
+)
+async def stream_job(
+    gateway: CurrentGateway,
+    caller: Caller,
+    job_id: JobPath,
+    after: queries.Position = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """A job's text as server-sent events, from the start or from a position, live or replayed."""
+    position = after if after is not None else _resumed_from(last_event_id)
+    record = await gateway.job(job_id, caller.account_id)
+    return EventStream(gateway.streams.read(record.id, record.account_id, position))
+
+
+def _resumed_from(last_event_id: str | None) -> int:
+    return 0 if last_event_id is None else queries.parse_position("Last-Event-ID", last_event_id)

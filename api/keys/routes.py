@@ -1,0 +1,85 @@
+"""Keys: made, listed and revoked. A member's are those of its account; an admin's, all."""
+
+from fastapi import APIRouter, Response
+
+from api.http import parameters as queries
+from api.http.answers import Answer
+from api.http.bodies import parse
+from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.openapi import GUARDED, errors, takes
+from api.http.parameters import KeyPath, OnceEach
+from api.keys.limits import LimitsRequest
+from api.keys.ownership import account_named, accounts_seen
+from api.keys.schemas import KeyList, KeyRequest, NewKey, key_body, new_key_body
+from api.replica.gateway import Gateway
+from cluster.errors import BadRequest, Conflict, Forbidden, KeyNotFound, ModelNotFound, PayloadTooLarge
+from cluster.ids import AccountId, new_key_id
+from cluster.keys import new_secret
+from cluster.messages import people
+from cluster.messages.people import KeyLimits, Principal
+
+router = APIRouter(tags=["keys"], dependencies=[OnceEach], responses=errors(*GUARDED))
+
+
+@router.post(
+    "/keys",
+    status_code=201,
+    response_model=NewKey,
+    responses=errors(BadRequest, Forbidden, ModelNotFound, PayloadTooLarge),
+    openapi_extra=takes(KeyRequest),
+)
+async def create_key(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
+    """Make a key. Its secret is in this answer and nowhere else. Of `limits`, what is left out is the account's."""
+    request = parse(KeyRequest, body)
+    asked = await _asked(gateway, caller, request)
+    key = await gateway.create_key(caller, asked)
+    return Answer(new_key_body(key, asked.secret, gateway.now_ms()), 201, {"Cache-Control": "no-store"})
+
+
+@router.get("/keys", response_model=KeyList, responses=errors(BadRequest, Forbidden))
+async def list_keys(gateway: CurrentGateway, caller: Caller, account: queries.AccountName = None) -> Response:
+    """The account's keys, the oldest first; for an admin everybody's, or those of the account named."""
+    seen = accounts_seen(caller) if account is None else account_named(caller, account)
+    now_ms = gateway.now_ms()
+    return Answer({"keys": [key_body(key, now_ms) for key in await gateway.keys(seen)]})
+
+
+@router.delete("/keys/{key_id}", status_code=204, responses=errors(KeyNotFound, Conflict))
+async def revoke_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> Response:
+    """Revoke a key. Every replica refuses it within 5 s; jobs submitted with it go on."""
+    await gateway.revoke_key(key_id, accounts_seen(caller))
+    return Response(status_code=204)
+
+
+async def _asked(gateway: Gateway, caller: Principal, request: KeyRequest) -> people.NewKey:
+    """The key to be made. Raises BadRequest, Forbidden and ModelNotFound for what it cannot be."""
+    created_ms = gateway.now_ms()
+    if request.expires_at is not None and request.expires_at <= created_ms:
+        raise BadRequest("expires_at: must be in the future")
+    account_id = account_named(caller, request.account)
+    if request.role == "admin" and caller.role != "admin":
+        raise Forbidden("role: only an admin may make admin keys")
+    return people.NewKey(
+        id=new_key_id(),
+        account_id=account_id,
+        name=request.name,
+        secret=new_secret(),
+        role=request.role,
+        created_ms=created_ms,
+        expires_ms=request.expires_at,
+        limits=await _limits(gateway, account_id, request.limits),
+        budget=None if request.budget is None else request.budget.budget(),
+        models=_models(gateway, request.models or []),
+    )
+
+
+async def _limits(gateway: Gateway, account_id: AccountId, asked: LimitsRequest | None) -> KeyLimits | None:
+    if asked is None:
+        return None
+    own = {account.id: account.limits for account in await gateway.accounts()}
+    return asked.over(own.get(account_id) or gateway.default_limits)
+
+
+def _models(gateway: Gateway, names: list[str]) -> tuple[str, ...]:
+    """Their ids in the catalogue, each once."""
+    return tuple(dict.fromkeys(gateway.model(name).id for name in names))

@@ -1,0 +1,22 @@
+"""The models that can be used, and those of the catalogue."""
+
+from fastapi import APIRouter, Response
+
+from api.http.answers import Answer
+from api.http.dependencies import Caller, CurrentGateway
+from api.http.openapi import GUARDED, errors
+from api.http.parameters import Flag, OnceEach
+from api.models.schemas import ModelList, catalogue_body, model_body
+from cluster.errors import BadRequest
+
+router = APIRouter(tags=["models"], dependencies=[OnceEach], responses=errors(*GUARDED))
+
+
+@router.get("/models", response_model=ModelList, responses=errors(BadRequest))
+async def list_models(gateway: CurrentGateway, caller: Caller, all: Flag = False) -> Response:
+    """Models with a ready replica on an online node; with `all`, the whole catalogue and each one's state."""
+    views, speeds = await gateway.models()
+    if not all:
+        return Answer({"models": [model_body(view, speeds.get(view.id, 0)) for view in views if view.nodes]})
+    prices = {view.id: gateway.model(view.id).price for view in views}
+    return Answer({"models": [catalogue_body(view, speeds.get(view.id, 0), prices[view.id]) for view in views]})

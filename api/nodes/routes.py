@@ -1,0 +1,40 @@
+"""The machines of the network."""
+
+from fastapi import APIRouter, Response
+
+from api.http.answers import Answer
+from api.http.dependencies import Admin, Caller, CurrentGateway
+from api.http.openapi import GUARDED, PUBLIC, errors
+from api.nodes.schemas import Node, NodeList, NodePresence, node_body, presence_body
+from cluster.errors import Forbidden, InternalError, NodeNotFound
+
+router = APIRouter(tags=["nodes"])
+
+
+@router.get("/nodes", response_model=NodeList, responses=errors(*GUARDED))
+async def list_nodes(gateway: CurrentGateway, caller: Caller) -> Response:
+    """All nodes that have joined."""
+    return Answer({"nodes": [node_body(view) for view in await gateway.nodes()]})
+
+
+@router.get("/nodes/{node_id}", response_model=Node, responses=errors(*GUARDED, NodeNotFound))
+async def get_node(gateway: CurrentGateway, caller: Caller, node_id: str) -> Response:
+    """One node with its hardware and engines."""
+    return Answer(node_body(await gateway.node(node_id)))
+
+
+@router.get(
+    "/nodes/{node_id}/status",
+    response_model=NodePresence,
+    responses=errors(NodeNotFound, InternalError),
+    openapi_extra=PUBLIC,
+)
+async def get_node_status(gateway: CurrentGateway, node_id: str) -> Response:
+    """Whether a node is there. Needs no key."""
+    return Answer(presence_body(await gateway.node(node_id)))
+
+
+@router.post("/nodes/{node_id}/drain", response_model=Node, responses=errors(*GUARDED, Forbidden, NodeNotFound))
+async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: str) -> Response:
+    """Give a node no more jobs; those that run there end. Only for admins."""
+    return Answer(node_body(await gateway.drain_node(node_id)))

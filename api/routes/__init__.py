@@ -1,1 +1,0 @@
-"""Routes say what, not how: parse, call, encode."""

@@ -1,0 +1,60 @@
+"""Whether this process is up, whether jobs can be submitted, and what Prometheus reads."""
+
+import asyncio
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from typing_extensions import TypedDict
+
+from api.http.answers import Answer
+from api.http.dependencies import CurrentGateway
+from api.http.openapi import PUBLIC, errors
+from api.replica.deadline import in_time
+from api.replica.gateway import Gateway
+from api.system.metrics import Snapshot
+from cluster.errors import InternalError, NoCapacity
+from cluster.messages.machines import ModelView
+
+router = APIRouter(tags=["health"])
+
+
+class Health(TypedDict):
+    status: Literal["ok"]
+
+
+class Readiness(TypedDict):
+    status: Literal["ready"]
+
+
+class MetricsText(Response):
+    media_type = "text/plain"
+
+
+@router.get("/healthz", response_model=Health, openapi_extra=PUBLIC)
+async def healthz() -> Response:
+    """The process is up."""
+    return Answer({"status": "ok"})
+
+
+@router.get("/readyz", response_model=Readiness, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
+async def readyz(gateway: CurrentGateway) -> Response:
+    """A job can be accepted: the control plane answers, and some model serves or is being started and has room."""
+    views, _ = await in_time(gateway.models())
+    if not any(_can_accept(gateway, view) for view in views):
+        raise NoCapacity("No model is ready or being started, or all queues are full")
+    return Answer({"status": "ready"})
+
+
+@router.get("/metrics", response_class=MetricsText, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
+async def get_metrics(gateway: CurrentGateway) -> Response:
+    """The system's state as Prometheus metrics. Names no account, key or job."""
+    asked = asyncio.gather(gateway.models(), gateway.nodes(), gateway.totals())
+    (models, speeds), nodes, totals = await in_time(asked)
+    text = Snapshot(models, speeds, nodes, totals).text()
+    return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+def _can_accept(gateway: Gateway, view: ModelView) -> bool:
+    model = gateway.catalogue.find(view.id)
+    return model is not None and view.state != "failed" and view.queued < model.max_queue

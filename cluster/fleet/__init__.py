@@ -1,0 +1,1 @@
+"""Machines, the engines on them, and which engines there ought to be."""

@@ -1,0 +1,34 @@
+"""What tokens cost, in whole millionths of the currency unit. A part of a millionth counts as one."""
+
+from cluster.catalogue import Price
+from cluster.messages.money import Rates, Usage
+from cluster.messages.work import Job
+
+MILLION = 1_000_000
+
+# More than chat templates add to a conversation and around each of its messages, for prompts that could not be counted.
+_CONVERSATION_TOKENS = 256
+_MESSAGE_TOKENS = 16
+
+
+def rates(price: Price) -> Rates:
+    """A catalogue's price, to the millionth."""
+    return Rates(round(price.prompt * MILLION), round(price.completion * MILLION))
+
+
+def cost(rates: Rates, usage: Usage) -> int:
+    """What this usage costs, in millionths of the currency unit, rounded up."""
+    scaled = usage.prompt_tokens * rates.prompt + usage.completion_tokens * rates.completion
+    return -(-scaled // MILLION)
+
+
+def most_usage(job: Job) -> Usage:
+    """The most that the job can consume: what a budget must have room for.
+
+    A prompt that could not be counted is taken for its bytes: no byte-level tokenizer makes more tokens of it.
+    """
+    prompt_tokens = job.prompt_tokens
+    if prompt_tokens is None:
+        content_bytes = sum(len(message.content.encode()) for message in job.messages)
+        prompt_tokens = content_bytes + _MESSAGE_TOKENS * len(job.messages) + _CONVERSATION_TOKENS
+    return Usage(prompt_tokens, job.sampling.max_tokens)

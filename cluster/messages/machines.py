@@ -1,0 +1,103 @@
+"""What nodes, engines and the Scheduler tell each other, and what clients are told of them."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from cluster.ids import EngineId, NodeId
+from cluster.messages.work import JobAttempt
+
+EngineState = Literal["starting", "ready", "failed", "stopped"]
+
+
+class EngineReport(Struct, frozen=True):
+    """An engine as it tells of itself.
+
+    `message` is why it failed, in the backend's own words. `running` are the jobs whose output it keeps, and `age_s` is
+    how long ago it told all this.
+    """
+
+    id: EngineId
+    model: str
+    node_id: NodeId
+    state: EngineState
+    message: str = ""
+    pid: int = 0
+    slots: int = 0
+    context_length: int = 0
+    running: tuple[JobAttempt, ...] = ()
+    age_s: float = 0.0
+
+
+class Gpu(Struct, frozen=True):
+    name: str
+    memory_bytes: int
+
+
+class Hardware(Struct, frozen=True):
+    """What a machine has. `cpus` and `gpu_count` are what Ray may give out there, `gpus` what NVML tells."""
+
+    hostname: str
+    cpus: float
+    memory_bytes: int
+    gpu_count: int = 0
+    gpus: tuple[Gpu, ...] = ()
+
+
+class NodeReport(Struct, frozen=True):
+    """A node's heartbeat: all that the Scheduler may know of it, each time.
+
+    `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again.
+    """
+
+    node_id: NodeId
+    hardware: Hardware
+    engines: tuple[EngineReport, ...] = ()
+    draining: bool = False
+
+
+class EngineOrder(Struct, frozen=True):
+    """An engine that a node is to keep running."""
+
+    id: EngineId
+    model: str
+
+
+class NodeOrders(Struct, frozen=True):
+    """All that a node is to do: the engines to run, and whether it is being drained."""
+
+    engines: tuple[EngineOrder, ...] = ()
+    draining: bool = False
+
+
+NodeStatus = Literal["online", "draining", "offline"]
+
+
+ModelState = Literal["ready", "starting", "idle", "failed"]
+
+
+class NodeView(Struct, frozen=True):
+    """A node as clients are told of it."""
+
+    id: NodeId
+    status: NodeStatus
+    last_heartbeat_ms: int
+    hardware: Hardware
+    engines: tuple[EngineReport, ...]
+
+
+class ModelView(Struct, frozen=True):
+    """A model as clients are told of it.
+
+    `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
+    `message` why it failed or does not fit.
+    """
+
+    id: str
+    state: ModelState
+    fits: bool
+    message: str
+    nodes: int
+    replicas: int
+    queued: int
+    context_length: int

@@ -1,0 +1,73 @@
+"""What work costs, what may be spent, and what has been."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from cluster.ids import AccountId
+
+
+class Rates(Struct, frozen=True, array_like=True):
+    """What tokens cost: millionths of the currency unit per million tokens."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+class Usage(Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+BudgetUnit = Literal["tokens", "money"]
+
+
+BudgetPeriod = Literal["month", "all"]
+
+
+class Budget(Struct, frozen=True):
+    """What a key or an account may consume: tokens or millionths of the currency unit, per month (UTC) or in all."""
+
+    unit: BudgetUnit
+    amount: int
+    period: BudgetPeriod
+
+
+class BudgetState(Struct, frozen=True):
+    """A budget, what has been spent of it in its period, and what is reserved for jobs that have not ended."""
+
+    budget: Budget
+    spent: int = 0
+    reserved: int = 0
+
+
+UsageGrouping = Literal["key", "model", "day"]
+
+
+class UsageQuery(Struct, frozen=True):
+    """Which usage to add up: of jobs that ended from `since_ms` on and before `until_ms`."""
+
+    account_id: AccountId
+    since_ms: int | None = None
+    until_ms: int | None = None
+    group_by: UsageGrouping | None = None
+
+
+class UsageSum(Struct, frozen=True):
+    """Usage added up. `group` is a key's id, a model's id or a day (`YYYY-MM-DD`, UTC); `cost` is in millionths."""
+
+    group: str | None
+    jobs: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: int
+
+
+class ModelTotals(Struct, frozen=True):
+    """What has ended of one model since the Ledger's process began."""
+
+    model: str
+    completed: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0

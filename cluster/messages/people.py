@@ -1,0 +1,82 @@
+"""Who asks: accounts, their keys, and what each key may do."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from cluster.ids import AccountId, KeyId
+from cluster.messages.money import Budget, BudgetState
+
+KeyRole = Literal["member", "admin"]
+
+
+class KeyLimits(Struct, frozen=True):
+    """What a key may ask for, in windows that are fixed on the clock. None means no limit."""
+
+    submissions_per_minute: int = 60
+    submissions_per_hour: int = 1000
+    reads_per_minute: int = 600
+    tokens_per_minute: int | None = None
+
+
+class Principal(Struct, frozen=True):
+    """Who asks: the holder of a valid key. `models` are the only ones it may use; none means all."""
+
+    account_id: AccountId
+    key_id: KeyId
+    role: KeyRole
+    limits: KeyLimits
+    models: tuple[str, ...] = ()
+    expires_ms: int | None = None
+
+
+class Account(Struct, frozen=True):
+    """An account. Without `limits` of its own its keys have the default ones."""
+
+    id: AccountId
+    name: str
+    created_ms: int
+    limits: KeyLimits | None = None
+    budget: BudgetState | None = None
+
+
+class NewKey(Struct, frozen=True):
+    """A key to be made. Without `limits` it has its account's, or else the default ones."""
+
+    id: KeyId
+    account_id: AccountId
+    name: str
+    secret: str
+    role: KeyRole
+    created_ms: int
+    expires_ms: int | None = None
+    limits: KeyLimits | None = None
+    budget: Budget | None = None
+    models: tuple[str, ...] = ()
+
+
+class Key(Struct, frozen=True):
+    """A key as its owner is told of it. `prefix` is the beginning of its secret, `limits` are those in force."""
+
+    id: KeyId
+    account_id: AccountId
+    name: str
+    prefix: str
+    role: KeyRole
+    created_ms: int
+    limits: KeyLimits
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+    last_used_ms: int | None = None
+    budget: BudgetState | None = None
+    models: tuple[str, ...] = ()
+
+
+class WindowMark(Struct, frozen=True):
+    """At most `used` has been let through of this window of a key's bucket, as the Ledger knows for good."""
+
+    key_id: KeyId
+    bucket: str
+    length_s: int
+    number: int
+    used: int

@@ -1,0 +1,244 @@
+"""What is said of jobs: by clients, Scheduler, engines, Journal and Ledger.
+
+Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Times are milliseconds since the Unix epoch
+(`_ms`), durations seconds (`_s`), positions in a text Unicode code points.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.job_states import JobState
+from cluster.messages.money import Rates, Usage
+
+Role = Literal["system", "user", "assistant"]
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class ChatMessage(Struct, frozen=True):
+    role: Role
+    content: str
+
+
+class Sampling(Struct, frozen=True):
+    """How to generate. The names and meanings are vLLM's.
+
+    `json_schema` is a JSON Schema, as JSON text, that the answer has to follow.
+    """
+
+    max_tokens: int = 512
+    temperature: float = 0.7
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    json_schema: str | None = None
+
+
+class Job(Struct, frozen=True, array_like=True):
+    """A job as it was accepted. Never changes.
+
+    `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost.
+    """
+
+    id: JobId
+    account_id: AccountId
+    key_id: KeyId
+    model: str
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    created_ms: int
+    deadline_ms: int
+    node_id: NodeId | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    rates: Rates = Rates()
+
+
+class Order(Struct, frozen=True):
+    """What a client wants done. `body_hash` tells this order from others under the same idempotency key."""
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    sampling: Sampling
+    body_hash: str
+    node_id: NodeId | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Idempotency(Struct, frozen=True):
+    """A client's name for one submission, and the hash of what it submitted under it."""
+
+    key: str
+    body_hash: str
+
+
+class Submission(Struct, frozen=True):
+    """A job that asks to be accepted. `prompt_ids` are its prompt's token ids, where the door has made them."""
+
+    job: Job
+    idempotency: Idempotency | None = None
+    prompt_ids: tuple[int, ...] = ()
+
+
+class Accepted(Struct, frozen=True):
+    """A job that has been accepted: the one submitted, or the one submitted before under the same idempotency key."""
+
+    id: JobId
+    model: str
+    created_ms: int
+
+
+class Output(Struct, frozen=True, array_like=True):
+    """What a job has produced so far: `text` is exactly the text of `token_ids`."""
+
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+
+
+class Dispatch(Struct, frozen=True):
+    """An order to an engine: generate this job from `resume` on, as attempt number `attempt`.
+
+    Nobody may hear of a job that is not `confirmed` yet: it may still be refused. Without `prompt_ids` the engine makes
+    the prompt's tokens itself.
+    """
+
+    job: Job
+    attempt: int
+    resume: Output = Output()
+    confirmed: bool = True
+    prompt_ids: tuple[int, ...] = ()
+
+
+class End(Struct, frozen=True):
+    """How a generation ended: with a finish reason, or with an error code and a message for the client."""
+
+    usage: Usage
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+    error_message: str | None = None
+
+
+class Delta(Struct, frozen=True, array_like=True):
+    """What is new of one job: `text`, which begins at code point `offset`, and the token ids it came from.
+
+    `token_offset` is how many tokens came before them. `prompt_tokens` is 0 until the prompt has been tokenised.
+    """
+
+    job_id: JobId
+    attempt: int
+    offset: int
+    text: str
+    token_offset: int = 0
+    token_ids: tuple[int, ...] = ()
+    prompt_tokens: int = 0
+    end: End | None = None
+
+
+class JobRecord(Struct, frozen=True):
+    """A job as the Ledger tells it."""
+
+    id: JobId
+    account_id: AccountId
+    model: str
+    status: JobState
+    created_ms: int
+    node_id: NodeId | None = None
+    content: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: str | None = None
+    error_message: str | None = None
+    ended_ms: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+RuledOut = Literal["offline", "serves another model", "draining", "not ready", "no room", "not the pinned node"]
+
+
+class Verdict(Struct, frozen=True):
+    """What was made of one engine when a job was placed. The lower `score` wins, of those that nothing ruled out."""
+
+    engine_id: EngineId
+    node_id: NodeId
+    ruled_out_by: RuledOut | None
+    score: int
+
+
+class Placed(Struct, frozen=True):
+    """A job has been given to an engine. `considered` is what was made of this one and of the others."""
+
+    job_id: JobId
+    node_id: NodeId
+    engine_id: EngineId
+    attempt: int
+    placed_ms: int
+    considered: tuple[Verdict, ...] = ()
+
+
+class Placement(Struct, frozen=True):
+    """Why a job runs where it runs: every attempt, and, of a job that waits, what rules the engines out now."""
+
+    job_id: JobId
+    attempts: tuple[Placed, ...]
+    waiting: tuple[Verdict, ...] | None = None
+
+
+class OpenJob(Struct, frozen=True):
+    """A job that has not ended, as the Ledger knows it: what the Scheduler rebuilds its queue from."""
+
+    job: Job
+    status: JobState
+    attempt: int = 0
+
+
+class JobQuery(Struct, frozen=True):
+    """Which jobs to list, newest first. `before` is the (created_ms, id) of the last job already listed."""
+
+    limit: int = 20
+    status: JobState | None = None
+    since_ms: int | None = None
+    before: tuple[int, str] | None = None
+
+
+class Ended(Struct, frozen=True):
+    """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first."""
+
+    job_id: JobId
+    content: str
+    end: End
+    ended_ms: int
+    ran: Placed | None = None
+
+
+JobAttempt = tuple[str, int]
+
+
+class Fenced(Struct, frozen=True):
+    """A job after its earlier attempts were shut out: what it has, and the number of the attempt to make next.
+
+    `ended` jobs need no further attempt.
+    """
+
+    job_id: JobId
+    attempt: int
+    output: Output
+    ended: bool
+
+
+class Failure(Struct, frozen=True):
+    """A job that fails for a reason found outside its engine."""
+
+    job_id: JobId
+    error: str
+    error_message: str
+
+
+class Released(Struct, frozen=True):
+    """This attempt has ended its job, durably."""
+
+    job_id: JobId
+    attempt: int

@@ -1,0 +1,1 @@
+"""What an operator sets: the schema, and the layers that it is read from."""

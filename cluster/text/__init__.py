@@ -1,0 +1,1 @@
+"""A job's text and tokens, and which attempt may add to them."""

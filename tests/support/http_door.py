@@ -1,0 +1,115 @@
+"""The HTTP door of a plain system, for tests: clients whose every answer is held against the OpenAPI document."""
+
+import json
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import httpx
+
+from actors.rate_limiter import RateLimiter
+from api.app import create_app
+from api.replica.gateway import Gateway
+from cluster.ids import AccountId, KeyId
+from cluster.keys import secret_hash
+from cluster.messages.people import KeyLimits, Principal
+from cluster.settings.schema import Settings
+from tests.support.openapi_check import OpenApiCheck
+from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem, run
+
+Scenario = Callable[[PlainSystem, httpx.AsyncClient], Awaitable[None]]
+
+
+def with_api(database: Path, scenario: Scenario, **options: Any) -> None:
+    """Run the scenario with a system that is ready, and the client of an admin."""
+
+    async def main() -> None:
+        async with PlainSystem(database, **options) as system:
+            await system.ready()
+            async with door(system.gateway) as client:
+                await scenario(system, client)
+
+    run(main())
+
+
+def door(gateway: Gateway, key: str | None = ADMIN_KEY) -> httpx.AsyncClient:
+    """An HTTP client of the application itself. Streams arrive when they have ended."""
+    app = create_app(gateway)
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        base_url="http://infernet",
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        event_hooks={"response": [_openapi_check().check]},
+    )
+
+
+@cache
+def _openapi_check() -> OpenApiCheck:
+    """The document does not depend on what is behind the door."""
+    return OpenApiCheck(create_app(Mock()))
+
+
+class NoCluster:
+    """Answers what the first steps of a request need, and fails at everything else with `error`."""
+
+    def __init__(self, limits: KeyLimits | None = None, error: Exception | None = None) -> None:
+        self.limits = limits or KeyLimits()
+        self.error = error
+
+    async def authenticate(self, key_hash: str) -> Any:
+        if key_hash != secret_hash(ADMIN_KEY):
+            return None
+        return Principal(AccountId("acct"), KeyId("key"), "admin", self.limits)
+
+    async def mark_windows(self, marks: Any) -> None:
+        pass
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("__"):
+            raise AttributeError(method)
+
+        async def fail(*_: Any) -> Any:
+            raise self.error or RuntimeError(f"secret insides of {method}")
+
+        return fail
+
+
+def bare_gateway(limits: KeyLimits | None = None, error: Exception | None = None) -> Gateway:
+    """A gateway with nothing behind it but the keys: requests that are refused need no more."""
+    cluster: Any = NoCluster(limits, error)
+    return Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster)
+
+
+def bare_client(limits: KeyLimits | None = None, key: str | None = ADMIN_KEY) -> httpx.AsyncClient:
+    """An application with nothing behind it but the keys."""
+    return door(bare_gateway(limits), key)
+
+
+def is_error(response: httpx.Response, status: int, code: str, names: str = "") -> bool:
+    body = response.json()
+    assert (response.status_code, body["error"]) == (status, code), body
+    assert set(body) == {"error", "error_message"}
+    assert names in body["error_message"]
+    return True
+
+
+def names_field(response: httpx.Response, field: str) -> bool:
+    """It is a bad request, and its message begins with the field's name."""
+    assert is_error(response, 400, "bad_request")
+    assert response.json()["error_message"].startswith(f"{field}: "), response.json()
+    return True
+
+
+class Stream:
+    """Server-sent events, taken apart."""
+
+    def __init__(self, body: str) -> None:
+        self.blocks = body.split("\n\n")
+        assert self.blocks.pop() == ""
+        events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in self.blocks if block[0] != ":"]
+        self.ids = [int(event["id"]) for event in events if "id" in event]
+        self.last: str = events[-1]["data"]
+        self.texts: list[str] = [json.loads(event["data"])["text"] for event in events if "id" in event]
+        self.text = "".join(self.texts)

@@ -1,0 +1,120 @@
+"""What tests of the Ledger start from: a database with two accounts and their keys, a clock, jobs and their ends."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from actors.ledger import Ledger
+from cluster.ids import AccountId, EngineId, KeyId, NodeId, new_job_id
+from cluster.keys import new_secret
+from cluster.messages.money import Rates, Usage
+from cluster.messages.people import Account, KeyLimits, NewKey, Principal
+from cluster.messages.work import Accepted, ChatMessage, End, Ended, Job, Placed, Sampling, Submission
+from cluster.store import accounts, keys
+from cluster.store.database import Database
+
+NOW = 1_800_000_123_456
+OURS, THEIRS = AccountId("acct_ours"), AccountId("acct_theirs")
+OUR_KEY, THEIR_KEY = KeyId("key_ours"), KeyId("key_theirs")
+OUR_SECRET = "inft_" + "o" * 32
+DEFAULT = KeyLimits(submissions_per_minute=5)
+ADMIN = Principal(AccountId("acct_admin"), KeyId("key_admin"), "admin", DEFAULT)
+
+
+class Clock:
+    """A wall clock that tests set."""
+
+    def __init__(self, ms: int = NOW) -> None:
+        self.ms = ms
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def prepared(path: Path) -> Path:
+    """A new database file with two accounts and their keys."""
+    path.write_bytes(_prepared())
+    return path
+
+
+def with_ledger(path: Path, scenario: Callable[[Ledger], Awaitable[None]], clock: Clock | None = None) -> None:
+    """Runs `scenario` with a Ledger that has just been made for the file at `path`."""
+
+    async def run() -> None:
+        ledger = Ledger(url(path), None, DEFAULT, now_ms=clock or Clock())
+        try:
+            await scenario(ledger)
+        finally:
+            await ledger.stop()
+
+    asyncio.run(run())
+
+
+def elsewhere(path: Path, query: str) -> list[tuple[object, ...]]:
+    """What another process would read now."""
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def job(created_ms: int = NOW, account: AccountId = OURS, **fields: object) -> Job:
+    given: dict[str, object] = {
+        "id": new_job_id(),
+        "account_id": account,
+        "key_id": OUR_KEY if account == OURS else THEIR_KEY,
+        "model": "sim:fast",
+        "messages": (ChatMessage("system", "Be brief."), ChatMessage("user", "Größe? 🦜\x00")),
+        "sampling": Sampling(max_tokens=7, temperature=0.3, top_p=0.9, stop=("\n",), seed=2**63 - 1, json_schema="{}"),
+        "created_ms": created_ms,
+        "deadline_ms": created_ms + 300_000,
+        "node_id": NodeId("node_pin"),
+        "metadata": {"trace": "é"},
+        "prompt_tokens": 9,
+        "rates": Rates(prompt=1_000_000, completion=2_000_000),
+    }
+    return Job(**(given | fields))  # type: ignore[arg-type]
+
+
+def accepted(job: Job) -> Accepted:
+    return Accepted(job.id, job.model, job.created_ms)
+
+
+async def create(ledger: Ledger, *jobs: Job) -> None:
+    """Has these jobs accepted."""
+    assert await ledger.create([Submission(made) for made in jobs]) == [accepted(made) for made in jobs]
+
+
+def placed(job: Job, attempt: int = 1, after_ms: int = 1_000) -> Placed:
+    node, engine = NodeId(f"node_{attempt}"), EngineId(f"engine/{attempt}")
+    return Placed(job.id, node, engine, attempt, job.created_ms + after_ms)
+
+
+def completed(job: Job, content: str = "Paris.", tokens: int = 20, after_ms: int = 2_000) -> Ended:
+    return Ended(job.id, content, End(Usage(3, tokens), finish_reason="stop"), job.created_ms + after_ms)
+
+
+def failed(job: Job, content: str = "Par") -> Ended:
+    end = End(Usage(3, 1), error="timeout", error_message="It took too long")
+    return Ended(job.id, content, end, job.created_ms + 3_000)
+
+
+@cache
+def _prepared() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "prepared.db"
+        database = Database(url(path))
+        for account, key_id, secret in ((OURS, OUR_KEY, OUR_SECRET), (THEIRS, THEIR_KEY, new_secret())):
+            add_account = partial(accounts.add, account=Account(account, "an account", NOW))
+            add_key = partial(keys.add, key=NewKey(key_id, account, "a key", secret, "member", NOW))
+            assert database.commit([add_account, add_key]) == [None, None]
+        database.close()
+        return path.read_bytes()
