@@ -1,7 +1,20 @@
-"""The only place that reads a clock. Rules take the time as an argument."""
+"""The only place in cluster/ that reads a clock. Rules take the time as an argument, actors take a `Clock`."""
 
 import time
 from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is: `SystemClock`, or a test's own."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the Unix epoch: for records that outlive a process."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds on a clock that never steps: for durations within a process."""
+        ...
 
 
 def wall_ms() -> int:
@@ -12,6 +25,19 @@ def wall_ms() -> int:
 def monotonic_s() -> float:
     """Seconds on a clock that never steps: for durations within a process."""
     return time.monotonic()
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ms(self) -> int:
+        return wall_ms()
+
+    def monotonic_s(self) -> float:
+        return monotonic_s()
+
+
+SYSTEM_CLOCK = SystemClock()
 
 
 def iso_utc(ms: int) -> str:

@@ -238,7 +238,8 @@ class Failure(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """This attempt has ended its job, durably."""
+    """This attempt has ended its job, durably. `failed` says that it was its engine that failed."""
 
     job_id: JobId
     attempt: int
+    failed: bool = False
