@@ -12,7 +12,7 @@ from ray.serve import Application
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from actors.machine import gc as garbage
 from actors.machine import scheduling_class as processor
-from actors.ray import lifecycle as control_plane
+from actors.ray import lifecycle
 from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.errors import ConfigError
@@ -35,7 +35,7 @@ class Ingress:
 
     async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
         processor.give_way()
-        await control_plane.start(settings, admin_key)
+        await lifecycle.start(settings, admin_key)
         self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
         garbage.spare()
 

@@ -1,9 +1,34 @@
 """Why a job is not accepted: what it asks for and will never get, and what it cannot have now. Pure."""
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from cluster.catalogue import Catalogue
 from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound
 from cluster.fleet.fleet import Fleet
+from cluster.ids import JobId
 from cluster.messages.work import Job
+
+if TYPE_CHECKING:
+    from cluster.leases import Leases
+
+
+def refusals(jobs: Sequence[Job], catalogue: Catalogue, leases: "Leases", now_s: float) -> dict[JobId, InfernetError]:
+    """Why these jobs, submitted together, are not accepted, by their ids."""
+    found: dict[JobId, InfernetError] = {}
+    ahead: Counter[str] = Counter()
+    for job in jobs:
+        waiting = leases.places.queue.waiting_for(job.model) + ahead[job.model]
+        refusal = misfit(job, catalogue, leases.fleet)
+        if refusal is None and leases.quiescent:
+            refusal = NoCapacity("The network is shutting down")
+        refusal = refusal or lack_of_capacity(job, catalogue, leases.fleet, waiting, now_s)
+        if refusal is None:
+            ahead[job.model] += 1
+        else:
+            found[job.id] = refusal
+    return found
 
 
 def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None:

@@ -3,6 +3,8 @@
 import heapq
 from collections.abc import Iterator
 
+from cluster.ids import JobId
+
 _STEP_MS = 250
 
 
@@ -13,10 +15,10 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._jobs: dict[int, list[str]] = {}
+        self._jobs: dict[int, list[JobId]] = {}
         self._steps: list[int] = []
 
-    def keep(self, job_id: str, deadline_ms: int) -> None:
+    def keep(self, job_id: JobId, deadline_ms: int) -> None:
         step = -(-deadline_ms // _STEP_MS)
         jobs = self._jobs.get(step)
         if jobs is None:
@@ -25,7 +27,7 @@ class Deadlines:
         else:
             jobs.append(job_id)
 
-    def passed(self, now_ms: int) -> Iterator[str]:
+    def passed(self, now_ms: int) -> Iterator[JobId]:
         """The jobs whose deadlines have passed, each told once."""
         while self._steps and self._steps[0] * _STEP_MS <= now_ms:
             yield from self._jobs.pop(heapq.heappop(self._steps))

@@ -16,19 +16,15 @@ class JobState(StrEnum):
 
 class JobEvent(StrEnum):
     PLACED = "placed"
-    REQUEUED = "requeued"
     COMPLETED = "completed"
     FAILED = "failed"
 
 
 _NEXT: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.PENDING, JobEvent.PLACED): JobState.PROCESSING,
-    (JobState.PENDING, JobEvent.REQUEUED): JobState.PENDING,
     (JobState.PENDING, JobEvent.COMPLETED): JobState.COMPLETED,
     (JobState.PENDING, JobEvent.FAILED): JobState.FAILED,
     (JobState.PROCESSING, JobEvent.PLACED): JobState.PROCESSING,
-    # A job between two engines is still processing for its client: what it has streamed stays.
-    (JobState.PROCESSING, JobEvent.REQUEUED): JobState.PROCESSING,
     (JobState.PROCESSING, JobEvent.COMPLETED): JobState.COMPLETED,
     (JobState.PROCESSING, JobEvent.FAILED): JobState.FAILED,
 }

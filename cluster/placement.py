@@ -17,17 +17,20 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class Candidate(Struct, frozen=True):
-    """An engine as the Scheduler sees it. `outstanding_tokens` is the work given to it and not yet done."""
+    """An engine as the Scheduler sees it.
+
+    `assigned_tokens` are those of the jobs given to it, whole until each is released; `recent_failures` the jobs
+    that it failed in the last minute.
+    """
 
     engine_id: EngineId
     node_id: NodeId
-    model: str
     ready: bool
     online: bool
     draining: bool
     running: int
     slots: int
-    outstanding_tokens: int
+    assigned_tokens: int
     recent_failures: int
 
 
@@ -47,8 +50,7 @@ class Ranking:
     and a shift of pointers: less than building anything per engine, up to tens of thousands of them.
     """
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self) -> None:
         self._places: list[_Place] = []
         self._place_of: dict[EngineId, _Place] = {}
         self._on_node: dict[NodeId, dict[EngineId, _Place]] = {}
@@ -56,7 +58,7 @@ class Ranking:
     def put(self, candidate: Candidate) -> None:
         """Give an engine the place it has now."""
         self.remove(candidate.engine_id)
-        place = self._place_of[candidate.engine_id] = _place(candidate, self._model)
+        place = self._place_of[candidate.engine_id] = _place(candidate)
         insort(self._places, place)
         self._on_node.setdefault(candidate.node_id, {})[candidate.engine_id] = place
 
@@ -89,19 +91,15 @@ class Ranking:
         on_node = self._on_node.get(pin, {})
         free = bisect_left(self._places, True, key=lambda place: place.ruled_out)
         there = [place for place in on_node.values() if not place.ruled_out]
-        # Among the first free ones may be all of that node, which are in `there`: look at as many more.
-        first_free = self._places[: min(free, most + len(there))]
-        elsewhere = [_elsewhere(place) for place in first_free if place.engine_id not in on_node]
+        elsewhere = [_elsewhere(place) for place in self._places[: min(free, most)] if place.engine_id not in on_node]
         ruled_out = self._places[free : free + most]
         return sorted([*there, *elsewhere, *ruled_out])[:most]
 
 
-def ruled_out_by(candidate: Candidate, model: str, pin: NodeId | None) -> RuledOut | None:
-    """The first reason why this engine cannot take a job of `model`, pinned to node `pin`, now."""
+def ruled_out_by(candidate: Candidate, pin: NodeId | None) -> RuledOut | None:
+    """The first reason why this engine cannot take a job, pinned to node `pin`, now."""
     if not candidate.online:
         return "offline"
-    if candidate.model != model:
-        return "serves another model"
     if candidate.draining:
         return "draining"
     if not candidate.ready:
@@ -115,17 +113,19 @@ def ruled_out_by(candidate: Candidate, model: str, pin: NodeId | None) -> RuledO
 
 def score(candidate: Candidate) -> int:
     """How busy the engine is, in tokens; the lower the better."""
-    return candidate.outstanding_tokens + candidate.recent_failures * FAILURE_COST_TOKENS
+    return candidate.assigned_tokens + candidate.recent_failures * FAILURE_COST_TOKENS
 
 
 def estimate_tokens(job: Job) -> int:
-    """About how many tokens of work the job is, prompt and answer: known before it has been tokenised."""
-    characters = sum(len(message.content) for message in job.messages)
-    return characters // _CHARACTERS_PER_TOKEN + job.sampling.max_tokens
+    """The most tokens of work that the job is, prompt and answer. A prompt that was not counted is estimated."""
+    prompt_tokens = job.prompt_tokens
+    if prompt_tokens is None:
+        prompt_tokens = sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
+    return prompt_tokens + job.sampling.max_tokens
 
 
-def _place(candidate: Candidate, model: str) -> _Place:
-    reason, tokens = ruled_out_by(candidate, model, None), score(candidate)
+def _place(candidate: Candidate) -> _Place:
+    reason, tokens = ruled_out_by(candidate, None), score(candidate)
     verdict = Verdict(candidate.engine_id, candidate.node_id, reason, tokens)
     return _Place(reason is not None, tokens, candidate.engine_id, verdict)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from cluster.ids import NodeId
+from cluster.ids import JobId, NodeId
 from cluster.messages.work import Job, Output
 
 
@@ -27,75 +27,58 @@ class LaneId(NamedTuple):
     model: str
     node_id: NodeId | None = None
 
+    @classmethod
+    def of(cls, job: Job) -> "LaneId":
+        return cls(job.model, job.node_id)
+
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Waiting).decode
 
 
-class _Lane:
-    """Jobs that ask for the same, in their order: any engine that can take one can take each."""
-
-    def __init__(self, lane_id: LaneId) -> None:
-        self.id = lane_id
-        self.jobs: OrderedDict[str, bytes] = OrderedDict()
-
-
 class JobQueue:
     """One lane per model and pinned node, so that a job which waits for its node holds up nobody.
 
-    What is done to one job costs the same however many wait.
+    The jobs of a lane ask for the same: an engine that can take one can take each. Whoever asks for a job knows its
+    lane (`cluster/leases.py`). What is done to one job costs the same however many wait.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[LaneId, _Lane] = {}
-        self._lane_of: dict[str, _Lane] = {}
+        self._lanes: dict[LaneId, OrderedDict[JobId, bytes]] = {}
         self._per_model: dict[str, int] = {}
 
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._lane_of
-
     def __len__(self) -> int:
-        return len(self._lane_of)
+        return sum(self._per_model.values())
 
-    def waiting(self, job_id: str) -> Waiting | None:
-        """This job, if it waits."""
-        lane = self._lane_of.get(job_id)
-        return None if lane is None else _unpack(lane.jobs[job_id])
+    def waiting(self, lane_id: LaneId, job_id: JobId) -> Waiting:
+        """A job that waits in this lane."""
+        return _unpack(self._lanes[lane_id][job_id])
 
     def waiting_for(self, model: str) -> int:
         """How many jobs of this model wait."""
         return self._per_model.get(model, 0)
 
-    def push(self, waiting: Waiting, first: bool = False) -> None:
-        """Add a job, at the end or, with `first`, before all that wait. A job that waits already stays as it is."""
-        job = waiting.job
-        if job.id in self._lane_of:
-            return
-        lane_id = LaneId(job.model, job.node_id)
-        lane = self._lanes.get(lane_id)
-        if lane is None:
-            lane = self._lanes[lane_id] = _Lane(lane_id)
-        lane.jobs[job.id] = _pack(waiting)
+    def push(self, lane_id: LaneId, waiting: Waiting, first: bool = False) -> None:
+        """Add a job that does not wait yet, at the end of its lane or, with `first`, before all that wait there."""
+        lane = self._lanes.setdefault(lane_id, OrderedDict())
+        lane[waiting.job.id] = _pack(waiting)
         if first:
-            lane.jobs.move_to_end(job.id, last=False)
-        self._lane_of[job.id] = lane
-        self._per_model[job.model] = self._per_model.get(job.model, 0) + 1
+            lane.move_to_end(waiting.job.id, last=False)
+        self._per_model[lane_id.model] = self._per_model.get(lane_id.model, 0) + 1
 
-    def remove(self, job_id: str) -> Waiting | None:
-        """Take a job out, wherever it stands."""
-        lane = self._lane_of.pop(job_id, None)
-        if lane is None:
-            return None
-        packed = lane.jobs.pop(job_id)
-        if not lane.jobs:
-            del self._lanes[lane.id]
-        self._per_model[lane.id.model] -= 1
+    def remove(self, lane_id: LaneId, job_id: JobId) -> Waiting:
+        """Take a job out of its lane, wherever it stands there."""
+        lane = self._lanes[lane_id]
+        packed = lane.pop(job_id)
+        if not lane:
+            del self._lanes[lane_id]
+        self._per_model[lane_id.model] -= 1
         return _unpack(packed)
 
     def pop(self, lane_id: LaneId) -> Waiting | None:
         """Take out the first job of a lane."""
         lane = self._lanes.get(lane_id)
-        return None if lane is None else self.remove(next(iter(lane.jobs)))
+        return None if lane is None else self.remove(lane_id, next(iter(lane)))
 
     def waits(self, lane_id: LaneId) -> bool:
         """Whether any job waits in this lane."""
@@ -105,16 +88,22 @@ class JobQueue:
         """The lanes in which jobs wait."""
         return list(self._lanes)
 
+    def lanes_of(self, model: str) -> list[LaneId]:
+        """The lanes in which jobs of this model wait."""
+        return [lane_id for lane_id in self._lanes if lane_id.model == model]
+
+    def order(self, lane_id: LaneId) -> list[JobId]:
+        """The jobs that wait in this lane, in their order."""
+        return list(self._lanes.get(lane_id, ()))
+
     def pinned_lanes(self) -> list[tuple[LaneId, NodeId]]:
         """The lanes of pinned jobs, and the nodes that they wait for."""
         return [(lane_id, lane_id.node_id) for lane_id in self._lanes if lane_id.node_id is not None]
 
-    def clear(self, lane_id: LaneId) -> list[str]:
+    def clear(self, lane_id: LaneId) -> list[JobId]:
         """Take out all jobs of a lane. Returns their ids, in their order."""
         lane = self._lanes.pop(lane_id, None)
         if lane is None:
             return []
-        self._per_model[lane.id.model] -= len(lane.jobs)
-        for job_id in lane.jobs:
-            del self._lane_of[job_id]
-        return list(lane.jobs)
+        self._per_model[lane_id.model] -= len(lane)
+        return list(lane)

@@ -35,10 +35,10 @@ async def start(settings: Settings, admin_key: str | None) -> str | None:
         raise StartError(f"the control plane does not start: {error}") from None
 
 
-async def drain(within_s: float) -> None:
+async def quiesce(within_s: float) -> None:
     """Take no more jobs and let the running ones end, for up to `within_s`. The others go on at the next start."""
     try:
-        if not await SCHEDULER.at().drain(within_s):
+        if not await SCHEDULER.at().quiesce(within_s):
             logger.warning("stopping with jobs still running; they go on at the next start")
     except Unreachable as error:
         logger.warning("nothing to drain: %s", error)

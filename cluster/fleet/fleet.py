@@ -4,7 +4,7 @@ Nodes report everything, each time, and are told everything they are to run, eac
 lost is made good by the next one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
@@ -24,9 +24,8 @@ from cluster.messages.machines import (
     NodeView,
 )
 from cluster.placement import Ranking
-
-OFFLINE_AFTER_S = 8.0
-SETTLE_S = 10.0
+from cluster.queue import LaneId
+from cluster.timing import PRODUCTION, Timing
 
 
 class Change(Struct, frozen=True):
@@ -39,17 +38,20 @@ class Change(Struct, frozen=True):
 class Fleet:
     """Sole owner of what is known of nodes and engines. `existing` engines are waited for before new ones are made."""
 
-    def __init__(self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float) -> None:
+    def __init__(
+        self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float, timing: Timing = PRODUCTION
+    ) -> None:
         self._catalogue = catalogue
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
-        self._siblings = {model.id: ModelReplicas(model.id) for model in catalogue.models}
-        self._troubles = {model.id: StartBackoff() for model in catalogue.models}
+        self._model_replicas = {model.id: ModelReplicas() for model in catalogue.models}
+        self._backoffs = {model.id: StartBackoff() for model in catalogue.models}
         self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
         self._dead: set[EngineId] = set()
         self._contexts = {model.id: _declared_context(model) for model in catalogue.models}
-        self._settle_by_s = now_s + SETTLE_S
+        self._offline_after_s = timing.offline_after_s
+        self._settle_by_s = now_s + timing.settle_s
 
     # What happens -------------------------------------------------------------------------------------------------
 
@@ -62,9 +64,11 @@ class Fleet:
         return Change(tuple(ready), (*failed, *_vanished(node, report)))
 
     def expire(self, now_s: float) -> Change:
-        """Nodes not heard of for long are offline, and their engines gone."""
+        """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten."""
+        for replica in self._replicas.values():
+            replica.forget_failures(now_s)
         for node in self._nodes.values():
-            node.turn(online=now_s - node.heard_s < OFFLINE_AFTER_S)
+            node.turn(online=now_s - node.heard_s < self._offline_after_s)
         silent = [node for node in self._nodes.values() if not node.online]
         return Change(lost=tuple(engine_id for node in silent for engine_id in node.replicas))
 
@@ -93,10 +97,10 @@ class Fleet:
         if not self.settled(now_s) or not self._nodes:
             return
         for model in self._catalogue.models:
-            troubles = self._troubles[model.id]
-            missing = model.replicas.min - len(self._siblings[model.id].lasting)
-            for _ in range(missing if now_s >= troubles.retry_at_s else 0):
-                self._order(model, troubles, now_s)
+            backoff = self._backoffs[model.id]
+            missing = model.replicas.min - len(self._model_replicas[model.id].counted)
+            for _ in range(missing if now_s >= backoff.retry_at_s else 0):
+                self._order(model, backoff, now_s)
 
     def settled(self, now_s: float) -> bool:
         """Every engine that ran before this began has been heard of, or has had its time to be."""
@@ -109,17 +113,27 @@ class Fleet:
         node = self._nodes[node_id]
         return NodeOrders(tuple(EngineOrder(r.id, r.model.id) for r in node.replicas.values()), node.draining)
 
+    @property
+    def replicas(self) -> Collection[Replica]:
+        """All engines that are wanted."""
+        return self._replicas.values()
+
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)
 
     def ranking(self, model: str) -> Ranking:
         """The engines of this model, the best first. None of a model that the catalogue does not list."""
-        siblings = self._siblings.get(model)
-        return Ranking(model) if siblings is None else siblings.ranking
+        peers = self._model_replicas.get(model)
+        return Ranking() if peers is None else peers.ranking
+
+    def best(self, lane: LaneId) -> Replica | None:
+        """The engine that the next job of this lane goes to; None when none can take it now."""
+        best = self.ranking(lane.model).best(lane.node_id)
+        return None if best is None else self._replicas[best.engine_id]
 
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
-        return bool(self._siblings[model].ready())
+        return bool(self._model_replicas[model].ready())
 
     def context_length(self, model: str) -> int | None:
         """The model's context in tokens, as its engines told or the catalogue says; None before either has."""
@@ -138,20 +152,20 @@ class Fleet:
         """
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
-        hopeful = self._troubles[model].failures == 0
-        there = self._siblings[model].lasting.values() if node_id is None else self._lasting_on(node_id, model)
+        hopeful = self._backoffs[model].failures == 0
+        there = self._model_replicas[model].counted.values() if node_id is None else self._counted_on(node_id, model)
         return any(hopeful or r.state == "ready" for r in there)
 
     def has_replica(self, model: str, node_id: NodeId) -> bool:
         """Whether this node has, or is to have, an engine of this model that may take more work."""
-        return bool(self._lasting_on(node_id, model))
+        return bool(self._counted_on(node_id, model))
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
         """The models that have fitted no machine for longer than `grace_s`."""
         return [
             model
-            for model, troubles in self._troubles.items()
-            if troubles.no_room_since_s is not None and now_s - troubles.no_room_since_s > grace_s
+            for model, backoff in self._backoffs.items()
+            if backoff.no_room_since_s is not None and now_s - backoff.no_room_since_s > grace_s
         ]
 
     def model_views(self, queued: dict[str, int]) -> list[ModelView]:
@@ -172,14 +186,14 @@ class Fleet:
         replica.hear(engine)
         self._contexts[engine.model] = engine.context_length or self._contexts[engine.model]
         if became_ready:
-            self._troubles[engine.model] = StartBackoff()
+            self._backoffs[engine.model] = StartBackoff()
         return became_ready
 
     def _note_failure(self, engine: EngineReport, now_s: float) -> bool:
         """Keep why an ordered engine failed; true when it did."""
         if engine.state != "failed" or engine.id not in self._replicas:
             return False
-        self._troubles[engine.model].failed(engine.message, now_s)
+        self._backoffs[engine.model].failed(engine.message, now_s)
         return True
 
     def _adopt(self, engine: EngineReport) -> Replica | None:
@@ -189,7 +203,7 @@ class Fleet:
             return None
         if not self._wants(model, engine):
             return None
-        self._troubles[model.id].found_room()
+        self._backoffs[model.id].found_room()
         self._next_number = max(self._next_number, _first_free_number([engine.id]))
         return self._join(engine.id, model, self._nodes[engine.node_id])
 
@@ -197,10 +211,10 @@ class Fleet:
         """One more of this model is wanted; or its node is being drained, and it has jobs to end."""
         if self._nodes[engine.node_id].draining:
             return bool(engine.running)
-        return len(self._siblings[model.id].lasting) < model.replicas.min
+        return len(self._model_replicas[model.id].counted) < model.replicas.min
 
     def _join(self, engine_id: EngineId, model: Model, node: Machine) -> Replica:
-        replica = self._replicas[engine_id] = Replica(engine_id, model, node, self._siblings[model.id])
+        replica = self._replicas[engine_id] = Replica(engine_id, model, node, self._model_replicas[model.id])
         replica.join()
         return replica
 
@@ -208,12 +222,12 @@ class Fleet:
         for replica in [r for r in node.replicas.values() if not r.tokens_of]:
             self.drop(replica.id)
 
-    def _order(self, model: Model, troubles: StartBackoff, now_s: float) -> None:
+    def _order(self, model: Model, backoff: StartBackoff, now_s: float) -> None:
         node = self._roomiest(model)
         if node is None:
-            troubles.no_room(self._no_room_message(model), now_s)
+            backoff.no_room(self._no_room_message(model), now_s)
             return
-        troubles.found_room()
+        backoff.found_room()
         engine_id = EngineId(f"{model.id}/{self._next_number}")
         self._next_number += 1
         self._join(engine_id, model, node)
@@ -240,19 +254,19 @@ class Fleet:
             f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
         )
 
-    def _lasting_on(self, node_id: NodeId, model: str) -> list[Replica]:
+    def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
         node = self._nodes.get(node_id)
         return [] if node is None or node.draining else node.of_model(model)
 
     def _model_view(self, model: Model, queued: int) -> ModelView:
-        ready = self._siblings[model.id].ready()
-        troubles = self._troubles[model.id]
-        state: ModelState = "ready" if ready else "failed" if troubles.message else "starting"
+        ready = self._model_replicas[model.id].ready()
+        backoff = self._backoffs[model.id]
+        state: ModelState = "ready" if ready else "failed" if backoff.message else "starting"
         return ModelView(
             id=model.id,
             state=state,
-            fits=troubles.no_room_since_s is None,
-            message=troubles.message,
+            fits=backoff.no_room_since_s is None,
+            message=backoff.message,
             nodes=len({r.node_id for r in ready if self.online(r.node_id)}),
             replicas=len(ready),
             queued=queued,

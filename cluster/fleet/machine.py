@@ -37,7 +37,7 @@ class Machine:
         if not self.draining:
             self.draining = True
             for replica in self.replicas.values():
-                del replica.siblings.lasting[replica.id]
+                del replica.peers.counted[replica.id]
             self._rank_replicas()
 
     def of_model(self, model: str) -> "list[Replica]":

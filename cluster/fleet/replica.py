@@ -2,18 +2,20 @@
 
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
-from cluster.ids import EngineId, NodeId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState
 from cluster.placement import Candidate, Ranking
 
+FAILURE_MEMORY_S = 60.0
+
 
 class ModelReplicas:
-    """The engines of one model. `lasting` are those that are not on nodes being drained."""
+    """The engines of one model. `counted` are those that are not on nodes being drained."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self) -> None:
         self.replicas: dict[EngineId, Replica] = {}
-        self.lasting: dict[EngineId, Replica] = {}
-        self.ranking = Ranking(model)
+        self.counted: dict[EngineId, Replica] = {}
+        self.ranking = Ranking()
 
     def ready(self) -> "list[Replica]":
         return [replica for replica in self.replicas.values() if replica.state == "ready"]
@@ -25,14 +27,15 @@ class Replica:
     Whatever changes what placement makes of it gives it its new place in its model's ranking.
     """
 
-    def __init__(self, engine_id: EngineId, model: Model, node: Machine, siblings: ModelReplicas) -> None:
+    def __init__(self, engine_id: EngineId, model: Model, node: Machine, peers: ModelReplicas) -> None:
         self.id = engine_id
         self.model = model
         self.node = node
-        self.siblings = siblings
+        self.peers = peers
         self.report: EngineReport | None = None
-        self.tokens_of: dict[str, int] = {}
-        self.outstanding_tokens = 0
+        self.tokens_of: dict[JobId, int] = {}
+        self.assigned_tokens = 0
+        self._failed_s: list[float] = []
 
     @property
     def node_id(self) -> NodeId:
@@ -44,16 +47,16 @@ class Replica:
 
     def join(self) -> None:
         """Be one of its node's and its model's engines."""
-        self.node.replicas[self.id] = self.siblings.replicas[self.id] = self
+        self.node.replicas[self.id] = self.peers.replicas[self.id] = self
         if not self.node.draining:
-            self.siblings.lasting[self.id] = self
+            self.peers.counted[self.id] = self
         self.rank()
 
     def leave(self) -> None:
         """Be none of them any more, and in no ranking."""
-        del self.node.replicas[self.id], self.siblings.replicas[self.id]
-        self.siblings.lasting.pop(self.id, None)
-        self.siblings.ranking.remove(self.id)
+        del self.node.replicas[self.id], self.peers.replicas[self.id]
+        self.peers.counted.pop(self.id, None)
+        self.peers.ranking.remove(self.id)
 
     def hear(self, report: EngineReport) -> None:
         """Take in what the engine tells of itself."""
@@ -61,33 +64,43 @@ class Replica:
         if before is None or (before.state, before.slots) != (report.state, report.slots):
             self.rank()
 
-    def take(self, job_id: str, tokens: int) -> None:
+    def assign(self, job_id: JobId, tokens: int) -> None:
         """Count a job, of about so many tokens, among those that the engine works on."""
         self.tokens_of[job_id] = tokens
-        self.outstanding_tokens += tokens
+        self.assigned_tokens += tokens
         self.rank()
 
-    def release(self, job_id: str) -> None:
+    def release(self, job_id: JobId) -> None:
         """The engine does not work on this job any more."""
-        self.outstanding_tokens -= self.tokens_of.pop(job_id, 0)
+        self.assigned_tokens -= self.tokens_of.pop(job_id, 0)
         self.rank()
+
+    def note_failure(self, now_s: float) -> None:
+        """The engine has failed a job."""
+        self._failed_s.append(now_s)
+        self.rank()
+
+    def forget_failures(self, now_s: float) -> None:
+        """Failures count for a minute."""
+        if self._failed_s and self._failed_s[0] <= now_s - FAILURE_MEMORY_S:
+            self._failed_s = [failed_s for failed_s in self._failed_s if failed_s > now_s - FAILURE_MEMORY_S]
+            self.rank()
 
     def rank(self) -> None:
         """Take the place that is due now. One that has left stays out."""
-        if self.siblings.replicas.get(self.id) is self:
-            self.siblings.ranking.put(self.candidate())
+        if self.peers.replicas.get(self.id) is self:
+            self.peers.ranking.put(self.candidate())
 
     def candidate(self) -> Candidate:
         """This engine, as placement looks at it."""
         return Candidate(
             engine_id=self.id,
             node_id=self.node.id,
-            model=self.model.id,
             ready=self.state == "ready",
             online=self.node.online,
             draining=self.node.draining,
             running=len(self.tokens_of),
             slots=self.report.slots if self.report else 0,
-            outstanding_tokens=self.outstanding_tokens,
-            recent_failures=0,
+            assigned_tokens=self.assigned_tokens,
+            recent_failures=len(self._failed_s),
         )

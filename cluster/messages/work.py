@@ -156,7 +156,7 @@ class JobRecord(Struct, frozen=True):
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-RuledOut = Literal["offline", "serves another model", "draining", "not ready", "no room", "not the pinned node"]
+RuledOut = Literal["offline", "draining", "not ready", "no room", "not the pinned node"]
 
 
 class Verdict(Struct, frozen=True):
@@ -214,7 +214,7 @@ class Ended(Struct, frozen=True):
     ran: Placed | None = None
 
 
-JobAttempt = tuple[str, int]
+JobAttempt = tuple[JobId, int]
 
 
 class Fenced(Struct, frozen=True):

@@ -28,13 +28,14 @@ from actors.wire.calls import Unreachable
 from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.clock import wall_ms
+from cluster.clock import SYSTEM_CLOCK, wall_ms
 from cluster.ids import EngineId, JobId, NodeId, new_job_id
 from cluster.keys import secret_hash
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.work import ChatMessage, End, Job, JobRecord, Sampling
 from cluster.settings.schema import Settings
+from cluster.timing import Timing
 
 T = TypeVar("T")
 
@@ -46,14 +47,13 @@ ADMIN_KEY = "inft_" + "a" * 32
 INTERVAL_S = 0.001
 
 QUICK = {
-    "actors.scheduler.TICK_S": 0.02,
-    "actors.scheduler.DISPATCH_S": 0.1,
     "actors.node.HEARTBEAT_S": 0.02,
     "actors.journal._REPEAT_S": 0.005,
-    "cluster.fleet.fleet.SETTLE_S": 0.3,
     "api.replica.streams.RECONNECT_S": 0.005,
     "api.replica.streams.ASK_AGAIN_S": 0.5,
 }
+
+SCHEDULER_TIMING = Timing(tick_s=0.02, order_s=0.1, settle_s=0.3)
 
 SIM = Model(
     id="sim",
@@ -311,6 +311,8 @@ class PlainSystem:
             self._called("journal", me),
             partial(self.engine, caller=me),
             self.known_engines,
+            SYSTEM_CLOCK,
+            SCHEDULER_TIMING,
         )
         await self.scheduler.start()
         self._actors["scheduler"].run_in(me)
@@ -365,7 +367,7 @@ class PlainSystem:
         await until(lambda: self._ready_engines() >= wanted, "ready")
 
     def _ready_engines(self) -> int:
-        return sum(view.replicas for view in self.scheduler._fleet.model_views({}))
+        return sum(view.replicas for view in self.scheduler.fleet.model_views({}))
 
     def job(self, text: str = "Hello", max_tokens: int = 40, **fields: Any) -> Job:
         now_ms = wall_ms()

@@ -129,7 +129,7 @@ def test_a_cancelled_job_stops_and_is_billed_for_what_it_produced(database: Path
         (engine,) = system._engine_objects
         await until(lambda: not engine._logs, "an engine without jobs")
         assert (await engine.describe()).running == ()
-        assert system.scheduler._leases == {}
+        assert system.scheduler.leases.idle
         await hung(system, client)  # its place is free
 
     with_api(database, scenario, models=[HANGING])
@@ -141,7 +141,7 @@ def test_a_job_that_waits_can_be_cancelled(database: Path) -> None:
         waiting = (await client.post("/api/v1/jobs", json=BODY)).json()["id"]
         job = (await client.post(f"/api/v1/jobs/{waiting}/cancel")).json()
         assert (job["status"], job["error"]) == ("failed", "cancelled")
-        assert len(system.scheduler._queue) == 0
+        assert len(system.scheduler.leases.places.queue) == 0
         assert (await client.get(f"/api/v1/jobs/{running}")).json()["status"] == "processing"
 
     with_api(database, scenario, models=[HANGING])
@@ -536,7 +536,7 @@ def test_not_ready_when_no_model_can_be(database: Path) -> None:
     async def main() -> None:
         models = [Model(id="big", backend="simulated", gpus=8)]
         async with PlainSystem(database, models=models) as system, door(system.gateway) as client:
-            await until(lambda: not system.scheduler._fleet.model_views({})[0].fits)
+            await until(lambda: not system.scheduler.fleet.model_views({})[0].fits)
             assert is_error(await client.get("/readyz"), 503, "no_capacity")
             response = await client.post("/api/v1/jobs", json=BODY | {"model": "big"})
             assert is_error(response, 503, "no_capacity")

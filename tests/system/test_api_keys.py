@@ -362,7 +362,7 @@ def test_metrics_tell_no_secrets(database: Path) -> None:
     async def scenario(system: PlainSystem, admin: httpx.AsyncClient) -> None:
         job_id = (await admin.post("/api/v1/jobs", json=JOB)).json()["id"]
         await system.ended(job_id)
-        await until(lambda: not system.scheduler._leases, "an engine that is idle")
+        await until(lambda: system.scheduler.leases.idle, "an engine that is idle")
         async with door(system.gateway, key=None) as prometheus:
             response = await prometheus.get("/metrics")
         assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

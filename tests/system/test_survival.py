@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.simulated import prompt_tokens, simulated_text
-from actors.scheduler import MAX_ATTEMPTS
 from cluster.ids import NodeId
+from cluster.leases import MAX_ATTEMPTS
 from cluster.messages.work import End, Job, Submission
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
 
@@ -25,7 +25,7 @@ def expected(job: Job) -> str:
 
 
 async def kill_an_engine(system: PlainSystem) -> None:
-    working = [r.id for r in system.scheduler._fleet._replicas.values() if r.tokens_of]
+    working = [r.id for r in system.scheduler.fleet.replicas if r.tokens_of]
     for engine_id in working[:1]:
         system.kill_engine(engine_id)
 
@@ -114,9 +114,9 @@ class Watch:
 async def at_rest(system: PlainSystem) -> None:
     """Nothing of the ended jobs is left in queues, leases and engines."""
     scheduler = system.scheduler
-    held = (scheduler._leases, scheduler._lost, scheduler._recovering, scheduler._queue)
-    await until(lambda: not any(map(len, held)), "rest")
-    assert all(not r.tokens_of and r.outstanding_tokens == 0 for r in scheduler._fleet._replicas.values())
+    await until(lambda: len(scheduler.leases.places) == 0, "rest")
+    assert scheduler.leases.idle and len(scheduler.leases.places.queue) == 0
+    assert all(not r.tokens_of and r.assigned_tokens == 0 for r in scheduler.fleet.replicas)
     for engine_id in system.known_engines():
         engine = system.engines[engine_id].process
         assert engine is not None
@@ -171,7 +171,7 @@ def test_jobs_move_to_the_engine_that_is_left(database: Path) -> None:
             await system.ready()
             watch = Watch(system, [system.job(f"Job {n}", max_tokens=80) for n in range(12)])
             await watch.some(1000)
-            victim = next(r for r in system.scheduler._fleet._replicas.values())
+            victim = next(r for r in system.scheduler.fleet.replicas)
             system.kill_node(victim.node_id)
             system.kill_engine(victim.id)
             await watch.exact()
@@ -272,10 +272,10 @@ def test_any_number_of_scheduler_restarts_does_not_fail_a_job_that_never_ran(dat
     async def scenario() -> None:
         async with PlainSystem(database, nodes=0) as system:
             watch = Watch(system, [system.job()])
-            await until(lambda: len(system.scheduler._queue), "a job that waits")
+            await until(lambda: len(system.scheduler.leases.places.queue), "a job that waits")
             for _ in range(MAX_ATTEMPTS + 1):
                 await system.restart_scheduler()
-                await until(lambda: len(system.scheduler._queue), "the job waiting again")
+                await until(lambda: len(system.scheduler.leases.places.queue), "the job waiting again")
             system.node_ids.append(NodeId("node_late"))
             await system.start_node(system.node_ids[0])
             await watch.exact()

@@ -4,15 +4,19 @@ from msgspec.structs import replace
 
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.backoff import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
-from cluster.fleet.fleet import OFFLINE_AFTER_S, SETTLE_S, Change, Fleet
+from cluster.fleet.fleet import Change, Fleet
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
 from cluster.messages.work import RuledOut
 from cluster.placement import Candidate
+from cluster.timing import PRODUCTION
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
 M = Model(id="m", source="s", gpus=1, cpus=1.0)
+
+
+OFFLINE_AFTER_S, SETTLE_S = PRODUCTION.offline_after_s, PRODUCTION.settle_s
 
 
 def fleet(*models: Model, existing: tuple[EngineId, ...] = (), now_s: float = 0.0) -> Fleet:
@@ -269,12 +273,12 @@ def test_what_an_engine_works_on_is_counted() -> None:
     heartbeat(subject, N0, engine(E0))
     replica = subject.replica(E0)
     assert replica is not None
-    replica.take("a", 100)
-    replica.take("b", 50)
-    assert (candidate(subject).running, candidate(subject).outstanding_tokens) == (2, 150)
+    replica.assign("a", 100)
+    replica.assign("b", 50)
+    assert (candidate(subject).running, candidate(subject).assigned_tokens) == (2, 150)
     replica.release("a")
     replica.release("a")
-    assert (candidate(subject).running, candidate(subject).outstanding_tokens) == (1, 50)
+    assert (candidate(subject).running, candidate(subject).assigned_tokens) == (1, 50)
 
 
 def test_what_can_be_served() -> None:
@@ -299,7 +303,7 @@ def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:
     heartbeat(subject, N0, engine(E0))
     replica = subject.replica(E0)
     assert replica is not None
-    replica.take("job", 10)
+    replica.assign("job", 10)
     subject.drain(N0)
     assert not subject.can_serve("m", None, 0.0)
     heartbeat(subject, N1)
@@ -344,9 +348,14 @@ def test_a_models_context_is_what_the_catalogue_says_until_an_engine_tells_it_an
     assert (subject.context_length("m"), subject.context_length("declared")) == (None, 4096)
     heartbeat(subject, N0)
     subject.plan(0.0)
-    heartbeat(subject, N0, engine(E0, "starting"))
+    unknown_yet = replace(engine(E0, "starting"), context_length=0)
+    heartbeat(subject, N0, unknown_yet)
+    assert subject.context_length("m") is None
     heartbeat(subject, N0, engine(E0))
+    assert subject.context_length("m") == 128
     subject.drop(E0)
+    subject.plan(0.0)
+    heartbeat(subject, N0, replace(unknown_yet, id=E1))
     assert subject.context_length("m") == 128
 
 
@@ -359,7 +368,7 @@ def test_whatever_happens_to_an_engine_changes_its_place_at_once() -> None:
     assert reasons(subject) == {E0: None}
     replica = subject.replica(E0)
     assert replica is not None
-    replica.take("a", 10)
+    replica.assign("a", 10)
     assert reasons(subject) == {E0: "no room"}
     heartbeat(subject, N0, replace(engine(E0), slots=2))
     assert reasons(subject) == {E0: None}
@@ -379,12 +388,12 @@ def test_an_engine_that_was_dropped_does_not_come_back_into_the_ranking_with_its
     heartbeat(subject, N0, engine(E0))
     replica = subject.replica(E0)
     assert replica is not None
-    replica.take("a", 10)
+    replica.assign("a", 10)
     subject.drop(E0)
     replica.release("a")
     assert reasons(subject) == {}
     heartbeat(subject, N0, engine(E0))
-    replica.take("b", 10)
+    replica.assign("b", 10)
     assert (reasons(subject), candidate(subject).running) == ({E0: None}, 0)
 
 

@@ -13,13 +13,12 @@ from cluster.placement import FAILURE_COST_TOKENS, Candidate, Ranking, estimate_
 IDLE = Candidate(
     engine_id=EngineId("engine/m/1"),
     node_id=NodeId("node_1"),
-    model="m",
     ready=True,
     online=True,
     draining=False,
     running=0,
     slots=4,
-    outstanding_tokens=0,
+    assigned_tokens=0,
     recent_failures=0,
 )
 
@@ -30,13 +29,12 @@ candidates = st.builds(
     Candidate,
     engine_id=numbers.map(lambda number: EngineId(f"engine/{number}")),
     node_id=st.sampled_from([NodeId("node_1"), NodeId("node_2")]),
-    model=st.sampled_from(["m", "other"]),
     ready=st.booleans(),
     online=st.booleans(),
     draining=st.booleans(),
     running=st.integers(0, 3),
     slots=st.integers(0, 3),
-    outstanding_tokens=st.sampled_from([0, 1, FAILURE_COST_TOKENS]),
+    assigned_tokens=st.sampled_from([0, 1, FAILURE_COST_TOKENS]),
     recent_failures=st.integers(0, 2),
 )
 
@@ -46,7 +44,7 @@ def engine(number: int, **changes: object) -> Candidate:
 
 
 def ranking(*engines: Candidate) -> Ranking:
-    subject = Ranking("m")
+    subject = Ranking()
     for candidate in engines:
         subject.put(candidate)
     return subject
@@ -59,23 +57,21 @@ def best(subject: Ranking, pin: NodeId | None = None) -> str | None:
 
 def by_hand(engines: Iterable[Candidate], pin: NodeId | None) -> list[Verdict]:
     """Filter, sort, and nothing kept: what every ranking has to agree with."""
-    verdicts = [Verdict(e.engine_id, e.node_id, ruled_out_by(e, "m", pin), score(e)) for e in engines]
+    verdicts = [Verdict(e.engine_id, e.node_id, ruled_out_by(e, pin), score(e)) for e in engines]
     return sorted(verdicts, key=lambda verdict: (verdict.ruled_out_by is not None, verdict.score, verdict.engine_id))
 
 
 def test_the_least_loaded_engine_is_chosen() -> None:
-    subject = ranking(
-        engine(1, outstanding_tokens=50), engine(2, outstanding_tokens=10), engine(3, outstanding_tokens=90)
-    )
+    subject = ranking(engine(1, assigned_tokens=50), engine(2, assigned_tokens=10), engine(3, assigned_tokens=90))
     assert best(subject) == "engine/m/2"
 
 
 def test_an_engine_has_the_place_that_it_was_given_last() -> None:
-    subject = ranking(engine(1, outstanding_tokens=50), engine(2, outstanding_tokens=60))
-    subject.put(engine(1, outstanding_tokens=70))
+    subject = ranking(engine(1, assigned_tokens=50), engine(2, assigned_tokens=60))
+    subject.put(engine(1, assigned_tokens=70))
     assert best(subject) == "engine/m/2"
     assert len(subject.considered(None)) == 2
-    subject.put(engine(2, outstanding_tokens=60, node_id=NodeId("node_2")))
+    subject.put(engine(2, assigned_tokens=60, node_id=NodeId("node_2")))
     assert (best(subject, NodeId("node_1")), best(subject, NodeId("node_2"))) == ("engine/m/1", "engine/m/2")
 
 
@@ -84,11 +80,11 @@ def test_ties_go_to_the_first_id_in_any_order() -> None:
 
 
 def test_an_engine_that_fails_at_once_does_not_attract_every_job() -> None:
-    assert best(ranking(engine(1, recent_failures=1), engine(2, outstanding_tokens=5000))) == "engine/m/2"
+    assert best(ranking(engine(1, recent_failures=1), engine(2, assigned_tokens=5000))) == "engine/m/2"
 
 
 def test_a_pin_looks_at_one_node_only() -> None:
-    subject = ranking(engine(1), engine(2, node_id=NodeId("node_2"), outstanding_tokens=9))
+    subject = ranking(engine(1), engine(2, node_id=NodeId("node_2"), assigned_tokens=9))
     assert best(subject, NodeId("node_2")) == "engine/m/2"
     assert best(subject, NodeId("node_3")) is None
 
@@ -96,11 +92,10 @@ def test_a_pin_looks_at_one_node_only() -> None:
 def test_every_engine_that_was_not_chosen_has_its_reason() -> None:
     subject = ranking(
         engine(1, online=False),
-        engine(2, model="other"),
         engine(3, draining=True),
         engine(4, running=4),
         engine(5, node_id=NodeId("node_2")),
-        engine(6, outstanding_tokens=7, recent_failures=1),
+        engine(6, assigned_tokens=7, recent_failures=1),
         engine(7, ready=False),
     )
     assert best(subject, NodeId("node_1")) == "engine/m/6"
@@ -108,14 +103,13 @@ def test_every_engine_that_was_not_chosen_has_its_reason() -> None:
     assert [verdict.ruled_out_by for verdict in considered] == [
         None,
         "offline",
-        "serves another model",
         "draining",
         "no room",
         "not the pinned node",
         "not ready",
     ]
     assert considered[0].score == 7 + FAILURE_COST_TOKENS
-    assert considered[5].node_id == "node_2"
+    assert considered[4].node_id == "node_2"
 
 
 def test_without_anything_that_can_take_the_job_nothing_is_chosen() -> None:
@@ -154,7 +148,7 @@ def test_it_agrees_with_sorting_everything_anew(
     assert subject.best(pin) == (chosen[0] if chosen else None)
 
 
-def test_work_is_estimated_from_the_prompts_characters_and_max_tokens() -> None:
+def test_a_prompt_that_was_not_counted_is_estimated_from_its_characters() -> None:
     job = Job(
         id=JobId("job_1"),
         account_id=AccountId("acct_1"),
@@ -166,3 +160,5 @@ def test_work_is_estimated_from_the_prompts_characters_and_max_tokens() -> None:
         deadline_ms=1,
     )
     assert estimate_tokens(job) == 110
+    assert estimate_tokens(replace(job, prompt_tokens=7)) == 107
+    assert estimate_tokens(replace(job, prompt_tokens=0)) == 100

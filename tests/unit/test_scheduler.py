@@ -7,15 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors import scheduler as scheduler_module
-from actors.scheduler import DISPATCH_S, MAX_ATTEMPTS, NO_CAPACITY_GRACE_S, Scheduler
+from actors.scheduler import Scheduler
 from actors.wire.calls import Unreachable
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.clock import monotonic_s, wall_ms
 from cluster.errors import BudgetExceeded, InfernetError
-from cluster.fleet.fleet import OFFLINE_AFTER_S, SETTLE_S
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
+from cluster.leases import MAX_ATTEMPTS
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeReport
 from cluster.messages.work import (
     Accepted,
@@ -31,12 +29,18 @@ from cluster.messages.work import (
     Sampling,
     Submission,
 )
+from cluster.places import Leased, Lost, Recovering
 from cluster.queue import LaneId
 from cluster.store.failures import DatabaseUnavailable
+from cluster.timing import PRODUCTION, Timing
+from tests.support.clock import TestClock
 from tests.support.plain_system import run, settled
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1 = EngineId("m/0"), EngineId("m/1")
+NOW_MS = 1_700_000_000_000
+ORDER_S, GRACE_S = PRODUCTION.order_s, PRODUCTION.no_capacity_grace_s
+OFFLINE_AFTER_S, SETTLE_S = PRODUCTION.offline_after_s, PRODUCTION.settle_s
 M = Model(id="m", source="s", gpus=0, cpus=1.0, max_queue=3)
 
 
@@ -144,8 +148,8 @@ def job(name: str, node: NodeId | None = None, model: str = "m", deadline_ms: in
         model=model,
         messages=(),
         sampling=Sampling(max_tokens=10),
-        created_ms=wall_ms(),
-        deadline_ms=wall_ms() + 300_000 if deadline_ms is None else deadline_ms,
+        created_ms=NOW_MS,
+        deadline_ms=NOW_MS + 300_000 if deadline_ms is None else deadline_ms,
         node_id=node,
     )
 
@@ -164,7 +168,9 @@ class Stage:
         self.engines = {E0: PlainEngine(), E1: PlainEngine()}
         self.e0, self.e1 = self.engines[E0], self.engines[E1]
         collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
-        self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing))
+        self.clock = TestClock(wall_ms=NOW_MS)
+        timing = Timing(tick_s=3600.0)
+        self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.clock, timing)
 
     async def __aenter__(self) -> "Stage":
         await self.scheduler.start()
@@ -206,17 +212,24 @@ class Stage:
         await settled()
 
     async def tick(self, after_s: float = 0.0) -> None:
-        self.scheduler._tick(monotonic_s() + after_s, wall_ms() + int(after_s * 1000))
+        """Let so much time pass, then the Scheduler's tick."""
+        self.clock.advance(after_s)
+        self.scheduler.ticking.hasten()
+        await self.scheduler.ticking.taken()
         await settled()
+
+    def jobs_at(self, *places: type) -> list[str]:
+        """The jobs that are in such places."""
+        return sorted(str(job_id) for job_id, place in self.scheduler.leases.places if isinstance(place, places))
+
+    @property
+    def queued(self) -> list[str]:
+        """The jobs that wait for an engine, in their order."""
+        return [str(job_id) for job_id in self.scheduler.leases.places.queue.order(LaneId("m"))]
 
     @property
     def failures(self) -> list[tuple[str, str]]:
         return [(str(failure.job_id), failure.error) for failure in self.journal.failed]
-
-
-@pytest.fixture(autouse=True)
-def _still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "TICK_S", 3600.0)
 
 
 def test_jobs_go_to_the_engine_in_order_as_far_as_it_has_slots() -> None:
@@ -248,7 +261,7 @@ def test_a_release_of_another_attempt_or_of_nothing_frees_nothing() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0, slots=1)
             await stage.submit(job("a"), job("b"))
-            await stage.released(Released(JobId("a"), 7), Released(JobId("b"), 1), Released(JobId("unknown"), 1))
+            await stage.released(Released(JobId("a"), 7), Released(JobId("unknown"), 1))
             assert stage.e0.jobs == ["a"]
 
     run(scenario())
@@ -273,7 +286,7 @@ def test_submitting_again_changes_nothing() -> None:
             for _ in range(3):
                 assert await stage.submit(leased, queued) == [None, None]
             assert stage.e0.jobs == ["leased"]
-            assert len(stage.scheduler._queue) == 1
+            assert stage.queued == ["queued"]
 
     run(scenario())
 
@@ -326,9 +339,9 @@ def test_nothing_serves_and_nothing_can_start() -> None:
             assert await stage.submit(job("early")) == [None]  # no machine has reported yet
             await stage.heartbeat()
             assert await stage.submit(job("late")) == ["no_capacity"]
-            await stage.tick(NO_CAPACITY_GRACE_S - 1)
+            await stage.tick(GRACE_S - 1)
             assert stage.failures == []
-            await stage.tick(NO_CAPACITY_GRACE_S + 1)
+            await stage.tick(GRACE_S + 1)
             # Its node has been silent for that long by then, but what it lacks was known before.
             assert stage.failures == [("early", "no_capacity")]
 
@@ -339,17 +352,17 @@ def test_a_deadline_comes_in_the_queue_and_on_an_engine() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0, slots=1)
-            await stage.submit(job("running"), job("waiting"), job("later", deadline_ms=wall_ms() + 900_000))
-            stage.scheduler._tick(monotonic_s(), wall_ms() + 299_000)
-            await settled()
+            await stage.submit(job("running"), job("waiting"), job("later", deadline_ms=NOW_MS + 900_000))
+            stage.clock.advance_wall(299.0)
+            await stage.tick()
             assert stage.failures == []
-            stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
-            await settled()
+            stage.clock.advance_wall(2.0)
+            await stage.tick()
             assert sorted(stage.failures) == [("running", "timeout"), ("waiting", "timeout")]
             assert stage.e0.aborted == [("running", 1)]
             assert stage.e0.jobs == ["running", "later"]
-            stage.scheduler._tick(monotonic_s(), wall_ms() + 302_000)
-            await settled()
+            stage.clock.advance_wall(1.0)
+            await stage.tick()
             assert len(stage.failures) == 2
 
     run(scenario())
@@ -361,8 +374,8 @@ def test_the_deadline_of_a_job_that_has_ended_is_nothing() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"))
             await stage.released(Released(JobId("a"), 1))
-            stage.scheduler._tick(monotonic_s(), wall_ms() + 400_000)
-            await settled()
+            stage.clock.advance_wall(400.0)
+            await stage.tick()
             assert (stage.failures, stage.e0.aborted) == ([], [])
 
     run(scenario())
@@ -399,7 +412,7 @@ def test_a_job_that_ended_with_its_engine_is_not_run_again() -> None:
             await stage.heartbeat(N0)
             await stage.heartbeat(N0, E1)
             assert stage.e1.jobs == []
-            assert (len(stage.scheduler._queue), stage.scheduler._lost) == (0, {})
+            assert stage.jobs_at(object) == []
 
     run(scenario())
 
@@ -413,17 +426,17 @@ def test_a_job_that_was_ending_when_its_engine_was_lost_is_kept_until_it_has_end
             stage.journal.ending |= {"a", "b", "c"}
             await stage.lost(E0)
             assert stage.journal.fenced == [(name, 1) for name in "abcd"]
-            assert set(stage.scheduler._lost) == {"a", "b", "c"}
-            assert "d" in stage.scheduler._queue
+            assert stage.jobs_at(Lost) == ["a", "b", "c"]
+            assert stage.queued == ["d"]
 
             await stage.released(Released(JobId("a"), 1))
-            assert set(stage.scheduler._lost) == {"b", "c"}
+            assert stage.jobs_at(Lost) == ["b", "c"]
             stage.journal.ended.add("b")
             stage.journal.ending.clear()  # of "c" nothing is known any more: the Journal died
             await stage.tick()
             assert stage.journal.fenced[4:] == [("b", 1), ("c", 1)]
-            assert stage.scheduler._lost == {}
-            assert [name for name in "abcd" if name in stage.scheduler._queue] == ["c", "d"]
+            assert stage.jobs_at(Lost) == []
+            assert stage.queued == ["c", "d"]
 
     run(scenario())
 
@@ -450,10 +463,10 @@ def test_a_fence_that_fails_is_tried_again() -> None:
             stage.journal.failures_to_fence = 2
             await stage.lost(E0)
             await stage.tick()
-            assert set(stage.scheduler._lost) == {"a"}
+            assert stage.jobs_at(Lost) == ["a"]
             await stage.tick()
-            assert stage.scheduler._lost == {}
-            assert "a" in stage.scheduler._queue
+            assert stage.jobs_at(Lost) == []
+            assert stage.queued == ["a"]
 
     run(scenario())
 
@@ -467,7 +480,7 @@ def test_after_so_many_engines_a_job_fails() -> None:
             await stage.submit(job("a"))
             await stage.lost(E0)
             assert stage.failures == []
-            stage.scheduler._queue.remove("a")
+            await stage.scheduler.cancel(JobId("a"))
 
             stage.journal.attempts["b"] = MAX_ATTEMPTS
             await stage.heartbeat(N0)
@@ -475,7 +488,7 @@ def test_after_so_many_engines_a_job_fails() -> None:
             await stage.submit(job("b"))
             await stage.lost(E1)
             await settled()
-            assert stage.failures == [("b", "engine_error")]
+            assert stage.failures[-1] == ("b", "engine_error")
 
     run(scenario())
 
@@ -488,7 +501,7 @@ def test_a_silent_node_loses_its_jobs_and_a_pinned_one_fails() -> None:
             assert stage.e0.jobs == ["pinned", "free"]
             await stage.tick(OFFLINE_AFTER_S + 1)
             assert stage.failures == [("pinned", "node_disconnected")]
-            assert "free" in stage.scheduler._queue
+            assert stage.queued == ["free"]
             assert [(node.id, node.status) for node in await stage.scheduler.nodes()] == [(N0, "offline")]
             assert await stage.submit(job("again", node=N0)) == ["no_capacity"]
 
@@ -531,50 +544,44 @@ def test_nothing_waits_for_a_fence() -> None:
             assert stage.failures == [("b", "timeout")]
             gate.set()
             await settled()
-            assert stage.scheduler._queue.clear(LaneId("m")) == ["a", "c"]
+            assert stage.queued == ["a", "c"]
 
     run(scenario())
 
 
-def test_a_job_that_its_engine_does_not_know_of_is_taken_back_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("cluster.clock.monotonic_s", lambda: now[0])
-
+def test_a_job_that_its_engine_does_not_know_of_is_taken_back_in_time() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("known"), job("unknown"))
             running = [(JobId("known"), 1)]
-            now[0] += DISPATCH_S
+            stage.clock.advance(ORDER_S)
             await stage.heartbeat(N0, E0, running=running)
-            now[0] += 1.0
+            stage.clock.advance(1.0)
             # Old news: when the engine spoke, the order may still have been on its way.
             await stage.heartbeat(N0, E0, running=running, age_s=1.0)
             assert stage.journal.fenced == []
             await stage.heartbeat(N0, E0, running=running)
             assert stage.journal.fenced == [("unknown", 1)]
             # The next attempt has as much time again.
-            now[0] += DISPATCH_S
+            stage.clock.advance(ORDER_S)
             await stage.heartbeat(N0, E0, running=running)
             assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [
                 ("known", 1),
                 ("unknown", 1),
                 ("unknown", 2),
             ]
-            assert set(stage.scheduler._leases) == {"known", "unknown"}
+            assert stage.jobs_at(Leased) == ["known", "unknown"]
 
     run(scenario())
 
 
-def test_an_engine_that_knows_only_another_attempt_does_not_know_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("cluster.clock.monotonic_s", lambda: now[0])
-
+def test_an_engine_that_knows_only_another_attempt_does_not_know_the_job() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"))
-            now[0] += DISPATCH_S + 1.0
+            stage.clock.advance(ORDER_S + 1.0)
             await stage.heartbeat(N0, E0, running=[(JobId("a"), 7)])
             assert stage.journal.fenced == [("a", 1)]
 
@@ -597,7 +604,7 @@ def test_after_a_restart_engines_keep_what_they_work_on() -> None:
             assert stage.journal.fenced == [("stale", 3), ("waiting", 0)]
             assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [("stale", 4), ("waiting", 1)]
             await stage.released(Released(JobId("mine"), 1))
-            assert set(stage.scheduler._leases) == {"stale", "waiting"}
+            assert stage.jobs_at(Leased) == ["stale", "waiting"]
 
     run(scenario())
 
@@ -609,7 +616,7 @@ def test_a_job_that_ended_during_a_restart_holds_no_slot() -> None:
         async with Stage(open_jobs=[open_job("a")], existing=[E0]) as stage:
             await stage.released(Released(JobId("a"), 1))
             await stage.heartbeat(N0, E0, slots=1, running=[(JobId("a"), 1)])
-            assert stage.scheduler._leases == {}
+            assert stage.jobs_at(Leased) == []
             assert await stage.submit(job("b")) == [None]
             assert stage.e0.jobs == ["b"]
 
@@ -623,11 +630,10 @@ def test_after_a_restart_engines_are_waited_for_but_not_forever() -> None:
             await stage.tick(SETTLE_S - 2)
             assert stage.journal.fenced == []
             assert await stage.submit(job("new")) == [None]
-            # The node has to be heard of in the meantime.
-            stage.scheduler._fleet._nodes[N0].heard_s += SETTLE_S
-            await stage.tick(SETTLE_S + 1)
+            await stage.heartbeat(N0)
+            await stage.tick(3)
             assert stage.journal.fenced == [("a", 1)]
-            assert stage.scheduler._queue.clear(LaneId("m")) == ["a", "new"]
+            assert stage.queued == ["a", "new"]
 
     run(scenario())
 
@@ -635,10 +641,10 @@ def test_after_a_restart_engines_are_waited_for_but_not_forever() -> None:
 def test_a_deadline_comes_while_recovering() -> None:
     async def scenario() -> None:
         async with Stage(open_jobs=[open_job("a")], existing=[E0]) as stage:
-            stage.scheduler._tick(monotonic_s(), wall_ms() + 301_000)
-            await settled()
+            stage.clock.advance_wall(301.0)
+            await stage.tick()
             assert stage.failures == [("a", "timeout")]
-            assert stage.scheduler._recovering == {}
+            assert stage.jobs_at(Recovering) == []
 
     run(scenario())
 
@@ -648,14 +654,14 @@ def test_draining_lets_what_runs_end_and_starts_nothing() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0, slots=1)
             await stage.submit(job("running"), job("waiting"))
-            draining = asyncio.create_task(stage.scheduler.drain(60.0))
+            draining = asyncio.create_task(stage.scheduler.quiesce(60.0))
             await settled()
             assert await stage.submit(job("late")) == ["no_capacity"]
             assert not draining.done()
             await stage.released(Released(JobId("running"), 1))
             assert await draining
             assert stage.e0.jobs == ["running"]
-            assert len(stage.scheduler._queue) == 1
+            assert stage.queued == ["waiting"]
 
     run(scenario())
 
@@ -665,7 +671,7 @@ def test_draining_does_not_wait_forever() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("running"))
-            assert not await stage.scheduler.drain(0.001)
+            assert not await stage.scheduler.quiesce(0.001)
 
     run(scenario())
 
@@ -768,7 +774,7 @@ def test_what_cannot_be_made_durable_is_taken_from_its_engine() -> None:
                 await stage.scheduler.submit([Submission(job("a"))])
             await settled()
             assert (stage.e0.confirmed, stage.e0.aborted) == ([], [("a", 1)])
-            assert await stage.scheduler.drain(1.0)
+            assert await stage.scheduler.quiesce(1.0)
 
     run(scenario())
 
@@ -787,6 +793,67 @@ def test_a_job_that_had_only_begun_when_its_engine_was_lost_is_placed_once_it_is
             assert await submitting == [None]
             assert [(d.job.id, d.attempt, d.confirmed) for d in stage.e1.dispatches] == [("a", 2, True)]
             assert (stage.e0.confirmed, stage.journal.fenced) == ([], [])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("given_up", [True, False], ids=["the first is given up", "both are answered"])
+def test_a_job_that_is_submitted_twice_at_once_is_run_once(given_up: bool) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.committing.clear()
+            calls = [asyncio.create_task(stage.submit(job("a"))) for _ in range(2)]
+            await settled()
+            if given_up:
+                calls.pop(0).cancel()
+                await settled()
+            stage.ledger.committing.set()
+            assert await asyncio.gather(*calls) == [[None]] * len(calls)
+            assert (stage.e0.jobs, stage.e0.confirmed, stage.e0.aborted) == (["a"], [("a", 1)], [])
+            assert stage.jobs_at(Leased) == ["a"]
+
+    run(scenario())
+
+
+def test_a_job_that_is_cancelled_while_it_is_made_durable_is_not_run() -> None:
+    """Another request with the same idempotency key may know of it before its own submission is answered."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.committing.clear()
+            submitting = asyncio.create_task(stage.submit(job("a")))
+            await settled()
+            await stage.scheduler.cancel(JobId("a"))
+            stage.ledger.committing.set()
+            assert await submitting == [None]
+            assert stage.failures == [("a", "cancelled")]
+            assert stage.e0.aborted == [("a", 1)]
+            assert (stage.e0.jobs, stage.jobs_at(object)) == (["a"], [])
+
+    run(scenario())
+
+
+def test_an_engine_that_fails_jobs_is_given_fewer_until_that_is_a_minute_ago() -> None:
+    async def scenario() -> None:
+        async with Stage([replace(M, replicas=Replicas(2, 2))]) as stage:
+            for _ in range(2):
+                await stage.heartbeat(N0, E0)
+                await stage.heartbeat(N1, E1)
+            await stage.submit(job("a"))
+            assert stage.e0.jobs == ["a"]
+            await stage.released(Released(JobId("a"), 1, failed=True))
+            await stage.submit(job("b"), job("c"))
+            assert (stage.e0.jobs, stage.e1.jobs) == (["a"], ["b", "c"])
+            await stage.released(Released(JobId("b"), 1), Released(JobId("c"), 1))
+            for _ in range(10):
+                await stage.tick(6.0)
+                await stage.heartbeat(N0, E0)
+                await stage.heartbeat(N1, E1)
+            await stage.tick()
+            await stage.submit(job("d"))
+            assert stage.e0.jobs == ["a", "d"]
 
     run(scenario())
 
@@ -869,13 +936,13 @@ def test_a_pinned_job_whose_node_will_not_have_the_model_any_more_fails() -> Non
             await stage.heartbeat(N0, E0, slots=0)
             await stage.submit(job("pinned", N0))
             await stage.scheduler.drain_node(N0)
-            now_s = monotonic_s()
-            stage.scheduler._fail_stranded(now_s)
-            stage.scheduler._fail_stranded(now_s + NO_CAPACITY_GRACE_S - 1)
-            await settled()
+            for _ in range(2):
+                await stage.heartbeat(N0, E0, slots=0)
+                await stage.tick((GRACE_S - 1) / 2)
             assert stage.failures == []
-            stage.scheduler._fail_stranded(now_s + NO_CAPACITY_GRACE_S + 1)
-            await settled()
+            for _ in range(2):
+                await stage.heartbeat(N0, E0, slots=0)
+                await stage.tick((GRACE_S + 1) / 2)
             assert stage.failures == [("pinned", "no_capacity")]
 
     run(scenario())

@@ -13,7 +13,7 @@ from ray import serve
 from ray.exceptions import RayError
 
 from actors.directory import LEDGER, SCHEDULER
-from actors.ray import lifecycle as control_plane
+from actors.ray import lifecycle
 from api.cli.connection import Connection, read, write
 from api.cli.run import runs
 from api.cli.run.ports import require_free
@@ -50,7 +50,7 @@ async def running(
         served_before = bool(serve.status().proxies)
         try:
             with Step("Starting the control plane"):
-                admin_key = await control_plane.start(settings, first_key)
+                admin_key = await lifecycle.start(settings, first_key)
                 # At once: it will not be told again, and much can go wrong before it is shown.
                 url = f"http://{settings.server.host}:{settings.server.port}"
                 await _remember(folder, url, admin_key or first_key)
@@ -126,9 +126,9 @@ async def _remember(folder: Path, url: str, new_key: str | None) -> None:
 
 
 async def _stop(served_before: bool) -> None:
-    await control_plane.drain(DRAIN_S)
+    await lifecycle.quiesce(DRAIN_S)
     if served_before:
         await asyncio.to_thread(serve.delete, APP_NAME)
     else:
         await asyncio.to_thread(serve.shutdown)
-    await control_plane.stop()
+    await lifecycle.stop()

@@ -9,13 +9,11 @@ PENDING, PROCESSING, COMPLETED, FAILED = JobState
 AFTER = {
     PENDING: {
         JobEvent.PLACED: PROCESSING,
-        JobEvent.REQUEUED: PENDING,
         JobEvent.COMPLETED: COMPLETED,
         JobEvent.FAILED: FAILED,
     },
     PROCESSING: {
         JobEvent.PLACED: PROCESSING,
-        JobEvent.REQUEUED: PROCESSING,
         JobEvent.COMPLETED: COMPLETED,
         JobEvent.FAILED: FAILED,
     },

@@ -27,6 +27,10 @@ def waiting(name: str, model: str = "m", node: str | None = None, attempt: int =
     return Waiting(job, attempt)
 
 
+def push(queue: JobQueue, item: Waiting, first: bool = False) -> None:
+    queue.push(LaneId.of(item.job), item, first)
+
+
 def drained(queue: JobQueue, lane: LaneId = M) -> list[str]:
     names = []
     while (item := queue.pop(lane)) is not None:
@@ -37,34 +41,23 @@ def drained(queue: JobQueue, lane: LaneId = M) -> list[str]:
 def test_first_come_first_served() -> None:
     queue = JobQueue()
     for name in "abc":
-        queue.push(waiting(name))
+        push(queue, waiting(name))
     assert queue.lanes() == [M]
     assert drained(queue) == ["a", "b", "c"]
 
 
 def test_a_job_that_lost_its_engine_is_first() -> None:
     queue = JobQueue()
-    queue.push(waiting("a"))
-    queue.push(waiting("again", attempt=2), first=True)
+    push(queue, waiting("a"))
+    push(queue, waiting("again", attempt=2), first=True)
     assert drained(queue) == ["again", "a"]
-
-
-def test_a_job_that_waits_already_stays_as_it_is() -> None:
-    queue = JobQueue()
-    queue.push(waiting("a"))
-    queue.push(waiting("b"))
-    queue.push(waiting("b", attempt=9), first=True)
-    assert len(queue) == 2
-    kept = queue.waiting("b")
-    assert kept is not None and kept.attempt == 1
-    assert drained(queue) == ["a", "b"]
 
 
 def test_a_pinned_job_holds_up_nobody() -> None:
     queue = JobQueue()
-    queue.push(waiting("pinned", node="n"))
-    queue.push(waiting("free"))
-    queue.push(waiting("other", model="other"))
+    push(queue, waiting("pinned", node="n"))
+    push(queue, waiting("free"))
+    push(queue, waiting("other", model="other"))
     assert queue.lanes() == [LaneId("m", NodeId("n")), M, LaneId("other")]
     assert queue.pinned_lanes() == [(LaneId("m", NodeId("n")), NodeId("n"))]
     assert queue.waiting_for("m") == 2
@@ -74,8 +67,8 @@ def test_a_pinned_job_holds_up_nobody() -> None:
 
 def test_a_lane_in_which_nothing_waits_is_gone() -> None:
     queue = JobQueue()
-    queue.push(waiting("a"))
-    queue.remove("a")
+    push(queue, waiting("a"))
+    queue.remove(M, JobId("a"))
     assert queue.lanes() == []
     assert queue.pop(M) is None
 
@@ -83,20 +76,25 @@ def test_a_lane_in_which_nothing_waits_is_gone() -> None:
 def test_a_lane_is_cleared_alone_and_in_its_order() -> None:
     queue = JobQueue()
     for name in "ba":
-        queue.push(waiting(name, node="n"))
-    queue.push(waiting("free"))
+        push(queue, waiting(name, node="n"))
+    push(queue, waiting("free"))
     assert queue.clear(LaneId("m", NodeId("n"))) == ["b", "a"]
     assert queue.clear(LaneId("m", NodeId("n"))) == []
-    assert "a" not in queue
     assert (len(queue), queue.waiting_for("m")) == (1, 1)
     assert drained(queue) == ["free"]
 
 
-def test_what_does_not_wait_cannot_be_removed() -> None:
+def test_a_lane_tells_its_order_and_a_model_its_lanes() -> None:
     queue = JobQueue()
-    assert queue.remove("a") is None
-    assert "a" not in queue
-    assert queue.waiting_for("m") == 0
+    for name in "ba":
+        push(queue, waiting(name))
+    push(queue, waiting("pinned", node="n"))
+    push(queue, waiting("other", model="other"))
+    assert queue.order(M) == ["b", "a"]
+    assert queue.order(LaneId("nobody's")) == []
+    assert queue.lanes_of("m") == [M, LaneId("m", NodeId("n"))]
+    assert queue.waits(M) and not queue.waits(LaneId("nobody's"))
+    assert queue.waiting_for("nobody's") == 0
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -138,9 +136,10 @@ FIELDS[Waiting] = {
 @given(st.builds(Waiting, **FIELDS[Waiting]))
 def test_a_job_comes_out_as_it_went_in(item: Waiting) -> None:
     queue = JobQueue()
-    queue.push(item)
-    assert queue.waiting(item.job.id) == item
-    assert queue.remove(item.job.id) == item
+    lane = LaneId.of(item.job)
+    queue.push(lane, item)
+    assert queue.waiting(lane, item.job.id) == item
+    assert queue.remove(lane, item.job.id) == item
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -165,13 +164,13 @@ def test_it_equals_a_list_for_each_model(steps: list[tuple[str, str, str, bool]]
     queue = JobQueue()
     lanes: dict[str, list[str]] = {"m": [], "n": []}
     for step, name, model, first in steps:
-        if step == "remove":
-            assert (queue.remove(name) is not None) == any(name in lane for lane in lanes.values())
-            lanes = {key: [other for other in lane if other != name] for key, lane in lanes.items()}
-        else:
-            queue.push(waiting(name, model), first)
-            if not any(name in lane for lane in lanes.values()):
-                lanes[model].insert(0 if first else len(lanes[model]), name)
+        waits_in = next((model for model, lane in lanes.items() if name in lane), None)
+        if step == "remove" and waits_in is not None:
+            assert queue.remove(LaneId(waits_in), JobId(name)).job.id == name
+            lanes[waits_in].remove(name)
+        elif step == "push" and waits_in is None:
+            push(queue, waiting(name, model), first)
+            lanes[model].insert(0 if first else len(lanes[model]), name)
         assert len(queue) == sum(map(len, lanes.values()))
         for model, lane in lanes.items():
             assert queue.waiting_for(model) == len(lane)

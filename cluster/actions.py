@@ -1,0 +1,61 @@
+"""What is to be done about jobs: `cluster/leases.py` decides it, the Scheduler carries it out."""
+
+from msgspec import Struct
+
+from cluster.ids import EngineId
+from cluster.messages.work import Dispatch, Failure, JobAttempt, Placed
+
+
+class Order(Struct, frozen=True):
+    """Have this engine generate these."""
+
+    engine_id: EngineId
+    dispatches: list[Dispatch]
+
+
+class Confirm(Struct, frozen=True):
+    """Tell this engine that these are durable, once it has its order."""
+
+    engine_id: EngineId
+    attempts: list[JobAttempt]
+
+
+class Abort(Struct, frozen=True):
+    """Have this engine stop these, and forget them."""
+
+    engine_id: EngineId
+    attempts: list[JobAttempt]
+
+
+class Attach(Struct, frozen=True):
+    """Have the Journal read these engines."""
+
+    engine_ids: list[EngineId]
+
+
+class Fence(Struct, frozen=True):
+    """Have the Journal shut out these attempts, and tell what the jobs have."""
+
+    attempts: list[JobAttempt]
+
+
+class Fail(Struct, frozen=True):
+    """Have the Journal end these jobs with an error."""
+
+    failures: list[Failure]
+
+
+class Record(Struct, frozen=True):
+    """Have the Ledger write down where these jobs were placed."""
+
+    placed: list[Placed]
+
+
+Action = Order | Confirm | Abort | Attach | Fence | Fail | Record
+
+
+class Beginning(Struct, frozen=True):
+    """What was begun for jobs that were submitted together: where some of them were placed, and the orders."""
+
+    placed: list[Placed]
+    orders: list[Order]
