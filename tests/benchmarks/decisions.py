@@ -1,8 +1,9 @@
 """What placing a job costs, by engines and by waiting jobs: python -m tests.benchmarks.decisions
 
-The Scheduler's own placing and releasing, without Ray. Every engine is full, as it is when jobs wait, and whenever jobs
-end, those that wait longest take their places. Without waiting jobs, each takes the place of one that has ended as it
-comes. Memory is that of a process of its own, which holds jobs as they come out of a call: no two share anything.
+The Scheduler's own decisions (`cluster/leases.py`), without Ray. Every engine is full, as it is when jobs wait, and
+whenever jobs end, those that wait longest take their places. Without waiting jobs, each takes the place of one that has
+ended as it comes. Memory is that of a process of its own, which holds jobs as they come out of a call: no two share
+anything.
 """
 
 import argparse
@@ -18,21 +19,21 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from actors.scheduler import Scheduler
+from cluster.actions import Record
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.deadlines import Deadlines
-from cluster.ids import AccountId, EngineId, KeyId, NodeId, new_job_id
+from cluster.fleet.fleet import Fleet
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId, new_job_id
+from cluster.leases import Leases
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
-from cluster.messages.work import ChatMessage, Job, Sampling
-from cluster.queue import JobQueue, LaneId, Waiting
+from cluster.messages.work import ChatMessage, Job, Placed, Released, Sampling, Submission
+from cluster.places import Queued
+from cluster.timing import PRODUCTION
 from tests.benchmarks import report
 
 _MODEL = "model"
-_LANE = LaneId(_MODEL)
 _SLOTS = 4
 _ENGINES_PER_NODE = 8
 _BATCH = 64
@@ -56,27 +57,27 @@ class Options:
 class Cell:
     """Microseconds per job, of each round, with so many engines and waiting jobs.
 
-    To place it (take it from the queue, choose its engine, lease it), to release it, and to take it into the queue.
+    To accept it, and to release it and place the one that has waited longest. Without waiting jobs each is placed as it
+    is accepted.
     """
 
     engines: int
     waiting: int
-    place_us: list[float] = field(default_factory=list)
     release_us: list[float] = field(default_factory=list)
     accept_us: list[float] = field(default_factory=list)
 
     @property
     def decision_us(self) -> list[float]:
-        return [place + release for place, release in zip(self.place_us, self.release_us, strict=True)]
+        return [release + accept for release, accept in zip(self.release_us, self.accept_us, strict=True)]
 
 
 @dataclass(frozen=True)
 class QueueCell:
-    """Microseconds, of each round: to cancel a job that waits, and to see that no deadline has passed."""
+    """Microseconds, of each round: to cancel a job that waits, and for a tick when no deadline has come."""
 
     waiting: int
     cancel_us: list[float] = field(default_factory=list)
-    overdue_us: list[float] = field(default_factory=list)
+    tick_us: list[float] = field(default_factory=list)
 
 
 class Jobs:
@@ -108,71 +109,66 @@ class Jobs:
         )
 
 
-class Line:
-    """The jobs that wait: what the Scheduler keeps of them."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
-        self._latest: list[str] = []
-        self.queue = JobQueue()
-        self.deadlines = Deadlines()
-
-    def grow(self, length: int) -> None:
-        while (missing := length - len(self.queue)) > 0:
-            self.accept(self._jobs.make(min(_BATCH, missing)))
-
-    def accept(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            self.queue.push(Waiting(job))
-            self.deadlines.keep(job.id, job.deadline_ms)
-        self._latest = [job.id for job in jobs]
-
-    def latest(self) -> list[str]:
-        """The last jobs that came, if they wait."""
-        return [job_id for job_id in self._latest if job_id in self.queue]
-
-    def cancel(self, job_ids: Iterable[str]) -> None:
-        for job_id in job_ids:
-            self.queue.remove(job_id)
-
-    def look_at_deadlines(self) -> None:
-        if list(self.deadlines.passed(_BEGIN_MS)):
-            raise RuntimeError("a deadline has passed")
-
-
 class Floor:
-    """A Scheduler whose engines are full, and whose jobs come from a line that it shares with other floors."""
+    """Leases whose engines are full, and jobs that wait for them."""
 
-    def __init__(self, engines: int, line: Line) -> None:
+    def __init__(self, engines: int, jobs: Jobs) -> None:
         self._random = random.Random(engines)
-        nobody: Any = None  # placing and releasing call no other actor
+        self._jobs = jobs
+        self._latest: list[JobId] = []
         catalogue = Catalogue((Model(id=_MODEL, replicas=Replicas(engines, engines)),))
-        self._scheduler = Scheduler(catalogue, nobody, nobody, nobody, list)
-        self._scheduler._queue = line.queue
+        self._leases = Leases(Fleet(catalogue, (), 0.0), PRODUCTION)
         for first in range(0, engines, _ENGINES_PER_NODE):
             numbers = range(first, min(first + _ENGINES_PER_NODE, engines))
-            self._scheduler._fleet.report(_heartbeat(numbers), 0.0, 0)
-        line.grow(engines * _SLOTS)
-        self._running: list[str] = []
-        self.place(engines * _SLOTS)
+            self._leases.reported(_heartbeat(numbers), 0.0, _BEGIN_MS)
+        self._running: list[Released] = []
+        self.grow(engines * _SLOTS)
 
-    def end(self, count: int) -> list[str]:
+    @property
+    def waiting(self) -> int:
+        return len(self._leases.places.queue)
+
+    def grow(self, jobs: int) -> None:
+        """Take in so many more jobs."""
+        while jobs > 0:
+            self.accept(self._jobs.make(min(_BATCH, jobs)))
+            jobs -= _BATCH
+
+    def end(self, count: int) -> list[Released]:
         """Jobs that are to be released next: any of those that run."""
         self._random.shuffle(self._running)
         ended, self._running = self._running[:count], self._running[count:]
         return ended
 
-    def release(self, job_ids: Iterable[str]) -> None:
-        for job_id in job_ids:
-            self._scheduler._release(job_id)
+    def accept(self, jobs: Sequence[Job]) -> None:
+        """Jobs are submitted and become durable. They wait, unless an engine has room."""
+        submissions = [Submission(job) for job in jobs]
+        placed = self._leases.submitted(submissions, 0.0, _BEGIN_MS).placed
+        self._leases.confirmed(jobs)
+        self._leases.answered(submissions)
+        self._latest = [job.id for job in jobs]
+        self._note(placed)
 
-    def place(self, count: int) -> None:
-        """Place so many. Raises RuntimeError if there is no job or no room."""
-        for _ in range(count):
-            placing = self._scheduler._place(_LANE)
-            if placing is None:
-                raise RuntimeError("nothing to place, or nowhere")
-            self._running.append(placing[1].job_id)
+    def release(self, released: Sequence[Released]) -> None:
+        """Jobs have ended. Those that have waited longest take their places."""
+        for action in self._leases.released(released, 0.0, _BEGIN_MS):
+            if isinstance(action, Record):
+                self._note(action.placed)
+
+    def _note(self, placed: Sequence[Placed]) -> None:
+        self._running += [Released(where.job_id, where.attempt) for where in placed]
+
+    def latest(self) -> list[JobId]:
+        """The last jobs that came, if they wait."""
+        return [job_id for job_id in self._latest if isinstance(self._leases.places.get(job_id), Queued)]
+
+    def cancel(self, job_ids: Iterable[JobId]) -> None:
+        for job_id in job_ids:
+            self._leases.cancelled(job_id)
+
+    def tick(self) -> None:
+        """What the passing of time costs when no deadline has come."""
+        self._leases.tick(0.0, _BEGIN_MS)
 
 
 def main() -> None:
@@ -193,10 +189,9 @@ def main() -> None:
 
 def bytes_of_a_queue(length: int) -> int:
     """By how much this process grows when so many jobs wait in it."""
-    process, line = psutil.Process(), Line(Jobs())
-    line.grow(_BATCH)
+    process, floor = psutil.Process(), Floor(1, Jobs())
     before: int = process.memory_info().rss
-    line.grow(_BATCH + length)
+    floor.grow(length)
     after: int = process.memory_info().rss
     return after - before
 
@@ -207,41 +202,40 @@ def _in_a_child(function: Callable[[int], int], argument: int) -> int:
 
 
 def _measure(options: Options) -> tuple[list[Cell], list[QueueCell]]:
-    """The queue only grows, so the shortest comes first."""
+    """The queue of a floor only grows, so the shortest comes first."""
     jobs = Jobs()
-    line = Line(jobs)
-    floors = {engines: Floor(engines, line) for engines in options.engines}
     cells, queues = [], []
-    for waiting in sorted(options.waiting):
-        line.grow(waiting)
-        of_engines = {engines: Cell(engines, waiting) for engines in options.engines}
-        queues.append(QueueCell(waiting))
-        for number in range(options.rounds):
-            for engines, cell in of_engines.items():
-                _place_and_release(cell, floors[engines], line, jobs, options.decisions)
+    for engines in options.engines:
+        floor = Floor(engines, jobs)
+        for waiting in sorted(options.waiting):
+            floor.grow(waiting - floor.waiting)
+            cells.append(cell := Cell(engines, waiting))
+            queue = QueueCell(waiting)
+            for number in range(options.rounds):
+                _place_and_release(cell, floor, jobs, options.decisions)
+                _look_through(queue, floor)
                 _say(f"round {number + 1}: {engines:,} engines, {waiting:,} waiting: {cell.decision_us[-1]:.1f} us")
-            _look_through(queues[-1], line)
-        cells += of_engines.values()
+            if engines == options.engines[0]:
+                queues.append(queue)
     return cells, queues
 
 
-def _place_and_release(cell: Cell, floor: Floor, line: Line, jobs: Jobs, decisions: int) -> None:
-    place_s = release_s = accept_s = 0.0
+def _place_and_release(cell: Cell, floor: Floor, jobs: Jobs, decisions: int) -> None:
+    release_s = accept_s = 0.0
     batch = min(_BATCH, cell.engines * _SLOTS)
     for _ in range(rounds := max(1, decisions // batch)):
         ended, new = floor.end(batch), jobs.make(batch)
         release_s += _seconds(partial(floor.release, ended))
-        accept_s += _seconds(partial(line.accept, new))
-        place_s += _seconds(partial(floor.place, batch))
-    for times, seconds in ((cell.place_us, place_s), (cell.release_us, release_s), (cell.accept_us, accept_s)):
+        accept_s += _seconds(partial(floor.accept, new))
+    for times, seconds in ((cell.release_us, release_s), (cell.accept_us, accept_s)):
         times.append(seconds * 1e6 / (rounds * batch))
 
 
-def _look_through(cell: QueueCell, line: Line) -> None:
-    cell.overdue_us.append(_seconds(line.look_at_deadlines) * 1e6)
-    if cancelled := line.latest():
-        cell.cancel_us.append(_seconds(partial(line.cancel, cancelled)) * 1e6 / len(cancelled))
-        line.grow(cell.waiting)
+def _look_through(cell: QueueCell, floor: Floor) -> None:
+    cell.tick_us.append(_seconds(floor.tick) * 1e6)
+    if cancelled := floor.latest():
+        cell.cancel_us.append(_seconds(partial(floor.cancel, cancelled)) * 1e6 / len(cancelled))
+        floor.grow(len(cancelled))
 
 
 def _seconds(action: Callable[[], None]) -> float:
@@ -260,7 +254,7 @@ def _heartbeat(numbers: Sequence[int]) -> NodeReport:
 
 
 def _summary(cells: Sequence[Cell]) -> str:
-    head = ["engines", "waiting jobs", "us per decision", "decisions/s", "to place", "to release", "to accept"]
+    head = ["engines", "waiting jobs", "us per decision", "decisions/s", "to release and place the next", "to accept"]
     return report.table(
         head,
         [
@@ -269,7 +263,7 @@ def _summary(cells: Sequence[Cell]) -> str:
                 f"{cell.waiting:,}",
                 report.spread(cell.decision_us, 1),
                 f"{1e6 / statistics.median(cell.decision_us):,.0f}",
-                *(f"{statistics.median(us):.1f}" for us in (cell.place_us, cell.release_us, cell.accept_us)),
+                *(f"{statistics.median(us):.1f}" for us in (cell.release_us, cell.accept_us)),
             ]
             for cell in sorted(cells, key=lambda cell: (cell.engines, cell.waiting))
         ],
@@ -281,11 +275,11 @@ def _queue_summary(cells: Sequence[QueueCell]) -> str:
         [
             f"{cell.waiting:,}",
             report.spread(cell.cancel_us, 1) if cell.cancel_us else "-",
-            report.spread(cell.overdue_us, 1),
+            report.spread(cell.tick_us, 1),
         ]
         for cell in cells
     ]
-    return report.table(["waiting jobs", "us to cancel one", "us to look for passed deadlines"], rows)
+    return report.table(["waiting jobs", "us to cancel one", "us for a tick"], rows)
 
 
 def _say(line: str) -> None:
