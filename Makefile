@@ -16,7 +16,7 @@ NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract unit gpu check bench bench-peers fmt clean
+.PHONY: help install demo test contract unit system mutants gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,13 +38,19 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
-	@$(BIN)/python -m pytest tests/unit tests/system tests/contract tests/integration tests/chaos
+	@$(BIN)/python -m tests.support.last_words tests/unit tests/system tests/contract tests/integration tests/chaos
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
 
-unit: install  ## Run the unit tests: no Ray, under 20 seconds
+unit: install  ## Run the unit tests: no Ray, half a minute
 	@$(BIN)/python -m pytest tests/unit
+
+system: install  ## Run the tests of the whole control plane in one process: no Ray, half a minute
+	@$(BIN)/python -m pytest tests/system
+
+mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
+	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results
 
 gpu: install  ## Run the tests that need a GPU; EXTRAS=gpu,dev for vLLM on CUDA. Skipped where there is none
 	@$(BIN)/python -m pytest tests/gpu -rs
@@ -65,5 +71,5 @@ fmt: install  ## Format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 clean:  ## Remove .venv and caches
-	rm -rf .venv $(NODE)/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(NODE)/node_modules build mutants dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

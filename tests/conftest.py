@@ -1,6 +1,6 @@
-"""The system that tests/integration and tests/contract share, and how the latter is pointed at another one.
+"""How properties are checked; the system that tests/integration and tests/contract share; the options of the latter.
 
-Nothing here is imported or started until a test asks for it: unit tests pay nothing.
+The system is imported and started when a test asks for it: unit tests pay nothing.
 """
 
 from collections.abc import Iterator
@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
-    from tests.integration.serving import Serving
+    from tests.support.serving import Serving
+
+# An example may take as long as a busy machine needs: how fast something is, a benchmark tells.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 SYSTEM = Path(__file__).parent / "contract" / "system.yaml"
 
@@ -27,7 +32,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Serving]":
     """One system for the session: two ingress replicas, simulated models, and the built-in one on real vLLM."""
     import yaml
 
-    from tests.integration.serving import Serving
+    from tests.support.serving import Serving
 
     system = Serving(tmp_path_factory.mktemp("system"), yaml.safe_load(SYSTEM.read_text()))
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from actors.backends.simulated import simulated_text
 from cluster.messages.work import ChatMessage
-from tests.integration.serving import Serving, in_parallel
+from tests.support.serving import Serving, in_parallel
 
 TOKENS = 120
 STREAMS = 20

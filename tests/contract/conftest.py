@@ -11,7 +11,7 @@ from tests.contract.client import Api, answered
 from tests.contract.given import HIGH, AccountMaker, KeyMaker, MadeKey, Target, cancel_all
 
 if TYPE_CHECKING:
-    from tests.integration.serving import Serving
+    from tests.support.serving import Serving
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tests.contract.client import Api, Json, answered
 
 if TYPE_CHECKING:
-    from tests.integration.serving import Serving
+    from tests.support.serving import Serving
 
 HIGH = {"submissions_per_minute": 100_000, "submissions_per_hour": 1_000_000, "reads_per_minute": 100_000}
 

@@ -12,7 +12,7 @@ from tests.contract.client import Api, answered
 from tests.contract.given import HIGH, KeyMaker, MadeKey, question
 
 if TYPE_CHECKING:
-    from tests.integration.serving import Serving
+    from tests.support.serving import Serving
 
 PROMPT = f"marker{uuid.uuid4().hex}"
 

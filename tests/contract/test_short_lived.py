@@ -9,7 +9,7 @@ import pytest
 from tests.contract.client import Api, answered, refused
 from tests.contract.given import question
 from tests.contract.streams import events
-from tests.integration.serving import Serving
+from tests.support.serving import Serving
 
 TIMEOUT_S = 3
 SETTINGS: dict[str, Any] = {

@@ -17,7 +17,7 @@ from tests.contract.given import question
 from tests.contract.streams import events, read
 
 if TYPE_CHECKING:
-    from tests.integration.serving import Serving
+    from tests.support.serving import Serving
 
 WORKERS = 16
 

@@ -11,7 +11,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from tests.integration.serving import Serving
+from tests.support.serving import Serving
 
 MIB = 2**20
 # A process on a GPU holds some hundreds of MiB before it has loaded anything.

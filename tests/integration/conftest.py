@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.cli.client import Client
-from tests.integration.serving import Serving
+from tests.support.serving import Serving
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from api.cli.run import marked
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import environment
 from cluster.messages.work import ChatMessage
-from tests.integration.serving import START_S, Serving
+from tests.support.serving import START_S, Serving
 
 BIN = Path(sys.executable).parent
 ADMIN_KEY = "inft_0123456789abcdefghijABCDEFGHIJ01"

@@ -9,7 +9,7 @@ import pytest
 from actors.backends.simulated import simulated_text
 from api.cli.answers import RemoteError
 from cluster.messages.work import ChatMessage
-from tests.integration.serving import Serving, in_parallel
+from tests.support.serving import Serving, in_parallel
 
 LONG = "Où? " * 200_000
 """A body of almost 1 MiB, and a token for every character."""

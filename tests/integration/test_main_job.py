@@ -11,7 +11,7 @@ import pytest
 from actors.backends.simulated import prompt_tokens, simulated_text
 from api.cli.client import Client
 from cluster.messages.work import ChatMessage
-from tests.integration.serving import INFERNET, Serving, in_parallel
+from tests.support.serving import INFERNET, Serving, in_parallel
 
 SEED_EXAMPLE = {
     "model": "capitals",

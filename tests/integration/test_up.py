@@ -11,7 +11,7 @@ import pytest
 
 from api.cli.run import marked
 from api.cli.run.ports import free_port
-from tests.integration.serving import INFERNET, Serving
+from tests.support.serving import INFERNET, Serving
 
 SLOW = {
     "models": [

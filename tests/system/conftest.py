@@ -1,5 +1,5 @@
-"""The whole control plane in one process, without Ray: what its tests start from is that of the unit tests."""
+"""The whole control plane in one process, without Ray."""
 
-from tests.unit.conftest import _no_ray, _prepared_database, database, quick
+from tests.support.fixtures import database, no_ray, prepared_database, quick
 
-__all__ = ["_no_ray", "_prepared_database", "database", "quick"]
+__all__ = ["database", "no_ray", "prepared_database", "quick"]

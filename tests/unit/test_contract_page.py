@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +14,7 @@ def path(file: str) -> Path:
     return ROOT / file if "/" in file else CONTRACT / file
 
 
+@cache
 def cases_of(file: Path) -> set[str]:
     return {
         node.name

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.errors import InfernetError, RateLimited
+from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
 
 # The contract's table. 500 stands for those that only a failed job shows.
 STATUS_OF = {
@@ -85,3 +85,10 @@ def test_a_retry_helps_where_time_helps() -> None:
     retryable = {error.code for error in ERRORS if error.retryable}
     assert retryable >= {"rate_limited", "no_capacity", "timeout", "node_disconnected", "engine_error"}
     assert all(STATUS_OF[code] >= 429 for code in retryable)
+
+
+def test_what_is_told_when_nothing_more_is_known() -> None:
+    assert InternalError().message == "Something went wrong on our end"
+    assert Unauthorized().message == "Invalid or expired bearer token"
+    unknown = RateLimited("slow down")
+    assert (unknown.retry_after_s, unknown.limit, unknown.reset_s) == (1, 0, 0)

@@ -380,7 +380,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 STEPS = st.lists(st.sampled_from(["create", "placed 1", "placed 2", "completed", "failed"]), max_size=12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=STEPS, together=st.booleans())
 def test_any_order_and_repetition_leaves_one_end_and_one_usage_row(
     shared: Path, steps: list[str], together: bool

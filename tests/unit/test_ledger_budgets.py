@@ -248,7 +248,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("shared") / "ledger.db"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     account=BUDGETS,
     key=BUDGETS,

@@ -163,3 +163,37 @@ def test_exactly_what_counting_by_hand_gives(steps_ms: list[int], per_minute: in
         assert decision.reset_s % 60 == 0
         assert decision.reset_s * 1000 > now_ms
         assert (decision.retry_after_s >= 1) == (not decision.allowed)
+
+
+def passed_and_ahead(
+    used_counts: tuple[int, int], ceilings: tuple[int, int], now_ms: int
+) -> tuple[Decision, list[int]]:
+    passed = Decision(True, ceilings[0], 5, HOUR_END_S, 0)
+    decision, windows = limits.take_ahead(passed, used("submissions", used_counts), ceilings, now_ms)
+    assert decision.remaining == passed.remaining
+    return decision, [window.used for window in windows]
+
+
+def test_a_thousandth_of_what_the_fullest_window_has_left_is_charged_ahead() -> None:
+    decision, charged = passed_and_ahead((0, 7_001), (5_000, 10_000), HOUR_MS + 1_500)
+    assert (decision.spare, decision.spare_ms, charged) == (2, 58_500, [2, 7_003])
+
+
+def test_no_more_is_charged_ahead_than_a_replica_may_have() -> None:
+    decision, charged = passed_and_ahead((0, 0), (10**6, 10**6), HOUR_MS)
+    assert (decision.spare, charged) == (limits.MOST_SPARE, [limits.MOST_SPARE] * 2)
+
+
+def test_near_a_ceiling_nothing_is_charged_ahead() -> None:
+    assert passed_and_ahead((1, 0), (1_000, 10_000), HOUR_MS)[0].spare == 0
+    decision, charged = passed_and_ahead((0, 0), (1_000, 10_000), HOUR_MS)
+    assert (decision.spare, charged) == (1, [1, 1])
+
+
+def test_what_is_charged_ahead_of_a_clock_set_back_is_never_due_in_the_past() -> None:
+    assert passed_and_ahead((0, 0), (10**6, 10**6), HOUR_MS + MINUTE_MS + 1)[0].spare_ms == 0
+
+
+def test_windows_and_ceilings_belong_together() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        limits.take(limits.unused("submissions"), (1,), 1, HOUR_MS)

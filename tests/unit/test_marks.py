@@ -1,5 +1,8 @@
 """How far the durable marks run ahead of what was used."""
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +72,16 @@ def test_marks_that_follow_the_use_always_cover_it_and_are_at_most_a_block_ahead
         assert marks.covered((window(used),), known)
         assert known[0].used <= min(ceiling, used + max(1, ceiling // 10))
     assert moves <= 2 * 10 + 2 or ceiling < 20
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda: marks.covered((window(1),), ()),
+        lambda: marks.ahead((window(1),), (window(1),), ()),
+        lambda: marks.certain((window(1),), ()),
+    ],
+)
+def test_windows_and_marks_belong_together(rule: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        rule()

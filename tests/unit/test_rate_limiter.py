@@ -359,7 +359,7 @@ async def answered(limiter: RateLimiter, requests: list[Take], ledger: Doomed) -
     return None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     request_=st.sampled_from([(submission(A), 60), (read(A), 600), (tokens(7), 1000), (tokens(130), 1000)]),
     deaths=st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=5),

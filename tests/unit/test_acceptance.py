@@ -1,0 +1,92 @@
+"""Why a job is not accepted."""
+
+from typing import cast
+
+import pytest
+
+from cluster import acceptance
+from cluster.catalogue import Catalogue, Model
+from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound
+from cluster.fleet.fleet import Fleet
+from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.messages.work import ChatMessage, Job, Sampling
+
+CATALOGUE = Catalogue((Model(id="m", aliases=("alias",), max_queue=3),))
+N0, N1 = NodeId("node_0"), NodeId("node_1")
+
+
+class Machines:
+    """What the rules ask a fleet about: here, the one node `N0` serves the model until `until_s`."""
+
+    def __init__(self, context: int | None = None, until_s: float = 10.0) -> None:
+        self.context = context
+        self.until_s = until_s
+
+    def context_length(self, model_id: str) -> int | None:
+        assert model_id == "m"
+        return self.context
+
+    def knows_node(self, node_id: NodeId) -> bool:
+        return node_id == N0
+
+    def can_serve(self, model_id: str, node_id: NodeId | None, now_s: float) -> bool:
+        return model_id == "m" and node_id in (None, N0) and now_s < self.until_s
+
+
+def job(model: str = "m", prompt_tokens: int | None = None, max_tokens: int = 10, node_id: NodeId | None = None) -> Job:
+    messages = (ChatMessage("user", "Hello"),)
+    sampling = Sampling(max_tokens=max_tokens)
+    return Job(JobId("j"), AccountId("a"), KeyId("k"), model, messages, sampling, 0, 0, node_id, {}, prompt_tokens)
+
+
+def misfit(job: Job, context: int | None = None) -> InfernetError | None:
+    return acceptance.misfit(job, CATALOGUE, cast(Fleet, Machines(context)))
+
+
+def lack(job: Job, waiting: int = 0, now_s: float = 0.0) -> NoCapacity | None:
+    return acceptance.lack_of_capacity(job, CATALOGUE, cast(Fleet, Machines()), waiting, now_s)
+
+
+def told(error: InfernetError | None) -> tuple[type[InfernetError], str]:
+    assert error is not None
+    return type(error), error.message
+
+
+def test_a_model_that_is_not_served_is_not_found() -> None:
+    assert told(misfit(job("other"))) == (ModelNotFound, "Model other is not registered on the network")
+
+
+@pytest.mark.parametrize("model", ["m", "alias"])
+def test_what_fits_is_accepted(model: str) -> None:
+    assert misfit(job(model)) is None
+    assert misfit(job(model, prompt_tokens=90, max_tokens=10), context=100) is None
+    assert misfit(job(model, max_tokens=100, node_id=N0), context=100) is None
+    assert misfit(job(model, prompt_tokens=10**6)) is None
+
+
+def test_what_is_longer_than_the_context_is_refused() -> None:
+    assert told(misfit(job(prompt_tokens=91), context=100)) == (
+        ContextLengthExceeded,
+        "max_tokens: the prompt has 91 tokens; with 10 is more than the model's context of 100",
+    )
+    assert told(misfit(job(max_tokens=101), context=100)) == (
+        ContextLengthExceeded,
+        "max_tokens: 101 is more than the model's context of 100",
+    )
+
+
+def test_a_node_that_is_not_known_is_not_found() -> None:
+    assert told(misfit(job(node_id=N1))) == (NodeNotFound, "node_id: no node node_1")
+
+
+def test_without_an_engine_there_is_no_capacity() -> None:
+    refusal = (NoCapacity, "No nodes available with model m")
+    assert lack(job()) is None
+    assert lack(job("alias", node_id=N0)) is None
+    assert told(lack(job(node_id=N1))) == refusal
+    assert told(lack(job(), now_s=10.0)) == refusal
+
+
+def test_a_full_queue_takes_no_more() -> None:
+    assert lack(job(), waiting=2) is None
+    assert told(lack(job(), waiting=3)) == (NoCapacity, "The queue of model m is full")
