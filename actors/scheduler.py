@@ -444,7 +444,9 @@ class Scheduler:
     async def _fence_lost(self) -> None:
         """Shut out the attempts made, and let the jobs go on from what they have, before all that wait."""
         ending: set[str] = set()
-        while attempts := [(job_id, waiting.attempt) for job_id, waiting in self._lost.items() if job_id not in ending]:
+        while attempts := [
+            (JobId(job_id), waiting.attempt) for job_id, waiting in self._lost.items() if job_id not in ending
+        ]:
             fences = await self._journal.fence(attempts)
             for fence in reversed(fences):
                 # Absent when its deadline or its end came meanwhile.
@@ -470,7 +472,7 @@ class Scheduler:
         """End a job's waiting or its lease. False when it has neither, and so has ended."""
         if lease := self._leases.get(job_id):
             self._release(job_id)
-            aborted = self._engine(lease.engine_id).abort([(job_id, lease.waiting.attempt)])
+            aborted = self._engine(lease.engine_id).abort([(JobId(job_id), lease.waiting.attempt)])
             tell(aborted, "engine.abort")
             return True
         held = (self._queue.remove(job_id), self._lost.pop(job_id, None), self._recovering.pop(job_id, None))

@@ -214,7 +214,7 @@ class Ended(Struct, frozen=True):
     ran: Placed | None = None
 
 
-JobAttempt = tuple[str, int]
+JobAttempt = tuple[JobId, int]
 
 
 class Fenced(Struct, frozen=True):

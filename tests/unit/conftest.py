@@ -38,6 +38,6 @@ def database(_prepared_database: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heartbeats, ticks and pauses between attempts in milliseconds."""
-    for name, seconds in plain_system.QUICK.items():
+    """The Scheduler's ticks in milliseconds."""
+    for name, seconds in plain_system.QUICK_CONSTANTS.items():
         monkeypatch.setattr(name, seconds)
