@@ -87,7 +87,7 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     from actors.engine import Engine
     from actors.machine.scheduling_class import restore_priority
 
-    # What the backend starts joins this group, so that the Node can end it even when this process is gone.
+    # What the backend starts joins this group, so that the NodeAgent can end it even when this process is gone.
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     restore_priority()

@@ -47,7 +47,7 @@ class Engine:
         self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Nothing to do before `load`, which takes long and is asked for by the Node."""
+        """Nothing to do before `load`, which takes long and is asked for by the NodeAgent."""
 
     async def load(self) -> EngineReport:
         """Load the model, once however often it is asked for. Raises BackendDied with the backend's reason."""
