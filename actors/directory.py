@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from actors.engine import Engine
     from actors.journal import Journal
     from actors.ledger import Ledger
-    from actors.node import Node
+    from actors.node import NodeAgent
     from actors.rate_limiter import RateLimiter
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
@@ -66,17 +66,17 @@ async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Superv
     return supervisor
 
 
-async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "Node":
+async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "NodeAgent":
     from actors.machine.hardware import probe
     from actors.machine.scheduling_class import restore_priority
-    from actors.node import Node
+    from actors.node import NodeAgent
     from actors.ray.launcher import RayLauncher
 
     restore_priority()
     me = node_id(ray_node_id)
     interval_s = settings.stream_interval_ms / 1000
     launcher = RayLauncher(ENGINE, Catalogue(settings.models), me, ray_node_id, interval_s)
-    node = Node(me, probe(resources), SCHEDULER.at(), launcher)
+    node = NodeAgent(me, probe(resources), SCHEDULER.at(), launcher)
     await node.start()
     return node
 
@@ -87,7 +87,7 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     from actors.engine import Engine
     from actors.machine.scheduling_class import restore_priority
 
-    # What the backend starts joins this group, so that the Node can end it even when this process is gone.
+    # What the backend starts joins this group, so that the NodeAgent can end it even when this process is gone.
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     restore_priority()
@@ -107,7 +107,7 @@ RATE_LIMITER: "Kind[RateLimiter]" = Kind("actors.rate_limiter:RateLimiter", _mak
 JOURNAL: "Kind[Journal]" = Kind("actors.journal:Journal", _make_journal, _FRAMES, core=True)
 SCHEDULER: "Kind[Scheduler]" = Kind("actors.scheduler:Scheduler", _make_scheduler, core=True)
 SUPERVISOR: "Kind[Supervisor]" = Kind("actors.supervisor:Supervisor", _make_supervisor, core=True)
-NODE: "Kind[Node]" = Kind("actors.node:Node", _make_node, core=True)
+NODE: "Kind[NodeAgent]" = Kind("actors.node:NodeAgent", _make_node, core=True)
 ENGINE: "Kind[Engine]" = Kind("actors.engine:Engine", _make_engine, _FRAMES)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
 from actors.machine import gc as garbage
 from actors.wire.frames import JobLog, Outbox
-from cluster.ids import EngineId, NodeId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState
 from cluster.messages.work import Dispatch, JobAttempt
 from cluster.text.token_log import TokenLog
@@ -38,8 +38,8 @@ class Engine:
         self._backend = backend
         self._interval_s = interval_s
         self._on_death = on_death
-        self._logs: dict[str, JobLog] = {}
-        self._unconfirmed: set[str] = set()
+        self._logs: dict[JobId, JobLog] = {}
+        self._unconfirmed: set[JobId] = set()
         self._outbox = Outbox(interval_s, with_tokens=True)
         self._state: EngineState = "starting"
         self._message = ""
@@ -47,7 +47,7 @@ class Engine:
         self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Nothing to do before `load`, which takes long and is asked for by the Node."""
+        """Nothing to do before `load`, which takes long and is asked for by the NodeAgent."""
 
     async def load(self) -> EngineReport:
         """Load the model, once however often it is asked for. Raises BackendDied with the backend's reason."""
@@ -154,7 +154,7 @@ class Engine:
         self._state, self._message = "failed", str(error)
         self._on_death()
 
-    def _is_current(self, job_id: str, attempt: int) -> bool:
+    def _is_current(self, job_id: JobId, attempt: int) -> bool:
         job_log = self._logs.get(job_id)
         return job_log is not None and job_log.attempt == attempt
 

@@ -8,18 +8,21 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from actors.wire.batcher import Batcher
 from actors.wire.calls import Unreachable, tell
-from actors.wire.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, JobLog, Outbox, decode
+from actors.wire.frames import Outbox, follow
 from actors.wire.notices import Notices
-from cluster import clock
+from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, Ended, Failure, Fenced, JobAttempt, Output, Placed, Released
+from cluster.messages.work import Delta, End, Ended, Failure, Fenced, JobAttempt, Placed, Released
+from cluster.text.attempts import Attempts, Ruling
+from cluster.text.token_log import TokenLog
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -28,46 +31,34 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LINGER_S = 30.0
-READER_SILENCE_S = 60.0
-# An engine that keeps the output of ended jobs a moment longer costs nobody anything; a call for each does.
-SETTLE_S = 0.25
-_REPEAT_S = 0.5
 
+class _Entry:
+    """A job's output here, which attempt may add to it, and where the last attempt runs."""
 
-class _Entry(JobLog):
-    """A job's log here, with the end that the Ledger does not have yet, and where its last attempt runs."""
-
-    __slots__ = ("ending", "ran", "settling")
+    __slots__ = ("attempts", "job_id", "log", "prompt_tokens", "ran", "settling")
 
     def __init__(self, job_id: JobId) -> None:
-        super().__init__(job_id)
-        self.ending: End | None = None
-        self.settling: asyncio.Task[None] | None = None
+        self.job_id = job_id
+        self.log = TokenLog()
+        self.prompt_tokens = 0
+        self.attempts = Attempts()
         self.ran: Placed | None = None
+        self.settling: asyncio.Task[None] | None = None
 
     @property
-    def unheard(self) -> bool:
-        """No output and no end of this job is known here."""
-        return self.ran is None and self.ending is None
+    def attempt(self) -> int:
+        return self.attempts.current
 
-    @property
-    def empty(self) -> bool:
-        """Nothing is known of this job: only a reader's question made this entry."""
-        return self.unheard and self.attempt == 0
 
-    def is_stale(self, delta: Delta, engine_id: EngineId) -> bool:
-        """Whether the engine may forget what this is of: an attempt shut out, or one that the job ended without."""
-        ran_by = self.ran.engine_id if self.ran is not None and self.ran.attempt == delta.attempt else None
-        if self.ending is not None:
-            # The end itself is kept until it is durable: this process may die.
-            return self.ended or delta.end is None or ran_by != engine_id
-        # A Scheduler that died unheard may have begun the same attempt elsewhere.
-        return delta.attempt < self.attempt or ran_by not in (None, engine_id)
+class _Ending(NamedTuple):
+    """An end on its way to the Ledger. `engine_failed` says that the job's engine gave up on it."""
+
+    ended: Ended
+    engine_failed: bool
 
 
 class _Reader:
-    """An ingress replica that reads, and when it was last heard of."""
+    """An ingress replica that reads, and when it last gave a sign of life."""
 
     def __init__(self, interval_s: float, now_s: float) -> None:
         self.outbox = Outbox(interval_s)
@@ -84,18 +75,22 @@ class Journal:
         engine: Callable[[EngineId], "Engine"],
         known_engines: Callable[[], Sequence[EngineId]],
         interval_s: float,
+        clock: Clock = SYSTEM_CLOCK,
+        timing: Timing = Timing(),
     ) -> None:
         self._ledger = ledger
         self._scheduler = scheduler
         self._engine = engine
         self._known_engines = known_engines
         self._interval_s = interval_s
-        self._entries: dict[str, _Entry] = {}
+        self._clock = clock
+        self._timing = timing
+        self._entries: dict[JobId, _Entry] = {}
         self._readers: dict[str, _Reader] = {}
         self._streams: dict[EngineId, asyncio.Task[None]] = {}
-        self._finish = Batcher[Ended, None](self._finish_batch)
+        self._finish = Batcher[_Ending, None](self._finish_batch)
         self._released = Notices(self._tell_released, "scheduler.released", interval_s)
-        self._settled = Notices(self._tell_settled, "engine.settled", SETTLE_S)
+        self._settled = Notices(self._tell_settled, "engine.settled", timing.settled_notice_s)
 
     async def start(self) -> None:
         """Read from every engine that already runs."""
@@ -122,14 +117,15 @@ class Journal:
         A job whose end is not durable yet is left out of the answer, to be asked for again: should this process die,
         the job has to go on.
         """
-        return [self._fence(job_id, attempt) for job_id, attempt in jobs if not self._is_ending(job_id)]
+        fenced = (self._fence(job_id, attempt) for job_id, attempt in jobs)
+        return [fence for fence in fenced if fence is not None]
 
     async def fail(self, failures: Sequence[Failure]) -> None:
         """End these jobs with an error; returns once that is durable. A job that is ending already ends as it does."""
         for failure in failures:
             entry = self._entry(failure.job_id)
             usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
-            self._end(entry, End(usage, None, failure.error, failure.error_message))
+            self._end(entry, End(usage, None, failure.error, failure.error_message), engine_failed=False)
         endings = (self._entry(failure.job_id).settling for failure in failures)
         await asyncio.gather(*(settling for settling in endings if settling is not None))
 
@@ -144,7 +140,7 @@ class Journal:
         finally:
             self._readers.pop(reader_id, None)
 
-    async def watch(self, reader_id: str, jobs: Sequence[tuple[str, int]]) -> list[str]:
+    async def watch(self, reader_id: str, jobs: Sequence[tuple[JobId, int]]) -> list[JobId]:
         """Tell this reader of these jobs, each from its offset on.
 
         Returns the jobs of which nothing is known here: they have not begun, or have ended long ago.
@@ -152,23 +148,23 @@ class Journal:
         outbox = self._reader(reader_id).outbox
         for job_id, offset in jobs:
             outbox.watch(self._entry(job_id), offset)
-        return [job_id for job_id, _ in jobs if self._entries[job_id].unheard]
+        return [job_id for job_id, _ in jobs if self._entries[job_id].attempts.silent]
 
-    async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
+    async def unwatch(self, reader_id: str, job_ids: Sequence[JobId]) -> None:
         if reader := self._readers.get(reader_id):
             for job_id in job_ids:
                 reader.outbox.unwatch(job_id)
         for job_id in job_ids:
             self._forget_if_empty(job_id)
 
-    async def watched(self, job_id: str, reader_id: str) -> bool:
+    async def watched(self, job_id: JobId, reader_id: str) -> bool:
         """Whether any reader but this one watches the job."""
         return any(reader.outbox.watches(job_id) for other, reader in self._readers.items() if other != reader_id)
 
     async def acknowledge(self, reader_id: str, frames: int) -> None:
         """This reader lives, and has received `frames` frames of its stream in all."""
         if reader := self._readers.get(reader_id):
-            reader.heard_s = clock.monotonic_s()
+            reader.heard_s = self._clock.monotonic_s()
             reader.outbox.acknowledge(frames)
 
     # Inside -------------------------------------------------------------------------------------------------------
@@ -186,91 +182,88 @@ class Journal:
 
     async def _read_frames(self, source: EngineReport) -> None:
         """Read one stream. Returns when it has to be read again from the start: it has grown old, or has a gap."""
-        engine, received = self._engine(source.id), 0
+        engine = self._engine(source.id)
         try:
-            async with aclosing(engine.frames()) as frames:
-                async for frame in frames:
-                    self._ingest(source, decode(frame))
-                    received += 1
-                    if received % ACKNOWLEDGE_EVERY == 0:
-                        tell(engine.acknowledge(received), "engine.acknowledge")
-                    if received == RENEW_AFTER_FRAMES:
-                        return
+            await follow(
+                engine.frames(),
+                lambda deltas: self._ingest(source, deltas),
+                lambda received: tell(engine.acknowledge(received), "engine.acknowledge"),
+            )
         except Unreachable:
             raise
         except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again
             logger.warning("reading %s again: %s: %s", source.id, type(error).__name__, error)
-            await asyncio.sleep(_REPEAT_S)
+            await asyncio.sleep(self._timing.repeat_s)
 
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
-        stale = []
+        stale: list[JobAttempt] = []
         for delta in deltas:
             entry = self._entry(delta.job_id)
-            if entry.is_stale(delta, source.id):
+            ruling = entry.attempts.heard(delta.attempt, source.id, delta.end)
+            if ruling is Ruling.STALE:
                 stale.append((delta.job_id, delta.attempt))
-            elif entry.ending is None:
-                self._append(entry, source, delta)
+            elif ruling is not Ruling.IGNORE:
+                if ruling is Ruling.BEGIN:
+                    entry.ran = self._placed(source, delta)
+                self._append(entry, delta)
         if stale:
             tell(self._engine(source.id).abort(stale), "engine.abort")
 
-    def _append(self, entry: _Entry, source: EngineReport, delta: Delta) -> None:
-        if entry.ran is None or entry.ran.attempt != delta.attempt:
-            entry.ran = Placed(entry.job_id, source.node_id, source.id, delta.attempt, clock.wall_ms())
-        entry.attempt = delta.attempt
+    def _placed(self, source: EngineReport, delta: Delta) -> Placed:
+        return Placed(delta.job_id, source.node_id, source.id, delta.attempt, self._clock.wall_ms())
+
+    def _append(self, entry: _Entry, delta: Delta) -> None:
         entry.prompt_tokens = delta.prompt_tokens or entry.prompt_tokens
         entry.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
         self._touch(entry)
         if delta.end is not None:
-            self._end(entry, delta.end)
+            self._end(entry, delta.end, engine_failed=delta.end.error == EngineFailed.code)
 
-    def _fence(self, job_id: str, attempt: int) -> Fenced:
-        entry = self._entries.get(job_id)
-        if attempt == 0 and (entry is None or entry.empty):
-            # No attempt was made: there is none to shut out, and none to count.
-            return Fenced(JobId(job_id), 1, Output(), ended=False)
-        entry = self._entry(job_id)
-        entry.attempt = max(entry.attempt, attempt) + 1
-        return Fenced(entry.job_id, entry.attempt, entry.log.output(), entry.ended)
+    def _fence(self, job_id: JobId, attempt: int) -> Fenced | None:
+        entry = self._entries.get(job_id) or _Entry(job_id)
+        number = entry.attempts.fence(attempt)
+        if number is None:
+            return None
+        if not entry.attempts.empty:
+            self._entries[job_id] = entry
+        return Fenced(job_id, number, entry.log.output(), entry.attempts.ended)
 
-    def _is_ending(self, job_id: str) -> bool:
-        entry = self._entries.get(job_id)
-        return entry is not None and entry.ending is not None and not entry.ended
+    def _end(self, entry: _Entry, end: End, engine_failed: bool) -> None:
+        if entry.attempts.finish(end):
+            entry.settling = asyncio.create_task(self._settle(entry, end, engine_failed))
 
-    def _end(self, entry: _Entry, end: End) -> None:
-        if entry.ending is None:
-            entry.ending = end
-            entry.settling = asyncio.create_task(self._settle(entry, end))
-
-    async def _settle(self, entry: _Entry, end: End) -> None:
+    async def _settle(self, entry: _Entry, end: End, engine_failed: bool) -> None:
         """Make the end durable, then visible, and after a while forget it."""
-        await self._make_durable(Ended(entry.job_id, entry.log.text, end, clock.wall_ms(), entry.ran))
+        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran)
+        await self._make_durable(_Ending(ended, engine_failed))
+        entry.attempts.settle()
         entry.log.close(end)
         self._touch(entry)
-        asyncio.get_running_loop().call_later(LINGER_S, self._entries.pop, entry.job_id, None)
+        asyncio.get_running_loop().call_later(self._timing.linger_s, self._entries.pop, entry.job_id, None)
 
-    async def _make_durable(self, ended: Ended) -> None:
+    async def _make_durable(self, ending: _Ending) -> None:
         # A job accepted is a job that ends: there is nobody to give this up to.
         while True:
             try:
-                return await self._finish.add(ended)
+                return await self._finish.add(ending)
             except Exception as error:  # noqa: BLE001 - told, and repeated until it succeeds
-                logger.error("ending %s: %s; trying again", ended.job_id, type(error).__name__)  # noqa: TRY400
-                await asyncio.sleep(_REPEAT_S)
+                logger.error("ending %s: %s; trying again", ending.ended.job_id, type(error).__name__)  # noqa: TRY400
+                await asyncio.sleep(self._timing.repeat_s)
 
-    async def _finish_batch(self, batch: list[Ended]) -> list[Exception | None]:
+    async def _finish_batch(self, batch: list[_Ending]) -> list[Exception | None]:
         """All in one call; if that fails, each alone, so that one bad end holds up no other."""
         try:
-            await self._ledger.finish(batch)
+            await self._ledger.finish([ending.ended for ending in batch])
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
-            return [error] if len(batch) == 1 else [(await self._finish_batch([ended]))[0] for ended in batch]
+            return [error] if len(batch) == 1 else [(await self._finish_batch([ending]))[0] for ending in batch]
         # Not before: until then the Scheduler's lease and the engine's log are what a job goes on from.
-        ran = [ended.ran for ended in batch if ended.ran is not None]
-        self._released.add(ran)
-        self._settled.add(ran)
+        ran = [(ending.ended.ran, ending.engine_failed) for ending in batch if ending.ended.ran is not None]
+        self._released.add(Released(where.job_id, where.attempt, failed) for where, failed in ran)
+        self._settled.add(where for where, _ in ran)
         return [None] * len(batch)
 
-    async def _tell_released(self, ran: Sequence[Placed]) -> None:
-        await self._scheduler.released([Released(where.job_id, where.attempt) for where in ran])
+    async def _tell_released(self, released: Sequence[Released]) -> None:
+        await self._scheduler.released(released)
 
     async def _tell_settled(self, ran: Sequence[Placed]) -> None:
         settled: dict[EngineId, list[JobAttempt]] = defaultdict(list)
@@ -279,31 +272,31 @@ class Journal:
         for engine_id, attempts in settled.items():
             tell(self._engine(engine_id).settled(attempts), "engine.settled")
 
-    def _entry(self, job_id: str) -> _Entry:
+    def _entry(self, job_id: JobId) -> _Entry:
         entry = self._entries.get(job_id)
         if entry is None:
-            entry = self._entries[job_id] = _Entry(JobId(job_id))
+            entry = self._entries[job_id] = _Entry(job_id)
         return entry
 
     def _reader(self, reader_id: str) -> _Reader:
         reader = self._readers.get(reader_id)
         if reader is None:
-            reader = self._readers[reader_id] = _Reader(self._interval_s, clock.monotonic_s())
+            reader = self._readers[reader_id] = _Reader(self._interval_s, self._clock.monotonic_s())
         return reader
 
     def _touch(self, entry: _Entry) -> None:
         for reader in self._readers.values():
             reader.outbox.touch(entry.job_id)
 
-    def _forget_if_empty(self, job_id: str) -> None:
+    def _forget_if_empty(self, job_id: JobId) -> None:
         """Drop an entry that only a reader's question made."""
         entry = self._entries.get(job_id)
-        if entry is None or not entry.empty:
+        if entry is None or not entry.attempts.empty:
             return
         if not any(reader.outbox.watches(job_id) for reader in self._readers.values()):
             del self._entries[job_id]
 
     def _prune_readers(self) -> None:
-        silent_since_s = clock.monotonic_s() - READER_SILENCE_S
+        silent_since_s = self._clock.monotonic_s() - self._timing.reader_silence_s
         for reader_id in [r for r, reader in self._readers.items() if reader.heard_s < silent_since_s]:
             self._readers.pop(reader_id).outbox.close()

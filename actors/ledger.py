@@ -10,7 +10,8 @@ from typing import TypeVar, cast
 from msgspec.structs import replace
 
 from actors.wire.batcher import Batcher
-from cluster import clock
+from actors.wire.every import Every
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, InfernetError
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
@@ -31,14 +32,12 @@ from cluster.store import (
 )
 from cluster.store.database import Database, Query, Write
 from cluster.store.failures import DatabaseFailed
+from cluster.timing import Timing
 from cluster.totals import Totals
 
 R = TypeVar("R")
 
 _READERS = 4
-
-USES_WRITTEN_EVERY_S = 10.0
-"""How much of when keys were used last is lost at most with the process."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,17 +55,19 @@ class Ledger:
         database_url: str,
         admin_key: str | None,
         default_limits: KeyLimits,
-        now_ms: Callable[[], int] = clock.wall_ms,
+        clock: Clock = SYSTEM_CLOCK,
+        timing: Timing = Timing(),
     ) -> None:
         self._url = database_url
         self._admin_key = admin_key
         self._default_limits = default_limits
-        self._now_ms = now_ms
+        self._now_ms = clock.wall_ms
         self._database: Database | None = None
         self._first_admin_key: str | None = None
         self._totals = Totals()
         self._uses: dict[KeyId, int] = {}
-        self._writing_uses: asyncio.Task[None] | None = None
+        # The uses of the last interval are lost with the process.
+        self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._writes: Batcher[Write[object], object] = Batcher(self._commit)
         # One thread writes, because one at a time may; the others read, on connections of their own.
         self._writer = ThreadPoolExecutor(1, "ledger-writer")
@@ -79,13 +80,12 @@ class Ledger:
         restarted Ledger serves at once.
         """
         await _run(self._writer, self._open)
+        self._writing_uses.start()
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
-        if self._writing_uses is not None:
-            self._writing_uses.cancel()
-        if self._uses:
-            await self._write_uses()
+        self._writing_uses.stop()
+        await self.write_uses()
         await asyncio.to_thread(self._close)
 
     async def first_admin_key(self) -> str | None:
@@ -102,8 +102,21 @@ class Ledger:
         find = partial(keys.principal, key_hash=key_hash, now_ms=now_ms, default=self._default_limits)
         principal = await self._read(find)
         if principal is not None:
-            self._note_use(principal.key_id, now_ms)
+            self._uses[principal.key_id] = now_ms
         return principal
+
+    async def write_uses(self) -> None:
+        """Records when keys were used last. What cannot be written now is kept for the next time."""
+        if not self._uses:
+            return
+        uses = dict(self._uses)
+        try:
+            await self._write(partial(keys.used, uses=uses))
+        except DatabaseFailed as error:
+            logger.warning("when keys were used last was not written, and will be with the next uses: %s", error)
+            return
+        # A key that was used meanwhile stays for the next time.
+        self._uses = {key_id: at_ms for key_id, at_ms in self._uses.items() if at_ms != uses.get(key_id)}
 
     async def create_account(self, account: Account) -> Account:
         """The account as it stands; repeated, nothing changes."""
@@ -217,26 +230,6 @@ class Ledger:
     async def _commit(self, writes: list[Write[object]]) -> Sequence[object]:
         database = await self._opened()
         return await _run(self._writer, partial(database.commit, writes))
-
-    def _note_use(self, key_id: KeyId, now_ms: int) -> None:
-        self._uses[key_id] = now_ms
-        if self._writing_uses is None:
-            self._writing_uses = asyncio.create_task(self._write_uses_while_there_are())
-
-    async def _write_uses_while_there_are(self) -> None:
-        while self._uses:
-            await asyncio.sleep(USES_WRITTEN_EVERY_S)
-            await self._write_uses()
-        self._writing_uses = None
-
-    async def _write_uses(self) -> None:
-        uses = dict(self._uses)
-        try:
-            await self._write(partial(keys.used, uses=uses))
-        except DatabaseFailed as error:
-            logger.warning("when keys were used last was not written, and will be with the next uses: %s", error)
-            return
-        self._uses = {key_id: at_ms for key_id, at_ms in self._uses.items() if at_ms != uses.get(key_id)}
 
     def _with_last_use(self, key: Key) -> Key:
         at_ms = self._uses.get(key.id)

@@ -10,19 +10,16 @@ import msgspec
 from actors.backends.base import BackendDied
 from actors.engine import Engine
 from actors.wire.calls import Unreachable, tell
-from cluster import clock
+from actors.wire.every import Every
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeOrders, NodeReport
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
-
-HEARTBEAT_S = 1.0
-# A process that shares two cores with a model being loaded can be silent for long.
-HANG_S = 60.0
-STOP_S = 20.0
 
 
 class Launcher(Protocol):
@@ -42,54 +39,70 @@ class Launcher(Protocol):
 
 
 class _Replica:
-    """One engine here: what it told last and when, and the task that looks after it."""
+    """One engine here: its last report and when that came, and the task that looks after it."""
 
-    def __init__(self, report: EngineReport) -> None:
-        self.told(report)
+    def __init__(self, report: EngineReport, clock: Clock) -> None:
+        self._clock = clock
+        self.update(report)
         self.engine: Engine | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def told(self, report: EngineReport) -> None:
+    def update(self, report: EngineReport) -> None:
         self.report = report
-        self._told_s = clock.monotonic_s()
+        self._reported_s = self._clock.monotonic_s()
 
-    def failed(self, message: str) -> None:
-        self.told(msgspec.structs.replace(self.report, state="failed", message=message))
+    def fail(self, message: str) -> None:
+        self.update(msgspec.structs.replace(self.report, state="failed", message=message))
 
     def current(self) -> EngineReport:
         """The last report, with its age."""
-        return msgspec.structs.replace(self.report, age_s=clock.monotonic_s() - self._told_s)
+        return msgspec.structs.replace(self.report, age_s=self._clock.monotonic_s() - self._reported_s)
 
 
-class Node:
-    """Sole owner of the engines on its machine. Its heartbeat tells all of them, each time."""
+class NodeAgent:
+    """Sole owner of the engines on its machine. Each heartbeat reports all of them."""
 
-    def __init__(self, node_id: NodeId, hardware: Hardware, scheduler: "Scheduler", launcher: Launcher) -> None:
+    def __init__(
+        self,
+        node_id: NodeId,
+        hardware: Hardware,
+        scheduler: "Scheduler",
+        launcher: Launcher,
+        clock: Clock = SYSTEM_CLOCK,
+        timing: Timing = Timing(),
+    ) -> None:
         self._id = node_id
         self._hardware = hardware
         self._scheduler = scheduler
         self._launcher = launcher
+        self._clock = clock
+        self._timing = timing
         self._replicas: dict[EngineId, _Replica] = {}
         self._draining = False
-        self._changed = asyncio.Event()
-        self._beating: asyncio.Task[None] | None = None
+        self._heartbeat = Every(timing.heartbeat_s, self._beat, "heartbeat")
 
     async def start(self) -> None:
         """Take over the engines that run here already, then begin to report."""
         for engine, report in await self._launcher.running():
-            replica = self._replicas[report.id] = _Replica(report)
+            replica = self._replicas[report.id] = _Replica(report, self._clock)
             replica.engine = engine
             self._look_after(replica, loaded=report.state == "ready")
-        self._beating = asyncio.create_task(self._beat_forever())
+        self._heartbeat.start()
 
     async def stop(self) -> None:
         """Stop every engine here."""
-        if self._beating is not None:
-            self._beating.cancel()
+        self._heartbeat.stop()
         await asyncio.gather(*(self._stop_engine(engine_id) for engine_id in list(self._replicas)))
 
+    async def abandon(self) -> None:
+        """Leave the engines running, without a report of them: what the death of this process does."""
+        self._heartbeat.stop()
+        for replica in self._replicas.values():
+            if replica.task is not None:
+                replica.task.cancel()
+
     async def describe(self) -> NodeReport:
-        """What the next heartbeat says."""
+        """What the next heartbeat reports."""
         engines = tuple(replica.current() for replica in self._replicas.values())
         return NodeReport(self._id, self._hardware, engines, self._draining)
 
@@ -103,28 +116,11 @@ class Node:
         for engine_id in wanted.keys() - self._replicas.keys():
             self._start_engine(wanted[engine_id])
 
-    async def _beat_forever(self) -> None:
-        while True:
-            self._changed.clear()
-            try:
-                await self.apply(await self._scheduler.report(await self.describe()))
-            except Unreachable as error:
-                logger.warning("heartbeat: %s", error)
-            except Exception:
-                # Whatever it was, the machine is still there, and so are its engines.
-                logger.exception("a heartbeat failed")
-            await self._pause()
-
-    async def _pause(self) -> None:
-        """Until the next heartbeat is due, or there is news."""
-        try:
-            async with asyncio.timeout(HEARTBEAT_S):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+    async def _beat(self) -> None:
+        await self.apply(await self._scheduler.report(await self.describe()))
 
     def _start_engine(self, order: EngineOrder) -> None:
-        replica = _Replica(EngineReport(order.id, order.model, self._id, "starting"))
+        replica = _Replica(EngineReport(order.id, order.model, self._id, "starting"), self._clock)
         self._replicas[order.id] = replica
         replica.task = asyncio.create_task(self._launch(replica, order))
 
@@ -143,12 +139,12 @@ class Node:
         """Load the model, then watch the engine; keep why it failed."""
         assert replica.engine is not None
         try:
-            replica.told(await replica.engine.describe())
-            replica.told(await replica.engine.load())
+            replica.update(await replica.engine.describe())
+            replica.update(await replica.engine.load())
         except (BackendDied, Unreachable) as error:
             self._give_up(replica, str(error))
             return
-        self._changed.set()
+        self._heartbeat.hasten()
         await self._watch(replica)
 
     async def _watch(self, replica: _Replica) -> None:
@@ -156,19 +152,19 @@ class Node:
         assert replica.engine is not None
         try:
             while True:
-                async with asyncio.timeout(HANG_S):
-                    replica.told(await replica.engine.describe())
-                await asyncio.sleep(HEARTBEAT_S)
+                async with asyncio.timeout(self._timing.hang_s):
+                    replica.update(await replica.engine.describe())
+                await asyncio.sleep(self._timing.heartbeat_s)
         except (Unreachable, TimeoutError) as error:
             logger.warning("engine %s is gone: %s", replica.report.id, error)
         self._replicas.pop(replica.report.id, None)
-        self._changed.set()
+        self._heartbeat.hasten()
         await self._launcher.kill(replica.report)
 
     def _give_up(self, replica: _Replica, reason: str) -> None:
         logger.warning("engine %s failed: %s", replica.report.id, reason)
-        replica.failed(reason)
-        self._changed.set()
+        replica.fail(reason)
+        self._heartbeat.hasten()
 
     async def _stop_engine(self, engine_id: EngineId) -> None:
         replica = self._replicas.pop(engine_id, None)
@@ -182,7 +178,7 @@ class Node:
 
     async def _ask_to_stop(self, engine: Engine, engine_id: EngineId) -> None:
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(self._timing.engine_stop_s):
                 await engine.stop()
         except (Unreachable, TimeoutError) as error:
             logger.warning("engine %s did not stop by itself: %s", engine_id, error)

@@ -1,12 +1,10 @@
-"""That the others exist: the core actors, and a Node on every machine."""
+"""That the others exist: the core actors, and a NodeAgent on every machine."""
 
 import asyncio
-import logging
 from typing import Protocol
 
-logger = logging.getLogger(__name__)
-
-LOOK_S = 1.0
+from actors.wire.every import Every
+from cluster.timing import Timing
 
 
 class World(Protocol):
@@ -21,27 +19,26 @@ class World(Protocol):
         ...
 
     def start_node(self, machine: str) -> None:
-        """Start the Node of this machine if it does not exist."""
+        """Start the NodeAgent of this machine if it does not exist."""
         ...
 
 
 class Supervisor:
     """Looks, again and again, whether something is missing, and starts it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, timing: Timing = Timing()) -> None:
         self._world = world
         self._machines: set[str] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Every(timing.look_s, self._look_after_cluster, "looking after the cluster")
 
     async def start(self) -> None:
-        await asyncio.to_thread(self._world.start_core)
-        await self.look()
-        self._looking = asyncio.create_task(self._look_forever())
+        """Start what is missing, then keep looking. Raises what prevents the first start."""
+        await self._look_after_cluster()
+        self._looking.start()
 
     async def stop(self) -> None:
         """Start nothing more."""
-        if self._looking is not None:
-            self._looking.cancel()
+        self._looking.stop()
 
     async def look(self) -> None:
         """Greet the machines that have joined."""
@@ -50,11 +47,6 @@ class Supervisor:
             await asyncio.to_thread(self._world.start_node, machine)
         self._machines = machines
 
-    async def _look_forever(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                await asyncio.to_thread(self._world.start_core)
-                await self.look()
-            except Exception:
-                logger.exception("looking after the cluster failed; trying again")
+    async def _look_after_cluster(self) -> None:
+        await asyncio.to_thread(self._world.start_core)
+        await self.look()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from cluster.ids import JobId
 from cluster.messages.work import Dispatch, End
 
 
@@ -23,7 +24,7 @@ class Chunk(Struct, frozen=True):
     whole job: the tokens resumed from as well.
     """
 
-    job_id: str
+    job_id: JobId
     attempt: int
     text: str = ""
     token_ids: tuple[int, ...] = ()

@@ -20,7 +20,7 @@ class Generation:
     )
 
     def __init__(self, dispatch: Dispatch, prompt_tokens: int = 0) -> None:
-        self.job_id: str = dispatch.job.id
+        self.job_id = dispatch.job.id
         self.attempt = dispatch.attempt
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = len(dispatch.resume.token_ids)

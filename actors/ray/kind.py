@@ -1,4 +1,9 @@
-"""How a plain class runs as a Ray actor. This is the one place that says `ray.remote`."""
+"""How a plain class runs as a Ray actor. This is the one place that says `ray.remote`.
+
+Ray sees one class per kind, named like the plain class, with the methods `call` and `stream`. `call` awaits a method
+of the plain object, `stream` passes on the items of an async generator; both take the method's name first. `Remote`
+names every call `Class.method`, so that Ray's dashboard, `ray list tasks` and traces show which method ran.
+"""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -32,10 +37,11 @@ class Kind(Generic[T]):
         streams: frozenset[str] = frozenset(),
         core: bool = False,
     ) -> None:
-        self._path = path
-        self._name = path.partition(":")[0].rpartition(".")[2]
-        self._make = make
-        self._streams = streams
+        self.path = path
+        self.streams = streams
+        module, _, self._class_name = path.partition(":")
+        self._name = module.rpartition(".")[2]
+        self.make = make
         self._core = core
         self._class: Any = None
 
@@ -52,12 +58,12 @@ class Kind(Generic[T]):
             "max_restarts": -1 if self._core else 0,
             "num_cpus": 0,
         }
-        self._actor_class().options(**(defaults | options)).remote(*args)
+        self.actor_class().options(**(defaults | options)).remote(*args)
 
     def at(self, key: str = "") -> T:
         """The actor `key`, to be called like an object of its class."""
         retries, lookup_s = (-1, _CORE_LOOKUP_S) if self._core else (0, 0.0)
-        return cast(T, Remote(self._full_name(key), self._streams, retries, lookup_s))
+        return cast(T, Remote(self._full_name(key), self._class_name, self.streams, retries, lookup_s))
 
     def kill(self, key: str = "") -> None:
         """End the actor's process, for good."""
@@ -71,6 +77,13 @@ class Kind(Generic[T]):
         names = [actor["name"] for actor in actors if actor["namespace"] == NAMESPACE]
         return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
+    def actor_class(self) -> Any:
+        """The class that Ray runs. Making it imports nothing of what it hosts."""
+        # Once: Ray keeps every class it is ever given, here and in the cluster's head.
+        if self._class is None:
+            self._class = ray.remote(_hosted(self._class_name, self.make))
+        return self._class
+
     def _handle(self, key: str) -> Any:
         """Ray's handle of the actor `key`, or None where there is no such actor."""
         try:
@@ -78,17 +91,11 @@ class Kind(Generic[T]):
         except ValueError:
             return None
 
-    def _actor_class(self) -> Any:
-        # Once: Ray keeps every class it is ever given, here and in the cluster's head.
-        if self._class is None:
-            self._class = ray.remote(_hosted(self._path, self._make))
-        return self._class
-
     def _full_name(self, key: str) -> str:
         return f"{self._name}/{key}" if key else self._name
 
 
-def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
+def _hosted(class_name: str, make: Callable[..., Awaitable[object]]) -> type:
     """A class for Ray to run: it makes the plain object in its own process and passes every call on to it.
 
     It has the plain class's name, for titles of processes, and is made without importing it: the Supervisor, which
@@ -108,4 +115,4 @@ def _hosted(path: str, make: Callable[..., Awaitable[object]]) -> type:
             async for item in items:
                 yield item
 
-    return type(path.rpartition(":")[2], (), {"__init__": init, CALL: call, STREAM: stream})
+    return type(class_name, (), {"__init__": init, CALL: call, STREAM: stream})

@@ -24,15 +24,18 @@ _LOOKUP_STEP_S = 0.1
 class Remote:
     """Calls go to the actor `name`, looked up when first needed, for up to `lookup_s`.
 
+    Ray's own views, and the process's title, show a call as `class_name.method`, as they do for a class of Ray's own.
     `streams` are the methods that are async generators. `retries` is Ray's `max_task_retries`: -1 for an actor that
     comes back and whose methods may be repeated. Methods raise what the actor raised, or `Unreachable`.
     """
 
-    def __init__(self, name: str, streams: frozenset[str], retries: int, lookup_s: float) -> None:
+    def __init__(self, name: str, class_name: str, streams: frozenset[str], retries: int, lookup_s: float) -> None:
         self._name = name
+        self._class_name = class_name
         self._streams = streams
         self._retries = retries
         self._lookup_s = lookup_s
+        self._handle: Any = None
         self._methods: dict[str, Any] = {}
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
@@ -44,7 +47,7 @@ class Remote:
 
     async def _call(self, method: str, *args: Any) -> Any:
         try:
-            call = await self._method(CALL, max_task_retries=self._retries)
+            call = await self._method(CALL, method, max_task_retries=self._retries)
             return await call.remote(method, *args)
         except RayTaskError as error:
             raise error.cause from None
@@ -53,7 +56,7 @@ class Remote:
 
     async def _stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
         # Ray repeats a stream from its first item, so a broken one is never retried here.
-        stream = await self._method(STREAM, num_returns="streaming", max_task_retries=0)
+        stream = await self._method(STREAM, method, num_returns="streaming", max_task_retries=0)
         items = stream.remote(method, *args)
         try:
             async for item in items:
@@ -66,13 +69,16 @@ class Remote:
             # Dropping the generator does not stop its producer.
             ray.cancel(items)
 
-    async def _method(self, method: str, **options: Any) -> Any:
+    async def _method(self, ray_method: str, method: str, **options: Any) -> Any:
         if method not in self._methods:
-            handle = await _find(self._name, self._lookup_s)
-            self._methods[method] = getattr(handle, method).options(**options)
+            if self._handle is None:
+                self._handle = await _find(self._name, self._lookup_s)
+            shown = f"{self._class_name}.{method}"
+            self._methods[method] = getattr(self._handle, ray_method).options(name=shown, **options)
         return self._methods[method]
 
     def _unreachable(self, error: RayError) -> Unreachable:
+        self._handle = None
         self._methods.clear()
         reason = "died" if isinstance(error, ActorDiedError) else f"cannot be reached ({type(error).__name__})"
         return Unreachable(f"{self._name} {reason}")

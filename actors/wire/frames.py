@@ -5,8 +5,9 @@ follows the number of frames and not of tokens times streams.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing, suppress
+from typing import Protocol
 
 import msgspec
 
@@ -23,7 +24,7 @@ UNACKNOWLEDGED_FRAMES = 32
 ACKNOWLEDGE_EVERY = 8
 
 # Many jobs may begin and end within an interval, and a frame costs more than what is in it.
-_PRESSING_SHARE = 0.25
+_URGENT_SHARE = 0.25
 
 # Each job in a frame becomes an event for each of its readers, which costs more than all else on a text's way: from so
 # many jobs on the interval grows with them, up to its double.
@@ -38,8 +39,47 @@ def decode(frame: bytes) -> list[Delta]:
     return _decoder.decode(frame)
 
 
+async def follow(
+    frames: AsyncGenerator[bytes, None],
+    ingest: Callable[[list[Delta]], None],
+    acknowledge: Callable[[int], object],
+) -> None:
+    """Read a stream of frames and close it; return when it has grown old or ended.
+
+    `acknowledge` is told now and then how many frames have been ingested in all. What `ingest` or the stream raises
+    is raised.
+    """
+    received = 0
+    async with aclosing(frames):
+        async for frame in frames:
+            ingest(decode(frame))
+            received += 1
+            if received % ACKNOWLEDGE_EVERY == 0:
+                acknowledge(received)
+            if received == RENEW_AFTER_FRAMES:
+                return
+
+
+def intervals_between_frames(jobs: int) -> float:
+    """How many intervals pass before the next frame, when the last one told of so many jobs."""
+    return min(_LONGEST, max(1.0, jobs / _MANY_JOBS))
+
+
+class Source(Protocol):
+    """A job's output in one process, as an `Outbox` reads it."""
+
+    @property
+    def job_id(self) -> JobId: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def log(self) -> TokenLog: ...
+
+
 class JobLog:
-    """A job's output in one process: the log, whose attempt it is, and what its prompt counted."""
+    """The output of one attempt at a job: its log, and how many tokens its prompt has."""
 
     __slots__ = ("attempt", "job_id", "log", "prompt_tokens")
 
@@ -49,40 +89,37 @@ class JobLog:
         self.log = log or TokenLog()
         self.prompt_tokens = 0
 
-    @property
-    def ended(self) -> bool:
-        return self.log.end is not None
-
 
 class _Cursor:
-    """How far one reader has been told of one job."""
+    """The position of one reader in one job's output."""
 
-    __slots__ = ("offset", "source", "tokens", "told")
+    __slots__ = ("has_sent", "log", "offset", "source", "tokens")
 
-    def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
+    def __init__(self, source: Source, offset: int, tokens: int) -> None:
         self.source = source
+        self.log = source.log
         self.offset = offset
         self.tokens = tokens
-        self.told = False
+        self.has_sent = False
 
     @property
     def has_news(self) -> bool:
-        log = self.source.log
-        return log.length > self.offset or len(log.token_ids) > self.tokens or self.source.ended
+        log = self.log
+        return log.length > self.offset or len(log.token_ids) > self.tokens or log.end is not None
 
     @property
-    def pressing(self) -> bool:
-        """Whether somebody waits for the news as such, and not for the next piece of a text that flows."""
-        return not self.told or self.source.ended
+    def is_urgent(self) -> bool:
+        """Whether a reader waits for the first text or for the end, and not for more of a text that flows."""
+        return not self.has_sent or self.log.end is not None
 
     def advance(self, with_tokens: bool) -> Delta | None:
         """What is new since the last call, or None."""
-        source, log = self.source, self.source.log
+        source, log = self.source, self.log
         text, offset, first = log.since(self.offset), self.offset, self.tokens
         token_ids = tuple(log.token_ids[first:]) if with_tokens else ()
         if not text and not token_ids and log.end is None:
             return None
-        self.told = True
+        self.has_sent = True
         self.offset += len(text)
         self.tokens += len(token_ids)
         return Delta(source.job_id, source.attempt, offset, text, first, token_ids, source.prompt_tokens, log.end)
@@ -99,36 +136,36 @@ class Outbox:
     def __init__(self, interval_s: float, with_tokens: bool = False) -> None:
         self._interval_s = interval_s
         self._with_tokens = with_tokens
-        self._cursors: dict[str, _Cursor] = {}
-        self._dirty: set[str] = set()
+        self._cursors: dict[JobId, _Cursor] = {}
+        self._dirty: set[JobId] = set()
         self._news = asyncio.Event()
-        self._pressing = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._sent = 0
         self._closed = False
 
-    def watch(self, source: JobLog, offset: int = 0, tokens: int = 0) -> None:
+    def watch(self, source: Source, offset: int = 0, tokens: int = 0) -> None:
         """Tell of this log, from `offset` on. Watched again, it begins anew there."""
         cursor = self._cursors[source.job_id] = _Cursor(source, offset, tokens)
         if cursor.has_news:
             self.touch(source.job_id)
 
-    def unwatch(self, job_id: str) -> None:
+    def unwatch(self, job_id: JobId) -> None:
         self._cursors.pop(job_id, None)
 
-    def watches(self, job_id: str) -> bool:
+    def watches(self, job_id: JobId) -> bool:
         return job_id in self._cursors
 
-    def touch(self, job_id: str) -> None:
+    def touch(self, job_id: JobId) -> None:
         """The log of this job has changed."""
         cursor = self._cursors.get(job_id)
         if cursor is None:
             return
         self._dirty.add(job_id)
         self._news.set()
-        if cursor.pressing:
-            self._pressing.set()
+        if cursor.is_urgent:
+            self._urgent.set()
 
     def acknowledge(self, frames: int) -> None:
         """The reader has received `frames` frames in all."""
@@ -149,7 +186,7 @@ class Outbox:
             if self._closed:
                 return
             self._news.clear()
-            self._pressing.clear()
+            self._urgent.clear()
             if deltas := list(self._collect()):
                 self._sent += 1
                 if self._sent % UNACKNOWLEDGED_FRAMES == 0:
@@ -159,12 +196,12 @@ class Outbox:
 
     async def _let_news_gather(self, jobs: int) -> None:
         """Wait for the next frame's time, when the last one told of so many jobs."""
-        interval_s = self._interval_s * min(_LONGEST, max(1.0, jobs / _MANY_JOBS))
-        at_least_s = self._interval_s * _PRESSING_SHARE
+        interval_s = self._interval_s * intervals_between_frames(jobs)
+        at_least_s = self._interval_s * _URGENT_SHARE
         await asyncio.sleep(at_least_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(interval_s - at_least_s):
-                await self._pressing.wait()
+                await self._urgent.wait()
 
     def _collect(self) -> Iterable[Delta]:
         dirty, self._dirty = self._dirty, set()

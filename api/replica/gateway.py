@@ -21,6 +21,7 @@ from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, NewKey, Principal
 from cluster.messages.work import Accepted, Idempotency, Job, JobQuery, JobRecord, Placement, Submission
 from cluster.settings.schema import Settings
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.journal import Journal
@@ -39,6 +40,7 @@ class Gateway:
         rate_limiter: "RateLimiter",
         scheduler: "Scheduler",
         journal: "Journal",
+        timing: Timing = Timing(),
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
@@ -48,7 +50,7 @@ class Gateway:
         self._principals = Principals(ledger)
         self._allowances = Allowances(rate_limiter)
         self._submissions = Batcher[Submission, Accepted](self._submit_batch)
-        self.streams = StreamHub(journal, ledger)
+        self.streams = StreamHub(journal, ledger, timing=timing)
         self.prompts = Prompts(settings.models)
 
     async def start(self) -> None:

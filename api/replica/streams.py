@@ -3,32 +3,27 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
-from actors.wire.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, decode
-from cluster import clock
+from actors.wire.every import Every
+from actors.wire.frames import follow
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import AccountId, JobId, new_reader_id
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
 from cluster.messages.work import Delta, End, JobRecord
 from cluster.text.token_log import TokenLog
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.journal import Journal
     from actors.ledger import Ledger
 
 logger = logging.getLogger(__name__)
-
-RECONNECT_S = 0.2
-ALIVE_S = 10.0
-ASK_AGAIN_S = 30.0
-# A reader is given a sign of life after this long without news, or twice that at most.
-SILENCE_S = 5.0
 
 
 class Piece(Struct, frozen=True):
@@ -40,27 +35,28 @@ class Piece(Struct, frozen=True):
 
 
 class _Live:
-    """A job that somebody reads here."""
+    """A job that has readers here: its log so far, and what the Journal has said of it."""
 
-    def __init__(self, account_id: AccountId, is_new: bool) -> None:
+    def __init__(self, account_id: AccountId, is_new: bool, now_s: float) -> None:
         self.account_id = account_id
         self.is_new = is_new
-        self.heard_out = False  # the Journal has told the end, and with it forgotten that we watch
         self.log = TokenLog()
         self.readers = 0
-        self.told = True
-        self.heard_s = clock.monotonic_s()
+        # The Journal sends each end once, and then forgets that this replica watches the job.
+        self.journal_sent_end = False
+        self.has_news_since_check = True
+        self.last_news_s = now_s
         self._is_news = False
         self._woken = asyncio.Event()
 
-    def notify(self) -> None:
-        """There is news."""
-        self.told = True
-        self.heard_s = clock.monotonic_s()
+    def notify(self, now_s: float) -> None:
+        """Wake the readers: there is news."""
+        self.has_news_since_check = True
+        self.last_news_s = now_s
         self._wake(is_news=True)
 
     def remind(self) -> None:
-        """There is none."""
+        """Wake the readers without news, so that they can give a sign of life."""
         self._wake(is_news=False)
 
     async def news(self) -> bool:
@@ -77,25 +73,37 @@ class _Live:
 class StreamHub:
     """Reads the Journal once for all readers of this replica, and again from where it was when the Journal returns."""
 
-    def __init__(self, journal: "Journal", ledger: "Ledger") -> None:
+    def __init__(
+        self, journal: "Journal", ledger: "Ledger", clock: Clock = SYSTEM_CLOCK, timing: Timing = Timing()
+    ) -> None:
         self._journal = journal
         self._ledger = ledger
+        self._clock = clock
+        self._timing = timing
         self._live: dict[JobId, _Live] = {}
         self._reader_id = new_reader_id()
         self._received = 0
         # One call at a time: calls to an actor may overtake each other, and a watch must not be undone by the
         # unwatch before it.
         self._interests = Batcher[JobId, None](self._tell_interests)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
+        self._loops = (
+            Every(timing.alive_s, self.keep_alive, "telling the journal that this replica lives"),
+            Every(timing.ask_again_s, self.ask_again, "asking again for silent jobs"),
+            Every(timing.silence_s, self.remind, "giving signs of life"),
+        )
 
     async def start(self) -> None:
-        duties = (self._follow_forever(), self._keep_alive(), self._ask_again_forever(), self._remind_forever())
-        self._tasks = [asyncio.create_task(duty) for duty in duties]
+        self._following = asyncio.create_task(self._follow_forever())
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for loop in self._loops:
+            loop.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
 
     async def read(
         self, job_id: JobId, account_id: AccountId, after: int, is_new: bool = False
@@ -135,7 +143,7 @@ class StreamHub:
     def _enter(self, job_id: JobId, account_id: AccountId, is_new: bool = False) -> _Live:
         live = self._live.get(job_id)
         if live is None:
-            live = self._live[job_id] = _Live(account_id, is_new)
+            live = self._live[job_id] = _Live(account_id, is_new, self._clock.monotonic_s())
             tell(self._interests.add(job_id), "journal.watch")
         live.readers += 1
         return live
@@ -144,7 +152,7 @@ class StreamHub:
         live.readers -= 1
         if live.readers == 0 and self._live.get(job_id) is live:
             del self._live[job_id]
-            if not live.heard_out:
+            if not live.journal_sent_end:
                 tell(self._interests.add(job_id), "journal.unwatch")
 
     async def _tell_interests(self, job_ids: Sequence[JobId]) -> list[None]:
@@ -160,7 +168,7 @@ class StreamHub:
         if not lives:
             return
         positions = [(job_id, live.log.length) for job_id, live in lives.items()]
-        for job_id in map(JobId, await self._journal.watch(self._reader_id, positions)):
+        for job_id in await self._journal.watch(self._reader_id, positions):
             if not lives[job_id].is_new:
                 tell(self._look_up(job_id), "looking up a job")
         for live in lives.values():
@@ -173,12 +181,12 @@ class StreamHub:
                 record = await self._ledger.job(job_id, live.account_id)
             except Exception as error:  # noqa: BLE001 - told, and tried again while anybody waits for it
                 logger.warning("looking up %s: %s", job_id, type(error).__name__)
-                await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(self._timing.reconnect_s)
                 continue
             if record is not None and record.status.ended:
                 live.log.append_at(0, record.content or "")
                 live.log.close(end_of(record))
-                live.notify()
+                live.notify(self._clock.monotonic_s())
             return
 
     async def _follow_forever(self) -> None:
@@ -187,7 +195,7 @@ class StreamHub:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - told, and mended by reading on from where we are
                 logger.warning("reading the journal again: %s: %s", type(error).__name__, error)
-                await asyncio.sleep(RECONNECT_S)
+                await asyncio.sleep(self._timing.reconnect_s)
             # A new stream is a new reader: the old one may linger.
             self._reader_id = new_reader_id()
 
@@ -196,16 +204,12 @@ class StreamHub:
         self._received = 0
         for job_id in self._live:
             tell(self._interests.add(job_id), "journal.watch")
-        async with aclosing(self._journal.frames(self._reader_id)) as frames:
-            async for frame in frames:
-                self._ingest(decode(frame))
-                self._received += 1
-                if self._received % ACKNOWLEDGE_EVERY == 0:
-                    self._acknowledge()
-                if self._received == RENEW_AFTER_FRAMES:
-                    return
+        await follow(self._journal.frames(self._reader_id), self._ingest, self._acknowledge)
 
     def _ingest(self, deltas: Sequence[Delta]) -> None:
+        """Take in one frame."""
+        self._received += 1
+        now_s = self._clock.monotonic_s()
         for delta in deltas:
             live = self._live.get(delta.job_id)
             if live is None:
@@ -213,41 +217,30 @@ class StreamHub:
             live.log.append_at(delta.offset, delta.text)
             if delta.end is not None:
                 live.log.close(delta.end)
-                live.heard_out = True
-            live.notify()
+                live.journal_sent_end = True
+            live.notify(now_s)
 
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(ALIVE_S)
-            self._acknowledge()
+    def _acknowledge(self, received: int) -> None:
+        tell(self._journal.acknowledge(self._reader_id, received), "journal.acknowledge")
 
-    async def _ask_again_forever(self) -> None:
-        while True:
-            await asyncio.sleep(ASK_AGAIN_S)
-            self._ask_again()
+    async def keep_alive(self) -> None:
+        """Tell the Journal that this replica lives."""
+        self._acknowledge(self._received)
 
-    def _ask_again(self) -> None:
-        """Ask again for the jobs that nothing was told of since the last time: a question or an end may be lost."""
-        silent = [job_id for job_id, live in self._live.items() if not live.told]
+    async def ask_again(self) -> None:
+        """Ask again for the jobs without news since the last call: a question or an end may be lost."""
+        silent = [job_id for job_id, live in self._live.items() if not live.has_news_since_check]
         for live in self._live.values():
-            live.told = False
+            live.has_news_since_check = False
         if silent:
             tell(self._watch(silent), "journal.watch")
 
-    async def _remind_forever(self) -> None:
-        while True:
-            await asyncio.sleep(SILENCE_S)
-            self._remind()
-
-    def _remind(self) -> None:
+    async def remind(self) -> None:
         """Have the readers of jobs that are silent give a sign of life: one clock for all, not one for each."""
-        silent_since_s = clock.monotonic_s() - SILENCE_S
+        silent_since_s = self._clock.monotonic_s() - self._timing.silence_s
         for live in self._live.values():
-            if live.heard_s <= silent_since_s:
+            if live.last_news_s <= silent_since_s:
                 live.remind()
-
-    def _acknowledge(self) -> None:
-        tell(self._journal.acknowledge(self._reader_id, self._received), "journal.acknowledge")
 
 
 def end_of(record: JobRecord) -> End:

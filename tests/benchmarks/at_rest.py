@@ -21,7 +21,7 @@ from tests.benchmarks.servers import Infernet, end_on_signals
 _MODEL = {"id": "sim", "backend": "simulated"}
 _MIB = 2**20
 _ENGINE = "Engine"
-_OURS = re.compile("Scheduler|Journal|Ledger|RateLimiter|Supervisor|Node|ServeReplica:infernet:ingress")
+_OURS = re.compile("Scheduler|Journal|Ledger|RateLimiter|Supervisor|NodeAgent|ServeReplica:infernet:ingress")
 
 
 @dataclass(frozen=True)

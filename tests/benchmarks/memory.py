@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from actors.backends.simulated import simulated_text
-from actors.journal import LINGER_S
 from cluster.messages.work import ChatMessage
+from cluster.timing import Timing
 from tests.benchmarks import load, processes, report
 from tests.benchmarks.processes import Memory
 from tests.benchmarks.servers import Infernet, end_on_signals, raise_open_file_limit
@@ -26,6 +26,7 @@ from tests.benchmarks.servers import Infernet, end_on_signals, raise_open_file_l
 MODEL = "sim"
 _MIB = 2**20
 _FIRST_COMPARED = 2
+_SETTLE_S = Timing().linger_s + 5
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _options() -> Options:
     add("--answers", type=int, default=2, help="that each client reads in a round, one after the other (2)")
     add("--output-tokens", type=int, default=512, help="of every answer (512)")
     add("--token-s", type=float, default=0.02, help="seconds a token takes (0.02)")
-    add("--settle-s", type=float, default=LINGER_S + 5, help=f"seconds to wait after a round ({LINGER_S + 5:.0f})")
+    add("--settle-s", type=float, default=_SETTLE_S, help=f"seconds to wait after a round ({_SETTLE_S:.0f})")
     add("--json", type=Path, help="write every process after every round to this file")
     return Options(**vars(parser.parse_args()))
 

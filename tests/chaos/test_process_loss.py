@@ -70,7 +70,8 @@ def exact(question: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", ["Engine", "Journal", "Scheduler", "Ledger", "RateLimiter", "Node", "Supervisor", "ServeReplica:infernet"]
+    "kind",
+    ["Engine", "Journal", "Scheduler", "Ledger", "RateLimiter", "NodeAgent", "Supervisor", "ServeReplica:infernet"],
 )
 def test_streams_survive_the_loss_of(kind: str, serving: Serving) -> None:
     streams = Streams(serving, kind)

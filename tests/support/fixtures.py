@@ -34,10 +34,3 @@ def database(prepared_database: Path, tmp_path: Path) -> Path:
     path = tmp_path / "infernet.db"
     path.write_bytes(prepared_database.read_bytes())
     return path
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heartbeats, ticks and pauses between attempts in milliseconds."""
-    for name, seconds in plain_system.QUICK.items():
-        monkeypatch.setattr(name, seconds)

@@ -15,6 +15,8 @@ from cluster.messages.people import Account, KeyLimits, NewKey, Principal
 from cluster.messages.work import Accepted, ChatMessage, End, Ended, Job, Placed, Sampling, Submission
 from cluster.store import accounts, keys
 from cluster.store.database import Database
+from cluster.timing import Timing
+from tests.support.clocks import StillClock
 
 NOW = 1_800_000_123_456
 OURS, THEIRS = AccountId("acct_ours"), AccountId("acct_theirs")
@@ -24,14 +26,11 @@ DEFAULT = KeyLimits(submissions_per_minute=5)
 ADMIN = Principal(AccountId("acct_admin"), KeyId("key_admin"), "admin", DEFAULT)
 
 
-class Clock:
-    """A wall clock that tests set."""
+class Clock(StillClock):
+    """A clock that tests set; it begins at `NOW`."""
 
     def __init__(self, ms: int = NOW) -> None:
-        self.ms = ms
-
-    def __call__(self) -> int:
-        return self.ms
+        super().__init__(ms)
 
 
 def url(path: Path) -> str:
@@ -44,11 +43,16 @@ def prepared(path: Path) -> Path:
     return path
 
 
-def with_ledger(path: Path, scenario: Callable[[Ledger], Awaitable[None]], clock: Clock | None = None) -> None:
+def with_ledger(
+    path: Path,
+    scenario: Callable[[Ledger], Awaitable[None]],
+    clock: Clock | None = None,
+    timing: Timing = Timing(),
+) -> None:
     """Runs `scenario` with a Ledger that has just been made for the file at `path`."""
 
     async def run() -> None:
-        ledger = Ledger(url(path), None, DEFAULT, now_ms=clock or Clock())
+        ledger = Ledger(url(path), None, DEFAULT, clock or Clock(), timing)
         try:
             await scenario(ledger)
         finally:

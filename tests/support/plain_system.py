@@ -21,7 +21,7 @@ from actors import backends
 from actors.engine import Engine
 from actors.journal import Journal
 from actors.ledger import Ledger
-from actors.node import Node
+from actors.node import NodeAgent
 from actors.rate_limiter import RateLimiter
 from actors.scheduler import Scheduler
 from actors.wire.calls import Unreachable
@@ -46,14 +46,17 @@ ADMIN_KEY = "inft_" + "a" * 32
 
 INTERVAL_S = 0.001
 
-QUICK = {
-    "actors.node.HEARTBEAT_S": 0.02,
-    "actors.journal._REPEAT_S": 0.005,
-    "api.replica.streams.RECONNECT_S": 0.005,
-    "api.replica.streams.ASK_AGAIN_S": 0.5,
-}
-
-SCHEDULER_TIMING = Timing(tick_s=0.02, order_s=0.1, settle_s=0.3)
+QUICK = Timing(
+    tick_s=0.02,
+    order_s=0.1,
+    settle_s=0.3,
+    heartbeat_s=0.02,
+    look_s=0.02,
+    repeat_s=0.005,
+    reconnect_s=0.005,
+    ask_again_s=0.5,
+)
+"""Heartbeats, ticks and pauses between attempts in milliseconds."""
 
 SIM = Model(
     id="sim",
@@ -217,6 +220,7 @@ class PlainSystem:
         nodes: int = 1,
         limits: KeyLimits | None = None,
         job_timeout_s: int = 300,
+        timing: Timing = QUICK,
     ) -> None:
         self.path = database
         self.settings = Settings(
@@ -225,6 +229,7 @@ class PlainSystem:
             job_timeout_s=job_timeout_s,
             models=tuple(models),
         )
+        self.timing = timing
         self.catalogue = Catalogue(self.settings.models)
         self.node_ids = [NodeId(f"node_{number:016x}") for number in range(nodes)]
         self.engines: dict[EngineId, Actor] = {}
@@ -256,7 +261,7 @@ class PlainSystem:
     ) -> None:
         await self.gateway.stop()
         for node_id in list(self.nodes):
-            self.kill_node(node_id)
+            await self.kill_node(node_id)
         for name in ("scheduler", "journal"):
             await self._stop(name)
         for engine_id in list(self.engines):
@@ -295,6 +300,7 @@ class PlainSystem:
             partial(self.engine, caller=me),
             self.known_engines,
             INTERVAL_S,
+            timing=self.timing,
         )
         await self.journal.start()
         self._actors["journal"].run_in(me)
@@ -312,7 +318,7 @@ class PlainSystem:
             partial(self.engine, caller=me),
             self.known_engines,
             SYSTEM_CLOCK,
-            SCHEDULER_TIMING,
+            self.timing,
         )
         await self.scheduler.start()
         self._actors["scheduler"].run_in(me)
@@ -325,19 +331,17 @@ class PlainSystem:
         me = Process()
         launcher = self.launchers[node_id] = PlainLauncher(self, node_id)
         hardware = Hardware(hostname=node_id, cpus=1.0, memory_bytes=1 << 30)
-        node = me.content = Node(node_id, hardware, self._called("scheduler", me), launcher)
+        node = me.content = NodeAgent(node_id, hardware, self._called("scheduler", me), launcher, timing=self.timing)
         await node.start()
         self.nodes[node_id] = Actor(node_id)
         self.nodes[node_id].run_in(me)
 
-    def kill_node(self, node_id: NodeId) -> None:
-        """End a Node's process. Its engines, processes of their own, go on."""
+    async def kill_node(self, node_id: NodeId) -> None:
+        """End a NodeAgent's process. Its engines, processes of their own, go on."""
         process = self.nodes.pop(node_id).process
         assert process is not None
         process.dead.set()
-        for task in (process.content._beating, *(replica.task for replica in process.content._replicas.values())):
-            if task is not None:
-                task.cancel()
+        await process.content.abandon()
 
     def new_gateway(self) -> Gateway:
         me = Process()
@@ -348,6 +352,7 @@ class PlainSystem:
             self.rate_limiter,
             self._called("scheduler", me),
             self._called("journal", me),
+            self.timing,
         )
 
     def _called(self, name: str, caller: Process) -> Any:

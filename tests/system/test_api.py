@@ -22,9 +22,7 @@ from cluster.messages.people import KeyLimits
 from cluster.messages.work import ChatMessage
 from cluster.settings.schema import Settings
 from tests.support.http_door import Stream, bare_client, bare_gateway, door, is_error, names_field, with_api
-from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
-
-pytestmark = pytest.mark.usefixtures("quick")
+from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, QUICK, SIM, PlainSystem, run, until
 
 MESSAGES = [{"role": "user", "content": "Größe?"}]
 BODY: dict[str, Any] = {"model": "sim", "messages": MESSAGES, "max_tokens": 40}
@@ -479,8 +477,7 @@ def test_a_stream_is_sent_as_it_comes_and_goes_on_elsewhere(database: Path) -> N
     run(main())
 
 
-def test_silence_is_filled_with_comments(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.replica.streams.SILENCE_S", 0.02)
+def test_silence_is_filled_with_comments(database: Path) -> None:
     silent = Model(id="sim", backend="simulated", gpus=0, engine={"first_token_s": 0.1, "token_s": 0.001})
 
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
@@ -489,7 +486,7 @@ def test_silence_is_filled_with_comments(database: Path, monkeypatch: pytest.Mon
         assert stream.blocks[0] == ": ping"
         assert stream.text == TEXT
 
-    with_api(database, scenario, models=[silent])
+    with_api(database, scenario, models=[silent], timing=replace(QUICK, silence_s=0.02))
 
 
 # The rest of the paths ----------------------------------------------------------------------------------------------

@@ -15,8 +15,6 @@ from cluster.messages.people import KeyLimits
 from tests.support.http_door import bare_client, door, is_error, names_field, with_api
 from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem, run, until
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 JOB: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 7}
 PRICED = replace(SIM, price=Price(1.0, 2.0))
 MEMBER_KEYS = {

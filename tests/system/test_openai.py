@@ -30,8 +30,6 @@ from tests.support.openai_door import (
 )
 from tests.support.plain_system import SIM, PlainSystem, until
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 USAGE = {"prompt_tokens": PROMPT, "completion_tokens": 40, "total_tokens": PROMPT + 40}
 
 

@@ -19,8 +19,6 @@ from cluster.messages.work import Submission
 from tests.support.openai_door import ASKED, BODY, HANGING, PARTIAL, job_ids, openai_client, with_openai
 from tests.support.plain_system import SIM, PlainSystem, settled, until
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 
 async def said(stream: AsyncStream[ChatCompletionChunk]) -> str:
     """The first that is said."""

@@ -12,9 +12,7 @@ from actors.backends.simulated import prompt_tokens, simulated_text
 from cluster.ids import NodeId
 from cluster.leases import MAX_ATTEMPTS
 from cluster.messages.work import End, Job, Submission
-from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
-
-pytestmark = pytest.mark.usefixtures("quick")
+from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run, until
 
 TWO = replicated(SIM, 2)
 Deed = Callable[[PlainSystem], Awaitable[None]]
@@ -45,7 +43,7 @@ async def restart_scheduler(system: PlainSystem) -> None:
 
 async def restart_a_node(system: PlainSystem) -> None:
     node_id = system.node_ids[0]
-    system.kill_node(node_id)
+    await system.kill_node(node_id)
     await system.start_node(node_id)
 
 
@@ -134,8 +132,7 @@ def test_an_undisturbed_run(database: Path) -> None:
 
 
 def test_streams_that_are_renewed_again_and_again_lose_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.journal.RENEW_AFTER_FRAMES", 3)
-    monkeypatch.setattr("api.replica.streams.RENEW_AFTER_FRAMES", 4)
+    monkeypatch.setattr("actors.wire.frames.RENEW_AFTER_FRAMES", 3)
 
     async def scenario() -> None:
         async with PlainSystem(database, [TWO]) as system:
@@ -171,8 +168,8 @@ def test_jobs_move_to_the_engine_that_is_left(database: Path) -> None:
             await system.ready()
             watch = Watch(system, [system.job(f"Job {n}", max_tokens=80) for n in range(12)])
             await watch.some(1000)
-            victim = next(r for r in system.scheduler.fleet.replicas)
-            system.kill_node(victim.node_id)
+            victim = next(iter(system.scheduler.fleet.replicas))
+            await system.kill_node(victim.node_id)
             system.kill_engine(victim.id)
             await watch.exact()
             nodes = {(await system.record(job.id)).node_id for job in watch.jobs}
@@ -239,7 +236,7 @@ def test_an_end_that_was_heard_and_not_written_is_not_lost_with_the_journal(
             system.ledger.finish = lambda _: never.wait()  # type: ignore[method-assign, assignment, return-value]
             watch = Watch(system, [system.job(f"Job {n}", max_tokens=5) for n in range(4)])
             entries = system.journal._entries
-            await until(lambda: sum(entry.ending is not None for entry in entries.values()) == 4, "four ends")
+            await until(lambda: sum(entry.attempts.ending is not None for entry in entries.values()) == 4, "four ends")
             for deed in deeds:
                 # What follows from the deed before, for as long as it takes.
                 await asyncio.sleep(0.3)
@@ -332,11 +329,9 @@ def test_readers_of_another_replica_see_the_same(database: Path) -> None:
     run(scenario())
 
 
-def test_a_job_that_ended_long_ago_is_read_as_often_as_asked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.journal.LINGER_S", 0.0)
-
+def test_a_job_that_ended_long_ago_is_read_as_often_as_asked(database: Path) -> None:
     async def scenario() -> None:
-        async with PlainSystem(database) as system:
+        async with PlainSystem(database, timing=replace(QUICK, linger_s=0.0)) as system:
             await system.ready()
             job = system.job()
             watch = Watch(system, [job])

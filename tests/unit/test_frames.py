@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.wire import frames
-from actors.wire.frames import JobLog, Outbox, decode
+from actors.wire.frames import JobLog, Outbox, decode, follow
 from cluster.ids import JobId
 from cluster.messages.money import Usage
 from cluster.messages.work import Delta, End
-from cluster.text.token_log import TokenLog
+from cluster.text.token_log import Gap, TokenLog
 from tests.support.plain_system import run, settled
 
 END = End(Usage(3, 2), "stop")
@@ -143,7 +144,7 @@ def test_later_news_wait_for_the_interval() -> None:
 def test_a_first_word_and_an_end_wait_for_a_part_of_the_interval_only(
     news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "_PRESSING_SHARE", 0.0)
+    monkeypatch.setattr(frames, "_URGENT_SHARE", 0.0)
 
     async def scenario() -> None:
         flowing, other = JobLog(A), JobLog(B)
@@ -187,8 +188,63 @@ def test_a_reader_that_acknowledges_nothing_gets_no_more(monkeypatch: pytest.Mon
         next_frame = asyncio.ensure_future(anext(stream))
         await settled()
         assert not next_frame.done()
-        outbox.acknowledge(4)
+        outbox.acknowledge(0)
+        await settled()
+        assert not next_frame.done()
+        outbox.acknowledge(1)
         assert [delta.text for delta in decode(await next_frame)] == ["yz"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("jobs", "intervals"), [(1, 1.0), (32, 1.0), (48, 1.5), (64, 2.0), (10_000, 2.0)])
+def test_frames_of_many_jobs_come_half_as_often_and_never_less(jobs: int, intervals: float) -> None:
+    assert frames.intervals_between_frames(jobs) == intervals
+
+
+async def numbered(count: int, closed: list[bool]) -> AsyncGenerator[bytes, None]:
+    """So many frames, each of one job that says its number."""
+    try:
+        for number in range(count):
+            yield msgspec.msgpack.encode([Delta(A, 1, 0, str(number))])
+    finally:
+        closed.append(True)
+
+
+def test_following_a_stream_takes_every_frame_and_acknowledges_now_and_then() -> None:
+    async def scenario() -> None:
+        texts: list[str] = []
+        acknowledged: list[int] = []
+        closed: list[bool] = []
+        await follow(numbered(20, closed), lambda deltas: texts.append(deltas[0].text), acknowledged.append)
+        assert texts == [str(number) for number in range(20)]
+        assert (acknowledged, closed) == ([8, 16], [True])
+
+    run(scenario())
+
+
+def test_a_stream_that_has_grown_old_is_left_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "RENEW_AFTER_FRAMES", 3)
+
+    async def scenario() -> None:
+        texts: list[str] = []
+        closed: list[bool] = []
+        await follow(numbered(20, closed), lambda deltas: texts.append(deltas[0].text), lambda received: None)
+        assert (texts, closed) == (["0", "1", "2"], [True])
+
+    run(scenario())
+
+
+def test_a_stream_is_closed_when_a_frame_cannot_be_taken() -> None:
+    async def scenario() -> None:
+        closed: list[bool] = []
+
+        def refuse(_: Sequence[Delta]) -> None:
+            raise Gap("something is missing")
+
+        with pytest.raises(Gap):
+            await follow(numbered(20, closed), refuse, lambda received: None)
+        assert closed == [True]
 
     run(scenario())
 

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-import pytest
+from msgspec.structs import replace
 
-from actors import journal as journal_module
 from actors.journal import Journal
 from actors.wire.calls import Unreachable
 from actors.wire.frames import JobLog, Outbox, decode
@@ -15,11 +14,14 @@ from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
 from cluster.messages.work import End, Ended, Failure, JobAttempt, Output, Released
 from cluster.text.token_log import TokenLog
+from cluster.timing import Timing
+from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled, until
 
 A, B = JobId("job_a"), JobId("job_b")
 E0, E1 = EngineId("sim/0"), EngineId("sim/1")
 DONE = End(Usage(3, 2), "stop")
+QUICK = Timing(repeat_s=0.001)
 
 
 class PlainLedger:
@@ -157,7 +159,9 @@ class Reader:
 class Stage:
     """A Journal, what it calls, and two engines."""
 
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing = QUICK) -> None:
+        self.clock = StillClock()
+        self.timing = timing
         self.ledger = PlainLedger()
         self.scheduler = PlainScheduler()
         self.engines = {engine_id: PlainEngine(engine_id) for engine_id in (E0, E1)}
@@ -165,7 +169,8 @@ class Stage:
         self.journal = self.new_journal()
 
     def new_journal(self) -> Journal:
-        return Journal(self.ledger, self.scheduler, self.engines.__getitem__, lambda: [E0, E1], 0.0)  # type: ignore[arg-type]
+        collaborators: Any = (self.ledger, self.scheduler, self.engines.__getitem__, lambda: [E0, E1])
+        return Journal(*collaborators, 0.0, self.clock, self.timing)
 
     async def __aenter__(self) -> "Stage":
         await self.journal.start()
@@ -179,11 +184,6 @@ class Stage:
     async def heard(self, job_id: JobId, text: str) -> None:
         entries = self.journal._entries
         await until(lambda: job_id in entries and entries[job_id].log.text == text, f"{text!r}")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_REPEAT_S", 0.001)
 
 
 def test_text_goes_to_every_reader_from_where_each_asks() -> None:
@@ -528,11 +528,9 @@ def test_of_two_ends_the_first_stays() -> None:
     run(scenario())
 
 
-def test_nothing_is_left_when_all_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "LINGER_S", 0.002)
-
+def test_nothing_is_left_when_all_is_over() -> None:
     async def scenario() -> None:
-        async with Stage() as stage:
+        async with Stage(replace(QUICK, linger_s=0.002)) as stage:
             reader = Reader(stage.journal)
             for number in range(50):
                 job_id = JobId(f"job_{number}")
@@ -581,19 +579,15 @@ def test_what_a_reader_no_longer_watches_is_not_told() -> None:
     run(scenario())
 
 
-def test_readers_that_are_not_heard_of_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "READER_SILENCE_S", 60.0)
-    now = [1000.0]
-    monkeypatch.setattr("cluster.clock.monotonic_s", lambda: now[0])
-
+def test_readers_that_are_not_heard_of_are_dropped() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             await stage.journal.watch("silent", [(A, 0)])
             await stage.journal.watch("alive", [(A, 0)])
-            now[0] += 59.0
+            stage.clock.advance(QUICK.reader_silence_s - 1)
             await stage.journal.acknowledge("alive", 0)
             await stage.journal.acknowledge("unknown", 0)
-            now[0] += 2.0
+            stage.clock.advance(2)
             new = Reader(stage.journal, "new")
             await until(lambda: "new" in stage.journal._readers)
             assert set(stage.journal._readers) == {"alive", "new"}
@@ -602,13 +596,12 @@ def test_readers_that_are_not_heard_of_are_dropped(monkeypatch: pytest.MonkeyPat
     run(scenario())
 
 
-def test_the_stream_of_a_dropped_reader_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "READER_SILENCE_S", 0.0)
-
+def test_the_stream_of_a_dropped_reader_ends() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             silent = Reader(stage.journal, "silent")
             await until(lambda: "silent" in stage.journal._readers)
+            stage.clock.advance(QUICK.reader_silence_s + 1)
             new = Reader(stage.journal, "new")
             async with asyncio.timeout(5):
                 await silent._task
@@ -617,16 +610,58 @@ def test_the_stream_of_a_dropped_reader_ends(monkeypatch: pytest.MonkeyPatch) ->
     run(scenario())
 
 
-def test_frames_are_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "ACKNOWLEDGE_EVERY", 2)
-
+def test_frames_are_acknowledged() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             text = ""
-            for character in "abcd":
+            for character in "abcdefghijklmnop":
                 text += character
                 stage.first.says(A, character)
                 await stage.heard(A, text)
-            await until(lambda: stage.first.acknowledged == [2, 4])
+            await until(lambda: stage.first.acknowledged == [8, 16])
+
+    run(scenario())
+
+
+def test_the_scheduler_is_told_which_ends_are_the_engines_own_failures() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            given = {
+                "job_done": DONE,
+                "job_broken": End(Usage(3, 2), None, "engine_error", "It broke"),
+                "job_too_long": End(Usage(3, 2), None, "context_length_exceeded", "Too long"),
+                "job_late": None,
+                "job_given_up": None,
+            }
+            for name, end in given.items():
+                stage.first.says(JobId(name), "x")
+                await stage.heard(JobId(name), "x")
+                if end is not None:
+                    stage.first.ends(JobId(name), end)
+            late = Failure(JobId("job_late"), "timeout", "Too late")
+            # Its engines died: the Scheduler knows that, it has counted them itself.
+            given_up = Failure(JobId("job_given_up"), "engine_error", "The engines that ran this job failed")
+            await stage.journal.fail([late, given_up])
+            await until(lambda: len(stage.scheduler.done) == len(given), "every release")
+            assert {done.job_id for done in stage.scheduler.done} == set(given)
+            assert [done.job_id for done in stage.scheduler.done if done.failed] == ["job_broken"]
+
+    run(scenario())
+
+
+def test_a_failure_that_comes_after_the_end_is_not_the_engines() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.open.clear()
+            stage.first.says(A, "x")
+            await stage.heard(A, "x")
+            failing = asyncio.create_task(stage.journal.fail([Failure(A, "cancelled", "Cancelled")]))
+            await until(lambda: stage.ledger.calls)
+            stage.first.ends(A, End(Usage(3, 2), None, "engine_error", "It broke"))
+            await settled()
+            stage.ledger.open.set()
+            await failing
+            await until(lambda: stage.scheduler.done)
+            assert stage.scheduler.done == [Released(A, 1, failed=False)]
 
     run(scenario())

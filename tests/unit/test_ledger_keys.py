@@ -1,7 +1,9 @@
 """The Ledger's accounts and keys: who may make, see, use and revoke which."""
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,6 +14,9 @@ from cluster.ids import AccountId, KeyId, new_key_id
 from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.money import Budget, BudgetState
 from cluster.messages.people import Account, KeyLimits, NewKey, Principal
+from cluster.store import keys
+from cluster.store.failures import DatabaseFailed
+from cluster.timing import Timing
 from tests.support.ledger_stage import (
     ADMIN,
     DEFAULT,
@@ -26,6 +31,7 @@ from tests.support.ledger_stage import (
     prepared,
     with_ledger,
 )
+from tests.support.plain_system import PATIENCE_S, until
 
 MEMBER = Principal(OURS, OUR_KEY, "member", DEFAULT)
 MONTHLY = Budget("tokens", 1000, "month")
@@ -252,15 +258,65 @@ def test_the_last_use_is_told_at_once_and_kept_when_the_ledger_stops(path: Path)
     assert elsewhere(path, "SELECT max(last_used_ms) FROM api_keys") == [(NOW + 9,)]
 
 
-def test_uses_are_written_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.ledger.USES_WRITTEN_EVERY_S", 0.0)
+def last_use(path: Path) -> object:
+    ((at_ms,),) = elsewhere(path, "SELECT max(last_used_ms) FROM api_keys")
+    return at_ms
+
+
+def test_uses_are_written_now_and_then(path: Path) -> None:
+    clock = Clock()
+
+    async def scenario(ledger: Ledger) -> None:
+        for at_ms in (NOW, NOW + 5):
+            clock.ms = at_ms
+            await ledger.authenticate(secret_hash(OUR_SECRET))
+            await until(lambda at_ms=at_ms: last_use(path) == at_ms, "a written use")
+
+    with_ledger(path, scenario, clock, Timing(key_uses_s=0.001))
+
+
+def test_a_use_during_the_write_is_written_the_next_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, used = Clock(), keys.used
+    entered, may_write = threading.Event(), threading.Event()
+
+    def slowly(*args: Any, **asked: Any) -> None:
+        used(*args, **asked)
+        entered.set()
+        assert may_write.wait(PATIENCE_S)
+
+    monkeypatch.setattr(keys, "used", slowly)
 
     async def scenario(ledger: Ledger) -> None:
         await ledger.authenticate(secret_hash(OUR_SECRET))
-        writing = ledger._writing_uses
-        assert writing is not None
+        writing = asyncio.create_task(ledger.write_uses())
+        await asyncio.to_thread(entered.wait, PATIENCE_S)
+        clock.ms = NOW + 5
+        await ledger.authenticate(secret_hash(OUR_SECRET))
+        may_write.set()
         await writing
-        assert elsewhere(path, "SELECT max(last_used_ms) FROM api_keys") == [(NOW,)]
-        assert (ledger._uses, ledger._writing_uses) == ({}, None)
+        assert last_use(path) == NOW
+        await ledger.write_uses()
+        assert last_use(path) == NOW + 5
 
-    with_ledger(path, scenario)
+    with_ledger(path, scenario, clock)
+
+
+@pytest.mark.parametrize("error", [DatabaseFailed("the disk is full"), RuntimeError("broken")])
+def test_uses_that_could_not_be_written_are_written_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    used, errors = keys.used, [error]
+
+    def failing(*args: Any, **asked: Any) -> None:
+        if errors:
+            raise errors.pop()
+        used(*args, **asked)
+
+    monkeypatch.setattr(keys, "used", failing)
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.authenticate(secret_hash(OUR_SECRET))
+        await until(lambda: last_use(path) == NOW, "a written use")
+        assert errors == []
+
+    with_ledger(path, scenario, timing=Timing(key_uses_s=0.001))

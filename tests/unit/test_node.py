@@ -1,4 +1,4 @@
-"""The Node: runs the engines that it is told to, and tells the truth about them."""
+"""The NodeAgent: runs the engines that it is told to, and tells the truth about them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,13 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.base import BackendDied
-from actors.node import Node
+from actors.node import NodeAgent
 from actors.wire.calls import Unreachable
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
+from cluster.timing import Timing
+from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled, until
 
 ME = NodeId("node_0")
+QUICK = Timing(heartbeat_s=0.002)
+NEVER_S = 3600.0
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
 
 
@@ -35,6 +39,9 @@ class PlainScheduler:
 
     def told(self) -> dict[EngineId, EngineState]:
         return {engine.id: engine.state for engine in self.reports[-1].engines} if self.reports else {}
+
+    def draining_reported(self) -> bool | None:
+        return self.reports[-1].draining if self.reports else None
 
     def wants(self, *engine_ids: EngineId) -> None:
         self.orders = [EngineOrder(engine_id, "m") for engine_id in engine_ids]
@@ -94,11 +101,12 @@ class PlainLauncher:
 
 
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing = QUICK) -> None:
         self.scheduler = PlainScheduler()
         self.launcher = PlainLauncher()
         collaborators: Any = (self.scheduler, self.launcher)
-        self.node = Node(ME, Hardware("host", 8.0, 1 << 30), *collaborators)
+        self.clock = StillClock()
+        self.node = NodeAgent(ME, Hardware("host", 8.0, 1 << 30), *collaborators, self.clock, timing)
 
     async def __aenter__(self) -> "Stage":
         await self.node.start()
@@ -114,11 +122,6 @@ class Stage:
     async def some_heartbeats(self) -> None:
         reports = len(self.scheduler.reports)
         await until(lambda: len(self.scheduler.reports) > reports + 2, "heartbeats")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.node.HEARTBEAT_S", 0.002)
 
 
 def test_what_is_ordered_is_started_loaded_and_reported() -> None:
@@ -206,11 +209,9 @@ def test_a_dead_engine_vanishes_and_what_is_left_of_it_is_ended() -> None:
     run(scenario())
 
 
-def test_an_engine_that_hangs_is_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.node.HANG_S", 0.005)
-
+def test_an_engine_that_hangs_is_taken_for_dead() -> None:
     async def scenario() -> None:
-        async with Stage() as stage:
+        async with Stage(replace(QUICK, hang_s=0.005)) as stage:
             stage.scheduler.wants(E0)
             await stage.told(e0="ready")
 
@@ -253,11 +254,9 @@ def test_heartbeats_go_on_whatever_one_fails_with(failure: Exception) -> None:
     run(scenario())
 
 
-def test_an_engine_that_does_not_stop_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.node.STOP_S", 0.005)
-
+def test_an_engine_that_does_not_stop_by_itself_is_killed() -> None:
     async def scenario() -> None:
-        async with Stage() as stage:
+        async with Stage(replace(QUICK, engine_stop_s=0.005)) as stage:
             stage.scheduler.wants(E0)
             await stage.told(e0="ready")
 
@@ -318,5 +317,91 @@ def test_stopping_stops_every_engine() -> None:
         reports = len(stage.scheduler.reports)
         await settled()
         assert len(stage.scheduler.reports) == reports
+
+    run(scenario())
+
+
+def test_news_do_not_wait_for_the_next_heartbeat() -> None:
+    """The interval would outlast the test."""
+
+    async def scenario() -> None:
+        stage = Stage(Timing(heartbeat_s=NEVER_S))
+        engine = stage.launcher.engines[E0] = PlainEngine(E0)
+        engine.loaded.clear()
+        stage.scheduler.wants(E0)
+        async with stage:
+            await until(lambda: engine.loads, "an engine that loads")
+            assert len(stage.scheduler.reports) == 1
+            engine.loaded.set()
+            await stage.told(e0="ready")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("failure", ["no room", "does not load"])
+def test_a_failure_does_not_wait_for_the_next_heartbeat(failure: str) -> None:
+    async def scenario() -> None:
+        stage = Stage(Timing(heartbeat_s=NEVER_S))
+        engine = stage.launcher.engines[E0] = PlainEngine(E0)
+        if failure == "no room":
+            stage.launcher.no_room = failure
+        else:
+            engine.failure = failure
+        stage.scheduler.wants(E0)
+        async with stage:
+            await stage.told(e0="failed")
+            assert stage.scheduler.reports[-1].engines[0].message == failure
+
+    run(scenario())
+
+
+def test_a_death_does_not_wait_for_the_next_heartbeat() -> None:
+    async def scenario() -> None:
+        stage = Stage(Timing(heartbeat_s=NEVER_S))
+        engine = PlainEngine(E0, "ready")
+        engine.dead = True
+        stage.launcher.left_running = [engine]
+        stage.scheduler.wants(E0)
+        async with stage:
+            await until(lambda: any(not report.engines for report in stage.scheduler.reports), "a report without it")
+
+    run(scenario())
+
+
+def test_a_node_that_is_drained_says_so_until_it_is_not() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            for draining in (True, False):
+                stage.scheduler.draining = draining
+                await until(lambda draining=draining: stage.scheduler.draining_reported() is draining)
+                assert (await stage.node.describe()).draining is draining
+
+    run(scenario())
+
+
+def test_a_report_tells_how_old_the_news_of_an_engine_are() -> None:
+    async def scenario() -> None:
+        async with Stage(Timing(heartbeat_s=NEVER_S)) as stage:
+            stage.scheduler.wants(E0)
+            await stage.node.apply(NodeOrders(tuple(stage.scheduler.orders)))
+            await stage.told(e0="ready")
+            stage.clock.advance(2.5)
+            assert [engine.age_s for engine in (await stage.node.describe()).engines] == [2.5]
+
+    run(scenario())
+
+
+def test_what_is_abandoned_runs_on_and_is_not_reported_any_more() -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        stage.scheduler.wants(E0)
+        async with stage:
+            await stage.told(e0="ready")
+            await stage.node.abandon()
+            await settled()
+            reports = len(stage.scheduler.reports)
+            stage.launcher.engines[E0].dead = True
+            await asyncio.sleep(5 * QUICK.heartbeat_s)
+            assert (len(stage.scheduler.reports), stage.launcher.killed) == (reports, [])
 
     run(scenario())

@@ -29,6 +29,12 @@ class Clock:
     def __init__(self) -> None:
         self.now_ms = HOUR_MS
 
+    def wall_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic_s(self) -> float:
+        return self.now_ms / 1000
+
     def __call__(self) -> int:
         return self.now_ms
 

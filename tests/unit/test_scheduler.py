@@ -33,7 +33,7 @@ from cluster.places import Leased, Lost, Recovering
 from cluster.queue import LaneId
 from cluster.store.failures import DatabaseUnavailable
 from cluster.timing import PRODUCTION, Timing
-from tests.support.clock import TestClock
+from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
@@ -168,7 +168,7 @@ class Stage:
         self.engines = {E0: PlainEngine(), E1: PlainEngine()}
         self.e0, self.e1 = self.engines[E0], self.engines[E1]
         collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
-        self.clock = TestClock(wall_ms=NOW_MS)
+        self.clock = StillClock(NOW_MS)
         timing = Timing(tick_s=3600.0)
         self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.clock, timing)
 

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.wire.calls import Unreachable
 from actors.wire.frames import JobLog, Outbox
@@ -14,9 +15,12 @@ from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
 from cluster.messages.work import End, JobRecord
+from cluster.timing import Timing
+from tests.support.clocks import StillClock
 from tests.support.plain_system import PATIENCE_S, run, settled, until
 
 A, B = JobId("job_a"), JobId("job_b")
+QUICK = Timing(reconnect_s=0.001)
 US = AccountId("acct")
 DONE = End(Usage(1, 2), "stop")
 
@@ -138,10 +142,11 @@ class Reading:
 
 
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing = QUICK) -> None:
         self.journal, self.ledger = PlainJournal(), PlainLedger()
         collaborators: Any = (self.journal, self.ledger)
-        self.hub = StreamHub(*collaborators)
+        self.clock = StillClock()
+        self.hub = StreamHub(*collaborators, self.clock, timing)
 
     async def __aenter__(self) -> "Stage":
         await self.hub.start()
@@ -150,11 +155,6 @@ class Stage:
 
     async def __aexit__(self, *_: object) -> None:
         await self.hub.stop()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.replica.streams.RECONNECT_S", 0.001)
 
 
 def test_two_readers_of_one_job_and_one_of_another() -> None:
@@ -331,8 +331,8 @@ def test_a_new_job_is_looked_up_only_when_nothing_was_told_of_it_for_long() -> N
             await until(lambda: stage.journal.watched == [(A, 0)])
             await settled()
             assert reading.pieces == []
-            stage.hub._ask_again()
-            stage.hub._ask_again()
+            await stage.hub.ask_again()
+            await stage.hub.ask_again()
             assert await reading.end() == DONE
             assert reading.text == "x"
 
@@ -348,12 +348,12 @@ def test_a_job_of_which_nothing_is_told_is_asked_for_again() -> None:
             stage.journal.says(B, "one ")
             reading, other = Reading(stage.hub), Reading(stage.hub, B)
             await other.told("one ")
-            stage.hub._ask_again()
+            await stage.hub.ask_again()
             stage.ledger.has(A, JobState.COMPLETED, "x", finish_reason="stop")
             stage.journal.says(B, "two")
             await other.told("one two")
             assert reading.pieces == []
-            stage.hub._ask_again()
+            await stage.hub.ask_again()
             assert await reading.end() == DONE
             assert reading.text == "x"
             assert sorted(stage.journal.watched) == [(A, 0), (A, 0), (B, 0)]
@@ -384,32 +384,81 @@ def test_whatever_breaks_the_stream_it_is_read_again() -> None:
     run(scenario())
 
 
-def test_signs_of_life_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.replica.streams.SILENCE_S", 0.001)
-
+def test_signs_of_life_in_silence() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             stage.journal.says(A, "x")
-            reading = Reading(stage.hub)
-            await until(lambda: len(reading.pieces) >= 4)
-            assert reading.pieces[0] == Piece("x", 1)
-            assert set(reading.pieces[1:]) == {Piece(offset=1)}
-            stage.journal.ends(A)
-            assert await reading.end() == DONE
+            stage.journal.says(B, "")
+            silent, flowing = Reading(stage.hub), Reading(stage.hub, B)
+            await silent.told("x")
+            for number in range(1, 4):
+                stage.clock.advance(QUICK.silence_s)
+                stage.journal.says(B, "y")
+                await flowing.told("y" * number)
+                await stage.hub.remind()
+                await settled()
+                assert silent.pieces == [Piece("x", 1), *[Piece(offset=1)] * number]
+            assert flowing.pieces == [Piece("y", 1), Piece("y", 2), Piece("y", 3)]
+            stage.clock.advance(QUICK.silence_s / 2)
+            await stage.hub.remind()
+            await settled()
+            assert len(flowing.pieces) == 3
+            for job_id in (A, B):
+                stage.journal.ends(job_id)
+            assert await silent.end() == await flowing.end() == DONE
 
     run(scenario())
 
 
-def test_it_tells_the_journal_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.replica.streams.ALIVE_S", 0.001)
-
+def test_signs_of_life_are_given_again_and_again() -> None:
     async def scenario() -> None:
-        async with Stage() as stage:
+        async with Stage(replace(QUICK, silence_s=0.0)) as stage:
+            stage.journal.says(A, "x")
+            reading = Reading(stage.hub)
+            await until(lambda: Piece(offset=1) in reading.pieces, "a sign of life")
+            await reading.leave()
+
+    run(scenario())
+
+
+def test_it_tells_the_journal_that_it_lives() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, alive_s=0.001)) as stage:
             stage.journal.says(A, "x")
             reading = Reading(stage.hub)
             await reading.told("x")
             await until(lambda: 1 in stage.journal.acknowledged)
             await reading.leave()
+
+    run(scenario())
+
+
+def test_it_goes_on_telling_that_it_lives_whatever_one_call_comes_to() -> None:
+    async def scenario() -> None:
+        stage = Stage(replace(QUICK, alive_s=0.001))
+        acknowledge, errors = stage.journal.acknowledge, [Unreachable("journal died"), RuntimeError("broken")]
+
+        def failing(reader_id: str, frames: int) -> Any:
+            if errors:
+                raise errors.pop()
+            return acknowledge(reader_id, frames)
+
+        stage.journal.acknowledge = failing  # type: ignore[method-assign]
+        async with stage:
+            await until(lambda: stage.journal.acknowledged, "a sign of life")
+            assert errors == []
+
+    run(scenario())
+
+
+def test_silent_jobs_are_asked_for_again_and_again() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, ask_again_s=0.001)) as stage:
+            stage.ledger.has(A, JobState.PENDING)
+            reading = Reading(stage.hub)
+            await until(lambda: len(stage.journal.watched) > 3, "questions")
+            stage.ledger.has(A, JobState.COMPLETED, "x", finish_reason="stop")
+            assert await reading.end() == DONE
 
     run(scenario())
 

@@ -2,9 +2,8 @@
 
 import asyncio
 
-import pytest
-
 from actors.supervisor import Supervisor
+from cluster.timing import Timing
 from tests.support.plain_system import run, until
 
 
@@ -31,15 +30,13 @@ class PlainWorld:
         return self.calls.count(machine)
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.supervisor.LOOK_S", 0.002)
+QUICK = Timing(look_s=0.002)
 
 
 def test_the_core_is_started_before_any_node() -> None:
     async def scenario() -> None:
         world = PlainWorld("a", "b")
-        supervisor = Supervisor(world)
+        supervisor = Supervisor(world, QUICK)
         await supervisor.start()
         await supervisor.stop()
         assert world.calls[0] == "core"
@@ -51,7 +48,7 @@ def test_the_core_is_started_before_any_node() -> None:
 def test_a_machine_is_greeted_once_and_again_when_it_comes_back() -> None:
     async def scenario() -> None:
         world = PlainWorld("a")
-        supervisor = Supervisor(world)
+        supervisor = Supervisor(world, QUICK)
         await supervisor.look()
         await supervisor.look()
         assert world.started("a") == 1
@@ -67,7 +64,7 @@ def test_a_machine_is_greeted_once_and_again_when_it_comes_back() -> None:
 def test_core_actors_are_looked_after_forever() -> None:
     async def scenario() -> None:
         world = PlainWorld()
-        supervisor = Supervisor(world)
+        supervisor = Supervisor(world, QUICK)
         await supervisor.start()
         await until(lambda: world.started("core") > 3)
         await supervisor.stop()
@@ -82,7 +79,7 @@ def test_core_actors_are_looked_after_forever() -> None:
 def test_a_failure_is_tried_again() -> None:
     async def scenario() -> None:
         world = PlainWorld()
-        supervisor = Supervisor(world)
+        supervisor = Supervisor(world, QUICK)
         await supervisor.start()
         world.failures = [RuntimeError("not now"), RuntimeError("not yet")]
         world.alive = {"late"}
