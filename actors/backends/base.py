@@ -35,15 +35,10 @@ Sink = Callable[[Sequence[Chunk]], None]
 
 
 class Loaded(Struct, frozen=True):
-    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens.
-
-    `processes` are the ids of the backend's own processes. They can outlive the process that loaded it when
-    that is killed; whoever supervises it must then end them.
-    """
+    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens."""
 
     slots: int
     context_length: int
-    processes: tuple[int, ...] = ()
 
 
 class BackendDied(Exception):

@@ -33,8 +33,8 @@ def _model(gateway: Gateway, caller: Principal, order: Order) -> Model:
     model = gateway.model(order.model)
     if caller.models and model.id not in caller.models:
         raise Forbidden(f"model: this key may not use {model.id}")
-    if order.sampling.json_schema is not None and model.backend == "simulated":
-        raise BadRequest(f"response_format: {model.id} is a simulated model and has no structured outputs")
+    if order.sampling.json_schema is not None and not model.traits.structured_outputs:
+        raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
     return model
 
 

@@ -8,7 +8,7 @@ from actors.backends.failures import one_line
 from actors.backends.prompts import loader as tokenizer_process
 from actors.backends.prompts.encoder import PromptEncoder
 from actors.backends.prompts.loader import NotLoaded
-from actors.machine import gc as garbage
+from actors.machine import gc
 from cluster import clock
 from cluster.catalogue import Model
 
@@ -24,7 +24,7 @@ Load = Callable[[Model], Awaitable[PromptEncoder]]
 async def load_encoder(model: Model) -> PromptEncoder:
     """Raises NotLoaded, and whatever making an encoder raises."""
     encoder = await asyncio.to_thread(PromptEncoder, await tokenizer_process.load(model))
-    garbage.spare()
+    gc.freeze()
     return encoder
 
 

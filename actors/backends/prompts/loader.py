@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from actors.backends import process_env
 from actors.backends.builtin import resolve_source
-from actors.backends.environment import is_local, process_env
 from actors.backends.prompts import export as tokenizer_export
 from actors.backends.prompts.encoder import TokenizerExport
 from actors.backends.prompts.export import Wanted
-from cluster.catalogue import Model
+from cluster.catalogue import Model, is_local
 
 TIMEOUT_S = 60.0
 """A tokenizer may have to be downloaded: up to 30 MB."""
