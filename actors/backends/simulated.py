@@ -6,7 +6,6 @@ interrupted job must equal an undisturbed one to the character.
 
 import hashlib
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import Condition, Thread
@@ -17,6 +16,8 @@ from msgspec import Meta, Struct
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
+from actors.backends.prompts.by_length import prompt_tokens
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
 
 log = logging.getLogger(__name__)
@@ -107,11 +108,6 @@ def simulated_text(messages: Sequence[ChatMessage], seed: int | None, n_tokens: 
     return "".join([simulated_token(key, index) for index in range(n_tokens)])
 
 
-def prompt_tokens(messages: Sequence[ChatMessage]) -> int:
-    """A prompt's length: three tokens a message, and one for every four characters begun."""
-    return sum(3 + (len(message.content) + 3) // 4 for message in messages)
-
-
 class _Simulation(Generation):
     """A generation, and where it stands in its answer."""
 
@@ -155,7 +151,8 @@ def _trap(resumed: int, options: Options) -> int:
 class SimulatedBackend:
     """Steps at a steady beat of `token_s`; each step brings every generation in the batch one token."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._given = options
         self._options = Options()
         self._changed = Condition()
@@ -225,7 +222,7 @@ class SimulatedBackend:
         """Sleep until the next step is due. False when there will be none."""
         with self._changed:
             while not self._stopped:
-                now_s = time.monotonic()
+                now_s = self._clock.monotonic_s()
                 self._admit(now_s)
                 due_s = self._due_s()
                 if due_s is not None and due_s <= now_s:
@@ -250,7 +247,7 @@ class SimulatedBackend:
 
     def _step(self) -> list[Chunk]:
         """One token for every generation in the batch that has its first token behind it, or due."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         chunks: list[Chunk] = []
         with self._changed:
             for key, generation in list(self._batch.items()):

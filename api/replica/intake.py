@@ -22,7 +22,7 @@ async def accept(gateway: Gateway, caller: Principal, order: Order, idempotency_
         if repeated is not None:
             return repeated
     model = _model(gateway, caller, order)
-    prompt = await gateway.prompts.encode(model, order.messages)
+    prompt = await gateway.prompts.count(model, order.messages)
     job = _job(gateway, caller, order, model, prompt.tokens)
     await gateway.admit_tokens(caller, job)
     return await gateway.submit(Submission(job, idempotency, prompt.ids))
