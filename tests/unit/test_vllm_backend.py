@@ -1,6 +1,7 @@
 """The threads of the vLLM backend, with an engine that is not vLLM's. The real one: tests/integration."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,11 +12,14 @@ from actors.backends.vllm.backend import VllmBackend
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
 from cluster.catalogue import Model
-from cluster.messages.work import ChatMessage, Dispatch, Sampling
-from tests.support.backend_suite import PATIENCE_S, Inbox, Subject
+from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
+from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
 
 MODEL = Model("m", source="org/m", gpus=0)
 MESSAGES = (ChatMessage("user", "Hello"),)
+ANSWER = "Hello there, how are you all?"
+STEP_S = 0.003
+"""Long enough to abort an answer before its end."""
 FAILED = "The engine could not generate this answer"
 
 
@@ -24,7 +28,7 @@ class EngineDead(Exception):
 
 
 class ScriptedEngine(VllmEngine):
-    """Answers every prompt with "Hi!", a character a step.
+    """Answers every prompt with `ANSWER`, a character a step.
 
     Its chat template refuses 3 messages. For prompts of more than 8 messages, `add` raises `invalid`. A step that is
     `held` says so with `stepping` and waits for `may_step`; `tokenised` is released for every prompt.
@@ -36,6 +40,7 @@ class ScriptedEngine(VllmEngine):
     def __init__(self, structured: bool = False) -> None:
         self.structured = structured
         self.running: dict[str, str] = {}
+        self.reasons: dict[str, FinishReason] = {}
         self.aborted: list[str] = []
         self.held = False
         self.stepping = threading.Semaphore(0)
@@ -69,8 +74,9 @@ class ScriptedEngine(VllmEngine):
             raise self.invalid
         if constraint is not None and not self.structured:
             raise InvalidRequest("no grammar")
-        answer = TRIAL_ANSWER if constraint is not None else "Hi!"
-        self.running[request_id] = answer[len(resumed) :][: sampling.max_tokens]
+        answer = TRIAL_ANSWER if constraint is not None else ANSWER
+        self.running[request_id] = answer[len(resumed) : sampling.max_tokens]
+        self.reasons[request_id] = "stop" if len(answer) <= sampling.max_tokens else "length"
 
     def is_dead(self, error: Exception) -> bool:
         return isinstance(error, EngineDead)
@@ -82,6 +88,7 @@ class ScriptedEngine(VllmEngine):
         if self.held:
             self.stepping.release()
             assert self.may_step.acquire(timeout=PATIENCE_S)
+        time.sleep(STEP_S)
         return [self._produce(request_id) for request_id in list(self.running)]
 
     def abort(self, request_ids: Sequence[str]) -> None:
@@ -100,7 +107,9 @@ class ScriptedEngine(VllmEngine):
         self.running[request_id] = rest
         if not rest:
             del self.running[request_id]
-        return Produced(request_id, text, tuple(map(ord, text)), None if rest else "stop", None, not rest)
+        return Produced(
+            request_id, text, tuple(map(ord, text)), None if rest else self.reasons[request_id], None, not rest
+        )
 
 
 class Loaded:
@@ -134,16 +143,22 @@ def stage() -> Iterator[Loaded]:
     assert len(loaded.inbox.deaths) <= 1
 
 
+class TestScripted(BackendSuite):
+    @pytest.fixture
+    def subject(self, stage: Loaded) -> Subject:
+        return stage.subject
+
+
 def test_answers_and_says_what_it_offers(stage: Loaded) -> None:
     output, end = stage.subject.run(stage.dispatch())
-    assert (output.text, end.finish_reason) == ("Hi!", "stop")
+    assert (output.text, end.finish_reason) == (ANSWER, "stop")
     assert (stage.subject.loaded.slots, stage.subject.loaded.context_length) == (18, 100)
 
 
 def test_a_stop_string_ends_the_request(stage: Loaded) -> None:
-    stop = stage.dispatch(stop=("i",))
+    stop = stage.dispatch(stop=("lo",))
     output, end = stage.subject.run(stop)
-    assert (output.text, end.finish_reason) == ("H", "stop")
+    assert (output.text, end.finish_reason) == ("Hel", "stop")
     assert stage.engine.aborted == [f"{stop.job.id}/1"]
 
 
