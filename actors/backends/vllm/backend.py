@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 STEP_TIMEOUT_S = 10.0
 """How long `close` waits for the step under way before it ends the engine's processes."""
 
-_AHEAD = 8
+_QUEUED_SHARE = 8
 """An engine is given an eighth more jobs than its batch holds: a place in the batch is taken again in the next step,
 and not once the Ledger has the last job's end."""
 
@@ -136,19 +136,19 @@ class VllmBackend:
             self._processes.complete()
         self._watcher = engine.watch(self._note_killed)
         self._structured_outputs = warm_up(engine, self._model.id)
-        slots = engine.batch_size + max(1, engine.batch_size // _AHEAD)
+        slots = engine.batch_size + max(1, engine.batch_size // _QUEUED_SHARE)
         return Loaded(slots=slots, context_length=engine.context_length)
 
     def _generate(self, engine: VllmEngine, sink: Sink) -> None:
-        while self._obey(engine):
+        while self._run_commands(engine):
             produced = engine.step() if self._generations else []
             chunks, self._refusals = self._refusals, []
             chunks += [chunk for each in produced if (chunk := self._advance(each, engine)) is not None]
             if chunks and not self._stopped:
                 sink(chunks)
 
-    def _obey(self, engine: VllmEngine) -> bool:
-        """Carry out the commands in the inbox; wait for one when there is nothing to generate. False when closed."""
+    def _run_commands(self, engine: VllmEngine) -> bool:
+        """Run the commands in the inbox; wait for one when there is nothing to generate. False when closed."""
         wait = not self._generations
         try:
             while not self._stopped:
