@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
-from actors.machine import gc as garbage
+from actors.machine import gc
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState
@@ -66,7 +66,7 @@ class Engine:
             loop.call_soon_threadsafe(self._die, error)
 
         self._loaded = await asyncio.to_thread(self._backend.load, sink, died)
-        garbage.spare()
+        gc.freeze()
         self._state = "ready"
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:

@@ -10,8 +10,7 @@ from ray import serve
 from ray.serve import Application
 
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
-from actors.machine import gc as garbage
-from actors.machine import scheduling_class as processor
+from actors.machine import gc, scheduling_class
 from actors.ray import lifecycle
 from api.app import create_app
 from api.replica.gateway import Gateway
@@ -34,10 +33,10 @@ class Ingress:
     """An ingress replica. It starts the control plane where none runs yet."""
 
     async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
-        processor.give_way()
+        scheduling_class.use_batch()
         await lifecycle.start(settings, admin_key)
         self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
-        garbage.spare()
+        gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._gateway)

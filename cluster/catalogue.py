@@ -5,10 +5,35 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-BackendName = Literal["vllm", "simulated"]
+MAX_NAME_CHARACTERS = 128
 
 BUILTIN_PREFIX = "builtin:"
-MAX_NAME_CHARACTERS = 128
+_LOCAL_PREFIXES = (BUILTIN_PREFIX, "/", "./", "../", "~")
+
+BackendName = Literal["vllm", "simulated"]
+
+
+class Traits(Struct, frozen=True):
+    """What the rest of the system must know of a backend. `actors/backends` has the backends themselves.
+
+    `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` is the engine option
+    that declares the model's context length. `has_source`: its models are loaded from a source, and their prompts are
+    counted with the tokenizer found there. `structured_outputs`: answers can be made to follow a JSON Schema.
+    """
+
+    gpus: int
+    cpus: float
+    context_option: str
+    has_source: bool
+    structured_outputs: bool
+
+
+TRAITS: Mapping[BackendName, Traits] = {
+    "vllm": Traits(gpus=1, cpus=1.0, context_option="max_model_len", has_source=True, structured_outputs=True),
+    "simulated": Traits(gpus=0, cpus=0.0, context_option="context_length", has_source=False, structured_outputs=False),
+}
+
+DEFAULT_BACKEND: BackendName = "vllm"
 
 
 class Replicas(Struct, frozen=True):
@@ -34,18 +59,29 @@ class Model(Struct, frozen=True):
 
     id: str
     aliases: tuple[str, ...] = ()
-    backend: BackendName = "vllm"
+    backend: BackendName = DEFAULT_BACKEND
     source: str = ""
-    gpus: int = 1
-    cpus: float = 1.0
+    gpus: int = TRAITS[DEFAULT_BACKEND].gpus
+    cpus: float = TRAITS[DEFAULT_BACKEND].cpus
     replicas: Replicas = Replicas()
     max_queue: int = 1000
     engine: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     price: Price = Price()
 
+    @property
+    def traits(self) -> Traits:
+        """What its backend is like."""
+        return TRAITS[self.backend]
+
 
 CAPITALS = Model(id="capitals", source=f"{BUILTIN_PREFIX}capitals", gpus=0)
+"""The model that is served when nothing else is asked for."""
+
+
+def is_local(source: str) -> bool:
+    """Whether a model's source is a folder, or built in, rather than a hub id."""
+    return source.startswith(_LOCAL_PREFIXES)
 
 
 class Catalogue:

@@ -1,4 +1,4 @@
-"""What generates tokens. `create` is the only place that knows which backends exist."""
+"""What generates tokens. The backends are made here, and only here by name; `cluster/catalogue.py` has their traits."""
 
 from actors.backends.base import Backend
 from cluster.catalogue import Model
@@ -6,13 +6,15 @@ from cluster.catalogue import Model
 
 def create(model: Model, source: str) -> Backend:
     """The backend of `model`, not yet loaded. `source` is its source, resolved to a folder or a hub id."""
-    if model.backend == "simulated":
-        from actors.backends.simulated import SimulatedBackend
+    match model.backend:
+        case "simulated":
+            from actors.backends.simulated import SimulatedBackend
 
-        return SimulatedBackend(model.engine)
-    from actors.backends.vllm.backend import VllmBackend
+            return SimulatedBackend(model.engine)
+        case "vllm":
+            from actors.backends.vllm.backend import VllmBackend
 
-    return VllmBackend(model, source)
+            return VllmBackend(model, source)
 
 
 def validate_engine_options(model: Model) -> None:
@@ -22,7 +24,24 @@ def validate_engine_options(model: Model) -> None:
 
     Raises ValueError naming the key and the reason.
     """
-    if model.backend == "simulated":
-        from actors.backends.simulated import parse_options
+    match model.backend:
+        case "simulated":
+            from actors.backends.simulated import parse_options
 
-        parse_options(model.engine)
+            parse_options(model.engine)
+        case "vllm":
+            pass
+
+
+def process_env(model: Model, machine_cores: int) -> dict[str, str]:
+    """The environment of the process that loads `model`, to be set before it starts.
+
+    What the catalogue says in `env` goes above what the backend needs.
+    """
+    match model.backend:
+        case "simulated":
+            return dict(model.env)
+        case "vllm":
+            from actors.backends.vllm.environment import vllm_env
+
+            return vllm_env(model, machine_cores) | dict(model.env)

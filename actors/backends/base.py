@@ -17,7 +17,7 @@ from cluster.messages.work import Dispatch, End
 class Chunk(Struct, frozen=True):
     """What one step produced for one generation.
 
-    `text` is exactly the text of `token_ids`: token ids whose text is still held back (half a character, a
+    `text` is exactly the text of `token_ids`: token ids whose text is still withheld (half a character, a
     possible stop string) come with the chunk that brings their text. Ids that never bring text (the one that
     ends the answer, one cut by a stop string) are left out, but counted in the usage.
     A generation's first chunk carries `prompt_tokens`. The last one carries `end`, whose usage counts the
@@ -36,15 +36,10 @@ Sink = Callable[[Sequence[Chunk]], None]
 
 
 class Loaded(Struct, frozen=True):
-    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens.
-
-    `processes` are the ids of the backend's own processes. They can outlive the process that loaded it when
-    that is killed; whoever supervises it must then end them.
-    """
+    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens."""
 
     slots: int
     context_length: int
-    processes: tuple[int, ...] = ()
 
 
 class BackendDied(Exception):

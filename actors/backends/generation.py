@@ -1,7 +1,7 @@
 """One generation: what a backend keeps of a job while it runs."""
 
 from actors.backends.base import Chunk
-from actors.backends.stop_strings import HoldBack
+from actors.backends.stop_strings import StopStringFilter
 from cluster.messages.money import Usage
 from cluster.messages.work import Dispatch, End, FinishReason
 
@@ -11,7 +11,7 @@ class Generation:
 
     __slots__ = (
         "_announced",
-        "_holdback",
+        "_stop_strings",
         "attempt",
         "completion_tokens",
         "ended",
@@ -26,20 +26,20 @@ class Generation:
         self.completion_tokens = len(dispatch.resume.token_ids)
         self.ended = False
         self._announced = False
-        self._holdback = HoldBack(dispatch.job.sampling.stop)
+        self._stop_strings = StopStringFilter(dispatch.job.sampling.stop)
 
     def advance(self, text: str, token_ids: tuple[int, ...], finish_reason: FinishReason | None = None) -> Chunk | None:
         """Take in a step's tokens; `finish_reason` when the model finished with them.
 
-        Returns the chunk to send, or None when all of it is held back. A stop string ends the generation:
+        Returns the chunk to send, or None when all of it is withheld. A stop string ends the generation:
         `ended` tells, the backend must then stop generating.
         """
         self.completion_tokens += len(token_ids)
-        text, token_ids = self._holdback.push(text, token_ids)
-        if self._holdback.stopped:
+        text, token_ids = self._stop_strings.push(text, token_ids)
+        if self._stop_strings.stopped:
             finish_reason = "stop"
         elif finish_reason is not None:
-            rest, rest_ids = self._holdback.flush()
+            rest, rest_ids = self._stop_strings.flush()
             text, token_ids = text + rest, token_ids + rest_ids
         if finish_reason is None:
             return self._chunk(text, token_ids, None) if text else None
@@ -47,7 +47,7 @@ class Generation:
         return self._chunk(text, token_ids, End(self._usage, finish_reason=finish_reason))
 
     def fail(self, code: str, message: str) -> Chunk:
-        """End with an error; `message` is for the client. Text still held back is dropped."""
+        """End with an error; `message` is for the client. Text still withheld is dropped."""
         self.ended = True
         return self._chunk("", (), End(self._usage, error=code, error_message=message))
 

@@ -1,13 +1,13 @@
-"""Which text of a generation may be let out."""
+"""Stop strings: finding them, and withholding text that may be the beginning of one."""
 
 from collections.abc import Sequence
 
 
-class HoldBack:
-    """Lets text out in whole tokens, and holds back what may be the beginning of a stop string.
+class StopStringFilter:
+    """Passes text on in whole tokens, and withholds what may be the beginning of a stop string.
 
-    What has been let out is final, and is a point to go on from: its text is exactly the text of its token
-    ids, and no stop string can begin in it. A stop string and what follows it never come out. With several,
+    What has been passed on is final, and generation can be resumed from there: its text is exactly the text of its
+    token ids, and no stop string can begin in it. A stop string and the text after it are never passed on. Of several,
     the one that is complete first counts, as in vLLM.
     """
 
@@ -20,7 +20,7 @@ class HoldBack:
         self.stopped = False
 
     def push(self, text: str, token_ids: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-        """Take in the next tokens and the text they brought; return what can be let out now.
+        """Take in the next tokens and the text they brought; return what can be passed on now.
 
         `stopped` is True from the push on that completed a stop string. The text before it may end within a
         token: then that token's id is left out.
@@ -34,14 +34,14 @@ class HoldBack:
         if not self._stop:
             return text, token_ids
         self._held.append((text, token_ids))
-        return self._let_out()
+        return self._release()
 
     def flush(self) -> tuple[str, tuple[int, ...]]:
-        """The generation is over: return the text still held. Ids that never brought text are left out."""
+        """The generation is over: return the text still withheld. Ids that never brought text are left out."""
         held, self._held = self._held, []
         return _join(held)
 
-    def _let_out(self) -> tuple[str, tuple[int, ...]]:
+    def _release(self) -> tuple[str, tuple[int, ...]]:
         text = "".join([piece for piece, _ in self._held])
         hits = [(begin + len(stop), begin) for stop in self._stop if (begin := text.find(stop)) >= 0]
         if hits:

@@ -1,4 +1,4 @@
-"""Whose turn at the processor it is: a model's processes go first, and everything around them gives way."""
+"""How Linux schedules processes here: those of a model in the ordinary class, everything around them as batch work."""
 
 import logging
 import os
@@ -8,31 +8,31 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# Linux only.
-_GIVES_WAY: int | None = getattr(os, "SCHED_BATCH", None)
+# None where the system is not Linux.
+_BATCH: int | None = getattr(os, "SCHED_BATCH", None)
 _ORDINARY: int | None = getattr(os, "SCHED_OTHER", None)
-_THIS = 0
+_THIS_THREAD = 0
 
 
-def give_way() -> None:
-    """Let this process, and those it starts from now on, wait for their turn rather than interrupt others.
+def use_batch() -> None:
+    """Schedule this process, and those it starts from now on, as batch work: they wait rather than interrupt others.
 
     A control plane wakes up thousands of times a second for a fraction of a millisecond. As an ordinary process it
     would take the core from the model each time, also where another one is free a moment later. On Linux this is
     the scheduling policy `SCHED_BATCH`, which anybody may choose; other systems are left as they are.
     """
-    _schedule(_thread_ids(), _GIVES_WAY)
+    _schedule(_thread_ids(), _BATCH)
 
 
 @contextmanager
-def going_first() -> Iterator[None]:
-    """Processes that the calling thread starts meanwhile, such as a model's, do not give way."""
-    before = os.sched_getscheduler(_THIS) if _GIVES_WAY is not None else None
-    _schedule([_THIS], _ORDINARY)
+def ordinary() -> Iterator[None]:
+    """Processes that the calling thread starts meanwhile, such as a model's, are in the ordinary class."""
+    before = os.sched_getscheduler(_THIS_THREAD) if _BATCH is not None else None
+    _schedule([_THIS_THREAD], _ORDINARY)
     try:
         yield
     finally:
-        _schedule([_THIS], before)
+        _schedule([_THIS_THREAD], before)
 
 
 def restore_priority() -> bool:

@@ -12,8 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 import ray
 from ray.util import list_named_actors
 
-from actors.machine import gc as garbage
-from actors.machine import scheduling_class as processor
+from actors.machine import gc, scheduling_class
 from actors.ray.remote import CALL, NAMESPACE, STREAM, Remote
 
 T = TypeVar("T")
@@ -103,9 +102,9 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]]) -> type:
     """
 
     async def init(self: Any, *args: object) -> None:
-        processor.give_way()
+        scheduling_class.use_batch()
         self._hosted = await make(*args)
-        garbage.spare()
+        gc.freeze()
 
     async def call(self: Any, method: str, *args: object) -> Any:
         return await getattr(self._hosted, method)(*args)

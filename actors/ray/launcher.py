@@ -10,7 +10,7 @@ from contextlib import suppress
 import psutil
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.backends.environment import process_env
+from actors.backends import process_env
 from actors.engine import Engine
 from actors.ray.kind import Kind
 from actors.wire.calls import Unreachable

@@ -4,7 +4,6 @@ Plain classes call each other through this, or directly in tests, and know no Ra
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from actors.wire.calls import Unreachable
+from cluster import clock
 
 NAMESPACE = "infernet"
 # The methods of every actor, as Ray knows it: each takes the name of a method of the plain object, and its arguments.
@@ -86,11 +86,11 @@ class Remote:
 
 async def _find(name: str, lookup_s: float) -> Any:
     """The handle of a named actor; waits up to `lookup_s` for one that is being started."""
-    give_up = time.monotonic() + lookup_s
+    give_up_s = clock.monotonic_s() + lookup_s
     while True:
         try:
             return await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
         except ValueError:
-            if time.monotonic() >= give_up:
+            if clock.monotonic_s() >= give_up_s:
                 raise Unreachable(f"{name} does not exist") from None
             await asyncio.sleep(_LOOKUP_STEP_S)

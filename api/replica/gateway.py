@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from actors.backends.prompts.counter import Prompts
+from actors.backends.prompts.counter import PromptCounter
 from actors.wire.batcher import Batcher
 from api.replica.allowances import Allowances
 from api.replica.principals import Principals
@@ -51,7 +51,7 @@ class Gateway:
         self._allowances = Allowances(rate_limiter)
         self._submissions = Batcher[Submission, Accepted](self._submit_batch)
         self.streams = StreamHub(journal, ledger, timing=timing)
-        self.prompts = Prompts(settings.models)
+        self.prompts = PromptCounter(settings.models)
 
     async def start(self) -> None:
         await self.streams.start()

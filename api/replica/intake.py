@@ -22,7 +22,7 @@ async def accept(gateway: Gateway, caller: Principal, order: Order, idempotency_
         if repeated is not None:
             return repeated
     model = _model(gateway, caller, order)
-    prompt = await gateway.prompts.encode(model, order.messages)
+    prompt = await gateway.prompts.count(model, order.messages)
     job = _job(gateway, caller, order, model, prompt.tokens)
     await gateway.admit_tokens(caller, job)
     return await gateway.submit(Submission(job, idempotency, prompt.ids))
@@ -33,8 +33,8 @@ def _model(gateway: Gateway, caller: Principal, order: Order) -> Model:
     model = gateway.model(order.model)
     if caller.models and model.id not in caller.models:
         raise Forbidden(f"model: this key may not use {model.id}")
-    if order.sampling.json_schema is not None and model.backend == "simulated":
-        raise BadRequest(f"response_format: {model.id} is a simulated model and has no structured outputs")
+    if order.sampling.json_schema is not None and not model.traits.structured_outputs:
+        raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
     return model
 
 

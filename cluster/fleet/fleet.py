@@ -291,5 +291,5 @@ def _first_free_number(engines: Iterable[EngineId]) -> int:
 
 def _declared_context(model: Model) -> int | None:
     """What the catalogue says of the model's context, in the words of its backend."""
-    declared = model.engine.get("context_length" if model.backend == "simulated" else "max_model_len")
+    declared = model.engine.get(model.traits.context_option)
     return declared if isinstance(declared, int) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from cluster.catalogue import CAPITALS, MAX_NAME_CHARACTERS, Model, Price, Replicas
+from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, MAX_NAME_CHARACTERS, TRAITS, Model, Price, Replicas
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 
@@ -123,7 +123,7 @@ def _model(value: Value) -> Model:
         {
             "id": _name,
             "aliases": _list_of(_name),
-            "backend": _one_of("vllm", "simulated"),
+            "backend": _one_of(*TRAITS),
             "source": _text,
             "gpus": _integer(0),
             "cpus": _number,
@@ -136,11 +136,10 @@ def _model(value: Value) -> Model:
     )
     if "id" not in given:
         raise value.refused("needs an id")
-    if given.get("backend") == "simulated":
-        given = {"gpus": 0, "cpus": 0.0} | given
-    elif not given.get("source"):
-        raise value.refused("needs a source: a hub id, a folder or builtin:capitals")
-    return Model(**given)
+    traits = TRAITS[given.get("backend", DEFAULT_BACKEND)]
+    if traits.has_source and not given.get("source"):
+        raise value.refused(f"needs a source: a hub id, a folder or {CAPITALS.source}")
+    return Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
 
 
 def _price(value: Value) -> Price:

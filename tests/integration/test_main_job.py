@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.backends.simulated import prompt_tokens, simulated_text
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.simulated import simulated_text
 from api.cli.client import Client
 from cluster.messages.work import ChatMessage
 from tests.support.serving import INFERNET, Serving, in_parallel

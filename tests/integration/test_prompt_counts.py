@@ -17,17 +17,16 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from actors.backends.builtin import resolve_source
-from actors.backends.prompts import counter as prompts
-from actors.backends.prompts import export as tokenizer_export
-from actors.backends.prompts import loader as tokenizer_process
-from actors.backends.prompts.counter import Prompt
+from actors.backends.prompts import export
+from actors.backends.prompts.counter import MOST_IDS, Prompt, PromptCounter
 from actors.backends.prompts.encoder import PromptEncoder
-from actors.backends.prompts.loader import NotLoaded
+from actors.backends.prompts.loader import NotLoaded, load_tokenizer
 from cluster.catalogue import CAPITALS, Model
 from cluster.messages.work import ChatMessage
 
 transformers = pytest.importorskip("transformers")
 
+PATIENCE_S = 120.0
 WEIGHTS = Path(resolve_source(CAPITALS.source))
 
 CHAT_TEMPLATE = (
@@ -42,11 +41,6 @@ DIALOGUES = [
     (ChatMessage("user", ""),),
     (ChatMessage("user", "What is the capital of Brazil? " * 5_000),),
 ]
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "PATIENCE_S", 120.0)
 
 
 @pytest.fixture(autouse=True)
@@ -98,10 +92,10 @@ def folder(path: Path, tokenizer: Tokenizer, config: dict[str, Any], **model_con
 
 
 async def encoded(model: Model) -> list[Prompt]:
-    counting = prompts.Prompts([model])
+    counting = PromptCounter([model], patience_s=PATIENCE_S)
     await counting.start()
     try:
-        return [await counting.encode(model, messages) for messages in DIALOGUES]
+        return [await counting.count(model, messages) for messages in DIALOGUES]
     finally:
         await counting.stop()
 
@@ -117,7 +111,7 @@ def expected(source: Path) -> list[Prompt]:
         )
         for messages in DIALOGUES
     ]
-    return [Prompt(len(ids), tuple(ids) if len(ids) <= prompts.MOST_IDS else ()) for ids in made]
+    return [Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else ()) for ids in made]
 
 
 def test_the_built_in_model() -> None:
@@ -208,7 +202,7 @@ def test_what_is_not_counted_says_why(change: Any, env: dict[str, str], reason: 
     shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
     change(source)
     with pytest.raises(NotLoaded, match=reason) as failure:
-        asyncio.run(tokenizer_process.load(Model("x", source=str(source), env=env)))
+        asyncio.run(load_tokenizer(Model("x", source=str(source), env=env)))
     assert "\n" not in str(failure.value)
 
 
@@ -216,14 +210,13 @@ def test_a_model_may_say_that_it_wants_the_common_format(tmp_path: Path) -> None
     source = tmp_path / "model"
     shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
     with_mistrals_files(source)
-    loaded = asyncio.run(tokenizer_process.load(Model("x", source=str(source), engine={"tokenizer_mode": "hf"})))
+    loaded = asyncio.run(load_tokenizer(Model("x", source=str(source), engine={"tokenizer_mode": "hf"})))
     assert PromptEncoder(loaded).encode(DIALOGUES[0])
 
 
-def test_a_load_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_process, "TIMEOUT_S", 0.1)
+def test_a_load_that_takes_too_long_is_ended() -> None:
     with pytest.raises(NotLoaded, match="it took longer than"):
-        asyncio.run(tokenizer_process.load(CAPITALS))
+        asyncio.run(load_tokenizer(CAPITALS, timeout_s=0.1))
 
 
 def test_a_load_ends_with_its_parent() -> None:
@@ -231,7 +224,7 @@ def test_a_load_ends_with_its_parent() -> None:
     command = [
         sys.executable,
         "-c",
-        f"from actors.backends import {tokenizer_export.__name__.rpartition('.')[2]} as x;",
+        f"import {export.__name__} as x;",
     ]
     command[-1] += "from threading import Event, Thread; Thread(target=x._end_with_parent, daemon=True).start();"
     command[-1] += "print('up', flush=True); Event().wait()"

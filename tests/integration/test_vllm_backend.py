@@ -5,7 +5,6 @@ vLLM takes 40 s to start: the suite shares one engine.
 
 import json
 import os
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ import jsonschema
 import psutil
 import pytest
 
-from actors.backends import create
+from actors.backends import create, process_env
 from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
-from actors.backends.environment import process_env
 from cluster.catalogue import Model
 from cluster.messages.work import ChatMessage, Output
 from tests.support.backend_suite import BackendSuite, Inbox, Subject, threads_since
@@ -56,6 +54,12 @@ SCHEMAS: list[dict[str, Any]] = [
 ]
 
 
+def processes() -> set[psutil.Process]:
+    """The processes below this one, but for multiprocessing's resource tracker, which stays."""
+    children = psutil.Process().children(recursive=True)
+    return {child for child in children if "resource_tracker" not in " ".join(child.cmdline())}
+
+
 def backend(source: str = SOURCE, **engine: Any) -> Backend:
     return create(Model(id="capitals", source=source, gpus=0, engine=engine), resolve_source(source))
 
@@ -74,7 +78,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Subject]:
-    before = threading.enumerate()
+    before, processes_before = threading.enumerate(), processes()
     inbox = Inbox()
     capitals = backend(max_model_len=512, max_num_seqs=32)
     loaded = capitals.load(inbox.sink, inbox.died)
@@ -85,7 +89,7 @@ def loaded() -> Iterator[Subject]:
     yield Subject(capitals, inbox, loaded, QUESTION, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
     capitals.close()
     capitals.close()
-    assert [pid for pid in loaded.processes if psutil.pid_exists(pid)] == []
+    assert processes() <= processes_before
     assert {name for name in threads_since(before) if name.startswith("vllm")} == set()
 
 
@@ -97,7 +101,7 @@ class TestVllm(BackendSuite):
     def test_says_what_it_offers(self, subject: Subject) -> None:
         assert subject.loaded.slots == 36
         assert subject.loaded.context_length == 512
-        assert len(subject.loaded.processes) == 1
+        assert len(processes()) == 1
 
     def test_answers(self, subject: Subject) -> None:
         output, _, end = subject.undisturbed()
@@ -204,13 +208,12 @@ class TestStructured:
 def test_load_failure_tells_vllms_reason(source: str, engine: dict[str, Any], reason: str) -> None:
     inbox = Inbox()
     broken = backend(source, **engine)
-    before = set(psutil.Process().children(recursive=True))
+    before = processes()
     with pytest.raises(BackendDied, match=reason) as failure:
         broken.load(inbox.sink, inbox.died)
     assert "\n" not in str(failure.value)
     broken.close()
-    left = set(psutil.Process().children(recursive=True)) - before
-    assert all("resource_tracker" in " ".join(process.cmdline()) for process in left)
+    assert processes() <= before
     assert inbox.deaths == []
 
 
@@ -227,11 +230,12 @@ def test_without_our_plugin_a_model_does_not_load(monkeypatch: pytest.MonkeyPatc
 
 def test_a_killed_engine_is_a_death() -> None:
     inbox = Inbox()
-    doomed = backend(max_model_len=512)
-    loaded = doomed.load(inbox.sink, inbox.died)
-    os.kill(loaded.processes[0], signal.SIGKILL)
+    doomed, before = backend(max_model_len=512), processes()
+    doomed.load(inbox.sink, inbox.died)
+    [process] = processes() - before
+    process.kill()
     inbox.wait(lambda: bool(inbox.deaths))
     doomed.close()
     assert "engine process was killed" in str(inbox.deaths[0])
-    assert [pid for pid in loaded.processes if psutil.pid_exists(pid)] == []
+    assert processes() <= before
     assert len(inbox.deaths) == 1

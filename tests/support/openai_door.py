@@ -8,7 +8,8 @@ import httpx
 from msgspec.structs import replace
 from openai import AsyncOpenAI
 
-from actors.backends.simulated import prompt_tokens, simulated_text
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.simulated import simulated_text
 from cluster.ids import JobId
 from cluster.messages.work import ChatMessage
 from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from actors.backends.simulated import prompt_tokens, simulated_text
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.simulated import simulated_text
 from actors.wire.calls import Unreachable
 from api.http.dependencies import MAX_BODY_BYTES
 from api.replica import deadline as reach

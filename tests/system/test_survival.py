@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from actors.backends.simulated import prompt_tokens, simulated_text
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.simulated import simulated_text
 from cluster.ids import NodeId
 from cluster.leases import MAX_ATTEMPTS
 from cluster.messages.work import End, Job, Submission

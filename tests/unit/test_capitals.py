@@ -8,16 +8,16 @@ import pytest
 from tokenizers import Tokenizer
 
 from actors.backends.builtin import resolve_source
-from actors.backends.builtin.capitals import wordings
-from actors.backends.builtin.capitals.corpus import (
+from actors.backends.builtin.capitals.training import wordings
+from actors.backends.builtin.capitals.training.corpus import (
     Wording,
     held_out_chats,
     held_out_dialogues,
     long_answer,
     training_dialogues,
 )
-from actors.backends.builtin.capitals.countries import ALIASES, CAPITALS, CONTINENTS, answer
-from actors.backends.builtin.capitals.tokenizer import END, IGNORED, encode
+from actors.backends.builtin.capitals.training.countries import ALIASES, CAPITALS, CONTINENTS, answer
+from actors.backends.builtin.capitals.training.tokenizer import END, IGNORED, encode
 
 WEIGHTS = Path(resolve_source("builtin:capitals"))
 

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Sink
-from actors.backends.simulated import SimulatedBackend, prompt_tokens, simulated_text
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.simulated import SimulatedBackend, simulated_text
 from actors.engine import Engine
 from actors.wire.frames import decode
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId

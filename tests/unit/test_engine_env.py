@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from actors.backends.environment import process_env
-from actors.backends.failures import FailureHandler, FailureLog, one_line
-from actors.backends.stop_strings import HoldBack
-from actors.backends.vllm.backend import engine_args
+from actors.backends import process_env
+from actors.backends.failures import one_line
+from actors.backends.stop_strings import StopStringFilter
+from actors.backends.vllm.engine import engine_args
+from actors.backends.vllm.failures import FailureHandler, FailureLog
 from cluster.catalogue import Model
 
 
@@ -95,12 +96,12 @@ def test_one_line_is_short() -> None:
 
 
 def let_out(stop: tuple[str, ...], *pieces: str) -> tuple[str, tuple[int, ...], bool]:
-    holdback = HoldBack(stop)
+    stop_strings = StopStringFilter(stop)
     text, ids = "", ()
     for token_id, piece in enumerate(pieces):
-        more, more_ids = holdback.push(piece, (token_id,))
+        more, more_ids = stop_strings.push(piece, (token_id,))
         text, ids = text + more, ids + more_ids
-    return text, ids, holdback.stopped
+    return text, ids, stop_strings.stopped
 
 
 def test_ids_without_text_wait_for_it() -> None:
@@ -114,13 +115,20 @@ def test_a_possible_stop_string_is_held_back_in_whole_tokens() -> None:
     assert let_out(("END",), "one ", "END") == ("one ", (0,), True)
 
 
+def test_the_longest_beginning_of_a_stop_string_is_withheld() -> None:
+    """The shorter one, "a" of "aab", would let its first character out before the rest makes it complete."""
+    assert let_out(("aab",), "x", "a", "a", "b") == ("x", (0,), True)
+    assert let_out(("abab!",), "x", "a", "b", "a", "b", "!") == ("x", (0,), True)
+    assert let_out(("aab",), "x", "a", "a", "a", "b") == ("xa", (0, 1), True)
+
+
 def test_the_stop_string_complete_first_counts() -> None:
     assert let_out(("bcd", "c"), "abcd") == ("ab", (), True)
     assert let_out(("cd", "bcd"), "abcd") == ("ab", (), True)  # both at once: the first that was given
 
 
 def test_flush_gives_the_rest() -> None:
-    holdback = HoldBack(("END",))
-    assert holdback.push("the E", (1,)) == ("", ())
-    assert holdback.push("", (2,)) == ("", ())
-    assert holdback.flush() == ("the E", (1,))
+    stop_strings = StopStringFilter(("END",))
+    assert stop_strings.push("the E", (1,)) == ("", ())
+    assert stop_strings.push("", (2,)) == ("", ())
+    assert stop_strings.flush() == ("the E", (1,))

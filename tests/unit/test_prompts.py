@@ -10,17 +10,15 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from actors.backends import simulated
 from actors.backends.builtin import resolve_source
-from actors.backends.prompts import counter as prompts
-from actors.backends.prompts import lazy as lazy_encoder
-from actors.backends.prompts import loader as tokenizer_process
-from actors.backends.prompts.counter import INLINE_CHARACTERS, MOST_MESSAGES, SHORT_CHARACTERS, Prompts
+from actors.backends.prompts import lazy
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.prompts.counter import INLINE_CHARACTERS, MOST_MESSAGES, SHORT_CHARACTERS, PromptCounter
 from actors.backends.prompts.encoder import PromptEncoder, PromptRefused, TokenizerExport
 from actors.backends.prompts.lazy import LazyEncoder
-from actors.backends.prompts.loader import NotLoaded
-from cluster import clock
+from actors.backends.prompts.loader import NotLoaded, load_tokenizer
 from cluster.catalogue import CAPITALS, Model
+from cluster.clock import SystemClock
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage
 
@@ -88,8 +86,8 @@ def encoder(tokenizer: Tokenizer, template: str = PLAIN, **options: Any) -> Prom
     return PromptEncoder(TokenizerExport(tokenizer.to_str(), template, SPECIAL_TOKENS, **options))
 
 
-async def count(counting: Prompts, model: Model, messages: Sequence[ChatMessage]) -> int | None:
-    return (await counting.encode(model, messages)).tokens
+async def count(counting: PromptCounter, model: Model, messages: Sequence[ChatMessage]) -> int | None:
+    return (await counting.count(model, messages)).tokens
 
 
 @pytest.mark.parametrize("messages", DIALOGUES.values(), ids=DIALOGUES)
@@ -124,7 +122,7 @@ def test_makes_the_tokens_that_transformers_makes(
 def test_a_dialogue_that_the_template_refuses_is_a_bad_request(tokenizer: Tokenizer, condition: str, said: str) -> None:
     template = "{% if messages | length > 1 %}{{ " + condition + " }}{% endif %}" + PLAIN
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         with pytest.raises(BadRequest) as refusal:
             await count(counting, CAPITALS, dialogue(("user", SECRET), ("assistant", "No.")))
         assert refusal.value.message == said
@@ -142,14 +140,14 @@ def test_a_template_that_refuses_the_simplest_dialogue_is_of_no_use(tokenizer: T
 def test_simulated_models_are_counted_as_their_engines_count() -> None:
     messages = dialogue(("system", "Be brief."), ("user", "12345"))
 
-    async def check(counting: Prompts) -> None:
-        assert await count(counting, Model("sim", backend="simulated"), messages) == simulated.prompt_tokens(messages)
+    async def check(counting: PromptCounter) -> None:
+        assert await count(counting, Model("sim", backend="simulated"), messages) == prompt_tokens(messages)
 
     run(check, load=refusing())
 
 
 def test_more_messages_than_a_template_may_see_are_not_counted() -> None:
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         assert await count(counting, CAPITALS, user("x") * MOST_MESSAGES) == MOST_MESSAGES
         assert await count(counting, CAPITALS, user("x") * (MOST_MESSAGES + 1)) is None
 
@@ -168,7 +166,7 @@ def test_more_messages_than_a_template_may_see_are_not_counted() -> None:
 def test_only_short_prompts_are_counted_in_the_loops_thread(characters: int, thread: str) -> None:
     counted = Counted()
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         await count(counting, CAPITALS, user("x" * characters))
         assert counted.threads[0].startswith(thread)
 
@@ -178,7 +176,7 @@ def test_only_short_prompts_are_counted_in_the_loops_thread(characters: int, thr
 def test_many_messages_are_not_counted_in_the_loops_thread() -> None:
     counted = Counted()
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         await count(counting, CAPITALS, user("x") * 100)
         assert counted.threads[0].startswith("short-prompts")
 
@@ -188,7 +186,7 @@ def test_many_messages_are_not_counted_in_the_loops_thread() -> None:
 def test_short_prompts_do_not_wait_for_long_ones() -> None:
     counted = Counted(longest=SHORT_CHARACTERS)
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         waiting = [asyncio.create_task(count(counting, CAPITALS, user("x" * 50_000))) for _ in range(5)]
         await asyncio.to_thread(counted.blocked.wait, PATIENCE_S)
         for characters in (1, INLINE_CHARACTERS + 1, SHORT_CHARACTERS):
@@ -200,18 +198,15 @@ def test_short_prompts_do_not_wait_for_long_ones() -> None:
     run(check, load=giving(counted))
 
 
-def test_a_prompt_that_takes_too_long_is_not_counted(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(prompts, "PATIENCE_S", 0.05)
+def test_a_prompt_that_takes_too_long_is_not_counted(caplog: pytest.LogCaptureFixture) -> None:
     counted = Counted(longest=SHORT_CHARACTERS)
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         prompt = user(SECRET + "x" * SHORT_CHARACTERS)
         assert await asyncio.gather(*[count(counting, CAPITALS, prompt) for _ in range(5)]) == [None] * 5
         counted.go.set()
 
-    run(check, load=giving(counted))
+    run(check, load=giving(counted), patience_s=0.05)
     assert len(counted.threads) <= 2, "prompts that nobody waits for any more were counted"
     assert {record.getMessage() for record in caplog.records} == {"model capitals: a prompt was not counted within 0 s"}
 
@@ -221,7 +216,7 @@ def test_a_prompt_that_cannot_be_counted_is_not_quoted(caplog: pytest.LogCapture
         def encode(self, messages: Sequence[ChatMessage]) -> Sequence[int]:
             raise ValueError(f"cannot encode {messages[0].content}")
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         assert await count(counting, CAPITALS, user(SECRET)) is None
 
     run(check, load=giving(Broken()))
@@ -235,7 +230,7 @@ def test_the_loop_goes_on_while_a_long_prompt_is_counted() -> None:
     template = (weights / "chat_template.jinja").read_text("utf-8")
     capitals = PromptEncoder(TokenizerExport((weights / "tokenizer.json").read_text("utf-8"), template, {}))
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         task = asyncio.create_task(count(counting, CAPITALS, user("What is it? " * 80_000)))
         turns = 0
         while not task.done():
@@ -251,7 +246,7 @@ def test_models_are_loaded_at_the_start_but_not_waited_for() -> None:
     loads = Loads()
 
     async def check() -> None:
-        counting = Prompts([CAPITALS, Model("sim", backend="simulated"), Model("other", source="x")], loads)
+        counting = PromptCounter([CAPITALS, Model("sim", backend="simulated"), Model("other", source="x")], loads)
         await counting.start()
         await loads.asked.acquire()
         await loads.asked.acquire()
@@ -264,7 +259,7 @@ def test_models_are_loaded_at_the_start_but_not_waited_for() -> None:
 def test_the_first_prompts_wait_for_the_tokenizer_and_share_it() -> None:
     loads = Loads()
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         counts = [asyncio.create_task(count(counting, CAPITALS, user("x"))) for _ in range(3)]
         await loads.asked.acquire()
         assert not any(task.done() for task in counts)
@@ -276,15 +271,14 @@ def test_the_first_prompts_wait_for_the_tokenizer_and_share_it() -> None:
     run(check, load=loads)
 
 
-def test_a_slow_tokenizer_is_not_waited_for_longer_than_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "PATIENCE_S", 0.05)
+def test_a_slow_tokenizer_is_not_waited_for_longer_than_patience() -> None:
     loads = Loads()
 
-    async def check(counting: Prompts) -> None:
+    async def check(counting: PromptCounter) -> None:
         assert await count(counting, CAPITALS, user("x")) is None
         assert loads.models == ["capitals"]
 
-    run(check, load=loads)
+    run(check, load=loads, patience_s=0.05)
 
 
 @pytest.mark.parametrize(
@@ -292,51 +286,47 @@ def test_a_slow_tokenizer_is_not_waited_for_longer_than_patience(monkeypatch: py
     [(NotLoaded("there is no folder /x"), "there is no folder /x"), (OSError("no\nmemory"), "OSError: no memory")],
 )
 def test_a_failure_is_logged_once_and_tried_again_ever_more_rarely(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, reason: str
+    caplog: pytest.LogCaptureFixture, error: Exception, reason: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    now_s = 1000.0
-    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
+    clock = HandClock()
     loads = Loads()
 
-    async def check(counting: Prompts) -> None:
-        nonlocal now_s
+    async def check(counting: PromptCounter) -> None:
         loads.answer(error)
-        for pause_s in (lazy_encoder.FIRST_RETRY_S, 2 * lazy_encoder.FIRST_RETRY_S):
+        for pause_s in (lazy.FIRST_RETRY_S, 2 * lazy.FIRST_RETRY_S):
             assert await count(counting, CAPITALS, user("x")) is None
             await loads.asked.acquire()
-            now_s += pause_s - 1
+            clock.now_s += pause_s - 1
             assert await count(counting, CAPITALS, user("x")) is None
             assert loads.asked.locked(), "tried again too soon"
-            now_s += 1
+            clock.now_s += 1
         loads.answer(Counted())
         assert await count(counting, CAPITALS, user("x")) is None  # not waited for: the engine counts
         await loads.asked.acquire()
         assert len(loads.models) == 3
         assert await count(counting, CAPITALS, user("x")) == 1
 
-    run(check, load=loads)
-    assert [record.getMessage() for record in caplog.records if record.name == lazy_encoder.__name__] == [
+    run(check, load=loads, clock=clock)
+    assert [record.getMessage() for record in caplog.records if record.name == lazy.__name__] == [
         f"model capitals: prompts are not counted before they are accepted: {reason}",
         "model capitals: prompts are counted before they are accepted from now on",
     ]
 
 
-def test_retries_stop_getting_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 0.0
-    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
+def test_retries_stop_getting_rarer() -> None:
+    clock = HandClock()
     loads = Loads()
     loads.answer(NotLoaded("no"))
 
     async def check() -> None:
-        nonlocal now_s
-        lazy = LazyEncoder(CAPITALS, loads)
+        encoder = LazyEncoder(CAPITALS, loads, clock)
         for attempt in range(1, 12):
-            lazy.start()
+            encoder.start()
             await loads.asked.acquire()
-            await lazy.stop()
+            await encoder.stop()
             assert len(loads.models) == attempt
-            now_s += lazy_encoder.LAST_RETRY_S
+            clock.now_s += lazy.LAST_RETRY_S
 
     asyncio.run(check())
 
@@ -345,7 +335,7 @@ def test_stopping_ends_a_load_under_way() -> None:
     loads = Loads()
 
     async def check() -> None:
-        counting = Prompts([CAPITALS], loads)
+        counting = PromptCounter([CAPITALS], loads)
         await counting.start()
         await loads.asked.acquire()
         await counting.stop()
@@ -366,7 +356,16 @@ def test_stopping_ends_a_load_under_way() -> None:
 )
 def test_what_needs_no_process_to_be_refused(model: Model, reason: str) -> None:
     with pytest.raises(NotLoaded, match=reason):
-        asyncio.run(tokenizer_process.load(model))
+        asyncio.run(load_tokenizer(model))
+
+
+class HandClock(SystemClock):
+    """Goes on when it is set."""
+
+    now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
 
 
 class Counted(PromptEncoder):
@@ -429,9 +428,9 @@ def refusing() -> Callable[[Model], Coroutine[Any, Any, PromptEncoder]]:
     return load
 
 
-def run(check: Callable[[Prompts], Coroutine[Any, Any, None]], load: lazy_encoder.Load) -> None:
+def run(check: Callable[[PromptCounter], Coroutine[Any, Any, None]], load: lazy.Load, **options: Any) -> None:
     async def checked() -> None:
-        counting = Prompts([], load)
+        counting = PromptCounter([], load, **options)
         try:
             await check(counting)
         finally:

@@ -149,7 +149,7 @@ def test_closing_waits_for_a_thread_that_is_being_started(monkeypatch: pytest.Mo
                 wait(closing, timeout=0.02)
                 super().start()
 
-        monkeypatch.setattr("actors.backends.simulated.Thread", SlowlyStarted)
+        monkeypatch.setattr("actors.backends.simulated.backend.Thread", SlowlyStarted)
         backend.load(inbox.sink, inbox.died)
         closing[0].result(timeout=PATIENCE_S)
     assert inbox.deaths == []

@@ -1,9 +1,9 @@
 """Models that ship with the project, addressed as ``builtin:NAME`` wherever a model source is expected."""
 
-from pathlib import Path
+from actors.backends.builtin import capitals
+from cluster.catalogue import BUILTIN_PREFIX
 
-_PREFIX = "builtin:"
-_FOLDERS = {"capitals": Path(__file__).resolve().parent / "capitals" / "weights"}
+_FOLDERS = {"capitals": capitals.WEIGHTS}
 
 
 def resolve_source(source: str) -> str:
@@ -11,9 +11,9 @@ def resolve_source(source: str) -> str:
 
     Raises ValueError, listing the known names, when ``builtin:NAME`` names no shipped model.
     """
-    if not source.startswith(_PREFIX):
+    if not source.startswith(BUILTIN_PREFIX):
         return source
-    name = source.removeprefix(_PREFIX)
+    name = source.removeprefix(BUILTIN_PREFIX)
     if name not in _FOLDERS:
         known = ", ".join(sorted(_FOLDERS))
         raise ValueError(f"unknown built-in model {name!r}; known names: {known}")

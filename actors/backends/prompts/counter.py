@@ -1,4 +1,4 @@
-"""A prompt's tokens, made before its job is accepted."""
+"""What counts prompts in an ingress replica."""
 
 import asyncio
 import logging
@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
 
+from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
-from actors.backends.prompts.lazy import LazyEncoder, Load, load_encoder
-from actors.backends.simulated import prompt_tokens
+from actors.backends.prompts.lazy import LazyEncoder, Load
+from actors.backends.prompts.loader import load_encoder
 from cluster.catalogue import Model
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage
 
@@ -46,11 +48,22 @@ class Prompt(Struct, frozen=True):
     ids: tuple[int, ...] = ()
 
 
-class Prompts:
-    """One per ingress replica."""
+class PromptCounter:
+    """Counts prompts as the engines of their models would. One per ingress replica.
 
-    def __init__(self, models: Sequence[Model] = (), load: Load = load_encoder) -> None:
+    Waits up to `patience_s` for a count, and as long for the first load of a model's tokenizer.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model] = (),
+        load: Load = load_encoder,
+        patience_s: float = PATIENCE_S,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._load = load
+        self._patience_s = patience_s
+        self._clock = clock
         self._encoders: dict[str, LazyEncoder] = {}
         self._short = ThreadPoolExecutor(_THREADS, thread_name_prefix="short-prompts")
         self._long = ThreadPoolExecutor(_THREADS, thread_name_prefix="long-prompts")
@@ -59,33 +72,35 @@ class Prompts:
     async def start(self) -> None:
         """Begin to load what counting needs. Does not wait for it."""
         for model in self._models:
-            if model.backend != "simulated":
-                self._lazy(model).start()
+            if model.traits.has_source:
+                self._lazy_encoder(model).start()
 
     async def stop(self) -> None:
+        """Count nothing more; what is under way is not waited for."""
         for encoder in self._encoders.values():
             await encoder.stop()
         self._short.shutdown(wait=False, cancel_futures=True)
         self._long.shutdown(wait=False, cancel_futures=True)
 
-    async def encode(self, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
+    async def count(self, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
         """The tokens of this dialogue as the model's engine would make them.
 
         Raises BadRequest when the model's chat template refuses the dialogue.
         """
-        if model.backend == "simulated":
+        if not model.traits.has_source:
             return Prompt(prompt_tokens(messages))
         if len(messages) > MOST_MESSAGES:
             return Prompt()
-        encoder = await self._lazy(model).get(PATIENCE_S)
-        if encoder is None:
-            return Prompt()
+        encoder = await self._lazy_encoder(model).get(self._patience_s)
+        return Prompt() if encoder is None else await self._count(encoder, model, messages)
+
+    async def _count(self, encoder: PromptEncoder, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
         try:
             ids = await self._encode(encoder, messages)
         except PromptRefused as refusal:
             raise BadRequest(f"messages: {refusal}") from None
         except TimeoutError:
-            log.warning("model %s: a prompt was not counted within %.0f s", model.id, PATIENCE_S)
+            log.warning("model %s: a prompt was not counted within %.0f s", model.id, self._patience_s)
         except Exception as error:  # noqa: BLE001 - the engine is going to say what it makes of this prompt
             kind = type(error).__name__  # not the error itself: it may quote the prompt
             log.error("model %s: a prompt could not be counted (%s)", model.id, kind)  # noqa: TRY400
@@ -99,10 +114,10 @@ class Prompts:
             return encoder.encode(messages)
         threads = self._short if characters <= SHORT_CHARACTERS else self._long
         counting = asyncio.get_running_loop().run_in_executor(threads, encoder.encode, messages)
-        async with asyncio.timeout(PATIENCE_S):  # what has not begun by then never does
+        async with asyncio.timeout(self._patience_s):  # what has not begun by then never does
             return await counting
 
-    def _lazy(self, model: Model) -> LazyEncoder:
+    def _lazy_encoder(self, model: Model) -> LazyEncoder:
         if model.id not in self._encoders:
-            self._encoders[model.id] = LazyEncoder(model, self._load)
+            self._encoders[model.id] = LazyEncoder(model, self._load, self._clock)
         return self._encoders[model.id]

@@ -1,6 +1,6 @@
-"""The tokens of a dialogue for a Hugging Face model: light enough for the door, and those that the engine would make.
+"""The tokens of a dialogue for a Hugging Face model: those that its engine would make, without PyTorch.
 
-`transformers` makes the tokenizer, in a process of its own (`tokenizer_export.py`), because some of its tokenizer
+`transformers` makes the tokenizer, in a process of its own (`export.py`), because some of its tokenizer
 classes rebuild what `tokenizer.json` says. What it made is exported; encoding needs only the Rust library beneath it,
 and the function it renders chat templates with.
 """

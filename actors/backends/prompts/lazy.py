@@ -1,37 +1,31 @@
-"""One model's prompt encoder: loaded in the background, and tried again later if that fails."""
+"""One model's encoder, loaded in the background. A load that failed is repeated, ever more rarely, as prompts come."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from actors.backends.failures import one_line
-from actors.backends.prompts import loader as tokenizer_process
 from actors.backends.prompts.encoder import PromptEncoder
-from actors.backends.prompts.loader import NotLoaded
-from actors.machine import gc as garbage
-from cluster import clock
+from actors.backends.prompts.loader import NotLoaded, load_encoder
 from cluster.catalogue import Model
+from cluster.clock import SYSTEM_CLOCK, Clock
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
-"""Attempts are made when a prompt wants to be counted, and get rarer."""
+"""How long a failed load is not repeated: at first, and at most. Each failure doubles it."""
 
 Load = Callable[[Model], Awaitable[PromptEncoder]]
 
 
-async def load_encoder(model: Model) -> PromptEncoder:
-    """Raises NotLoaded, and whatever making an encoder raises."""
-    encoder = await asyncio.to_thread(PromptEncoder, await tokenizer_process.load(model))
-    garbage.spare()
-    return encoder
-
-
 class LazyEncoder:
-    def __init__(self, model: Model, load: Load = load_encoder) -> None:
+    """The encoder of one model, where it can be had. What `load` raises is logged, once until it succeeds."""
+
+    def __init__(self, model: Model, load: Load = load_encoder, clock: Clock = SYSTEM_CLOCK) -> None:
         self._model = model
         self._load = load
+        self._clock = clock
         self._encoder: PromptEncoder | None = None
         self._loading: asyncio.Task[None] | None = None
         self._retry_s = FIRST_RETRY_S
@@ -41,10 +35,11 @@ class LazyEncoder:
     def start(self) -> None:
         """Begin to load, unless that is done, under way, or failed a short while ago."""
         idle = self._loading is None or self._loading.done()
-        if self._encoder is None and idle and clock.monotonic_s() >= self._not_before_s:
+        if self._encoder is None and idle and self._clock.monotonic_s() >= self._not_before_s:
             self._loading = asyncio.create_task(self._try())
 
     async def stop(self) -> None:
+        """Cancel a load that is under way."""
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.wait([self._loading])
@@ -71,5 +66,5 @@ class LazyEncoder:
         if not self._failed:
             log.warning("model %s: prompts are not counted before they are accepted: %s", self._model.id, reason)
         self._failed = True
-        self._not_before_s = clock.monotonic_s() + self._retry_s
+        self._not_before_s = self._clock.monotonic_s() + self._retry_s
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)

@@ -1,4 +1,4 @@
-"""Has a model's tokenizer loaded as its engine loads it, in a process that is gone afterwards."""
+"""Loads a model's tokenizer as its engine loads it, in a process of its own, and makes an encoder of it."""
 
 import asyncio
 import os
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from actors.backends import process_env
 from actors.backends.builtin import resolve_source
-from actors.backends.environment import is_local, process_env
-from actors.backends.prompts import export as tokenizer_export
-from actors.backends.prompts.encoder import TokenizerExport
+from actors.backends.prompts import export
+from actors.backends.prompts.encoder import PromptEncoder, TokenizerExport
 from actors.backends.prompts.export import Wanted
-from cluster.catalogue import Model
+from actors.machine import gc
+from cluster.catalogue import Model, is_local
 
 TIMEOUT_S = 60.0
 """A tokenizer may have to be downloaded: up to 30 MB."""
@@ -23,13 +24,20 @@ class NotLoaded(Exception):
     """The tokenizer cannot be had. The message is one line that says why."""
 
 
-async def load(model: Model) -> TokenizerExport:
-    """The tokenizer of a vLLM model. Runs no code that comes with the model. Raises NotLoaded."""
+async def load_encoder(model: Model) -> PromptEncoder:
+    """The encoder of a model that has a source. Raises NotLoaded, and whatever making an encoder raises."""
+    encoder = await asyncio.to_thread(PromptEncoder, await load_tokenizer(model))
+    gc.freeze()
+    return encoder
+
+
+async def load_tokenizer(model: Model, timeout_s: float = TIMEOUT_S) -> TokenizerExport:
+    """The tokenizer of a model that has a source. Runs no code that comes with the model. Raises NotLoaded."""
     wanted = _wanted(model)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        tokenizer_export.__name__,
+        export.__name__,
         msgspec.json.encode(wanted).decode(),
         stdin=PIPE,
         stdout=PIPE,
@@ -37,10 +45,10 @@ async def load(model: Model) -> TokenizerExport:
         env=_environment(model),
     )
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await _result(process)
     except TimeoutError:
-        raise NotLoaded(f"it took longer than {TIMEOUT_S:.0f} s") from None
+        raise NotLoaded(f"it took longer than {timeout_s:.0f} s") from None
     finally:
         if process.returncode is None:
             process.kill()

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from cluster import json_schemas
 
 CONFIG: Mapping[str, Any] = {
@@ -22,6 +24,18 @@ TRIAL_ANSWER = '"structured"'
 
 RESUMED = "infernet_resumed_tokens"
 """How many of a prompt's last tokens belong to the answer: a request's extra argument."""
+
+
+class Constraint(Struct, frozen=True):
+    """A schema that an answer follows, as vLLM is told it; the prompt's last `resumed` tokens belong to the answer."""
+
+    schema: str
+    resumed: int
+
+
+def constraint(schema: str, resumed: int) -> Constraint:
+    """Raises UnsupportedSchema."""
+    return Constraint(grammar_schema(schema), resumed)
 
 
 def grammar_schema(schema: str) -> str:

@@ -15,12 +15,12 @@ from api.cli.run import system
 from api.cli.run.ray_cluster import GivenCluster, OwnCluster
 from api.cli.steps import console
 from api.serve import ADMIN_KEY_VARIABLE, with_database
+from cluster.catalogue import CAPITALS
 from cluster.errors import ConfigError
 from cluster.messages.machines import ModelView
 from cluster.settings import layers as config
 from cluster.settings.schema import Settings
 
-BUILTIN_MODEL = "builtin:capitals"
 _LOOK_S = 0.5
 
 
@@ -59,7 +59,7 @@ def flags_layer(file: Path | None, host: str | None, port: int | None, model: st
     if server := {key: value for key, value in (("host", host), ("port", port)) if value is not None}:
         layer["server"] = server
     if model is not None or file is None:
-        layer["models"] = [{**config.single_model(model or BUILTIN_MODEL), "gpus": _gpus_of_one()}]
+        layer["models"] = [{**config.single_model(model or CAPITALS.source), "gpus": _gpus_of_one()}]
     return layer
 
 

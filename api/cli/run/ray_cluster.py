@@ -10,7 +10,7 @@ from types import TracebackType
 import ray
 
 from actors.backends.failures import one_line
-from actors.machine import scheduling_class as processor
+from actors.machine import scheduling_class
 from actors.ray.remote import NAMESPACE
 from api.cli.error_pages import haproxy_with_pages
 from api.cli.run import marked, runs
@@ -29,7 +29,7 @@ class OwnCluster(AbstractContextManager["OwnCluster"]):
         self._temp = Path()
 
     def __enter__(self) -> "OwnCluster":
-        processor.give_way()  # and so does what Ray starts: its own processes and HAProxy
+        scheduling_class.use_batch()  # and so does what Ray starts: its own processes and HAProxy
         self._temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
         runs.record(self._state, self._temp)
         (self._temp / "tmp").mkdir()

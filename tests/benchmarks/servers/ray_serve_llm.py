@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from actors.backends.environment import process_env
-from actors.backends.vllm.backend import engine_args
+from actors.backends import process_env
+from actors.backends.vllm.engine import engine_args
 from api.cli.run import marked
 from api.cli.run.ray_cluster import haproxy_apart
 from cluster.catalogue import Model

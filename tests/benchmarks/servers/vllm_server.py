@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from actors.backends.environment import process_env
-from actors.backends.vllm.backend import engine_args
+from actors.backends import process_env
+from actors.backends.vllm.engine import engine_args
 from cluster.catalogue import Model
 from tests.benchmarks.dialects import ChatCompletions
 from tests.benchmarks.servers.base import Server, clean_environment, marks

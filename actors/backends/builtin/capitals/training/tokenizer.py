@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from actors.backends.builtin.capitals.corpus import Dialogue
+from actors.backends.builtin.capitals.training.corpus import Dialogue
 
 VOCABULARY = 1024
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

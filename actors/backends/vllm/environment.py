@@ -1,18 +1,13 @@
-"""The environment variables that a model's engine process needs."""
+"""The environment variables that a process needs before it imports vLLM."""
 
-from cluster.catalogue import Model
+from cluster.catalogue import Model, is_local
 
 MOST_CPU_THREADS = 8
 """Generating is bound by memory bandwidth: more threads hardly help, and others want the cores."""
 
 
-def process_env(model: Model, machine_cores: int) -> dict[str, str]:
-    """The environment of the process that loads `model`, to be set before it starts.
-
-    What the catalogue says in `env` goes above everything here.
-    """
-    if model.backend == "simulated":
-        return dict(model.env)
+def vllm_env(model: Model, machine_cores: int) -> dict[str, str]:
+    """What vLLM needs to serve `model` on a machine with `machine_cores` cores."""
     env = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
@@ -24,7 +19,7 @@ def process_env(model: Model, machine_cores: int) -> dict[str, str]:
         env |= _cpu_env(model, machine_cores)
     if is_local(model.source):
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    return env | dict(model.env)
+    return env
 
 
 def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:
@@ -46,8 +41,3 @@ def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:
 def _threads(machine_cores: int) -> int:
     """All cores but one, as vLLM itself takes them: OpenMP's threads spin, and the control plane must get its turn."""
     return max(1, min(machine_cores - 1, MOST_CPU_THREADS))
-
-
-def is_local(source: str) -> bool:
-    """Whether a model's source is a folder, or built in, rather than a hub id."""
-    return source.startswith(("builtin:", "/", "./", "../", "~"))

@@ -1,4 +1,4 @@
-"""Who gives way at the processor, and that a model does not."""
+"""Which processes are scheduled as batch work, and that those of a model are not."""
 
 import logging
 import os
@@ -7,20 +7,20 @@ import sys
 
 import pytest
 
-from actors.machine.scheduling_class import give_way, going_first, restore_priority
+from actors.machine.scheduling_class import ordinary, restore_priority, use_batch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
 
 _POLICIES = """
 import os, subprocess, sys, threading
-from actors.machine.scheduling_class import give_way, going_first
+from actors.machine.scheduling_class import use_batch, ordinary
 
 ended = threading.Event()
 older = threading.Thread(target=ended.wait)
 older.start()
-give_way()
+use_batch()
 child = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
-with going_first():
+with ordinary():
     model = int(subprocess.check_output(child))
 other = int(subprocess.check_output(child))
 print([os.sched_getscheduler(thread) for thread in (0, older.native_id)], model, other)
@@ -29,7 +29,7 @@ ended.set()
 
 
 @linux
-def test_threads_and_children_give_way_but_for_a_models_process() -> None:
+def test_threads_and_children_are_batch_work_but_for_a_models_process() -> None:
     # In a process of its own: this one goes on with other tests.
     printed = subprocess.run([sys.executable, "-c", _POLICIES], check=True, capture_output=True, text=True, timeout=60)
     batch, ordinary = os.SCHED_BATCH, os.SCHED_OTHER
@@ -43,9 +43,9 @@ def test_a_policy_that_cannot_be_had_is_told(monkeypatch: pytest.MonkeyPatch, ca
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     with caplog.at_level(logging.WARNING):
-        give_way()
+        use_batch()
         assert [record.levelname for record in caplog.records] == ["WARNING"]  # once, however many threads there are
-        with going_first():
+        with ordinary():
             pass
     assert "Operation not permitted" in caplog.text
 

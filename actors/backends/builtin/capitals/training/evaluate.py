@@ -1,4 +1,4 @@
-"""Measures the capitals model: python -m actors.backends.builtin.capitals.evaluate [--weights DIR]"""
+"""Measures the capitals model: python -m actors.backends.builtin.capitals.training.evaluate [--weights DIR]"""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.backends.builtin import resolve_source
-from actors.backends.builtin.capitals.corpus import Dialogue, held_out_chats, held_out_dialogues
-from actors.backends.builtin.capitals.train import make_deterministic
+from actors.backends.builtin.capitals import WEIGHTS
+from actors.backends.builtin.capitals.training.corpus import Dialogue, held_out_chats, held_out_dialogues
+from actors.backends.builtin.capitals.training.train import make_deterministic
 
 REQUIRED_SHARE = 0.95
 TEMPERATURES = (0.0, 0.7)  # greedy, and the default of the API
@@ -77,7 +77,7 @@ class Judge:
 def main() -> int:
     """Print the share of right answers and return 0 only when every one is high enough."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, default=Path(resolve_source("builtin:capitals")))
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
     judge = Judge(parser.parse_args().weights)
     make_deterministic(SEED)
     shares = []

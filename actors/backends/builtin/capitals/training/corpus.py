@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 
-from actors.backends.builtin.capitals import wordings
-from actors.backends.builtin.capitals.countries import ALIASES, CAPITALS, CONTINENTS, answer
+from actors.backends.builtin.capitals.training import wordings
+from actors.backends.builtin.capitals.training.countries import ALIASES, CAPITALS, CONTINENTS, answer
 
 NAMES: tuple[str, ...] = (*CAPITALS, *ALIASES)
 LIST_LENGTH = 14

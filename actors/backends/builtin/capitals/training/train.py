@@ -1,4 +1,7 @@
-"""Trains the capitals model from scratch: python -m actors.backends.builtin.capitals.train [--out DIR] [--seed N]"""
+"""Trains the capitals model from scratch.
+
+python -m actors.backends.builtin.capitals.training.train [--out DIR] [--seed N]
+"""
 
 import argparse
 import random
@@ -11,9 +14,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from actors.backends.builtin import resolve_source
-from actors.backends.builtin.capitals.corpus import Dialogue, training_dialogues
-from actors.backends.builtin.capitals.tokenizer import (
+from actors.backends.builtin.capitals import WEIGHTS
+from actors.backends.builtin.capitals.training.corpus import Dialogue, training_dialogues
+from actors.backends.builtin.capitals.training.tokenizer import (
     CHAT_TEMPLATE,
     END,
     IGNORED,
@@ -137,7 +140,7 @@ def _tensor(batch: list[Sample], part: int, padding: int) -> torch.Tensor:
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(resolve_source("builtin:capitals")))
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     train(arguments.out, arguments.seed)

@@ -1,115 +1,20 @@
-"""A backend without a model: its timing is set, its text a pure function of (messages, seed, index).
+"""The backend itself: a thread that steps at a steady beat, and the switches by which it fails, hangs or dies."""
 
-It is there for load tests, chaos tests and for trying the system without a model. Because of its text, an
-interrupted job must equal an undisturbed one to the character.
-"""
-
-import hashlib
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import Condition, Thread
-from typing import Annotated, Any
-
-import msgspec
-from msgspec import Meta, Struct
+from typing import Any
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
-from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
+from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.simulated.options import Options, parse_options
+from actors.backends.simulated.text import VOCABULARY, digest, simulated_token_id
+from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.messages.work import Dispatch, FinishReason, Sampling
 
 log = logging.getLogger(__name__)
-
-Seconds = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
-Index = Annotated[int, Meta(ge=0)]
-
-
-class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a catalogue's `engine:` may say of a simulated model.
-
-    The switches `..._at_token: k` catch a generation that is about to produce token k, counted from 0. One
-    that was resumed at k or later has passed that point and goes on; k = 0 catches every one.
-    """
-
-    first_token_s: Seconds = 0.05
-    token_s: Seconds = 0.01
-    batch_slots: Count = 64
-    output_tokens: Count = 128
-    context_length: Count = 8192
-    load_s: Seconds = 0.0
-    fail_on_load: str | None = None
-    fail_at_token: Index | None = None
-    hang_at_token: Index | None = None
-    die_at_token: Index | None = None
-
-
-def parse_options(options: Mapping[str, Any]) -> Options:
-    """Raises ValueError naming the key and the reason."""
-    unknown = sorted(set(options) - set(Options.__struct_fields__))
-    if unknown:
-        known = ", ".join(Options.__struct_fields__)
-        raise ValueError(f"engine.{unknown[0]}: unknown option of the simulated backend; known are {known}")
-    for key, value in options.items():
-        try:
-            msgspec.convert({key: value}, Options)
-        except msgspec.ValidationError as error:
-            reason = str(error).removesuffix(f" - at `$.{key}`")
-            raise ValueError(f"engine.{key}: {reason[:1].lower()}{reason[1:]}") from error
-    return msgspec.convert(dict(options), Options)
-
-
-_WORDS = """
-the a one this every some no another and or but while because although when where under over near small large
-quiet bright early late green silver gentle heavy narrow distant patient simple sudden warm river mountain
-window garden letter engine harbour market bridge lantern orchard station meadow cellar teacher sailor baker
-neighbour child stranger painter gardener carries finds remembers follows repairs answers crosses borrows
-waits listens returns begins learns sings travels slowly often never together
-"""
-_PHRASES = ["of course,", "in the end,", "as usual,", "once more,", "on the other hand,", "a long time ago,"]
-_PLAIN = [f"{word} " for word in (*_WORDS.split(), *_PHRASES)]
-_ACCENTED = [f"{word} " for word in ("café", "naïve", "Ærø", "Łódź", "żółw", "Привет", "日本語", "مرحبا")]
-_EMOJI = [f"{emoji} " for emoji in ("🌍", "🚀", "🦊", "🎉", "👩‍🚀", "🏔️", "🧭", "𝒳")]
-VOCABULARY = (*_PLAIN, *_ACCENTED, *_EMOJI, "\n")
-"""The text of every token id."""
-
-_ACCENTED_FROM = len(_PLAIN)
-_EMOJI_FROM = _ACCENTED_FROM + len(_ACCENTED)
-_NEWLINE = len(VOCABULARY) - 1
-
-
-def digest(messages: Sequence[ChatMessage], seed: int | None) -> int:
-    """The 64 bits that a dialogue's answer depends on. No seed is a seed like any other."""
-    data = msgspec.msgpack.encode(([(message.role, message.content) for message in messages], seed))
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
-
-
-def simulated_token_id(digest: int, index: int) -> int:
-    """Token `index` of an answer. Line ends, accents and emoji come at regular places."""
-    bits = (digest ^ (index * 0x9E3779B97F4A7C15)) * 0xD6E8FEB86659FD93 >> 29 & 0xFFFFFFFF
-    place = index % 24
-    if place == 5:
-        return _EMOJI_FROM + bits % len(_EMOJI)
-    if place == 11:
-        return _ACCENTED_FROM + bits % len(_ACCENTED)
-    return _NEWLINE if place == 23 else bits % len(_PLAIN)
-
-
-def simulated_token(digest: int, index: int) -> str:
-    """The text of token `index` of an answer."""
-    return VOCABULARY[simulated_token_id(digest, index)]
-
-
-def simulated_text(messages: Sequence[ChatMessage], seed: int | None, n_tokens: int) -> str:
-    """The first `n_tokens` of the answer to `messages`: what an undisturbed job generates."""
-    key = digest(messages, seed)
-    return "".join([simulated_token(key, index) for index in range(n_tokens)])
-
-
-def prompt_tokens(messages: Sequence[ChatMessage]) -> int:
-    """A prompt's length: three tokens a message, and one for every four characters begun."""
-    return sum(3 + (len(message.content) + 3) // 4 for message in messages)
 
 
 class _Simulation(Generation):
@@ -155,7 +60,8 @@ def _trap(resumed: int, options: Options) -> int:
 class SimulatedBackend:
     """Steps at a steady beat of `token_s`; each step brings every generation in the batch one token."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._given = options
         self._options = Options()
         self._changed = Condition()
@@ -208,14 +114,14 @@ class SimulatedBackend:
                 chunks = self._step()
                 if chunks:
                     sink(chunks)
-                self._die_if_told()
+                self._raise_if_dying()
         except BackendDied as death:
-            self._tell(died, death)
+            self._report_death(died, death)
         except Exception as error:
             log.exception("the simulated backend failed")
-            self._tell(died, BackendDied(f"{type(error).__name__} in the simulated backend"))
+            self._report_death(died, BackendDied(f"{type(error).__name__} in the simulated backend"))
 
-    def _tell(self, died: Callable[[BackendDied], None], death: BackendDied) -> None:
+    def _report_death(self, died: Callable[[BackendDied], None], death: BackendDied) -> None:
         with self._changed:
             closed, self._stopped = self._stopped, True
         if not closed:
@@ -225,7 +131,7 @@ class SimulatedBackend:
         """Sleep until the next step is due. False when there will be none."""
         with self._changed:
             while not self._stopped:
-                now_s = time.monotonic()
+                now_s = self._clock.monotonic_s()
                 self._admit(now_s)
                 due_s = self._due_s()
                 if due_s is not None and due_s <= now_s:
@@ -250,26 +156,26 @@ class SimulatedBackend:
 
     def _step(self) -> list[Chunk]:
         """One token for every generation in the batch that has its first token behind it, or due."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         chunks: list[Chunk] = []
         with self._changed:
             for key, generation in list(self._batch.items()):
                 if generation.ready_s > now_s:
                     continue
-                chunk = self._spring(generation) if generation.index == generation.trap else generation.step()
+                chunk = self._fail_or_hang(generation) if generation.index == generation.trap else generation.step()
                 if chunk is not None:
                     chunks.append(chunk)
                     if generation.ended:
                         del self._batch[key]
         return chunks
 
-    def _spring(self, generation: _Simulation) -> Chunk | None:
-        """A generation has come to where a switch catches it."""
+    def _fail_or_hang(self, generation: _Simulation) -> Chunk | None:
+        """What a generation says at the token where a switch catches it."""
         if generation.trap == self._options.fail_at_token:
             return generation.fail("engine_error", f"The simulated backend fails at token {generation.trap}")
         return None  # hung, or about to die with the whole backend
 
-    def _die_if_told(self) -> None:
+    def _raise_if_dying(self) -> None:
         k = self._options.die_at_token
         if k is None:
             return

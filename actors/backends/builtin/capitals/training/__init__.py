@@ -1,0 +1,1 @@
+"""How the capitals model was made and is measured. Nothing of this runs where the model is served."""

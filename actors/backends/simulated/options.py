@@ -1,0 +1,45 @@
+"""What a catalogue may say of a simulated model."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Index = Annotated[int, Meta(ge=0)]
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a catalogue's `engine:` may say of a simulated model.
+
+    The switches `..._at_token: k` catch a generation that is about to produce token k, counted from 0. One
+    that was resumed at k or later has passed that point and goes on; k = 0 catches every one.
+    """
+
+    first_token_s: Seconds = 0.05
+    token_s: Seconds = 0.01
+    batch_slots: Count = 64
+    output_tokens: Count = 128
+    context_length: Count = 8192
+    load_s: Seconds = 0.0
+    fail_on_load: str | None = None
+    fail_at_token: Index | None = None
+    hang_at_token: Index | None = None
+    die_at_token: Index | None = None
+
+
+def parse_options(options: Mapping[str, Any]) -> Options:
+    """Raises ValueError naming the key and the reason."""
+    unknown = sorted(set(options) - set(Options.__struct_fields__))
+    if unknown:
+        known = ", ".join(Options.__struct_fields__)
+        raise ValueError(f"engine.{unknown[0]}: unknown option of the simulated backend; known are {known}")
+    for key, value in options.items():
+        try:
+            msgspec.convert({key: value}, Options)
+        except msgspec.ValidationError as error:
+            reason = str(error).removesuffix(f" - at `$.{key}`")
+            raise ValueError(f"engine.{key}: {reason[:1].lower()}{reason[1:]}") from error
+    return msgspec.convert(dict(options), Options)

@@ -1,0 +1,186 @@
+"""vLLM's engine: how it is made of a model, and what a backend asks of it.
+
+vLLM is imported when an engine is made, which takes 14 s.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from msgspec import Struct
+
+from actors.backends.failures import one_line
+from actors.backends.vllm import processes, structured
+from actors.backends.vllm.sampling import constraint_params, sampling_params
+from actors.backends.vllm.structured import Constraint
+from actors.machine import scheduling_class
+from cluster.catalogue import Model, is_local
+from cluster.json_schemas import UnsupportedSchema
+from cluster.messages.work import ChatMessage, FinishReason, Sampling
+
+_FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length")
+
+
+class Produced(Struct, frozen=True):
+    """What one step produced for one request. `error` is how vLLM finished a request that it gave up.
+
+    `finished`: vLLM is done with the request.
+    """
+
+    request_id: str
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason | None
+    error: str | None
+    finished: bool
+
+
+class InvalidRequest(Exception):
+    """vLLM does not take a request. The message says why, and may quote the prompt."""
+
+
+class VllmEngine:
+    """A running engine of vLLM's, used by one thread, but for `tokenise` and `verify`, which a second one may call."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
+
+    @property
+    def batch_size(self) -> int:
+        """How many requests it generates at once."""
+        return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that prompt and answer have together."""
+        return int(self._engine.model_config.max_model_len)
+
+    def tokenise(self, messages: Sequence[ChatMessage]) -> list[int]:
+        """The token ids of a dialogue. Raises what the model's chat template raises."""
+        dialogue = [{"role": message.role, "content": message.content} for message in messages]
+        ids = self._engine.get_tokenizer().apply_chat_template(
+            dialogue, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        return list(ids)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of these tokens, without special ones."""
+        return str(self._engine.get_tokenizer().decode(token_ids, skip_special_tokens=True))
+
+    def verify(self, constraint: Constraint) -> None:
+        """Raises UnsupportedSchema with what vLLM would say of a request with this constraint."""
+        from vllm.exceptions import VLLMValidationError
+
+        config = self._engine.vllm_config
+        try:
+            constraint_params(constraint).verify(
+                config.model_config,
+                config.speculative_config,
+                config.structured_outputs_config,
+                self._engine.get_tokenizer(),
+            )
+        except VLLMValidationError as error:
+            raise UnsupportedSchema(structured.reason(error)) from error
+
+    def add(
+        self,
+        request_id: str,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        resumed: Sequence[int] = (),
+        constraint: Constraint | None = None,
+    ) -> None:
+        """Begin a request that goes on after the token ids `resumed`.
+
+        Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be asked of it.
+        """
+        from vllm.exceptions import VLLMValidationError
+        from vllm.inputs import tokens_input
+
+        try:
+            params = sampling_params(sampling, len(resumed), constraint, self._recommended)
+            self._engine.add_request(request_id, tokens_input([*prompt, *resumed]), params)
+        except VLLMValidationError as error:
+            raise InvalidRequest(one_line(error)) from error
+
+    def is_dead(self, error: Exception) -> bool:
+        """Whether this error says that the engine cannot go on."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        return isinstance(error, EngineDeadError)
+
+    def is_idle(self) -> bool:
+        """Whether there is no request to generate for."""
+        return not self._engine.has_unfinished_requests()
+
+    def step(self) -> list[Produced]:
+        """Generate the next tokens. Blocks until there are some."""
+        return [_produced(output) for output in self._engine.step()]
+
+    def abort(self, request_ids: Sequence[str]) -> None:
+        """Give up these requests: nothing more comes of them."""
+        self._engine.abort_request(list(request_ids))
+
+    def watch(self, killed: Callable[[Exception], None]) -> Thread | None:
+        """As `processes.watch`."""
+        return processes.watch(self._engine, killed)
+
+    def shut_down(self) -> None:
+        """Have vLLM end its processes, as well as it can."""
+        self._engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
+
+
+def _produced(output: Any) -> Produced:
+    completion = output.outputs[0]
+    reason = completion.finish_reason
+    ordinary = reason in _FINISH_REASONS
+    return Produced(
+        request_id=output.request_id,
+        text=completion.text,
+        token_ids=tuple(completion.token_ids),
+        finish_reason=reason if ordinary else None,
+        error=None if ordinary or reason is None else str(reason),
+        finished=output.finished,
+    )
+
+
+def engine_args(model: Model, source: str) -> dict[str, Any]:
+    """vLLM's EngineArgs for `model`: what the catalogue says, above a few defaults."""
+    args: dict[str, Any] = {"model": source, "disable_log_stats": True}
+    if model.gpus == 0:
+        args["enforce_eager"] = True  # compiling takes minutes on a CPU
+    if model.gpus > 1:
+        args |= {"tensor_parallel_size": model.gpus, "distributed_executor_backend": "mp"}
+    return args | dict(model.engine)
+
+
+def make_engine(model: Model, source: str, sockets: str, log_failures: Callable[[dict[str, Any]], None]) -> VllmEngine:
+    """Load `model` from `source` into a new engine, whose sockets are in the folder `sockets`.
+
+    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. Raises what vLLM raises.
+    """
+    if is_local(source) and not Path(source).is_dir():
+        raise FileNotFoundError(f"there is no folder {source}")  # vLLM would say it of a hub id
+
+    from vllm.config import StructuredOutputsConfig
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.logger import DEFAULT_LOGGING_CONFIG
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    log_failures(DEFAULT_LOGGING_CONFIG)
+    os.environ["VLLM_RPC_BASE_PATH"] = sockets
+    args = engine_args(model, source)
+    structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
+    args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
+    with scheduling_class.ordinary():
+        engine = LLMEngine.from_engine_args(
+            EngineArgs(**args),
+            # It chooses the batch sizes that suit the hardware: those of a server.
+            usage_context=UsageContext.OPENAI_API_SERVER,
+            enable_multiprocessing=True,
+        )
+    return VllmEngine(engine)

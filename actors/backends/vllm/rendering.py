@@ -1,0 +1,63 @@
+"""What a job's messages and schema become before vLLM is asked for an answer."""
+
+import logging
+
+from msgspec import Struct
+
+from actors.backends.failures import one_line
+from actors.backends.vllm import structured
+from actors.backends.vllm.engine import VllmEngine
+from actors.backends.vllm.structured import Constraint
+from cluster.json_schemas import UnsupportedSchema
+from cluster.messages.work import Dispatch
+
+log = logging.getLogger(__name__)
+
+FAILED = "The engine could not generate this answer"
+"""What a client is told when the reason is none of its business."""
+
+
+class Rendered(Struct, frozen=True):
+    """A job for vLLM: its prompt's token ids, and what its answer has to follow."""
+
+    prompt: list[int]
+    constraint: Constraint | None = None
+
+
+class RenderingFailed(Exception):
+    """No prompt or no constraint can be made of a job. The message is for the client."""
+
+
+def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
+    """Tokenise the dialogue, unless that has been done, and have vLLM judge the schema.
+
+    `structured_outputs`: the model can follow a schema. Raises RenderingFailed.
+    """
+    try:
+        constraint = _constraint(engine, dispatch, structured_outputs)
+        prompt = list(dispatch.prompt_ids) or engine.tokenise(dispatch.job.messages)
+    except UnsupportedSchema as error:
+        raise RenderingFailed(f"json_schema: {error}") from error
+    except Exception as error:
+        kind = type(error).__name__  # not the error itself: it may quote the prompt
+        log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
+        raise RenderingFailed(f"{FAILED}: {_template_error(error)}") from error
+    return Rendered(prompt, constraint)
+
+
+def _constraint(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Constraint | None:
+    schema = dispatch.job.sampling.json_schema
+    if schema is None:
+        return None
+    if not structured_outputs:
+        raise UnsupportedSchema("this model has no structured outputs")
+    constraint = structured.constraint(schema, len(dispatch.resume.token_ids))
+    engine.verify(constraint)
+    return constraint
+
+
+def _template_error(error: Exception) -> str:
+    """What a chat template says when it refuses a dialogue is its author's text, and for the client."""
+    from jinja2 import TemplateError
+
+    return one_line(error) if isinstance(error, TemplateError) else "its prompt could not be rendered"

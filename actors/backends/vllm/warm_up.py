@@ -1,0 +1,85 @@
+"""Requests that nobody waits for, answered before a model's first client: what is made at first use is made by then."""
+
+import logging
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from actors.backends.vllm import structured
+from actors.backends.vllm.engine import InvalidRequest, VllmEngine
+from actors.backends.vllm.structured import Constraint
+from cluster.messages.work import ChatMessage, Sampling
+
+log = logging.getLogger(__name__)
+
+_PROMPTS = 8
+
+
+class _Trial(Struct, frozen=True):
+    prompt: list[int]
+    sampling: Sampling
+    resumed: list[int] = []
+    constraint: Constraint | None = None
+
+
+class _TrialFailed(Exception):
+    """vLLM took a trial request and then gave it up."""
+
+
+def warm_up(engine: VllmEngine, model_id: str) -> bool:
+    """Answer a few short prompts. Returns whether the model can follow a JSON Schema.
+
+    Raises what a model without a chat template raises: it is of no use here. Raises RuntimeError when a resumed
+    structured answer begins anew.
+    """
+    prompt = engine.tokenise([ChatMessage("user", "?")])
+    _generate(engine, [_Trial(prompt, Sampling(max_tokens=4))] * _PROMPTS)
+    return _has_structured_outputs(engine, prompt, model_id)
+
+
+def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str) -> bool:
+    """Have an answer generated that follows a schema, then its second half as if it were resumed.
+
+    False when the model cannot follow a schema. Raises when it can, but begins the second half with the beginning:
+    vLLM has changed, or was started without our plugin, and answers would be corrupted.
+    """
+    try:
+        text, ids = _follow_schema(engine, prompt, [])
+        half = ids[: len(ids) // 2]
+        rest, _ = _follow_schema(engine, prompt, half)
+    except (InvalidRequest, _TrialFailed) as error:
+        text, reason = "", str(error)
+    else:
+        reason = repr(text)
+    if text != structured.TRIAL_ANSWER:
+        log.warning("%s has no structured outputs: %s", model_id, reason)
+        return False
+    resumed = engine.decode(half) + rest
+    if resumed != text:
+        raise RuntimeError(
+            f"vLLM began a resumed structured answer anew: {text} became {resumed}. "
+            "Does VLLM_PLUGINS shut out the plugin infernet?"
+        )
+    return True
+
+
+def _follow_schema(engine: VllmEngine, prompt: list[int], resumed: list[int]) -> tuple[str, list[int]]:
+    constraint = structured.constraint(structured.TRIAL, len(resumed))
+    sampling = Sampling(max_tokens=32 + len(resumed), temperature=0.0)
+    [answer] = _generate(engine, [_Trial(prompt, sampling, resumed, constraint)])
+    return answer
+
+
+def _generate(engine: VllmEngine, trials: Sequence[_Trial]) -> list[tuple[str, list[int]]]:
+    """The text and the token ids of each answer. Raises InvalidRequest and _TrialFailed."""
+    answers: dict[str, tuple[str, list[int]]] = {}
+    for number, trial in enumerate(trials):
+        answers[f"trial/{number}"] = ("", [])
+        engine.add(f"trial/{number}", trial.prompt, trial.sampling, trial.resumed, trial.constraint)
+    while not engine.is_idle():
+        for produced in engine.step():
+            if produced.error is not None:
+                raise _TrialFailed(f"vLLM finished it with {produced.error!r}")
+            text, ids = answers[produced.request_id]
+            answers[produced.request_id] = (text + produced.text, [*ids, *produced.token_ids])
+    return list(answers.values())

@@ -1,0 +1,232 @@
+"""The threads of the vLLM backend, with an engine that is not vLLM's. The real one: tests/integration."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from actors.backends.base import BackendDied
+from actors.backends.vllm.backend import VllmBackend
+from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
+from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
+from cluster.catalogue import Model
+from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
+from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
+
+MODEL = Model("m", source="org/m", gpus=0)
+MESSAGES = (ChatMessage("user", "Hello"),)
+ANSWER = "Hello there, how are you all?"
+STEP_S = 0.003
+"""Long enough to abort an answer before its end."""
+FAILED = "The engine could not generate this answer"
+
+
+class EngineDead(Exception):
+    pass
+
+
+class ScriptedEngine(VllmEngine):
+    """Answers every prompt with `ANSWER`, a character a step.
+
+    Its chat template refuses 3 messages. For prompts of more than 8 messages, `add` raises `invalid`. A step that is
+    `held` says so with `stepping` and waits for `may_step`; `tokenised` is released for every prompt.
+    """
+
+    context_length = 100
+    batch_size = 16
+
+    def __init__(self, structured: bool = False) -> None:
+        self.structured = structured
+        self.running: dict[str, str] = {}
+        self.reasons: dict[str, FinishReason] = {}
+        self.aborted: list[str] = []
+        self.held = False
+        self.stepping = threading.Semaphore(0)
+        self.may_step = threading.Semaphore(0)
+        self.tokenised = threading.Semaphore(0)
+        self.invalid: Exception = InvalidRequest("too many")
+        self.kill: Callable[[Exception], None] = lambda error: None
+        self.is_shut_down = False
+
+    def tokenise(self, messages: Sequence[ChatMessage]) -> list[int]:
+        self.tokenised.release()
+        if len(messages) == 3:
+            raise ValueError("a secret")
+        return [1] * len(messages)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return "".join(map(chr, token_ids))
+
+    def verify(self, constraint: Constraint) -> None:
+        pass
+
+    def add(
+        self,
+        request_id: str,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        resumed: Sequence[int] = (),
+        constraint: Constraint | None = None,
+    ) -> None:
+        if len(prompt) > 8:
+            raise self.invalid
+        if constraint is not None and not self.structured:
+            raise InvalidRequest("no grammar")
+        answer = TRIAL_ANSWER if constraint is not None else ANSWER
+        self.running[request_id] = answer[len(resumed) : sampling.max_tokens]
+        self.reasons[request_id] = "stop" if len(answer) <= sampling.max_tokens else "length"
+
+    def is_dead(self, error: Exception) -> bool:
+        return isinstance(error, EngineDead)
+
+    def is_idle(self) -> bool:
+        return not self.running
+
+    def step(self) -> list[Produced]:
+        if self.held:
+            self.stepping.release()
+            assert self.may_step.acquire(timeout=PATIENCE_S)
+        time.sleep(STEP_S)
+        return [self._produce(request_id) for request_id in list(self.running)]
+
+    def abort(self, request_ids: Sequence[str]) -> None:
+        self.aborted += request_ids
+        for request_id in request_ids:
+            self.running.pop(request_id, None)
+
+    def watch(self, killed: Callable[[Exception], None]) -> None:
+        self.kill = killed
+
+    def shut_down(self) -> None:
+        self.is_shut_down = True
+
+    def _produce(self, request_id: str) -> Produced:
+        text, rest = self.running[request_id][:1], self.running[request_id][1:]
+        self.running[request_id] = rest
+        if not rest:
+            del self.running[request_id]
+        return Produced(
+            request_id, text, tuple(map(ord, text)), None if rest else self.reasons[request_id], None, not rest
+        )
+
+
+class Loaded:
+    """A backend with a scripted engine, loaded."""
+
+    def __init__(self) -> None:
+        self.engine = engine = ScriptedEngine()
+        self.inbox = Inbox()
+        self.backend = VllmBackend(MODEL, "org/m", lambda *_: engine)
+        loaded = self.backend.load(self.inbox.sink, self.inbox.died)
+        self.subject = Subject(self.backend, self.inbox, loaded, MESSAGES, engine.decode, Sampling(max_tokens=50))
+
+    def dispatch(self, messages: int = 1, **sampling: Any) -> Dispatch:
+        self.subject.messages = MESSAGES * messages
+        return self.subject.dispatch(**sampling)
+
+    def render(self, dispatch: Dispatch) -> None:
+        """Start this job, and return when its prompt has been rendered: one thread renders one prompt after another."""
+        self.backend.start([dispatch, self.dispatch()])
+        for _ in range(2):
+            assert self.engine.tokenised.acquire(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def stage() -> Iterator[Loaded]:
+    loaded = Loaded()
+    yield loaded
+    loaded.backend.close()
+    loaded.backend.close()
+    assert loaded.engine.is_shut_down
+    assert len(loaded.inbox.deaths) <= 1
+
+
+class TestScripted(BackendSuite):
+    @pytest.fixture
+    def subject(self, stage: Loaded) -> Subject:
+        return stage.subject
+
+
+def test_answers_and_says_what_it_offers(stage: Loaded) -> None:
+    output, end = stage.subject.run(stage.dispatch())
+    assert (output.text, end.finish_reason) == (ANSWER, "stop")
+    assert (stage.subject.loaded.slots, stage.subject.loaded.context_length) == (18, 100)
+
+
+def test_a_stop_string_ends_the_request(stage: Loaded) -> None:
+    stop = stage.dispatch(stop=("lo",))
+    output, end = stage.subject.run(stop)
+    assert (output.text, end.finish_reason) == ("Hel", "stop")
+    assert stage.engine.aborted == [f"{stop.job.id}/1"]
+
+
+def test_no_refusal_is_lost_while_another_waits_for_a_step_to_end(stage: Loaded) -> None:
+    engine = stage.engine
+    assert engine.tokenised.acquire(timeout=PATIENCE_S)  # the warm-up's
+    first, second = stage.dispatch(messages=3), stage.dispatch(messages=3)
+    engine.held = True
+    stage.backend.start([running := stage.dispatch()])
+    assert engine.stepping.acquire(timeout=PATIENCE_S)
+    assert engine.tokenised.acquire(timeout=PATIENCE_S)
+    stage.render(first)
+    engine.may_step.release()
+    assert engine.stepping.acquire(timeout=PATIENCE_S)  # the first refusal waits for this step's end
+    stage.render(second)
+    engine.held = False
+    engine.may_step.release()
+    for refused in (first, second):
+        end = stage.inbox.end(refused)
+        assert (end.error, end.error_message) == ("engine_error", f"{FAILED}: its prompt could not be rendered")
+    assert stage.inbox.end(running).finish_reason == "stop"
+
+
+def test_an_invalid_request_ends_alone(stage: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+    bad, good = stage.dispatch(messages=9), stage.dispatch()
+    stage.backend.start([bad, good])
+    assert stage.inbox.end(bad).error_message == FAILED
+    assert stage.inbox.end(good).finish_reason == "stop"
+    assert "too many" not in caplog.text  # it may quote the prompt
+
+
+def test_a_dead_engine_is_a_death(stage: Loaded) -> None:
+    stage.engine.invalid = EngineDead("it is gone")
+    stage.backend.start([stage.dispatch(messages=9)])
+    stage.inbox.wait(lambda: bool(stage.inbox.deaths))
+    assert str(stage.inbox.deaths[0]) == "EngineDead: it is gone"
+
+
+def test_an_idle_engine_that_is_killed_is_a_death(stage: Loaded) -> None:
+    stage.engine.kill(ChildProcessError("killed"))
+    stage.inbox.wait(lambda: bool(stage.inbox.deaths))
+    assert str(stage.inbox.deaths[0]) == "ChildProcessError: killed"
+
+
+def test_a_schema_for_a_model_without_structured_outputs_is_refused(stage: Loaded) -> None:
+    _, end = stage.subject.run(stage.dispatch(json_schema="{}"))
+    assert end.error_message == "json_schema: this model has no structured outputs"
+
+
+def test_a_resumed_structured_answer_that_begins_anew_is_no_model_to_serve() -> None:
+    class Forgetful(ScriptedEngine):
+        def add(self, request_id: str, prompt: Sequence[int], *details: Any, **named: Any) -> None:
+            sampling, _, *rest = (*details, (), None)[:3]
+            super().add(request_id, prompt, sampling, (), *rest)
+
+    engine = Forgetful(structured=True)
+    inbox = Inbox()
+    backend = VllmBackend(MODEL, "org/m", lambda *_: engine)
+    with pytest.raises(BackendDied, match="began a resumed structured answer anew"):
+        backend.load(inbox.sink, inbox.died)
+    backend.close()
+    assert engine.is_shut_down
+
+
+def test_what_the_engine_cannot_be_made_of_is_the_reason() -> None:
+    inbox = Inbox()
+    backend = VllmBackend(MODEL, "/nowhere/at/all")
+    with pytest.raises(BackendDied, match="there is no folder /nowhere/at/all"):
+        backend.load(inbox.sink, inbox.died)
+    backend.close()
+    assert inbox.deaths == []
