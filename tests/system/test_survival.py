@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actors.backends.simulated import prompt_tokens, simulated_text
 from actors.scheduler import MAX_ATTEMPTS
 from cluster.ids import NodeId
-from cluster.messages.work import End, Job, Submission
+from cluster.messages.work import End, Finished, Job, Submission
 from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run, until
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -95,7 +95,8 @@ class Watch:
         """Every stream, result and count is what an undisturbed run gives."""
         for job, (text, end) in zip(self.jobs, await asyncio.gather(*self._tasks), strict=True):
             assert text == expected(job)
-            assert (end.error, end.finish_reason) == (None, "length")
+            assert isinstance(end, Finished)
+            assert end.finish_reason == "length"
         for job in self.jobs:
             await self._recorded(job)
         rows = self.system.rows("SELECT job_id, prompt_tokens, completion_tokens FROM usage")

@@ -12,7 +12,7 @@ from actors.wire.frames import JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.work import End, Ended, Failure, JobAttempt, Output, Released
+from cluster.messages.work import End, Ended, Failed, Failure, Finished, JobAttempt, Output, Released
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
@@ -20,7 +20,7 @@ from tests.support.plain_system import run, settled, until
 
 A, B = JobId("job_a"), JobId("job_b")
 E0, E1 = EngineId("sim/0"), EngineId("sim/1")
-DONE = End(Usage(3, 2), "stop")
+DONE = Finished(Usage(3, 2), "stop")
 QUICK = Timing(repeat_s=0.001)
 
 
@@ -483,7 +483,7 @@ def test_a_job_can_fail_before_any_output() -> None:
             reader = Reader(stage.journal)
             assert await reader.watch(A) == [A]
             await stage.journal.fail([Failure(A, "timeout", "Too late")])
-            assert await reader.end(A) == End(Usage(0, 0), None, "timeout", "Too late")
+            assert await reader.end(A) == Failed(Usage(0, 0), "timeout", "Too late")
             assert reader.logs[A].text == ""
             assert [(e.content, e.ran) for e in stage.ledger.finished] == [("", None)]
 
@@ -521,8 +521,7 @@ def test_of_two_ends_the_first_stays() -> None:
 
             await stage.journal.fail([Failure(B, "timeout", "Too late"), Failure(B, "no_capacity", "Later still")])
             end = await reader.end(B)
-            assert end is not None
-            assert end.error == "timeout"
+            assert end == Failed(Usage(0, 0), "timeout", "Too late")
             assert sorted(ended.job_id for ended in stage.ledger.finished) == [A, B]
 
     run(scenario())
@@ -628,8 +627,8 @@ def test_the_scheduler_is_told_which_ends_are_the_engines_own_failures() -> None
         async with Stage() as stage:
             given = {
                 "job_done": DONE,
-                "job_broken": End(Usage(3, 2), None, "engine_error", "It broke"),
-                "job_too_long": End(Usage(3, 2), None, "context_length_exceeded", "Too long"),
+                "job_broken": Failed(Usage(3, 2), "engine_error", "It broke"),
+                "job_too_long": Failed(Usage(3, 2), "context_length_exceeded", "Too long"),
                 "job_late": None,
                 "job_given_up": None,
             }
@@ -657,7 +656,7 @@ def test_a_failure_that_comes_after_the_end_is_not_the_engines() -> None:
             await stage.heard(A, "x")
             failing = asyncio.create_task(stage.journal.fail([Failure(A, "cancelled", "Cancelled")]))
             await until(lambda: stage.ledger.calls)
-            stage.first.ends(A, End(Usage(3, 2), None, "engine_error", "It broke"))
+            stage.first.ends(A, Failed(Usage(3, 2), "engine_error", "It broke"))
             await settled()
             stage.ledger.open.set()
             await failing
