@@ -19,7 +19,7 @@ from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Placed, Released
+from cluster.messages.work import Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output, Placed, Released
 from cluster.text.attempts import Attempts, Ruling
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
@@ -166,6 +166,17 @@ class Journal:
         if reader := self._readers.get(reader_id):
             reader.heard_s = self._clock.monotonic_s()
             reader.outbox.acknowledge(frames)
+
+    # What is held -------------------------------------------------------------------------------------------------
+
+    async def output(self, job_id: JobId) -> Output:
+        """The job's output, as far as it is known here."""
+        entry = self._entries.get(job_id)
+        return Output() if entry is None else entry.log.output()
+
+    async def held(self) -> tuple[set[JobId], set[str]]:
+        """The jobs and the readers that something is kept of."""
+        return set(self._entries), set(self._readers)
 
     # Inside -------------------------------------------------------------------------------------------------------
 

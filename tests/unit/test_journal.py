@@ -182,8 +182,16 @@ class Stage:
         await settled()
 
     async def heard(self, job_id: JobId, text: str) -> None:
-        entries = self.journal._entries
-        await until(lambda: job_id in entries and entries[job_id].log.text == text, f"{text!r}")
+        async def is_heard() -> bool:
+            return (await self.journal.output(job_id)).text == text
+
+        await until(is_heard, f"{text!r}")
+
+    async def jobs_are(self, job_ids: set[JobId]) -> bool:
+        return (await self.journal.held())[0] == job_ids
+
+    async def reads(self, reader_id: str) -> bool:
+        return reader_id in (await self.journal.held())[1]
 
 
 def test_text_goes_to_every_reader_from_where_each_asks() -> None:
@@ -418,7 +426,7 @@ def test_a_gap_is_closed_by_reading_from_the_start() -> None:
             stage.first.says(B, " rest", attempt=2, resume=Output("start", (1, 2, 3)))
             await stage.heard(B, "start rest")
             assert stage.first.readings == 2
-            assert stage.journal._entries[A].log.text == "whole"
+            assert (await stage.journal.output(A)).text == "whole"
 
     run(scenario())
 
@@ -538,11 +546,10 @@ def test_nothing_is_left_when_all_is_over() -> None:
                 stage.first.ends(job_id)
             for job_id in reader.logs:
                 await reader.end(JobId(job_id))
-            await until(lambda: not stage.journal._entries, "an empty journal")
-            outbox = stage.journal._readers["reader"].outbox
-            assert outbox._cursors == {}
+            await until(lambda: stage.jobs_are(set()), "an empty journal")
+            assert not [job_id for job_id in reader.logs if await stage.journal.watched(JobId(job_id), "nobody")]
             await reader.leave()
-            assert stage.journal._readers == {}
+            assert await stage.journal.held() == (set(), set())
 
     run(scenario())
 
@@ -554,10 +561,10 @@ def test_a_question_about_an_unknown_job_leaves_no_trace() -> None:
             assert await first.watch(A) == [A]
             await second.watch(A)
             await stage.journal.unwatch("first", [A])
-            assert A in stage.journal._entries
+            assert await stage.jobs_are({A})
             await stage.journal.unwatch("second", [A])
             await stage.journal.unwatch("nobody", [A, B])
-            assert stage.journal._entries == {}
+            assert await stage.jobs_are(set())
 
     run(scenario())
 
@@ -588,8 +595,8 @@ def test_readers_that_are_not_heard_of_are_dropped() -> None:
             await stage.journal.acknowledge("unknown", 0)
             stage.clock.advance(2)
             new = Reader(stage.journal, "new")
-            await until(lambda: "new" in stage.journal._readers)
-            assert set(stage.journal._readers) == {"alive", "new"}
+            await until(lambda: stage.reads("new"))
+            assert (await stage.journal.held())[1] == {"alive", "new"}
             await new.leave()
 
     run(scenario())
@@ -599,7 +606,7 @@ def test_the_stream_of_a_dropped_reader_ends() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             silent = Reader(stage.journal, "silent")
-            await until(lambda: "silent" in stage.journal._readers)
+            await until(lambda: stage.reads("silent"))
             stage.clock.advance(QUICK.reader_silence_s + 1)
             new = Reader(stage.journal, "new")
             async with asyncio.timeout(5):
