@@ -19,7 +19,7 @@ from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, Ended, Failure, Fenced, JobAttempt, Placed, Released
+from cluster.messages.work import Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output, Placed, Released
 from cluster.text.attempts import Attempts, Ruling
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
@@ -125,7 +125,7 @@ class Journal:
         for failure in failures:
             entry = self._entry(failure.job_id)
             usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
-            self._end(entry, End(usage, None, failure.error, failure.error_message), engine_failed=False)
+            self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
         endings = (self._entry(failure.job_id).settling for failure in failures)
         await asyncio.gather(*(settling for settling in endings if settling is not None))
 
@@ -166,6 +166,17 @@ class Journal:
         if reader := self._readers.get(reader_id):
             reader.heard_s = self._clock.monotonic_s()
             reader.outbox.acknowledge(frames)
+
+    # What is held -------------------------------------------------------------------------------------------------
+
+    async def output(self, job_id: JobId) -> Output:
+        """The job's output, as far as it is known here."""
+        entry = self._entries.get(job_id)
+        return Output() if entry is None else entry.log.output()
+
+    async def held(self) -> tuple[set[JobId], set[str]]:
+        """The jobs and the readers that something is kept of."""
+        return set(self._entries), set(self._readers)
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -217,7 +228,7 @@ class Journal:
         entry.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
         self._touch(entry)
         if delta.end is not None:
-            self._end(entry, delta.end, engine_failed=delta.end.error == EngineFailed.code)
+            self._end(entry, delta.end, engine_failed=_is_engine_failure(delta.end))
 
     def _fence(self, job_id: JobId, attempt: int) -> Fenced | None:
         entry = self._entries.get(job_id) or _Entry(job_id)
@@ -300,3 +311,7 @@ class Journal:
         silent_since_s = self._clock.monotonic_s() - self._timing.reader_silence_s
         for reader_id in [r for r, reader in self._readers.items() if reader.heard_s < silent_since_s]:
             self._readers.pop(reader_id).outbox.close()
+
+
+def _is_engine_failure(end: End) -> bool:
+    return isinstance(end, Failed) and end.error == EngineFailed.code

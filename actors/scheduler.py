@@ -92,7 +92,7 @@ class Scheduler:
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
         if job_id in self.leases.places:
-            self._carry_out(self.leases.cancelled(job_id))
+            self._carry_out(self.leases.cancelled(job_id, *self._now()))
             cancelled = JobCancelled("The job was cancelled")
             await self._journal.fail([Failure(job_id, cancelled.code, cancelled.message)])
 

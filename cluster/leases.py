@@ -115,9 +115,9 @@ class Leases:
         over = [s.job.id for s in submissions if s.job.id not in self._submitting]
         return self._remove_all([j for j in over if isinstance(self.places.get(j), Begun | Unconfirmed)])
 
-    def cancelled(self, job_id: JobId) -> list[Action]:
-        """A client wants no more of this job."""
-        return self._remove_all([job_id])
+    def cancelled(self, job_id: JobId, now_s: float, now_ms: int) -> list[Action]:
+        """A client wants no more of this job. The next one has its place."""
+        return self._remove_all([job_id]) + self.dispatched(now_s, now_ms)
 
     # Engines and the Journal --------------------------------------------------------------------------------------
 

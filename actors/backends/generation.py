@@ -3,7 +3,7 @@
 from actors.backends.base import Chunk
 from actors.backends.stop_strings import StopStringFilter
 from cluster.messages.money import Usage
-from cluster.messages.work import Dispatch, End, FinishReason
+from cluster.messages.work import Dispatch, End, Failed, Finished, FinishReason
 
 
 class Generation:
@@ -44,12 +44,12 @@ class Generation:
         if finish_reason is None:
             return self._chunk(text, token_ids, None) if text else None
         self.ended = True
-        return self._chunk(text, token_ids, End(self._usage, finish_reason=finish_reason))
+        return self._chunk(text, token_ids, Finished(self._usage, finish_reason))
 
     def fail(self, code: str, message: str) -> Chunk:
         """End with an error; `message` is for the client. Text still withheld is dropped."""
         self.ended = True
-        return self._chunk("", (), End(self._usage, error=code, error_message=message))
+        return self._chunk("", (), Failed(self._usage, code, message))
 
     def check_context(self, max_tokens: int, context_length: int) -> Chunk | None:
         """The chunk that ends a generation whose prompt and `max_tokens` do not fit the model's context."""

@@ -11,14 +11,14 @@ class Unreachable(Exception):
     """The actor of this name is gone, or cannot be reached now."""
 
 
-_told: set[asyncio.Task[None]] = set()
+_under_way: set[asyncio.Task[None]] = set()
 
 
 def tell(call: Awaitable[object], what: str) -> asyncio.Task[None]:
     """Make a call and do not wait for it. That it failed is logged: whoever must know must not use this."""
     task = asyncio.create_task(_log_failure(call, what))
-    _told.add(task)
-    task.add_done_callback(_told.discard)
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
     return task
 
 

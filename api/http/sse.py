@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.replica.streams import Piece
-from cluster.messages.work import End
+from cluster.messages.work import End, Finished
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -29,7 +29,7 @@ def encode(piece: Piece) -> bytes:
 
 
 def _encode_end(end: End) -> bytes:
-    if end.error is None:
+    if isinstance(end, Finished):
         return DONE
     return b"data: %b\n\n" % _json.encode({"error": end.error, "message": end.error_message})
 

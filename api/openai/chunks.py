@@ -7,7 +7,7 @@ from api.jobs.schemas import usage_body
 from api.openai.completions import ChatCompletionChunk, ChunkChoice, ChunkDelta, chunk
 from api.openai.error_shape import failure_body
 from api.replica.streams import Piece
-from cluster.messages.work import Accepted, End, FinishReason
+from cluster.messages.work import Accepted, End, Failed, FinishReason
 
 _json = msgspec.json.Encoder()
 
@@ -36,7 +36,7 @@ class Chunks:
         return self._choice({"role": "assistant", "content": "", "refusal": None})
 
     def _end(self, end: End) -> bytes:
-        if end.error is not None:
+        if isinstance(end, Failed):
             return _event(failure_body(end))
         events = self._beginning() + self._choice({}, end.finish_reason)
         if self._include_usage:

@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 from api.jobs.schemas import TokenUsage, usage_body
 from cluster.ids import JobId
-from cluster.messages.work import Accepted, End, FinishReason
+from cluster.messages.work import Accepted, Finished, FinishReason
 
 
 class AssistantMessage(TypedDict):
@@ -57,8 +57,7 @@ class ChatCompletionChunk(TypedDict):
     usage: NotRequired[TokenUsage | None]
 
 
-def completion(accepted: Accepted, content: str, end: End) -> ChatCompletion:
-    assert end.finish_reason is not None, "a job that has not failed has a finish reason"
+def completion(accepted: Accepted, content: str, end: Finished) -> ChatCompletion:
     return {
         "id": _id(accepted.id),
         "object": "chat.completion",

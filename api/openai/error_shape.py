@@ -17,7 +17,7 @@ from cluster.errors import (
     NoCapacity,
     NodeDisconnected,
 )
-from cluster.messages.work import End
+from cluster.messages.work import Failed
 
 _TYPES = {
     401: "authentication_error",
@@ -58,16 +58,16 @@ def error_body(error: InfernetError) -> OpenAIError:
     return _body(error.status, error.code, error.message, _param(error))
 
 
-def failure_body(end: End) -> OpenAIError:
+def failure_body(end: Failed) -> OpenAIError:
     """What a job's failure looks like, in an answer of its own or in the middle of a stream."""
-    return _body(failure_status(end), end.error or InfernetError.code, end.error_message or "The job failed")
+    return _body(failure_status(end), end.error, end.error_message)
 
 
-def failure_status(end: End) -> int:
-    return _STATUSES_OF_FAILED_JOBS.get(end.error or "", InfernetError.status)
+def failure_status(end: Failed) -> int:
+    return _STATUSES_OF_FAILED_JOBS.get(end.error, InfernetError.status)
 
 
-def failure_headers(end: End) -> dict[str, str]:
+def failure_headers(end: Failed) -> dict[str, str]:
     """Tells OpenAI's clients not to repeat by themselves what a repeat cannot help."""
     return {"X-Should-Retry": "false"} if end.error in _NOT_REPEATED else {}
 

@@ -23,6 +23,7 @@ from cluster.errors import (
     NoCapacity,
     PayloadTooLarge,
 )
+from cluster.messages.work import Failed
 
 router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
 
@@ -67,7 +68,7 @@ async def create_chat_completion(
     if wanted.stream:
         return AttendedStream(attendance, headers, Chunks(accepted, wanted.include_usage).encode)
     content, end = await attendance.whole(request.receive)
-    if end.error is not None:
+    if isinstance(end, Failed):
         return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
     return Answer(completion(accepted, content, end), headers=headers)
 

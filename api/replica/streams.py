@@ -12,10 +12,11 @@ from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.frames import follow
 from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.errors import InfernetError
 from cluster.ids import AccountId, JobId, new_reader_id
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, JobRecord
+from cluster.messages.work import Delta, End, Failed, Finished, JobRecord
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 
@@ -247,5 +248,6 @@ def end_of(record: JobRecord) -> End:
     """How an ended job ended, as its readers are told."""
     usage = record.usage or Usage()
     if record.status is JobState.COMPLETED:
-        return End(usage, record.finish_reason)
-    return End(usage, None, record.error, record.error_message)
+        assert record.finish_reason is not None, "a job that has completed has a finish reason"
+        return Finished(usage, record.finish_reason)
+    return Failed(usage, record.error or InfernetError.code, record.error_message or "The job failed")

@@ -113,13 +113,23 @@ class Dispatch(Struct, frozen=True):
     prompt_ids: tuple[int, ...] = ()
 
 
-class End(Struct, frozen=True):
-    """How a generation ended: with a finish reason, or with an error code and a message for the client."""
+class Finished(Struct, frozen=True, tag=True):
+    """A generation that came to its end."""
 
     usage: Usage
-    finish_reason: FinishReason | None = None
-    error: str | None = None
-    error_message: str | None = None
+    finish_reason: FinishReason
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """A generation that failed: an error code, and a message for the client."""
+
+    usage: Usage
+    error: str
+    error_message: str
+
+
+End = Finished | Failed
+"""How a job ended."""
 
 
 class Delta(Struct, frozen=True, array_like=True):

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 
 from cluster.job_states import JobState
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import ChatMessage, Ended, Job, JobRecord, OpenJob, Placed, Sampling
+from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Job, JobRecord, OpenJob, Placed, Sampling
 
 NEW_COLUMNS = (
     "id",
@@ -66,13 +66,19 @@ def ended_row(ended: Ended) -> dict[str, Any]:
     return {
         "job": ended.job_id,
         "content": ended.content.encode(),
-        "finish_reason": ended.end.finish_reason,
         "prompt_tokens": ended.end.usage.prompt_tokens,
         "completion_tokens": ended.end.usage.completion_tokens,
-        "error": ended.end.error,
-        "error_message": ended.end.error_message,
         "ended_ms": ended.ended_ms,
+        **_outcome(ended.end),
     }
+
+
+def _outcome(end: End) -> dict[str, str | None]:
+    match end:
+        case Finished(finish_reason=finish_reason):
+            return {"finish_reason": finish_reason, "error": None, "error_message": None}
+        case Failed(error=error, error_message=message):
+            return {"finish_reason": None, "error": error, "error_message": message}
 
 
 def record(row: RowMapping) -> JobRecord:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
-from cluster.messages.work import Ended, Job, JobQuery, JobRecord, OpenJob, Placed
+from cluster.messages.work import Ended, Failed, Job, JobQuery, JobRecord, OpenJob, Placed
 from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
 from cluster.store.usage import Billed
@@ -99,14 +99,14 @@ def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed
             rates=Rates(row.prompt_rate, row.completion_rate),
             usage=ended[row.id].end.usage,
             ended_ms=ended[row.id].ended_ms,
-            failed=ended[row.id].end.error is not None,
+            failed=isinstance(ended[row.id].end, Failed),
         )
         for row in connection.execute(_TO_BILL, {"ids": list(ended)})
     ]
 
 
 def _event(ended: Ended) -> JobEvent:
-    return JobEvent.COMPLETED if ended.end.error is None else JobEvent.FAILED
+    return JobEvent.FAILED if isinstance(ended.end, Failed) else JobEvent.COMPLETED
 
 
 def _advanced(event: JobEvent) -> ColumnElement[str]:

@@ -164,7 +164,7 @@ class Floor:
 
     def cancel(self, job_ids: Iterable[JobId]) -> None:
         for job_id in job_ids:
-            self._leases.cancelled(job_id)
+            self._leases.cancelled(job_id, 0.0, _BEGIN_MS)
 
     def tick(self) -> None:
         """What the passing of time costs when no deadline has come."""

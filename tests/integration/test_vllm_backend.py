@@ -19,7 +19,7 @@ from actors.backends import create, process_env
 from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Model
-from cluster.messages.work import ChatMessage, Output
+from cluster.messages.work import ChatMessage, Failed, Output
 from tests.support.backend_suite import BackendSuite, Inbox, Subject, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
@@ -176,8 +176,9 @@ class TestStructured:
         bad = loaded.dispatch(json_schema=json.dumps(schema))
         loaded.backend.start([neighbours[0], bad, neighbours[1]])
         end = loaded.inbox.end(bad)
-        assert (end.error, end.error_message and end.error_message.startswith(message)) == ("engine_error", True)
-        assert "/project/" not in str(end.error_message)
+        assert isinstance(end, Failed)
+        assert (end.error, end.error_message.startswith(message)) == ("engine_error", True)
+        assert "/project/" not in end.error_message
         for dispatch, (output, ending) in zip(neighbours, expected, strict=True):
             assert loaded.inbox.end(dispatch) == ending
             assert loaded.inbox.output(dispatch) == output
@@ -186,7 +187,9 @@ class TestStructured:
         full, _, full_end = loaded.undisturbed()
         bad, good = loaded.dispatch(full, attempt=2, json_schema=json.dumps(CITY)), loaded.dispatch()
         loaded.backend.start([bad, good])
-        assert loaded.inbox.end(bad).error == "engine_error"
+        failed = loaded.inbox.end(bad)
+        assert isinstance(failed, Failed)
+        assert failed.error == "engine_error"
         assert loaded.inbox.output(bad) == Output()
         assert loaded.inbox.end(good) == full_end
         assert loaded.inbox.deaths == []

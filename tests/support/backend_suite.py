@@ -11,7 +11,7 @@ import pytest
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
 from cluster.ids import AccountId, JobId, KeyId
-from cluster.messages.work import ChatMessage, Dispatch, End, Job, Output, Sampling
+from cluster.messages.work import ChatMessage, Dispatch, End, Failed, Finished, Job, Output, Sampling
 
 PATIENCE_S = 60.0
 """How long to wait for a signal before a test fails. Nothing waits for time to pass."""
@@ -138,7 +138,7 @@ class BackendSuite:
 
     def test_counts_usage(self, subject: Subject) -> None:
         output, chunks, end = subject.undisturbed()
-        assert end.error is None
+        assert isinstance(end, Finished)
         assert end.finish_reason in ("stop", "length")
         assert end.usage.prompt_tokens > 0
         assert [chunk.prompt_tokens for chunk in chunks] == [end.usage.prompt_tokens] + [0] * (len(chunks) - 1)
@@ -148,6 +148,7 @@ class BackendSuite:
         full, _, _ = subject.undisturbed()
         for max_tokens in (1, 3):
             output, end = subject.run(subject.dispatch(max_tokens=max_tokens))
+            assert isinstance(end, Finished)
             assert end.finish_reason == "length"
             assert end.usage.completion_tokens == max_tokens
             assert full.text.startswith(output.text)
@@ -170,6 +171,7 @@ class BackendSuite:
         cut = Output(subject.decode(full.token_ids[:2]), full.token_ids[:2])
         rest, end = subject.run(subject.dispatch(cut, attempt=2, max_tokens=2))
         assert rest == Output()
+        assert isinstance(end, Finished)
         assert end.finish_reason == "length"
         assert end.usage.completion_tokens == 2
 
@@ -183,6 +185,7 @@ class BackendSuite:
         for stop, dispatch in zip(stops, dispatches, strict=True):
             end = subject.inbox.end(dispatch)
             output = subject.inbox.output(dispatch)
+            assert isinstance(end, Finished)
             assert end.finish_reason == "stop"
             assert output.text == full.text[: full.text.index(stop)]
             assert output.text.startswith(subject.decode(output.token_ids))
@@ -200,6 +203,7 @@ class BackendSuite:
             cut = Output(cut.text + chunk.text, cut.token_ids + chunk.token_ids)
             rest, end = subject.run(subject.dispatch(cut, attempt=2, stop=(stop,)))
             assert cut.text + rest.text == expected.text
+            assert isinstance(end, Finished)
             assert end.finish_reason == "stop"
 
     def test_a_stop_string_that_never_comes_changes_nothing(self, subject: Subject) -> None:
@@ -222,7 +226,7 @@ class BackendSuite:
         after = subject.dispatch()
         subject.backend.start([after])
         for dispatch in (kept, after):
-            assert subject.inbox.end(dispatch).error is None
+            assert isinstance(subject.inbox.end(dispatch), Finished)
         order = subject.inbox.order
         first_after = next(n for n, chunk in enumerate(order) if chunk.job_id == after.job.id)
         assert all(chunk.job_id != aborted.job.id for chunk in order[first_after:])
@@ -232,8 +236,8 @@ class BackendSuite:
         max_tokens = subject.loaded.context_length
         output, end = subject.run(subject.dispatch(max_tokens=max_tokens))
         assert output == Output()
+        assert isinstance(end, Failed)
         assert end.error == "context_length_exceeded"
-        assert end.error_message is not None
         assert str(max_tokens) in end.error_message
         assert end.usage.completion_tokens == 0
 
@@ -244,8 +248,8 @@ class BackendSuite:
         subject.backend.start([before, refused, after])
         end = subject.inbox.end(refused)
         assert subject.inbox.output(refused) == Output()
+        assert isinstance(end, Failed)
         assert end.error == "engine_error"
-        assert end.error_message is not None
         assert end.error_message.startswith("json_schema: ")
         for dispatch in (before, after):
             assert subject.inbox.end(dispatch) == full_end

@@ -12,7 +12,7 @@ from cluster.ids import AccountId, EngineId, KeyId, NodeId, new_job_id
 from cluster.keys import new_secret
 from cluster.messages.money import Rates, Usage
 from cluster.messages.people import Account, KeyLimits, NewKey, Principal
-from cluster.messages.work import Accepted, ChatMessage, End, Ended, Job, Placed, Sampling, Submission
+from cluster.messages.work import Accepted, ChatMessage, Ended, Failed, Finished, Job, Placed, Sampling, Submission
 from cluster.store import accounts, keys
 from cluster.store.database import Database
 from cluster.timing import Timing
@@ -103,11 +103,11 @@ def placed(job: Job, attempt: int = 1, after_ms: int = 1_000) -> Placed:
 
 
 def completed(job: Job, content: str = "Paris.", tokens: int = 20, after_ms: int = 2_000) -> Ended:
-    return Ended(job.id, content, End(Usage(3, tokens), finish_reason="stop"), job.created_ms + after_ms)
+    return Ended(job.id, content, Finished(Usage(3, tokens), "stop"), job.created_ms + after_ms)
 
 
 def failed(job: Job, content: str = "Par") -> Ended:
-    end = End(Usage(3, 1), error="timeout", error_message="It took too long")
+    end = Failed(Usage(3, 1), "timeout", "It took too long")
     return Ended(job.id, content, end, job.created_ms + 3_000)
 
 

@@ -79,13 +79,18 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
 
 
 async def until(condition: Callable[[], object], what: str = "what was waited for") -> None:
-    """Wait for `condition`, looking at it each time that something may have happened."""
+    """Wait for `condition`, which may be async, looking at it each time that something may have happened."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110 - whatever the condition looks at
+            while not await _answer(condition):  # noqa: ASYNC110 - whatever the condition looks at
                 await asyncio.sleep(INTERVAL_S)
     except TimeoutError:
         raise AssertionError(f"{what} did not happen within {PATIENCE_S:.0f} s") from None
+
+
+async def _answer(condition: Callable[[], object]) -> object:
+    answer = condition()
+    return await answer if isinstance(answer, Awaitable) else answer
 
 
 async def settled(turns: int = 20) -> None:

@@ -45,8 +45,11 @@ async def completed(system: PlainSystem, client: httpx.AsyncClient, **fields: An
 async def hung(system: PlainSystem, client: httpx.AsyncClient) -> str:
     """The id of a job that a `HANGING` model has taken as far as it goes."""
     job_id = str((await client.post("/api/v1/jobs", json=BODY)).json()["id"])
-    entries = system.journal._entries
-    await until(lambda: job_id in entries and entries[job_id].log.text == PARTIAL, "a job that hangs")
+
+    async def hangs() -> bool:
+        return (await system.journal.output(JobId(job_id))).text == PARTIAL
+
+    await until(hangs, "a job that hangs")
     await until(lambda: system.rows(f"SELECT 1 FROM jobs WHERE id = '{job_id}' AND state = 'processing'"))
     return job_id
 

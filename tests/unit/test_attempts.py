@@ -6,12 +6,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cluster.ids import EngineId
 from cluster.messages.money import Usage
-from cluster.messages.work import End
+from cluster.messages.work import End, Failed, Finished
 from cluster.text.attempts import Attempts, Ruling
 
 E0, E1 = EngineId("sim/0"), EngineId("sim/1")
-DONE = End(Usage(3, 2), "stop")
-LATE = End(Usage(3, 2), None, "timeout", "Too late")
+DONE = Finished(Usage(3, 2), "stop")
+LATE = Failed(Usage(3, 2), "timeout", "Too late")
 
 TAKEN = (Ruling.BEGIN, Ruling.TAKE)
 attempts = st.integers(1, 6)

@@ -13,14 +13,14 @@ from actors.engine import Engine
 from actors.wire.frames import decode
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.messages.money import Usage
-from cluster.messages.work import ChatMessage, Dispatch, End, Job, Output, Sampling
+from cluster.messages.work import ChatMessage, Dispatch, Finished, Job, Output, Sampling
 from cluster.text.token_log import TokenLog
 from tests.support.plain_system import run, settled
 
 MESSAGES = (ChatMessage("user", "Größe?"),)
 PROMPT = prompt_tokens(MESSAGES)
 NOTHING = Output()
-END = End(Usage(3, 1), "stop")
+END = Finished(Usage(3, 1), "stop")
 
 
 def dispatch(number: int = 1, attempt: int = 1, resume: Output = NOTHING, max_tokens: int = 30) -> Dispatch:
@@ -125,7 +125,7 @@ def test_frames_are_exactly_the_text(simulated: SimulatedBackend) -> None:
         assert reading.text("job_1") == answer()
         assert reading.text("job_2") == answer(7)
         assert len(reading.logs["job_1"].token_ids) == 30
-        assert reading.logs["job_1"].end == End(Usage(PROMPT, 30), "length")
+        assert reading.logs["job_1"].end == Finished(Usage(PROMPT, 30), "length")
         assert reading.prompts == {"job_1": PROMPT, "job_2": PROMPT}
 
     with_engine(simulated, scenario)
@@ -197,7 +197,7 @@ def test_a_resumed_job_tells_the_rest_and_to_a_new_reader_the_whole(simulated: S
         await again.until_ended("job_2")
         assert again.text("job_2") == answer()
         assert tuple(again.logs["job_2"].token_ids) == ids
-        assert again.logs["job_2"].end == End(Usage(PROMPT, 30), "length")
+        assert again.logs["job_2"].end == Finished(Usage(PROMPT, 30), "length")
 
     with_engine(simulated, scenario)
 

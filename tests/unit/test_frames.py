@@ -12,11 +12,11 @@ from actors.wire import frames
 from actors.wire.frames import JobLog, Outbox, decode, follow
 from cluster.ids import JobId
 from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End
+from cluster.messages.work import Delta, Finished
 from cluster.text.token_log import Gap, TokenLog
 from tests.support.plain_system import run, settled
 
-END = End(Usage(3, 2), "stop")
+END = Finished(Usage(3, 2), "stop")
 A, B = JobId("job_a"), JobId("job_b")
 
 

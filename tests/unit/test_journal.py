@@ -12,7 +12,7 @@ from actors.wire.frames import JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.work import End, Ended, Failure, JobAttempt, Output, Released
+from cluster.messages.work import End, Ended, Failed, Failure, Finished, JobAttempt, Output, Released
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
@@ -20,7 +20,7 @@ from tests.support.plain_system import run, settled, until
 
 A, B = JobId("job_a"), JobId("job_b")
 E0, E1 = EngineId("sim/0"), EngineId("sim/1")
-DONE = End(Usage(3, 2), "stop")
+DONE = Finished(Usage(3, 2), "stop")
 QUICK = Timing(repeat_s=0.001)
 
 
@@ -182,8 +182,16 @@ class Stage:
         await settled()
 
     async def heard(self, job_id: JobId, text: str) -> None:
-        entries = self.journal._entries
-        await until(lambda: job_id in entries and entries[job_id].log.text == text, f"{text!r}")
+        async def is_heard() -> bool:
+            return (await self.journal.output(job_id)).text == text
+
+        await until(is_heard, f"{text!r}")
+
+    async def jobs_are(self, job_ids: set[JobId]) -> bool:
+        return (await self.journal.held())[0] == job_ids
+
+    async def reads(self, reader_id: str) -> bool:
+        return reader_id in (await self.journal.held())[1]
 
 
 def test_text_goes_to_every_reader_from_where_each_asks() -> None:
@@ -418,7 +426,7 @@ def test_a_gap_is_closed_by_reading_from_the_start() -> None:
             stage.first.says(B, " rest", attempt=2, resume=Output("start", (1, 2, 3)))
             await stage.heard(B, "start rest")
             assert stage.first.readings == 2
-            assert stage.journal._entries[A].log.text == "whole"
+            assert (await stage.journal.output(A)).text == "whole"
 
     run(scenario())
 
@@ -483,7 +491,7 @@ def test_a_job_can_fail_before_any_output() -> None:
             reader = Reader(stage.journal)
             assert await reader.watch(A) == [A]
             await stage.journal.fail([Failure(A, "timeout", "Too late")])
-            assert await reader.end(A) == End(Usage(0, 0), None, "timeout", "Too late")
+            assert await reader.end(A) == Failed(Usage(0, 0), "timeout", "Too late")
             assert reader.logs[A].text == ""
             assert [(e.content, e.ran) for e in stage.ledger.finished] == [("", None)]
 
@@ -521,8 +529,7 @@ def test_of_two_ends_the_first_stays() -> None:
 
             await stage.journal.fail([Failure(B, "timeout", "Too late"), Failure(B, "no_capacity", "Later still")])
             end = await reader.end(B)
-            assert end is not None
-            assert end.error == "timeout"
+            assert end == Failed(Usage(0, 0), "timeout", "Too late")
             assert sorted(ended.job_id for ended in stage.ledger.finished) == [A, B]
 
     run(scenario())
@@ -539,11 +546,10 @@ def test_nothing_is_left_when_all_is_over() -> None:
                 stage.first.ends(job_id)
             for job_id in reader.logs:
                 await reader.end(JobId(job_id))
-            await until(lambda: not stage.journal._entries, "an empty journal")
-            outbox = stage.journal._readers["reader"].outbox
-            assert outbox._cursors == {}
+            await until(lambda: stage.jobs_are(set()), "an empty journal")
+            assert not [job_id for job_id in reader.logs if await stage.journal.watched(JobId(job_id), "nobody")]
             await reader.leave()
-            assert stage.journal._readers == {}
+            assert await stage.journal.held() == (set(), set())
 
     run(scenario())
 
@@ -555,10 +561,10 @@ def test_a_question_about_an_unknown_job_leaves_no_trace() -> None:
             assert await first.watch(A) == [A]
             await second.watch(A)
             await stage.journal.unwatch("first", [A])
-            assert A in stage.journal._entries
+            assert await stage.jobs_are({A})
             await stage.journal.unwatch("second", [A])
             await stage.journal.unwatch("nobody", [A, B])
-            assert stage.journal._entries == {}
+            assert await stage.jobs_are(set())
 
     run(scenario())
 
@@ -589,8 +595,8 @@ def test_readers_that_are_not_heard_of_are_dropped() -> None:
             await stage.journal.acknowledge("unknown", 0)
             stage.clock.advance(2)
             new = Reader(stage.journal, "new")
-            await until(lambda: "new" in stage.journal._readers)
-            assert set(stage.journal._readers) == {"alive", "new"}
+            await until(lambda: stage.reads("new"))
+            assert (await stage.journal.held())[1] == {"alive", "new"}
             await new.leave()
 
     run(scenario())
@@ -600,7 +606,7 @@ def test_the_stream_of_a_dropped_reader_ends() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             silent = Reader(stage.journal, "silent")
-            await until(lambda: "silent" in stage.journal._readers)
+            await until(lambda: stage.reads("silent"))
             stage.clock.advance(QUICK.reader_silence_s + 1)
             new = Reader(stage.journal, "new")
             async with asyncio.timeout(5):
@@ -628,8 +634,8 @@ def test_the_scheduler_is_told_which_ends_are_the_engines_own_failures() -> None
         async with Stage() as stage:
             given = {
                 "job_done": DONE,
-                "job_broken": End(Usage(3, 2), None, "engine_error", "It broke"),
-                "job_too_long": End(Usage(3, 2), None, "context_length_exceeded", "Too long"),
+                "job_broken": Failed(Usage(3, 2), "engine_error", "It broke"),
+                "job_too_long": Failed(Usage(3, 2), "context_length_exceeded", "Too long"),
                 "job_late": None,
                 "job_given_up": None,
             }
@@ -657,7 +663,7 @@ def test_a_failure_that_comes_after_the_end_is_not_the_engines() -> None:
             await stage.heard(A, "x")
             failing = asyncio.create_task(stage.journal.fail([Failure(A, "cancelled", "Cancelled")]))
             await until(lambda: stage.ledger.calls)
-            stage.first.ends(A, End(Usage(3, 2), None, "engine_error", "It broke"))
+            stage.first.ends(A, Failed(Usage(3, 2), "engine_error", "It broke"))
             await settled()
             stage.ledger.open.set()
             await failing

@@ -149,6 +149,8 @@ class World(RuleBasedStateMachine):
         self._submit(self.submitting[number][0])
 
     def _submit(self, submissions: list[Submission]) -> None:
+        """A call arrives. One that comes again after its job has ended is not played: the Journal stops what begins."""
+        submissions = [s for s in submissions if s.job.id not in self.ended]
         begun = self.leases.submitted(submissions, *self._now())
         self.submitting.append((submissions, begun.placed))
         self._follow(begun.orders)
@@ -176,7 +178,7 @@ class World(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         job_id = data.draw(st.sampled_from(sorted(self.durable - self.ended)))
         if job_id in self.leases.places:
-            self._follow(self.leases.cancelled(job_id))
+            self._follow(self.leases.cancelled(job_id, *self._now()))
             self._end(job_id)
 
     # Actions arrive -----------------------------------------------------------------------------------------------

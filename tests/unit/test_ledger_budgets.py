@@ -18,7 +18,7 @@ from cluster.limits import pricing
 from cluster.limits.budgets import Balance
 from cluster.messages.money import Budget, BudgetState, BudgetUnit, Rates, Usage, UsageQuery, UsageSum
 from cluster.messages.people import Account, NewKey
-from cluster.messages.work import ChatMessage, End, Ended, Job, Sampling, Submission
+from cluster.messages.work import ChatMessage, Ended, Failed, Finished, Job, Sampling, Submission
 from cluster.store import jobs
 from cluster.store.database import Database
 from tests.support.ledger_stage import ADMIN, NOW, OURS, Clock, accepted, elsewhere, job, prepared, url, with_ledger
@@ -54,7 +54,9 @@ def theirs(prompt: int = 4, most: int = 6, **fields: object) -> Job:
 
 
 def end(job: Job, completion: int = 1, at_ms: int = NOW, error: str | None = None) -> Ended:
-    return Ended(job.id, "text", End(Usage(job.prompt_tokens or 0, completion), error=error), at_ms)
+    usage = Usage(job.prompt_tokens or 0, completion)
+    ending = Finished(usage, "stop") if error is None else Failed(usage, error, "It failed")
+    return Ended(job.id, "text", ending, at_ms)
 
 
 async def submit(ledger: Ledger, *jobs: Job) -> list[JobId | type]:

@@ -16,7 +16,7 @@ from cluster.ids import AccountId, KeyId
 from cluster.keys import secret_hash
 from cluster.messages.money import Rates, Usage, UsageQuery, UsageSum
 from cluster.messages.people import Account, KeyLimits, Principal
-from cluster.messages.work import End, Ended, JobQuery, Sampling
+from cluster.messages.work import Ended, Finished, JobQuery, Sampling
 from cluster.store import migrations
 from cluster.store.database import Database
 from cluster.store.open import open_engine
@@ -83,7 +83,7 @@ def test_what_an_older_version_wrote_is_read_and_ended_by_this_one(tmp_path: Pat
         assert await ledger.accounts() == [Account(AccountId("acct_1"), "old", 1)]
         (left,) = await ledger.open_jobs()
         assert (left.job.id, left.job.sampling, left.job.rates) == ("job_2", Sampling(max_tokens=5), Rates())
-        await ledger.finish([Ended(left.job.id, "bye", End(Usage(2, 3), finish_reason="stop"), 90)])
+        await ledger.finish([Ended(left.job.id, "bye", Finished(Usage(2, 3), "stop"), 90)])
         assert await ledger.usage(UsageQuery(AccountId("acct_1"))) == [UsageSum(None, 2, 6, 8, 0)]
         assert [record.content for record in await ledger.jobs(AccountId("acct_1"), JobQuery())] == ["bye", "hello"]
         assert await ledger.placements(left.job.id) == []

@@ -21,7 +21,7 @@ from cluster.errors import (
     Unauthorized,
 )
 from cluster.messages.money import Usage
-from cluster.messages.work import ChatMessage, End, Order, Sampling
+from cluster.messages.work import ChatMessage, Failed, Order, Sampling
 
 BODY: Any = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -245,7 +245,7 @@ def test_errors(error: InfernetError, kind: str, param: str | None) -> None:
     ],
 )
 def test_failures_of_jobs(code: str, status: int, kind: str, repeated: bool) -> None:
-    end = End(Usage(), None, code, "It failed")
+    end = Failed(Usage(), code, "It failed")
     assert failure_status(end) == status
     assert failure_body(end) == {"error": {"message": "It failed", "type": kind, "param": None, "code": code}}
     assert failure_headers(end) == ({} if repeated else {"X-Should-Retry": "false"})

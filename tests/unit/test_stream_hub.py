@@ -14,7 +14,7 @@ from api.replica.streams import Piece, StreamHub
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
-from cluster.messages.work import End, JobRecord
+from cluster.messages.work import End, Failed, Finished, JobRecord
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import PATIENCE_S, run, settled, until
@@ -22,7 +22,7 @@ from tests.support.plain_system import PATIENCE_S, run, settled, until
 A, B = JobId("job_a"), JobId("job_b")
 QUICK = Timing(reconnect_s=0.001)
 US = AccountId("acct")
-DONE = End(Usage(1, 2), "stop")
+DONE = Finished(Usage(1, 2), "stop")
 
 
 class PlainJournal:
@@ -284,12 +284,12 @@ def test_what_the_journal_has_forgotten_the_ledger_knows() -> None:
         async with Stage() as stage:
             stage.ledger.has(A, JobState.COMPLETED, "Größe 🦊", finish_reason="length")
             reading = Reading(stage.hub, after=5)
-            assert await reading.end() == End(Usage(1, 2), "length")
+            assert await reading.end() == Finished(Usage(1, 2), "length")
             assert reading.text == " 🦊"
 
             stage.ledger.has(B, JobState.FAILED, "par", error="timeout", error_message="Too late")
             failed = Reading(stage.hub, B)
-            assert await failed.end() == End(Usage(1, 2), None, "timeout", "Too late")
+            assert await failed.end() == Failed(Usage(1, 2), "timeout", "Too late")
             assert failed.text == "par"
 
     run(scenario())

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.messages.money import Usage
-from cluster.messages.work import End, Output
+from cluster.messages.work import Failed, Finished, Output
 from cluster.text.token_log import TokenLog
 
-END = End(Usage(3, 5), finish_reason="stop")
+END = Finished(Usage(3, 5), "stop")
 
 # A generation: what each step brought. Text of no token, and tokens of no text, both happen.
 Step = tuple[str, tuple[int, ...]]
@@ -107,7 +107,7 @@ def test_the_first_end_stays() -> None:
     log = log_of([("Paris", (1,))])
     assert log.end is None
     log.close(END)
-    log.close(End(Usage(), error="timeout", error_message="too late"))
+    log.close(Failed(Usage(), "timeout", "too late"))
     assert log.end is END
 
 
