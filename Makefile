@@ -43,10 +43,10 @@ test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
 
-unit: install  ## Run the unit tests: no Ray, half a minute
+unit: install  ## Run the unit tests: no Ray
 	@$(BIN)/python -m pytest tests/unit
 
-system: install  ## Run the tests of the whole control plane in one process: no Ray, half a minute
+system: install  ## Run the tests of the whole control plane in one process: no Ray
 	@$(BIN)/python -m pytest tests/system
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices

@@ -173,3 +173,35 @@ def test_counts_patterns() -> None:
     schema["items"] = {"type": "string", "pattern": "a"}
     with pytest.raises(UnsupportedSchema, match="more than 32 patterns"):
         parse(json.dumps(schema))
+
+
+@pytest.mark.parametrize(
+    ("value", "types"),
+    [
+        (None, {"null"}),
+        (True, {"boolean"}),
+        (1, {"integer", "number"}),
+        (1.5, {"number"}),
+        ("a", {"string"}),
+        ([], {"array"}),
+        ({}, {"object"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["null", "boolean", "integer", "number", "string", "array", "object"])
+def test_a_value_beside_a_type_is_of_that_type(value: Any, types: set[str], name: str) -> None:
+    schema = json.dumps({"type": name, "const": value})
+    if name in types:
+        assert parse(schema) == {"type": name, "const": value}
+    else:
+        with pytest.raises(UnsupportedSchema, match="must be the type of all values beside it"):
+            parse(schema)
+
+
+@pytest.mark.parametrize("kind", [("array", "minItems", "maxItems"), ("string", "minLength", "maxLength")])
+def test_a_range_of_counts_may_be_one_count_or_none_and_no_less(kind: tuple[str, str, str]) -> None:
+    name, low, high = kind
+    for bounds in ({low: 0}, {high: 0}, {low: 2, high: 2}):
+        parse(json.dumps({"type": name, **bounds}))
+    with pytest.raises(UnsupportedSchema) as refusal:
+        parse(json.dumps({"properties": {"a": {"type": name, low: 3, high: 2}}, "type": "object"}))
+    assert str(refusal.value) == f"#/properties/a: {low!r} must not be greater than {high!r}"

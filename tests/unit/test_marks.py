@@ -48,6 +48,7 @@ def test_a_mark_of_another_minute_covers_nothing() -> None:
 def test_a_lowered_ceiling_takes_no_mark_back() -> None:
     assert ahead(50, window(60), 10) == window(60)
     assert ahead(70, window(60), 10) == window(70)
+    assert ahead(98, window(103), 100) == window(103)
 
 
 def test_until_a_write_is_answered_the_lower_mark_of_a_window_holds() -> None:
