@@ -66,7 +66,7 @@ async def _admit(scope: Scope, answer: _Answer) -> None:
     """Raises Unauthorized and RateLimited."""
     gateway: Gateway = scope["app"].state.gateway
     principal = await gateway.authenticate(_bearer_token(Headers(scope=scope)))
-    answer.charged = await gateway.admit(principal, _bucket(scope))
+    answer.charged = await gateway.charge(principal, _bucket(scope))
     if not answer.charged.allowed:
         raise refusal(answer.charged, "requests")
     scope.setdefault("state", {})["principal"] = principal
