@@ -19,7 +19,7 @@ from cluster.limits.windows import Bucket, Decision
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, NewKey, Principal
-from cluster.messages.work import JobQuery, JobRecord, Placement
+from cluster.messages.work import FailedRecord, JobQuery, JobRecord, Placement
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 
@@ -108,7 +108,7 @@ class Gateway:
         if not record.status.ended:
             await self._scheduler.cancel(record.id)
             record = await self.job(job_id, account_id)
-            if record.error == JobCancelled.code:
+            if isinstance(record, FailedRecord) and record.error == JobCancelled.code:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
 

@@ -13,9 +13,7 @@ from actors.wire.calls import tell
 from actors.wire.frames import ACKNOWLEDGE_EVERY, RENEW_AFTER_FRAMES, decode
 from cluster import clock
 from cluster.ids import AccountId, JobId, new_reader_id
-from cluster.job_states import JobState
-from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, JobRecord
+from cluster.messages.work import Delta, End, EndedRecord
 from cluster.text.token_log import TokenLog
 
 if TYPE_CHECKING:
@@ -175,9 +173,9 @@ class StreamHub:
                 logger.warning("looking up %s: %s", job_id, type(error).__name__)
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            if record is not None and record.status.ended:
-                live.log.append_at(0, record.content or "")
-                live.log.close(end_of(record))
+            if isinstance(record, EndedRecord):
+                live.log.append_at(0, record.content)
+                live.log.close(record.end)
                 live.notify()
             return
 
@@ -248,11 +246,3 @@ class StreamHub:
 
     def _acknowledge(self) -> None:
         tell(self._journal.acknowledge(self._reader_id, self._received), "journal.acknowledge")
-
-
-def end_of(record: JobRecord) -> End:
-    """How an ended job ended, as its readers are told."""
-    usage = record.usage or Usage()
-    if record.status is JobState.COMPLETED:
-        return End(usage, record.finish_reason)
-    return End(usage, None, record.error, record.error_message)
