@@ -54,8 +54,8 @@ class Gateway:
         rate_limiter: "RateLimiter",
         scheduler: "Scheduler",
         journal: "Journal",
+        timing: Timing = Timing(),
         clock: Clock = SYSTEM_CLOCK,
-        timing: Timing = Timing(),  # noqa: B008 - it never changes
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits

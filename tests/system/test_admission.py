@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
 
-from api.http import answers as errors
+from api.http import answers
 from api.http.admission import Admission
 from api.http.dependencies import MAX_BODY_BYTES, Admin, Body, Caller
 from api.openai.error_shape import OPENAI_ERRORS
@@ -98,7 +98,7 @@ class Api:
         app.include_router(routes(), prefix="/api/v1")
         app.include_router(routes(), prefix="/v1")
         app.add_middleware(Admission)
-        errors.add_handlers(app, OPENAI_ERRORS)
+        answers.add_handlers(app, OPENAI_ERRORS)
         self.app = app
 
     def __call__(self, method: str, path: str, key: str | None = "member-key", **options: Any) -> httpx.Response:
