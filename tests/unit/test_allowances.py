@@ -14,7 +14,7 @@ from cluster.ids import AccountId, KeyId
 from cluster.limits.windows import MOST_SPARE, SPARE_SHARE, Decision, Take
 from cluster.messages.money import Usage
 from cluster.messages.people import KeyLimits, Principal
-from tests.support.clocks import StandingClock
+from tests.support.clock import TestClock
 from tests.support.plain_system import run, settled
 from tests.unit.test_rate_limiter import MINUTE_MS, Clock, Marks
 
@@ -150,13 +150,13 @@ async def pay_ahead_twice(limiter: Generous, replica: Allowances, caller: Princi
 @pytest.mark.parametrize("spare_ms", [(1000, 60_000), (60_000, 1000)])
 def test_what_was_paid_ahead_twice_ends_when_the_first_of_it_does(spare_ms: tuple[int, int]) -> None:
     async def scenario() -> None:
-        limiter, clock, caller = Generous(*spare_ms, 1000), StandingClock(), principal(LARGE)
+        limiter, clock, caller = Generous(*spare_ms, 1000), TestClock(), principal(LARGE)
         replica = Allowances(cast(RateLimiter, limiter), clock)
         await pay_ahead_twice(limiter, replica, caller)
-        clock.now_s = 0.999
+        clock.advance(0.5)
         await replica.charge(caller, "reads")
         assert limiter.calls == 2
-        clock.now_s = 1.0
+        clock.advance(0.5)
         await replica.charge(caller, "reads")
         assert limiter.calls == 3
 
@@ -166,7 +166,7 @@ def test_what_was_paid_ahead_twice_ends_when_the_first_of_it_does(spare_ms: tupl
 def test_what_was_paid_ahead_twice_is_good_for_all_of_it() -> None:
     async def scenario() -> None:
         limiter, caller = Generous(1000, 1000, 1000), principal(LARGE)
-        replica = Allowances(cast(RateLimiter, limiter), StandingClock())
+        replica = Allowances(cast(RateLimiter, limiter), TestClock())
         await pay_ahead_twice(limiter, replica, caller)
         for _ in range(6):
             await replica.charge(caller, "reads")

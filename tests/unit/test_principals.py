@@ -9,7 +9,7 @@ from api.replica.principals import REMEMBER_S, RENEW_S, Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.messages.people import KeyLimits, Principal
-from tests.support.clocks import StandingClock
+from tests.support.clock import TestClock
 from tests.support.plain_system import run, settled
 
 NOW_MS = 1_000_000
@@ -31,13 +31,12 @@ class PlainLedger:
 
 def test_a_remembered_key_ends_on_time() -> None:
     ledger: Any = PlainLedger(Principal(AccountId("a"), KeyId("k"), "member", KeyLimits(), expires_ms=NOW_MS))
-    clock = StandingClock(NOW_MS)
+    clock = TestClock(wall_ms=NOW_MS - 1)
     known = Principals(ledger, clock)
 
     async def scenario() -> None:
-        clock.now_ms = NOW_MS - 1
         assert await known.find("inft_x") == ledger.principal
-        clock.now_ms = NOW_MS
+        clock.advance(0.001)
         with pytest.raises(Unauthorized):
             await known.find("inft_x")
         assert ledger.asked == 1
@@ -48,7 +47,7 @@ def test_a_remembered_key_ends_on_time() -> None:
 @pytest.mark.parametrize("holder", [None, HOLDER])
 def test_what_the_ledger_said_is_remembered_for_four_seconds(holder: Principal | None) -> None:
     ledger: Any = PlainLedger(holder)
-    clock = StandingClock(NOW_MS)
+    clock = TestClock(wall_ms=NOW_MS)
     known = Principals(ledger, clock)
 
     async def found() -> Principal | None:
@@ -58,8 +57,8 @@ def test_what_the_ledger_said_is_remembered_for_four_seconds(holder: Principal |
             return None
 
     async def scenario() -> None:
-        for now_s, asked in ((0.0, 1), (RENEW_S - 0.1, 1), (REMEMBER_S, 2)):
-            clock.now_s = now_s
+        for passed_s, asked in ((0.0, 1), (RENEW_S - 0.5, 1), (REMEMBER_S - RENEW_S + 0.5, 2)):
+            clock.advance(passed_s)
             assert await found() == holder
             assert ledger.asked == asked
 
@@ -68,14 +67,14 @@ def test_what_the_ledger_said_is_remembered_for_four_seconds(holder: Principal |
 
 def test_a_key_in_use_is_asked_for_again_before_it_is_forgotten() -> None:
     ledger: Any = PlainLedger(HOLDER)
-    clock = StandingClock(NOW_MS)
+    clock = TestClock(wall_ms=NOW_MS)
     known = Principals(ledger, clock)
 
     async def scenario() -> None:
         assert await known.find("inft_x") == HOLDER
         ledger.answering.clear()
         ledger.principal = None
-        clock.now_s = RENEW_S
+        clock.advance(RENEW_S)
         assert [await known.find("inft_x"), await known.find("inft_x")] == [HOLDER, HOLDER]
         await settled()
         assert ledger.asked == 2
