@@ -13,7 +13,7 @@ from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.models import routes as models
 from api.nodes import routes as nodes
-from api.openai.error_shape import OpenAIError
+from api.openai.error_shape import OPENAI_ERRORS, OpenAIError
 from api.openai.routes import router as openai_router
 from api.replica.gateway import Gateway
 from api.system import routes as system
@@ -36,7 +36,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(system.router)
     openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)
-    answers.add_handlers(app)
+    answers.add_handlers(app, OPENAI_ERRORS)
     return app
 
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from cluster.errors import ModelNotFound
+
 MAX_NAME_CHARACTERS = 128
 
 BUILTIN_PREFIX = "builtin:"
@@ -94,3 +96,10 @@ class Catalogue:
     def find(self, name: str) -> Model | None:
         """The model with this id or alias."""
         return self._by_name.get(name)
+
+    def model(self, name: str) -> Model:
+        """The model with this id or alias. Raises ModelNotFound."""
+        model = self.find(name)
+        if model is None:
+            raise ModelNotFound(f"Model {name} is not registered on the network")
+        return model

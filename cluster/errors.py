@@ -1,4 +1,4 @@
-"""Errors that know their code, their HTTP status and whether a retry can help.
+"""Errors that know their code, their HTTP status and whether a repeat can help.
 
     InfernetError
     ├── Unauthorized          401
@@ -31,7 +31,11 @@ from typing import ClassVar
 
 
 class InfernetError(Exception):
-    """An error a client may see. `message` is written for the client and says nothing of the inside."""
+    """An error a client may see. `message` is written for the client and says nothing of the inside.
+
+    `retryable` says that the same request may succeed when it is sent again. It is False where a repeat would be
+    refused or fail again, and for jobs that have run, and been paid for, until they failed.
+    """
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
@@ -47,6 +51,8 @@ class InfernetError(Exception):
 
 class InternalError(InfernetError):
     """Something failed that is not the client's doing."""
+
+    retryable = True
 
     def __init__(self, message: str = "Something went wrong on our end") -> None:
         super().__init__(message)
@@ -177,7 +183,6 @@ class JobTimeout(InfernetError):
     """The job did not end in the time a job may take."""
 
     code = "timeout"
-    retryable = True
 
 
 class NodeDisconnected(InfernetError):
@@ -191,7 +196,6 @@ class EngineFailed(InfernetError):
     """The engine could not generate this job's answer."""
 
     code = "engine_error"
-    retryable = True
 
 
 class ConfigError(InfernetError):

@@ -1,4 +1,7 @@
-"""API keys: their secrets, and what a maker may give to a key. A member gives no more than its account has."""
+"""API keys: their secrets, whether one is valid, whose keys a caller may ask for, and what a maker may give to a key.
+
+A member asks for what is its account's, and gives no more than its account has. An admin does as it likes.
+"""
 
 import hashlib
 import secrets
@@ -7,8 +10,9 @@ import string
 from msgspec.structs import asdict, replace
 
 from cluster.errors import BadRequest, Forbidden
+from cluster.ids import AccountId
 from cluster.messages.money import Budget
-from cluster.messages.people import Account, KeyLimits, NewKey, Principal
+from cluster.messages.people import Account, KeyLimits, KeyRole, KeyStatus, NewKey, Principal
 
 _BASE62 = string.digits + string.ascii_letters
 _PREFIX = "inft_"
@@ -35,23 +39,58 @@ def visible_prefix(secret: str) -> str:
     return secret[: min(_SHOWN_CHARACTERS, len(secret) // 4)]
 
 
+def is_expired(expires_ms: int | None, now_ms: int) -> bool:
+    """Whether the time of a key is over. One without an end never expires."""
+    return expires_ms is not None and expires_ms <= now_ms
+
+
+def status(expires_ms: int | None, revoked_ms: int | None, now_ms: int) -> KeyStatus:
+    """What a key is at this time. One that was revoked stays so."""
+    if revoked_ms is not None:
+        return "revoked"
+    return "expired" if is_expired(expires_ms, now_ms) else "active"
+
+
+def is_valid(expires_ms: int | None, revoked_ms: int | None, now_ms: int) -> bool:
+    """Whether a key lets its holder in at this time."""
+    return status(expires_ms, revoked_ms, now_ms) == "active"
+
+
+def account_named(caller: Principal, account_id: AccountId | None) -> AccountId:
+    """The account that the caller asks about: its own if it names none. Raises Forbidden."""
+    if account_id is None:
+        return caller.account_id
+    check_account(caller, account_id)
+    return account_id
+
+
+def account_seen(caller: Principal) -> AccountId | None:
+    """The only account whose keys the caller sees; None for an admin, who sees all."""
+    return None if caller.role == "admin" else caller.account_id
+
+
+def check_account(caller: Principal, account_id: AccountId) -> None:
+    """Raises Forbidden for an account that is no business of the caller's."""
+    if account_id != caller.account_id and caller.role != "admin":
+        raise Forbidden("account: only an admin may name another account")
+
+
+def check_role(maker: Principal, role: KeyRole) -> None:
+    """Raises Forbidden for a key with a role that `maker` may not give away."""
+    if role == "admin" and maker.role != "admin":
+        raise Forbidden("role: only an admin may make admin keys")
+
+
 def granted(maker: Principal, asked: NewKey, account: Account | None, default: KeyLimits) -> NewKey:
     """The key as it is to be made; `account` is the one it asks for, `default` the limits of one without its own.
 
     Raises Forbidden, and BadRequest that names the field.
     """
-    if maker.role != "admin":
-        _stay_at_home(maker, asked)
+    check_account(maker, asked.account_id)
+    check_role(maker, asked.role)
     if account is None:
         raise BadRequest(f"account: there is no account {asked.account_id}")
     return asked if maker.role == "admin" else _confined(maker, asked, account, default)
-
-
-def _stay_at_home(maker: Principal, asked: NewKey) -> None:
-    if asked.account_id != maker.account_id:
-        raise Forbidden("account: only an admin makes keys of other accounts")
-    if asked.role != "member":
-        raise Forbidden("role: only an admin makes admin keys")
 
 
 def _confined(maker: Principal, asked: NewKey, account: Account, default: KeyLimits) -> NewKey:

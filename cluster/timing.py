@@ -37,6 +37,10 @@ class Timing(Struct, frozen=True):
     # Supervisor
     look_s: float = 1.0
 
+    # Ingress replica
+    # How long who watches the system waits for the control plane to answer.
+    health_s: float = 3.0
+
     # Ledger
     # How often it is written when keys were last used.
     key_uses_s: float = 10.0

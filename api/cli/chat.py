@@ -9,10 +9,10 @@ from typing import Annotated
 import httpx
 import typer
 
-from api.cli.answers import Json, RemoteError
 from api.cli.client import Client, connect
 from api.cli.connection import KeyOption, StateOption, UrlOption
 from api.cli.render import show_json, usage_line
+from api.cli.responses import Json, RemoteError
 from cluster.errors import NoCapacity
 
 # The record of a job may trail the end of its stream by a moment.

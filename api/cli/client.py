@@ -14,15 +14,14 @@ from urllib.parse import quote
 import httpx
 from httpx_sse import EventSource
 
-from api.cli.answers import Json, RemoteError, check, parse_job, parse_list
 from api.cli.connection import Connection, resolve
-from api.cli.reader import Reader
+from api.cli.responses import Json, Reader, RemoteError, check, parse_job, parse_list
 from cluster.clock import wall_ms
 
 _API = "/api/v1"
 _CONNECT_TIMEOUT_S = 5
 _TIMEOUT_S = 30
-# The server breaks its silence every 15 s: three pings missed is a connection lost.
+# A stream without news has a comment after `Timing.silence_s`, 5 s, or twice that at most. Four missed: it is lost.
 _SILENCE_S = 45
 # Together long enough for a control plane to restart; the first break is mended at once.
 _PAUSES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)

@@ -1,17 +1,19 @@
-"""The command line `infernet`."""
+"""The command line `infernet`: its commands, and how they fail."""
 
 import io
+import os
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import httpx
 import typer
 
-from api.cli.answers import RemoteError
 from api.cli.chat import chat
-from api.cli.demo import demo
+from api.cli.connection import StateOption, state_folder
 from api.cli.lists import jobs, models, nodes, status
 from api.cli.render import one_line
-from api.cli.up import up
+from api.cli.responses import RemoteError
 from cluster.errors import InfernetError
 
 _INTERRUPTED = 130
@@ -23,7 +25,35 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _command in (up, demo, status, chat, jobs, models, nodes):
+
+
+# Ray takes seconds to import, which the commands that only talk to a server do without.
+
+
+@app.command()
+def up(
+    config_file: Annotated[Path | None, typer.Option("--config", help="The settings, a YAML file.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
+    model: Annotated[str | None, typer.Option(help="Serve this one model: a hub id or a folder.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster rather than start one.")] = None,
+    state: StateOption = None,
+) -> None:
+    """Run the network in the foreground. Ctrl-C drains and stops it."""
+    from api.cli.run import foreground
+
+    foreground.serve(config_file, host, port, model, ray_address, state_folder(state, os.environ))
+
+
+@app.command()
+def demo() -> None:
+    """Start everything, ask one question, show the answer, and stop everything."""
+    from api.cli.run import demo
+
+    demo.run()
+
+
+for _command in (status, chat, jobs, models, nodes):
     app.command()(_command)
 
 

@@ -1,10 +1,12 @@
-"""How answers look on a terminal, and plain where there is none."""
+"""What is shown on a terminal: answers, plain where there is none, and the progress of slow steps."""
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import TracebackType
 from typing import Any
 
 from rich import box
@@ -13,6 +15,23 @@ from rich.table import Table
 
 _PLAIN_WIDTH = 10_000
 _NAMES = ("id", "name")
+
+# The terminal itself: `sys.stdout` is Ray's while it runs, which prints there from threads of its own.
+console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
+
+
+class Step:
+    """A slow step: said when it begins, and with its seconds when it is done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._began_s = time.monotonic()
+        console.print(f"{self._what} ... ", end="")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        console.print(f"{time.monotonic() - self._began_s:.1f} s" if kind is None else "not done")
 
 
 def show_json(body: Mapping[str, Any]) -> None:
@@ -111,13 +130,13 @@ def one_line(text: str) -> str:
 def _show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     terminal = sys.stdout.isatty()
     # Markup off: an id may hold brackets. Wide where nobody looks, so that nothing is cut or folded.
-    console = Console(
+    output = Console(
         file=sys.stdout, markup=False, emoji=False, highlight=False, width=None if terminal else _PLAIN_WIDTH
     )
     table = Table(*columns, box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
     for row in rows:
         table.add_row(*map(_cell, row))
-    console.print(table)
+    output.print(table)
 
 
 def _cell(value: object) -> str:

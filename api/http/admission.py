@@ -31,20 +31,20 @@ class Admission:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        sending = _ChargedSend(send)
         try:
             if _is_guarded(scope):
-                await _admit(scope, answer)
-            await self._app(scope, receive, answer)
+                await _admit(scope, sending)
+            await self._app(scope, receive, sending)
         except ClientDisconnect:
             return
         except Exception as error:
-            if answer.begun:
+            if sending.begun:
                 raise
-            await error_response(Request(scope), error)(scope, receive, answer)
+            await error_response(Request(scope), error)(scope, receive, sending)
 
 
-class _Answer:
+class _ChargedSend:
     """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own."""
 
     def __init__(self, send: Send) -> None:
@@ -62,13 +62,13 @@ class _Answer:
         await self._send(message)
 
 
-async def _admit(scope: Scope, answer: _Answer) -> None:
+async def _admit(scope: Scope, sending: _ChargedSend) -> None:
     """Raises Unauthorized and RateLimited."""
     gateway: Gateway = scope["app"].state.gateway
     principal = await gateway.authenticate(_bearer_token(Headers(scope=scope)))
-    answer.charged = await gateway.admit(principal, _bucket(scope))
-    if not answer.charged.allowed:
-        raise refusal(answer.charged, "requests")
+    sending.charged = await gateway.charge(principal, _bucket(scope))
+    if not sending.charged.allowed:
+        raise refusal(sending.charged, "requests")
     scope.setdefault("state", {})["principal"] = principal
 
 

@@ -1,8 +1,11 @@
-"""Answers: JSON that is written once and not checked again, and errors in the shape that clients of the path expect."""
+"""Answers: JSON that is written once and not checked again, and errors in the shape that clients of the path expect.
+
+What is under a path with a shape of its own registers it with `add_handlers`; all else has the one of this API.
+"""
 
 import logging
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import FastAPI
@@ -14,10 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from typing_extensions import TypedDict
 
-from api.openai.error_shape import error_body as openai_error_body
 from cluster.errors import (
     BadRequest,
-    Conflict,
     InfernetError,
     InternalError,
     MethodNotAllowed,
@@ -28,6 +29,8 @@ from cluster.errors import (
 from cluster.limits.windows import Decision
 
 _encode = msgspec.json.Encoder().encode
+
+logger = logging.getLogger(__name__)
 
 
 class Answer(JSONResponse):
@@ -44,11 +47,19 @@ class Error(TypedDict):
     error_message: Annotated[str, Field(description="What to do about it; of a bad request, the field's name first")]
 
 
+class ErrorShape(NamedTuple):
+    """How errors look under `prefix`: their body, and headers besides those that all errors have."""
+
+    prefix: str
+    body: Callable[[InfernetError], Any]
+    headers: Callable[[InfernetError], Mapping[str, str]]
+
+
 def error_body(error: InfernetError) -> Error:
     return {"error": error.code, "error_message": error.message}
 
 
-logger = logging.getLogger(__name__)
+_OWN_SHAPE = ErrorShape("", error_body, lambda _: {})
 
 
 def is_under(prefix: str, path: str) -> bool:
@@ -61,11 +72,14 @@ def error_response(request: Request, error: Exception) -> Response:
         # Neither the message nor the traceback: they may hold what the client sent.
         logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
         error = InternalError()
-    return JSONResponse(_body(request.scope["path"], error), error.status, _headers(request, error))
+    shape = _shape(request)
+    headers = {**shape.headers(error), **_headers(request, error)}
+    return JSONResponse(shape.body(error), error.status, headers)
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Whatever goes wrong in the application is answered in the one shape."""
+def add_handlers(app: FastAPI, *shapes: ErrorShape) -> None:
+    """Whatever goes wrong in the application is answered in one of these shapes, or else in this API's own."""
+    app.state.error_shapes = shapes
     for error in (InfernetError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)
 
@@ -89,8 +103,9 @@ def _translated(request: Request, error: Exception) -> Exception:
     return error
 
 
-def _body(path: str, error: InfernetError) -> Any:
-    return openai_error_body(error) if is_under("/v1", path) else error_body(error)
+def _shape(request: Request) -> ErrorShape:
+    shapes: tuple[ErrorShape, ...] = request.app.state.error_shapes
+    return next((shape for shape in shapes if is_under(shape.prefix, request.scope["path"])), _OWN_SHAPE)
 
 
 def _headers(request: Request, error: InfernetError) -> Mapping[str, str]:
@@ -99,9 +114,6 @@ def _headers(request: Request, error: InfernetError) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed():
             return {"Allow": ", ".join(sorted(_allowed_methods(request)))}
-        case Conflict() if is_under("/v1", request.scope["path"]):
-            # OpenAI's clients repeat a 409 by themselves.
-            return {"X-Should-Retry": "false"}
         case RateLimited():
             return {"Retry-After": str(error.retry_after_s), **limit_headers(error)}
     return {}

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from cluster.errors import BadRequest, JobNotFound, KeyNotFound
-from cluster.ids import JobId, KeyId
+from cluster.ids import AccountId, JobId, KeyId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
 from cluster.messages.work import JobRecord
@@ -26,12 +26,12 @@ def encode_cursor(last: JobRecord) -> str:
     return f"{last.created_ms}.{last.id}"
 
 
-def decode_cursor(cursor: str) -> tuple[int, str]:
+def decode_cursor(cursor: str) -> tuple[int, JobId]:
     """The (created_ms, id) of the last job already listed. Raises ValueError for one that is not ours."""
     if not _cursor.fullmatch(cursor):
         raise ValueError("not a cursor of this list")
     created_ms, _, job_id = cursor.partition(".")
-    return int(created_ms), job_id
+    return int(created_ms), JobId(job_id)
 
 
 StatusName = Literal["all", "pending", "processing", "completed", "failed"]
@@ -119,7 +119,7 @@ GroupBy = Annotated[
     Query(),
 ]
 AccountName = Annotated[
-    str | None,
+    AccountId | None,
     BeforeValidator(_text),
     WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}),
     Query(description="An account's id; only an admin may name another than its own"),

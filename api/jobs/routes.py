@@ -14,7 +14,6 @@ from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor
 from api.http.sse import EventStream
 from api.jobs.placement import JobPlacement, placement_body
 from api.jobs.schemas import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
-from api.replica.intake import accept
 from cluster.errors import (
     BadRequest,
     BudgetExceeded,
@@ -68,7 +67,7 @@ LastEventId = Annotated[
 async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
     request = parse(JobRequest, body)
-    job = await accept(gateway, caller, request.order(), idempotency_key)
+    job = await gateway.intake.accept(caller, request.order(), idempotency_key)
     if not request.stream:
         return Answer(accepted_body(job))
     pieces = gateway.streams.read(job.id, caller.account_id, after=0, is_new=idempotency_key is None)

@@ -10,9 +10,20 @@ from typing_extensions import TypedDict
 from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Request, Text, Time
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
-from cluster.job_states import JobState
 from cluster.messages.money import Usage
-from cluster.messages.work import Accepted, ChatMessage, FinishReason, JobRecord, Order, Role, Sampling
+from cluster.messages.work import (
+    Accepted,
+    ChatMessage,
+    CompletedRecord,
+    FailedRecord,
+    FinishReason,
+    JobRecord,
+    Order,
+    PendingRecord,
+    ProcessingRecord,
+    Role,
+    Sampling,
+)
 
 MAX_STOPS = 4
 MAX_METADATA = 16
@@ -149,62 +160,54 @@ def accepted_body(accepted: Accepted) -> JobAccepted:
 
 def job_body(record: JobRecord) -> Job:
     """The job as it is now, with the keys of its state and no others."""
-    common: _Job = {"id": record.id, "model": record.model, "created_at": iso_utc(record.created_ms)}
-    if record.metadata:
-        common["metadata"] = dict(record.metadata)
-    match record.status:
-        case JobState.PENDING:
-            return {**common, "status": "pending"}
-        case JobState.PROCESSING:
-            return {**common, "status": "processing", "node_id": _node_id(record)}
-        case JobState.COMPLETED:
-            return _completed_body(common, record)
-        case JobState.FAILED:
+    match record:
+        case PendingRecord():
+            return {**_common_body(record), "status": "pending"}
+        case ProcessingRecord():
+            return {**_common_body(record), "status": "processing", "node_id": record.node_id}
+        case CompletedRecord():
+            return _completed_body(record)
+        case FailedRecord():
             return _failed_body(record)
 
 
-def _completed_body(common: _Job, record: JobRecord) -> CompletedJob:
-    ended_ms = record.created_ms if record.ended_ms is None else record.ended_ms
+def _common_body(record: JobRecord) -> _Job:
+    body: _Job = {"id": record.id, "model": record.model, "created_at": iso_utc(record.created_ms)}
+    if record.metadata:
+        body["metadata"] = dict(record.metadata)
+    return body
+
+
+def _completed_body(record: CompletedRecord) -> CompletedJob:
     return {
-        **common,
+        **_common_body(record),
         "status": "completed",
-        "node_id": _node_id(record),
-        "result": _result_body(record),
-        "completed_at": iso_utc(ended_ms),
-        "latency_ms": max(0, ended_ms - record.created_ms),
+        "node_id": record.node_id,
+        "result": {
+            "content": record.content,
+            "finish_reason": record.finish_reason,
+            "usage": usage_body(record.usage),
+        },
+        "completed_at": iso_utc(record.ended_ms),
+        "latency_ms": max(0, record.ended_ms - record.created_ms),
     }
 
 
-def _failed_body(record: JobRecord) -> FailedJob:
+def _failed_body(record: FailedRecord) -> FailedJob:
     body: FailedJob = {
         "id": record.id,
         "model": record.model,
         "created_at": iso_utc(record.created_ms),
         "status": "failed",
-        "error": record.error or "",
-        "error_message": record.error_message or "",
+        "error": record.error,
+        "error_message": record.error_message,
     }
     if record.metadata:
         body["metadata"] = dict(record.metadata)
     if record.node_id is not None:
         body["node_id"] = record.node_id
-    if record.ended_ms is not None:
-        body["completed_at"] = iso_utc(record.ended_ms)
+    body["completed_at"] = iso_utc(record.ended_ms)
     return body
-
-
-def _node_id(record: JobRecord) -> NodeId:
-    assert record.node_id is not None, "a job that has run has run somewhere"
-    return record.node_id
-
-
-def _result_body(record: JobRecord) -> Result:
-    assert record.finish_reason is not None, "a job that has completed has a finish reason"
-    return {
-        "content": record.content or "",
-        "finish_reason": record.finish_reason,
-        "usage": usage_body(record.usage or Usage()),
-    }
 
 
 def usage_body(usage: Usage) -> TokenUsage:

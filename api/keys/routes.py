@@ -9,12 +9,11 @@ from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
 from api.http.parameters import KeyPath, OnceEach
 from api.keys.limits import LimitsRequest
-from api.keys.ownership import account_named, accounts_seen
 from api.keys.schemas import KeyList, KeyRequest, NewKey, key_body, new_key_body
 from api.replica.gateway import Gateway
 from cluster.errors import BadRequest, Conflict, Forbidden, KeyNotFound, ModelNotFound, PayloadTooLarge
 from cluster.ids import AccountId, new_key_id
-from cluster.keys import new_secret
+from cluster.keys import account_named, account_seen, check_role, is_expired, new_secret
 from cluster.messages import people
 from cluster.messages.people import KeyLimits, Principal
 
@@ -39,7 +38,7 @@ async def create_key(gateway: CurrentGateway, caller: Caller, body: Body) -> Res
 @router.get("/keys", response_model=KeyList, responses=errors(BadRequest, Forbidden))
 async def list_keys(gateway: CurrentGateway, caller: Caller, account: queries.AccountName = None) -> Response:
     """The account's keys, the oldest first; for an admin everybody's, or those of the account named."""
-    seen = accounts_seen(caller) if account is None else account_named(caller, account)
+    seen = account_seen(caller) if account is None else account_named(caller, account)
     now_ms = gateway.now_ms()
     return Answer({"keys": [key_body(key, now_ms) for key in await gateway.keys(seen)]})
 
@@ -47,18 +46,17 @@ async def list_keys(gateway: CurrentGateway, caller: Caller, account: queries.Ac
 @router.delete("/keys/{key_id}", status_code=204, responses=errors(KeyNotFound, Conflict))
 async def revoke_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> Response:
     """Revoke a key. Every replica refuses it within 5 s; jobs submitted with it go on."""
-    await gateway.revoke_key(key_id, accounts_seen(caller))
+    await gateway.revoke_key(key_id, account_seen(caller))
     return Response(status_code=204)
 
 
 async def _asked(gateway: Gateway, caller: Principal, request: KeyRequest) -> people.NewKey:
     """The key to be made. Raises BadRequest, Forbidden and ModelNotFound for what it cannot be."""
     created_ms = gateway.now_ms()
-    if request.expires_at is not None and request.expires_at <= created_ms:
+    if is_expired(request.expires_at, created_ms):
         raise BadRequest("expires_at: must be in the future")
-    account_id = account_named(caller, request.account)
-    if request.role == "admin" and caller.role != "admin":
-        raise Forbidden("role: only an admin may make admin keys")
+    account_id = account_named(caller, AccountId(request.account) if request.account else None)
+    check_role(caller, request.role)
     return people.NewKey(
         id=new_key_id(),
         account_id=account_id,
@@ -82,4 +80,4 @@ async def _limits(gateway: Gateway, account_id: AccountId, asked: LimitsRequest 
 
 def _models(gateway: Gateway, names: list[str]) -> tuple[str, ...]:
     """Their ids in the catalogue, each once."""
-    return tuple(dict.fromkeys(gateway.model(name).id for name in names))
+    return tuple(dict.fromkeys(gateway.catalogue.model(name).id for name in names))

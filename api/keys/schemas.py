@@ -1,17 +1,16 @@
 """Keys: what a bearer token may do, and what it has done."""
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.http.bodies import Name, OptionalMoment, Request, Text, Time
 from api.keys.limits import BudgetRequest, BudgetUse, Limits, LimitsRequest, budget_body, limits_body
+from cluster import keys
 from cluster.clock import iso_utc
 from cluster.messages import people
-from cluster.messages.people import KeyRole
-
-KeyStatus = Literal["active", "expired", "revoked"]
+from cluster.messages.people import KeyRole, KeyStatus
 
 _Models = Annotated[list[Text], Field(min_length=1)]
 
@@ -67,7 +66,7 @@ def key_body(key: people.Key, now_ms: int) -> Key:
         "name": key.name,
         "prefix": key.prefix,
         "role": key.role,
-        "status": _status(key, now_ms),
+        "status": keys.status(key.expires_ms, key.revoked_ms, now_ms),
         "created_at": iso_utc(key.created_ms),
         "limits": limits_body(key.limits),
     }
@@ -86,11 +85,3 @@ def key_body(key: people.Key, now_ms: int) -> Key:
 
 def new_key_body(key: people.Key, secret: str, now_ms: int) -> NewKey:
     return {**key_body(key, now_ms), "key": secret}
-
-
-def _status(key: people.Key, now_ms: int) -> KeyStatus:
-    if key.revoked_ms is not None:
-        return "revoked"
-    if key.expires_ms is not None and key.expires_ms <= now_ms:
-        return "expired"
-    return "active"

@@ -15,8 +15,15 @@ router = APIRouter(tags=["models"], dependencies=[OnceEach], responses=errors(*G
 @router.get("/models", response_model=ModelList, responses=errors(BadRequest))
 async def list_models(gateway: CurrentGateway, caller: Caller, all: Flag = False) -> Response:
     """Models with a ready replica on an online node; with `all`, the whole catalogue and each one's state."""
-    views, speeds = await gateway.models()
+    now = await gateway.models()
     if not all:
-        return Answer({"models": [model_body(view, speeds.get(view.id, 0)) for view in views if view.nodes]})
-    prices = {view.id: gateway.model(view.id).price for view in views}
-    return Answer({"models": [catalogue_body(view, speeds.get(view.id, 0), prices[view.id]) for view in views]})
+        serving = [view for view in now.views if view.nodes]
+        return Answer({"models": [model_body(view, now.tokens_per_second(view.id)) for view in serving]})
+    return Answer(
+        {
+            "models": [
+                catalogue_body(view, now.tokens_per_second(view.id), gateway.catalogue.model(view.id).price)
+                for view in now.views
+            ]
+        }
+    )

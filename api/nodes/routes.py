@@ -7,6 +7,7 @@ from api.http.dependencies import Admin, Caller, CurrentGateway
 from api.http.openapi import GUARDED, PUBLIC, errors
 from api.nodes.schemas import Node, NodeList, NodePresence, node_body, presence_body
 from cluster.errors import Forbidden, InternalError, NodeNotFound
+from cluster.ids import NodeId
 
 router = APIRouter(tags=["nodes"])
 
@@ -18,7 +19,7 @@ async def list_nodes(gateway: CurrentGateway, caller: Caller) -> Response:
 
 
 @router.get("/nodes/{node_id}", response_model=Node, responses=errors(*GUARDED, NodeNotFound))
-async def get_node(gateway: CurrentGateway, caller: Caller, node_id: str) -> Response:
+async def get_node(gateway: CurrentGateway, caller: Caller, node_id: NodeId) -> Response:
     """One node with its hardware and engines."""
     return Answer(node_body(await gateway.node(node_id)))
 
@@ -29,12 +30,12 @@ async def get_node(gateway: CurrentGateway, caller: Caller, node_id: str) -> Res
     responses=errors(NodeNotFound, InternalError),
     openapi_extra=PUBLIC,
 )
-async def get_node_status(gateway: CurrentGateway, node_id: str) -> Response:
+async def get_node_status(gateway: CurrentGateway, node_id: NodeId) -> Response:
     """Whether a node is there. Needs no key."""
     return Answer(presence_body(await gateway.node(node_id)))
 
 
 @router.post("/nodes/{node_id}/drain", response_model=Node, responses=errors(*GUARDED, Forbidden, NodeNotFound))
-async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: str) -> Response:
+async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
     """Give a node no more jobs; those that run there end. Only for admins."""
     return Answer(node_body(await gateway.drain_node(node_id)))

@@ -2,11 +2,17 @@
 
 from typing import Literal, NotRequired
 
+import msgspec
 from typing_extensions import TypedDict
 
+from api.http.sse import DONE, PING
 from api.jobs.schemas import TokenUsage, usage_body
+from api.openai.error_shape import failure_body
+from api.replica.streams import Piece
 from cluster.ids import JobId
-from cluster.messages.work import Accepted, Finished, FinishReason
+from cluster.messages.work import Accepted, End, Failed, Finished, FinishReason
+
+_json = msgspec.json.Encoder()
 
 
 class AssistantMessage(TypedDict):
@@ -75,7 +81,47 @@ def completion(accepted: Accepted, content: str, end: Finished) -> ChatCompletio
     }
 
 
-def chunk(accepted: Accepted, choices: list[ChunkChoice]) -> ChatCompletionChunk:
+class Chunks:
+    """Encodes the pieces of one job, in their order, for one client."""
+
+    def __init__(self, accepted: Accepted, include_usage: bool) -> None:
+        self._accepted = accepted
+        self._include_usage = include_usage
+        self._begun = False
+
+    def encode(self, piece: Piece) -> bytes:
+        """The events that tell of this piece."""
+        if piece.end is not None:
+            return self._end(piece.end)
+        if not piece.text:
+            return PING
+        return self._beginning() + self._choice({"content": piece.text})
+
+    def _beginning(self) -> bytes:
+        """Who speaks, once."""
+        if self._begun:
+            return b""
+        self._begun = True
+        return self._choice({"role": "assistant", "content": "", "refusal": None})
+
+    def _end(self, end: End) -> bytes:
+        if isinstance(end, Failed):
+            return _event(failure_body(end))
+        events = self._beginning() + self._choice({}, end.finish_reason)
+        if self._include_usage:
+            events += _event(self._chunk([]) | {"usage": usage_body(end.usage)})
+        return events + DONE
+
+    def _choice(self, delta: ChunkDelta, finish_reason: FinishReason | None = None) -> bytes:
+        choice: ChunkChoice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        return _event(self._chunk([choice]))
+
+    def _chunk(self, choices: list[ChunkChoice]) -> ChatCompletionChunk:
+        body = _chunk(self._accepted, choices)
+        return body | {"usage": None} if self._include_usage else body
+
+
+def _chunk(accepted: Accepted, choices: list[ChunkChoice]) -> ChatCompletionChunk:
     return {
         "id": _id(accepted.id),
         "object": "chat.completion.chunk",
@@ -87,3 +133,7 @@ def chunk(accepted: Accepted, choices: list[ChunkChoice]) -> ChatCompletionChunk
 
 def _id(job_id: JobId) -> str:
     return f"chatcmpl-{job_id.removeprefix('job_')}"
+
+
+def _event(body: object) -> bytes:
+    return b"data: %b\n\n" % _json.encode(body)

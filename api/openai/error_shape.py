@@ -7,10 +7,13 @@ import re
 
 from typing_extensions import TypedDict
 
+from api.http.answers import ErrorShape
 from cluster.errors import (
+    Conflict,
     ContextLengthExceeded,
     EngineFailed,
     InfernetError,
+    InternalError,
     JobCancelled,
     JobTimeout,
     ModelNotFound,
@@ -27,16 +30,15 @@ _TYPES = {
     409: "conflict_error",
     429: "rate_limit_error",
 }
-_STATUSES_OF_FAILED_JOBS = {
-    ContextLengthExceeded.code: 400,
-    JobCancelled.code: 409,
-    EngineFailed.code: 500,
-    NoCapacity.code: 503,
-    NodeDisconnected.code: 503,
-    JobTimeout.code: 504,
+_STATUSES_OF_FAILED_JOBS: dict[type[InfernetError], int] = {
+    ContextLengthExceeded: ContextLengthExceeded.status,
+    JobCancelled: Conflict.status,
+    EngineFailed: InternalError.status,
+    NoCapacity: NoCapacity.status,
+    NodeDisconnected: NoCapacity.status,
+    JobTimeout: 504,
 }
-# OpenAI's clients repeat 409 and 5xx by themselves. These jobs have run, and been paid for, and would fail again.
-_NOT_REPEATED = {JobCancelled.code, EngineFailed.code, JobTimeout.code}
+_KINDS = {kind.code: kind for kind in _STATUSES_OF_FAILED_JOBS}
 
 _FIELD = re.compile(r"([A-Za-z][\w-]*(?:\[\d+\]|\.[\w-]+)*): ")
 
@@ -58,18 +60,33 @@ def error_body(error: InfernetError) -> OpenAIError:
     return _body(error.status, error.code, error.message, _param(error))
 
 
+def error_headers(error: InfernetError) -> dict[str, str]:
+    """Tells OpenAI's clients not to repeat by themselves what a repeat cannot help."""
+    return _no_repeat(error.status, type(error))
+
+
 def failure_body(end: Failed) -> OpenAIError:
     """What a job's failure looks like, in an answer of its own or in the middle of a stream."""
     return _body(failure_status(end), end.error, end.error_message)
 
 
 def failure_status(end: Failed) -> int:
-    return _STATUSES_OF_FAILED_JOBS.get(end.error, InfernetError.status)
+    return _STATUSES_OF_FAILED_JOBS.get(_kind(end), InternalError.status)
 
 
 def failure_headers(end: Failed) -> dict[str, str]:
-    """Tells OpenAI's clients not to repeat by themselves what a repeat cannot help."""
-    return {"X-Should-Retry": "false"} if end.error in _NOT_REPEATED else {}
+    """As `error_headers`, of a job that has failed."""
+    return _no_repeat(failure_status(end), _kind(end))
+
+
+def _kind(end: Failed) -> type[InfernetError]:
+    return _KINDS.get(end.error, InternalError)
+
+
+def _no_repeat(status: int, kind: type[InfernetError]) -> dict[str, str]:
+    # OpenAI's clients repeat these statuses by themselves.
+    repeated = status == Conflict.status or status >= InternalError.status
+    return {"X-Should-Retry": "false"} if repeated and not kind.retryable else {}
 
 
 def _body(status: int, code: str, message: str, param: str | None = None) -> OpenAIError:
@@ -86,3 +103,6 @@ def _param(error: InfernetError) -> str | None:
         return "model"
     named = _FIELD.match(error.message) if error.status < 500 else None
     return named[1] if named else None
+
+
+OPENAI_ERRORS = ErrorShape("/v1", error_body, error_headers)

@@ -7,8 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
 from api.jobs.schemas import MAX_METADATA, MAX_STOPS, body_hash
-from api.openai.not_offered import NotOffered, Only, Refused
 from api.openai.response_format import ResponseFormat, json_schema
+from api.openai.unsupported import MustBe, Refused, UnsupportedFields
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage, Order, Role, Sampling
 
@@ -42,7 +42,7 @@ class ChatCompletionMessage(Request):
     content: Annotated[AnyText, BeforeValidator(_joined), WithJsonSchema(_CONTENT)]
     audio: Refused = None
     function_call: Refused = None
-    tool_calls: Annotated[Any, Only([])] = None
+    tool_calls: Annotated[Any, MustBe([])] = None
 
     def message(self) -> ChatMessage:
         role: Role = "system" if self.role == "developer" else self.role
@@ -53,7 +53,7 @@ class StreamOptions(Request):
     include_usage: Annotated[bool, Field(description="Tell the usage in a last chunk without choices")] = False
 
 
-class ChatCompletionRequest(NotOffered):
+class ChatCompletionRequest(UnsupportedFields):
     """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]

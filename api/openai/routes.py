@@ -6,9 +6,8 @@ from api.http.answers import Answer
 from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, error_content, errors, takes
 from api.http.parameters import IdempotencyKey
-from api.openai.attendance import Attendance, AttendedStream, attend
-from api.openai.chunks import Chunks
-from api.openai.completions import ChatCompletion, completion
+from api.openai.client_watch import ClientWatch, WatchedStream, accept_for_client
+from api.openai.completions import ChatCompletion, Chunks, completion
 from api.openai.error_shape import OpenAIError, failure_body, failure_headers, failure_status
 from api.openai.models import OpenAIModel, OpenAIModelList, may_be_submitted, model_body
 from api.openai.requests import ChatCompletionRequest, parse_chat
@@ -62,12 +61,12 @@ async def create_chat_completion(
 ) -> Response:
     """Submit a chat job and wait for its answer, or with `stream: true` for its parts. Hanging up cancels the job."""
     wanted = parse_chat(body)
-    accepted = await attend(gateway, caller, await wanted.order(), idempotency_key)
-    attendance = Attendance(gateway, caller, accepted, is_new=idempotency_key is None)
+    accepted = await accept_for_client(gateway, caller, await wanted.order(), idempotency_key)
+    watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
     headers = {"X-Job-Id": accepted.id}
     if wanted.stream:
-        return AttendedStream(attendance, headers, Chunks(accepted, wanted.include_usage).encode)
-    content, end = await attendance.whole(request.receive)
+        return WatchedStream(watch, headers, Chunks(accepted, wanted.include_usage).encode)
+    content, end = await watch.whole(request.receive)
     if isinstance(end, Failed):
         return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
     return Answer(completion(accepted, content, end), headers=headers)
@@ -87,7 +86,7 @@ async def list_openai_models(gateway: CurrentGateway, caller: Caller) -> Respons
 @router.get("/models/{model:path}", response_model=OpenAIModel, responses=errors(ModelNotFound, body=OpenAIError))
 async def get_openai_model(gateway: CurrentGateway, caller: Caller, model: str) -> Response:
     """A model that this key may submit jobs for, by its id or an alias."""
-    model_id = gateway.model(model).id
+    model_id = gateway.catalogue.model(model).id
     for view in await gateway.model_views():
         if view.id == model_id and may_be_submitted(view, caller):
             return Answer(model_body(view))

@@ -1,23 +1,25 @@
-"""Requests let through by the RateLimiter, and, of keys with large limits, by this replica itself."""
+"""What keys may still ask for: charged by the RateLimiter, for keys with large limits some requests ahead."""
 
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from actors.wire.batcher import Batcher
-from cluster.clock import monotonic_s
+from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.errors import BadRequest
 from cluster.ids import KeyId
-from cluster.limits.windows import Bucket, Decision, Take
+from cluster.limits.windows import Bucket, Decision, Take, refusal
+from cluster.messages.money import Usage
 from cluster.messages.people import Principal
 
 if TYPE_CHECKING:
     from actors.rate_limiter import RateLimiter
 
-_MOST = 10_000
+_MOST_KEYS = 10_000
 
 
-class _Spare:
-    """Takes of a key that were charged ahead: how many are left, until when, and what the last one was told."""
+class _Prepaid:
+    """Requests of a key that were charged ahead: how many are left, until when, and what the last one was told."""
 
     def __init__(self, decision: Decision, asked_s: float) -> None:
         self.left = decision.spare
@@ -28,8 +30,8 @@ class _Spare:
     def is_good(self, now_s: float) -> bool:
         return self.left > 0 and now_s < self.until_s
 
-    def join(self, other: "_Spare") -> None:
-        """Take over what another one still has."""
+    def join(self, other: "_Prepaid") -> None:
+        """Take over what another one still has. All of it ends when the first of the two does."""
         self.left += other.left
         self.until_s = min(self.until_s, other.until_s)
 
@@ -40,32 +42,48 @@ class _Spare:
 
 
 class Allowances:
-    """One per ingress replica. What is let through here was charged before, so that no key ever gets more."""
+    """One per ingress replica. What is let through here was charged before, so that no key ever gets more.
 
-    def __init__(self, rate_limiter: "RateLimiter") -> None:
+    Of at most `most_keys` keys it is known what they have paid ahead.
+    """
+
+    def __init__(self, rate_limiter: "RateLimiter", clock: Clock = SYSTEM_CLOCK, most_keys: int = _MOST_KEYS) -> None:
         self._asked = Batcher[Take, Decision](rate_limiter.take)
-        self._spares: dict[tuple[KeyId, Bucket], _Spare] = {}
+        self._clock = clock
+        self._most_keys = most_keys
+        self._prepaid: dict[tuple[KeyId, Bucket], _Prepaid] = {}
 
-    async def take(self, principal: Principal, bucket: Bucket) -> Decision:
-        """Decide on one request."""
+    async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
+        """Charge one request to the key, whichever replica it reached, if its window has room for it."""
         slot = (principal.key_id, bucket)
-        now_s = monotonic_s()
-        spare = self._spares.get(slot)
-        if spare is not None and spare.is_good(now_s):
-            return spare.next()
+        now_s = self._clock.monotonic_s()
+        prepaid = self._prepaid.get(slot)
+        if prepaid is not None and prepaid.is_good(now_s):
+            return prepaid.next()
         decision = await self._asked.add(Take(*slot, principal.limits, ahead=True))
         if decision.spare:
-            self._keep(slot, _Spare(decision, now_s))
+            self._keep(slot, _Prepaid(decision, now_s))
         return decision
 
-    async def take_tokens(self, principal: Principal, tokens: int) -> Decision:
-        """Decide on the tokens of one job."""
-        return await self._asked.add(Take(principal.key_id, "tokens", principal.limits, tokens))
+    async def charge_tokens(self, principal: Principal, most: Usage) -> None:
+        """Charge the most that a job can consume to its key, where the key's tokens are limited.
 
-    def _keep(self, slot: tuple[KeyId, Bucket], spare: _Spare) -> None:
-        before = self._spares.get(slot)
-        if before is not None and before.is_good(monotonic_s()):
-            spare.join(before)
-        if len(self._spares) >= _MOST:
-            self._spares.clear()
-        self._spares[slot] = spare
+        Raises RateLimited, and BadRequest if the limit is less than that.
+        """
+        limit = principal.limits.tokens_per_minute
+        if limit is None:
+            return
+        tokens = most.prompt_tokens + most.completion_tokens
+        if tokens > limit:
+            raise BadRequest(f"max_tokens: prompt and max_tokens are {tokens} tokens; the key has {limit} a minute")
+        decision = await self._asked.add(Take(principal.key_id, "tokens", principal.limits, tokens))
+        if not decision.allowed:
+            raise refusal(decision, "tokens")
+
+    def _keep(self, slot: tuple[KeyId, Bucket], prepaid: _Prepaid) -> None:
+        before = self._prepaid.get(slot)
+        if before is not None and before.is_good(self._clock.monotonic_s()):
+            prepaid.join(before)
+        if len(self._prepaid) >= self._most_keys:
+            self._prepaid.clear()
+        self._prepaid[slot] = prepaid

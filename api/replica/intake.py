@@ -1,59 +1,91 @@
-"""How a submission becomes a job, whichever door it came through."""
+"""How an order becomes a job, whichever API it came by."""
 
-from api.replica.gateway import Gateway
-from cluster.catalogue import Model
+from typing import TYPE_CHECKING
+
+from actors.backends.prompts.counter import PromptCounter
+from actors.wire.batcher import Batcher
+from api.replica.allowances import Allowances
+from cluster.catalogue import Catalogue, Model
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, Forbidden
 from cluster.ids import new_job_id
-from cluster.limits.pricing import rates
+from cluster.limits.pricing import most_usage, rates
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, Idempotency, Job, Order, Submission
+
+if TYPE_CHECKING:
+    from actors.ledger import Ledger
+    from actors.scheduler import Scheduler
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 
 
-async def accept(gateway: Gateway, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
-    """A durable job for this order, or the one that this idempotency key stands for already.
+class Intake:
+    """Accepts orders, or says why not. A job has to end `job_timeout_s` after it was accepted."""
 
-    Raises what refuses it, in the contract's order of checks; then there is no such job.
-    """
-    idempotency = _idempotency(idempotency_key, order.body_hash)
-    if idempotency is not None:
-        repeated = await gateway.repeated(caller, idempotency)
-        if repeated is not None:
-            return repeated
-    model = _model(gateway, caller, order)
-    prompt = await gateway.prompts.count(model, order.messages)
-    job = _job(gateway, caller, order, model, prompt.tokens)
-    await gateway.admit_tokens(caller, job)
-    return await gateway.submit(Submission(job, idempotency, prompt.ids))
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        prompts: PromptCounter,
+        allowances: Allowances,
+        ledger: "Ledger",
+        scheduler: "Scheduler",
+        job_timeout_s: int,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._catalogue = catalogue
+        self._prompts = prompts
+        self._allowances = allowances
+        self._ledger = ledger
+        self._job_timeout_ms = job_timeout_s * 1000
+        self._clock = clock
+        self._submissions = Batcher[Submission, Accepted](scheduler.submit)
 
+    async def accept(self, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
+        """A durable job for this order, or the one that this idempotency key stands for already.
 
-def _model(gateway: Gateway, caller: Principal, order: Order) -> Model:
-    """The model asked for. Raises what says that it cannot be asked for this, or by this caller."""
-    model = gateway.model(order.model)
-    if caller.models and model.id not in caller.models:
-        raise Forbidden(f"model: this key may not use {model.id}")
-    if order.sampling.json_schema is not None and not model.traits.structured_outputs:
-        raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
-    return model
+        Raises what refuses it, in the contract's order of checks; then there is no such job.
+        """
+        idempotency = _idempotency(idempotency_key, order.body_hash)
+        if idempotency is not None:
+            earlier = await self._ledger.repeated(caller.account_id, idempotency)
+            if earlier is not None:
+                return earlier
+        model = self._model(caller, order)
+        prompt = await self._prompts.count(model, order.messages)
+        job = self._job(caller, order, model, prompt.tokens)
+        await self._allowances.charge_tokens(caller, most_usage(job))
+        return await self.submit(Submission(job, idempotency, prompt.ids))
 
+    async def submit(self, submission: Submission) -> Accepted:
+        """Returns once the job is durable. Raises what the Scheduler and the Ledger refuse it for."""
+        return await self._submissions.add(submission)
 
-def _job(gateway: Gateway, caller: Principal, order: Order, model: Model, prompt_tokens: int | None) -> Job:
-    created_ms = gateway.now_ms()
-    return Job(
-        id=new_job_id(),
-        account_id=caller.account_id,
-        key_id=caller.key_id,
-        model=model.id,
-        messages=order.messages,
-        sampling=order.sampling,
-        created_ms=created_ms,
-        deadline_ms=gateway.deadline_ms(created_ms),
-        node_id=order.node_id,
-        metadata=order.metadata,
-        prompt_tokens=prompt_tokens,
-        rates=rates(model.price),
-    )
+    def _model(self, caller: Principal, order: Order) -> Model:
+        """The model asked for. Raises what says that it cannot be asked for this, or by this caller."""
+        model = self._catalogue.model(order.model)
+        if caller.models and model.id not in caller.models:
+            raise Forbidden(f"model: this key may not use {model.id}")
+        if order.sampling.json_schema is not None and not model.traits.structured_outputs:
+            raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
+        return model
+
+    def _job(self, caller: Principal, order: Order, model: Model, prompt_tokens: int | None) -> Job:
+        created_ms = self._clock.wall_ms()
+        return Job(
+            id=new_job_id(),
+            account_id=caller.account_id,
+            key_id=caller.key_id,
+            model=model.id,
+            messages=order.messages,
+            sampling=order.sampling,
+            created_ms=created_ms,
+            deadline_ms=created_ms + self._job_timeout_ms,
+            node_id=order.node_id,
+            metadata=order.metadata,
+            prompt_tokens=prompt_tokens,
+            rates=rates(model.price),
+        )
 
 
 def _idempotency(key: str | None, body_hash: str) -> Idempotency | None:

@@ -4,9 +4,9 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.wire.calls import tell
-from cluster.clock import monotonic_s, wall_ms
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Unauthorized
-from cluster.keys import secret_hash
+from cluster.keys import is_expired, secret_hash
 from cluster.messages.people import Principal
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ class _Known(NamedTuple):
 class Principals:
     """Keys by their hash; unknown ones are remembered too. However many come with a key, the Ledger is asked once."""
 
-    def __init__(self, ledger: "Ledger") -> None:
+    def __init__(self, ledger: "Ledger", clock: Clock = SYSTEM_CLOCK) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._known: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Task[_Known]] = {}
 
@@ -38,12 +39,12 @@ class Principals:
         """Raises Unauthorized for every token that is not a valid key."""
         key_hash = secret_hash(token)
         known = self._known.get(key_hash)
-        age_s = REMEMBER_S if known is None else monotonic_s() - known.asked_s
+        age_s = REMEMBER_S if known is None else self._clock.monotonic_s() - known.asked_s
         if known is None or age_s >= REMEMBER_S:
             known = await asyncio.shield(self._ask(key_hash))
         elif age_s >= RENEW_S and key_hash not in self._asking:
             tell(self._ask(key_hash), "renewing a key")
-        if known.principal is None or _is_over(known.principal):
+        if known.principal is None or is_expired(known.principal.expires_ms, self._clock.wall_ms()):
             raise Unauthorized()
         return known.principal
 
@@ -54,7 +55,7 @@ class Principals:
         return asking
 
     async def _look_up(self, key_hash: str) -> _Known:
-        asked_s = monotonic_s()
+        asked_s = self._clock.monotonic_s()
         try:
             known = _Known(await self._ledger.authenticate(key_hash), asked_s)
         finally:
@@ -63,7 +64,3 @@ class Principals:
             self._known.clear()
         self._known[key_hash] = known
         return known
-
-
-def _is_over(principal: Principal) -> bool:
-    return principal.expires_ms is not None and principal.expires_ms <= wall_ms()

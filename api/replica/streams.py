@@ -12,11 +12,8 @@ from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.frames import follow
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import InfernetError
 from cluster.ids import AccountId, JobId, new_reader_id
-from cluster.job_states import JobState
-from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, Failed, Finished, JobRecord
+from cluster.messages.work import Delta, End, EndedRecord
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 
@@ -184,9 +181,9 @@ class StreamHub:
                 logger.warning("looking up %s: %s", job_id, type(error).__name__)
                 await asyncio.sleep(self._timing.reconnect_s)
                 continue
-            if record is not None and record.status.ended:
-                live.log.append_at(0, record.content or "")
-                live.log.close(end_of(record))
+            if isinstance(record, EndedRecord):
+                live.log.append_at(0, record.content)
+                live.log.close(record.end)
                 live.notify(self._clock.monotonic_s())
             return
 
@@ -242,12 +239,3 @@ class StreamHub:
         for live in self._live.values():
             if live.last_news_s <= silent_since_s:
                 live.remind()
-
-
-def end_of(record: JobRecord) -> End:
-    """How an ended job ended, as its readers are told."""
-    usage = record.usage or Usage()
-    if record.status is JobState.COMPLETED:
-        assert record.finish_reason is not None, "a job that has completed has a finish reason"
-        return Finished(usage, record.finish_reason)
-    return Failed(usage, record.error or InfernetError.code, record.error_message or "The job failed")

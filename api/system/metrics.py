@@ -5,7 +5,7 @@ https://prometheus.io/docs/practices/naming/
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from prometheus_client import Metric, generate_latest
@@ -22,7 +22,7 @@ class Snapshot(Collector):
     def __init__(
         self,
         models: Sequence[ModelView],
-        speeds: dict[str, int],
+        speeds: Mapping[str, int],
         nodes: Sequence[NodeView],
         totals: Sequence[ModelTotals],
     ) -> None:

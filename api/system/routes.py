@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 from api.http.answers import Answer
 from api.http.dependencies import CurrentGateway
 from api.http.openapi import PUBLIC, errors
-from api.replica.deadline import in_time
 from api.replica.gateway import Gateway
 from api.system.metrics import Snapshot
 from cluster.errors import InternalError, NoCapacity
@@ -40,8 +39,8 @@ async def healthz() -> Response:
 @router.get("/readyz", response_model=Readiness, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
 async def readyz(gateway: CurrentGateway) -> Response:
     """A job can be accepted: the control plane answers, and some model serves or is being started and has room."""
-    views, _ = await in_time(gateway.models())
-    if not any(_can_accept(gateway, view) for view in views):
+    models = await gateway.promptly(gateway.models())
+    if not any(_can_accept(gateway, view) for view in models.views):
         raise NoCapacity("No model is ready or being started, or all queues are full")
     return Answer({"status": "ready"})
 
@@ -50,8 +49,8 @@ async def readyz(gateway: CurrentGateway) -> Response:
 async def get_metrics(gateway: CurrentGateway) -> Response:
     """The system's state as Prometheus metrics. Names no account, key or job."""
     asked = asyncio.gather(gateway.models(), gateway.nodes(), gateway.totals())
-    (models, speeds), nodes, totals = await in_time(asked)
-    text = Snapshot(models, speeds, nodes, totals).text()
+    models, nodes, totals = await gateway.promptly(asked)
+    text = Snapshot(models.views, models.speeds, nodes, totals).text()
     return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

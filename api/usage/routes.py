@@ -7,9 +7,9 @@ from api.http.answers import Answer
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors
 from api.http.parameters import OnceEach
-from api.keys.ownership import account_named
 from api.usage.schemas import UsageReport, usage_report_body
 from cluster.errors import BadRequest, Forbidden
+from cluster.keys import account_named
 from cluster.messages.money import UsageQuery
 
 router = APIRouter(tags=["usage"], dependencies=[OnceEach], responses=errors(*GUARDED))

@@ -8,6 +8,7 @@ from cluster.ids import AccountId, KeyId
 from cluster.messages.money import Budget, BudgetState
 
 KeyRole = Literal["member", "admin"]
+KeyStatus = Literal["active", "expired", "revoked"]
 
 
 class KeyLimits(Struct, frozen=True):

@@ -5,7 +5,7 @@ Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Tim
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct, field
 
@@ -148,22 +148,69 @@ class Delta(Struct, frozen=True, array_like=True):
     end: End | None = None
 
 
-class JobRecord(Struct, frozen=True):
-    """A job as the Ledger tells it."""
+class _Record(Struct, frozen=True, kw_only=True, tag_field="state"):
+    """What the Ledger tells of a job in whatever state."""
 
     id: JobId
     account_id: AccountId
     model: str
-    status: JobState
     created_ms: int
-    node_id: NodeId | None = None
-    content: str | None = None
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    error: str | None = None
-    error_message: str | None = None
-    ended_ms: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class PendingRecord(_Record, frozen=True, kw_only=True, tag="pending"):
+    """A job that waits for its first engine."""
+
+    status: ClassVar[JobState] = JobState.PENDING
+
+
+class ProcessingRecord(_Record, frozen=True, kw_only=True, tag="processing"):
+    """A job that has been given to an engine, last on the node `node_id`."""
+
+    status: ClassVar[JobState] = JobState.PROCESSING
+
+    node_id: NodeId
+
+
+class CompletedRecord(_Record, frozen=True, kw_only=True, tag="completed"):
+    """A job that ended as it should. `content` is its whole text."""
+
+    status: ClassVar[JobState] = JobState.COMPLETED
+
+    node_id: NodeId
+    content: str
+    finish_reason: FinishReason
+    usage: Usage
+    ended_ms: int
+
+    @property
+    def end(self) -> End:
+        """How it ended, as its readers are told."""
+        return Finished(self.usage, self.finish_reason)
+
+
+class FailedRecord(_Record, frozen=True, kw_only=True, tag="failed"):
+    """A job that ended otherwise. `content` is what it had produced; it has no node if it never ran."""
+
+    status: ClassVar[JobState] = JobState.FAILED
+
+    node_id: NodeId | None
+    content: str
+    error: str
+    error_message: str
+    usage: Usage
+    ended_ms: int
+
+    @property
+    def end(self) -> End:
+        """How it ended, as its readers are told."""
+        return Failed(self.usage, self.error, self.error_message)
+
+
+EndedRecord = CompletedRecord | FailedRecord
+
+JobRecord = PendingRecord | ProcessingRecord | EndedRecord
+"""A job as the Ledger tells it."""
 
 
 RuledOut = Literal["offline", "draining", "not ready", "no room", "not the pinned node"]
@@ -211,7 +258,7 @@ class JobQuery(Struct, frozen=True):
     limit: int = 20
     status: JobState | None = None
     since_ms: int | None = None
-    before: tuple[int, str] | None = None
+    before: tuple[int, JobId] | None = None
 
 
 class Ended(Struct, frozen=True):

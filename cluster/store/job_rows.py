@@ -8,7 +8,22 @@ from sqlalchemy import RowMapping
 
 from cluster.job_states import JobState
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Job, JobRecord, OpenJob, Placed, Sampling
+from cluster.messages.work import (
+    ChatMessage,
+    CompletedRecord,
+    End,
+    Ended,
+    Failed,
+    FailedRecord,
+    Finished,
+    Job,
+    JobRecord,
+    OpenJob,
+    PendingRecord,
+    Placed,
+    ProcessingRecord,
+    Sampling,
+)
 
 NEW_COLUMNS = (
     "id",
@@ -82,22 +97,16 @@ def _outcome(end: End) -> dict[str, str | None]:
 
 
 def record(row: RowMapping) -> JobRecord:
-    has_ended = row["ended_ms"] is not None
-    return JobRecord(
-        id=row["id"],
-        account_id=row["account_id"],
-        model=row["model"],
-        status=JobState(row["state"]),
-        created_ms=row["created_ms"],
-        node_id=row["node_id"],
-        content=row["content"].decode() if has_ended else None,
-        finish_reason=row["finish_reason"],
-        usage=Usage(row["prompt_tokens"], row["completion_tokens"]) if has_ended else None,
-        error=row["error"],
-        error_message=row["error_message"],
-        ended_ms=row["ended_ms"],
-        metadata=_labels(row),
-    )
+    common = {name: row[name] for name in ("id", "account_id", "model", "created_ms")} | {"metadata": _labels(row)}
+    match JobState(row["state"]):
+        case JobState.PENDING:
+            return PendingRecord(**common)
+        case JobState.PROCESSING:
+            return ProcessingRecord(**common, node_id=row["node_id"])
+        case JobState.COMPLETED:
+            return CompletedRecord(**common, **_result(row), finish_reason=row["finish_reason"])
+        case JobState.FAILED:
+            return FailedRecord(**common, **_result(row), error=row["error"], error_message=row["error_message"] or "")
 
 
 def open_job(row: RowMapping) -> OpenJob:
@@ -117,6 +126,16 @@ def open_job(row: RowMapping) -> OpenJob:
         rates=Rates(row["prompt_rate"], row["completion_rate"]),
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
+
+
+def _result(row: RowMapping) -> dict[str, Any]:
+    """What an ended job has of its own, however it ended."""
+    return {
+        "node_id": row["node_id"],
+        "content": row["content"].decode(),
+        "usage": Usage(row["prompt_tokens"], row["completion_tokens"]),
+        "ended_ms": row["ended_ms"],
+    }
 
 
 def _labels(row: RowMapping) -> dict[str, str]:

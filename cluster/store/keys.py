@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from cluster.errors import Conflict, KeyNotFound
 from cluster.ids import AccountId, KeyId
-from cluster.keys import granted, secret_hash, visible_prefix
+from cluster.keys import granted, is_valid, secret_hash, visible_prefix
 from cluster.limits.budgets import Balance
 from cluster.messages.people import Key, KeyLimits, NewKey, Principal
 from cluster.store import accounts, budgets
@@ -104,12 +104,12 @@ def principal(connection: Connection, key_hash: str, now_ms: int, default: KeyLi
 
 
 def _valid_admin_keys(connection: Connection, now_ms: int) -> int:
-    valid = (KEYS.c.revoked_ms.is_(None), or_(KEYS.c.expires_ms.is_(None), KEYS.c.expires_ms > now_ms))
-    return connection.scalar(select(func.count()).select_from(KEYS).where(KEYS.c.role == "admin", *valid)) or 0
+    admins = connection.execute(select(KEYS).where(KEYS.c.role == "admin"))
+    return sum(_is_valid(key, now_ms) for key in admins)
 
 
 def _is_valid(key: Row[Any], now_ms: int) -> bool:
-    return key.revoked_ms is None and (key.expires_ms is None or key.expires_ms > now_ms)
+    return is_valid(key.expires_ms, key.revoked_ms, now_ms)
 
 
 def _key(row: Row[Any], default: KeyLimits, balances: Mapping[str, Balance]) -> Key:

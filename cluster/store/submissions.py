@@ -38,9 +38,9 @@ def _accept(connection: Connection, submissions: Sequence[Submission], now_ms: i
         jobs.create(connection, new)
         return [_accepted(job) for job in new]
     known = jobs.known(connection, [job.id for job in new])
-    intake = _Intake(known, idempotency.earlier(connection, names, now_ms), balances)
-    answers = [intake.take(submission) for submission in submissions]
-    intake.write(connection, now_ms)
+    beginnings = _Beginnings(known, idempotency.earlier(connection, names, now_ms), balances)
+    answers = [beginnings.take(submission) for submission in submissions]
+    beginnings.write(connection, now_ms)
     return answers
 
 
@@ -57,7 +57,7 @@ def over_budget(connection: Connection, submissions: Sequence[Submission], now_m
     return refused
 
 
-class _Intake:
+class _Beginnings:
     """What the database says of some submissions, and what is to be written of them."""
 
     def __init__(self, known: set[JobId], earlier: dict[Name, Earlier], balances: dict[str, Balance]) -> None:

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from actors.backends.simulated import simulated_text
-from api.cli.answers import RemoteError
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.run import marked
+from api.cli.responses import RemoteError
+from api.cli.run import runs
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import environment
 from cluster.messages.work import ChatMessage
@@ -77,7 +77,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         yield Cluster(temp)
     finally:
-        marked.end(str(temp))
+        runs.end(str(temp))
         shutil.rmtree(temp, ignore_errors=True)
 
 

@@ -7,7 +7,7 @@ from threading import Event, Thread
 import pytest
 
 from actors.backends.simulated import simulated_text
-from api.cli.answers import RemoteError
+from api.cli.responses import RemoteError
 from cluster.messages.work import ChatMessage
 from tests.support.serving import Serving, in_parallel
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.cli.run import marked
+from api.cli.run import runs
 from api.cli.run.ports import free_port
 from tests.support.serving import INFERNET, Serving
 
@@ -77,7 +77,7 @@ def test_a_killed_run_does_not_block_the_next_and_its_job_ends_there(tmp_path: P
         job_id = client.submit({"model": "sim:slow", "messages": [{"role": "user", "content": "survive"}]})["id"]
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    left = [process for process in marked.processes(run) if process.name() == "haproxy"]
+    left = [process for process in runs.processes(run) if process.name() == "haproxy"]
     assert left, "a killed run is expected to leave HAProxy behind: this test is about the start after it"
 
     second = Serving(tmp_path, SLOW, port=first.port).wait_until_ready("sim:slow")

@@ -17,7 +17,7 @@ import yaml
 
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.run import marked
+from api.cli.run import runs
 from api.cli.run.ports import free_port
 
 INFERNET = str(Path(sys.executable).with_name("infernet"))
@@ -85,7 +85,7 @@ class Serving:
 
     def actors(self, kind: str) -> list[psutil.Process]:
         """The processes of this run that host such an actor, by their titles."""
-        return [process for process in marked.processes(self.run) if _title(process).startswith(f"ray::{kind}")]
+        return [process for process in runs.processes(self.run) if _title(process).startswith(f"ray::{kind}")]
 
     @property
     def run(self) -> str:
@@ -96,7 +96,7 @@ class Serving:
         """Stop as a user does. Returns the exit code once everything is gone."""
         run = self.run
         code = self.interrupt(number)
-        assert marked.processes(run) == []
+        assert runs.processes(run) == []
         assert not Path(run).exists()
         return code
 
@@ -115,7 +115,7 @@ class Serving:
                 self.process.kill()
                 self.process.wait()
         if (self.state / "run.json").exists():
-            marked.end(self.run)
+            runs.end(self.run)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

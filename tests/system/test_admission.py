@@ -10,9 +10,10 @@ import pytest
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import StreamingResponse
 
-from api.http import answers as errors
+from api.http import answers
 from api.http.admission import Admission
 from api.http.dependencies import MAX_BODY_BYTES, Admin, Body, Caller
+from api.openai.error_shape import OPENAI_ERRORS
 from cluster.errors import Conflict, NoCapacity, Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.limits.windows import Bucket, Decision, refusal
@@ -38,7 +39,7 @@ class Door:
         role = "admin" if KEYS[token] == "admin" else "member"
         return Principal(AccountId("acc"), KeyId(token), role, KeyLimits())  # type: ignore[arg-type]
 
-    async def admit(self, principal: Principal, bucket: Bucket) -> Decision:
+    async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
         self.charged.append(bucket)
         if principal.key_id == "spent-key":
             return Decision(False, 60, 0, RESET_S, 7)
@@ -97,7 +98,7 @@ class Api:
         app.include_router(routes(), prefix="/api/v1")
         app.include_router(routes(), prefix="/v1")
         app.add_middleware(Admission)
-        errors.add_handlers(app)
+        answers.add_handlers(app, OPENAI_ERRORS)
         self.app = app
 
     def __call__(self, method: str, path: str, key: str | None = "member-key", **options: Any) -> httpx.Response:

@@ -15,13 +15,13 @@ from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
 from actors.wire.calls import Unreachable
 from api.http.dependencies import MAX_BODY_BYTES
-from api.replica import deadline as reach
 from api.replica.gateway import Gateway
 from cluster.catalogue import Model, Price
 from cluster.ids import JobId
 from cluster.messages.people import KeyLimits
 from cluster.messages.work import ChatMessage
 from cluster.settings.schema import Settings
+from cluster.timing import Timing
 from tests.support.http_door import Stream, bare_client, bare_gateway, door, is_error, names_field, with_api
 from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, QUICK, SIM, PlainSystem, run, until
 
@@ -556,13 +556,13 @@ class Silent:
         return wait_forever
 
 
-def test_not_ready_when_the_control_plane_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "REACH_S", 0.01)
+def test_not_ready_when_the_control_plane_does_not_answer() -> None:
     silent: Any = Silent()
+    impatient = Timing(health_s=0.01)
     gone = bare_gateway(error=Unreachable("scheduler"))
 
     async def main() -> None:
-        for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent), gone):
+        for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient), gone):
             async with door(gateway, key=None) as client:
                 for path in ("/readyz", "/metrics"):
                     assert is_error(await client.get(path), 503, "no_capacity", "control plane")

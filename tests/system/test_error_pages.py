@@ -14,7 +14,7 @@ import httpx
 import pytest
 import ray
 
-from api.cli.error_pages import haproxy_with_pages
+from api.cli.run.error_pages import haproxy_with_pages
 from api.cli.run.ports import free_port
 from tests.support.plain_system import PATIENCE_S
 

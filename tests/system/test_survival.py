@@ -76,7 +76,7 @@ class Watch:
         self._tasks = [asyncio.create_task(self._submit_and_read(job)) for job in jobs]
 
     async def _submit_and_read(self, job: Job) -> tuple[str, End]:
-        await self.system.gateway.submit(Submission(job))
+        await self.system.gateway.intake.submit(Submission(job))
         text = ""
         async for piece in self.system.gateway.streams.read(job.id, job.account_id, 0):
             text += piece.text

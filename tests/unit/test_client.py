@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli.answers import RemoteError
 from api.cli.client import Client
 from api.cli.connection import Connection, read, resolve, state_folder, write
+from api.cli.responses import RemoteError
 from cluster.errors import ConfigError
 from tests.support.contract_server import JOB, KEY, TEXT, Act, ContractServer, End, Stage
 

@@ -17,6 +17,7 @@ PROMPT_COUNTING = {Path("actors/backends/prompts/encoder.py"), Path("actors/back
 
 RAY = (Path("actors/ray"), Path("api/serve.py"), Path("api/cli/run"))
 REPLICA = "api.replica"
+BELOW_ROUTES = (REPLICA, "api.http")
 
 NOT_FOR_THE_FLOOR = {"ray", "fastapi", "starlette", "vllm", "torch", "transformers"}
 DATABASE = {"sqlmodel", "sqlalchemy", "alembic"}
@@ -34,6 +35,10 @@ def forbidden(path: Path, module: str) -> str | None:
         return f"only {STORE} imports {package}"
     if package == "ray" and not any(path.is_relative_to(place) for place in RAY):
         return "only actors/ray, api/serve.py and api/cli/run import ray"
+    if path.is_relative_to("api/http") and module.startswith("api.") and not module.startswith(BELOW_ROUTES):
+        return "what all routes share knows none of them"
+    if path.is_relative_to("api/replica") and module.startswith("api.") and not module.startswith(REPLICA):
+        return "a replica knows no HTTP"
     if path.name == "schemas.py" and module.startswith(REPLICA):
         return "a schema needs no replica"
     if package == "vllm" and not path.is_relative_to(VLLM_BACKEND):
@@ -127,6 +132,10 @@ if TYPE_CHECKING:
         ("api/cli/run/system.py", "ray", True),
         ("api/jobs/schemas.py", "api.replica.intake", False),
         ("api/jobs/routes.py", "api.replica.intake", True),
+        ("api/http/answers.py", "api.openai.error_shape", False),
+        ("api/http/sse.py", "api.replica.streams", True),
+        ("api/replica/gateway.py", "api.http.answers", False),
+        ("api/replica/gateway.py", "api.replica.streams", True),
     ],
 )
 def test_the_rule_itself(path: str, module: str, allowed: bool) -> None:

@@ -50,8 +50,8 @@ def refused(error: type[Exception], message: str, maker: Principal, asked: NewKe
 def test_only_an_admin_makes_keys_of_others_and_admin_keys() -> None:
     elsewhere = replace(ASKED, account_id=THEIRS)
     admin_key = replace(ASKED, role="admin")
-    refused(Forbidden, "account: only an admin makes keys of other accounts", MEMBER, elsewhere, ACCOUNT)
-    refused(Forbidden, "role: only an admin makes admin keys", MEMBER, admin_key, ACCOUNT)
+    refused(Forbidden, "account: only an admin may name another account", MEMBER, elsewhere, ACCOUNT)
+    refused(Forbidden, "role: only an admin may make admin keys", MEMBER, admin_key, ACCOUNT)
     assert keys.granted(ADMIN, admin_key, ACCOUNT, DEFAULT) is admin_key
 
 

@@ -15,7 +15,19 @@ from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.job_states import JobState
 from cluster.keys import new_secret, secret_hash
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import Job, JobQuery, OpenJob, Sampling, Submission, Verdict
+from cluster.messages.work import (
+    CompletedRecord,
+    Failed,
+    FailedRecord,
+    Job,
+    JobQuery,
+    OpenJob,
+    PendingRecord,
+    ProcessingRecord,
+    Sampling,
+    Submission,
+    Verdict,
+)
 from cluster.store.failures import DatabaseRefused
 from tests.support.ledger_stage import (
     DEFAULT,
@@ -82,21 +94,23 @@ def test_the_life_of_a_job(path: Path) -> None:
         lived = job()
         await create(ledger, lived)
         await ledger.placed([placed(lived, attempt=1)])
-        record = await ledger.job(lived.id, OURS)
-        assert record is not None
-        assert (record.status, record.node_id, record.content) == (JobState.PROCESSING, "node_1", None)
-        assert (record.usage, record.metadata) == (None, {"trace": "é"})
+        told = {"id": lived.id, "account_id": OURS, "model": lived.model, "created_ms": lived.created_ms}
+        told["metadata"] = {"trace": "é"}
+        assert await ledger.job(lived.id, OURS) == ProcessingRecord(**told, node_id=NodeId("node_1"))
 
         await ledger.placed([placed(lived, attempt=2)])
         await ledger.placed([placed(lived, attempt=1)])  # late
         assert await ledger.open_jobs() == [OpenJob(lived, JobState.PROCESSING, attempt=2)]
 
         await ledger.finish([completed(lived, "Paris \x00 🦜")])
-        record = await ledger.job(lived.id, OURS)
-        assert record is not None
-        assert (record.status, record.node_id) == (JobState.COMPLETED, "node_2")
-        assert record.content == "Paris \x00 🦜"
-        assert (record.usage, record.finish_reason, record.ended_ms) == (Usage(3, 20), "stop", NOW + 2_000)
+        assert await ledger.job(lived.id, OURS) == CompletedRecord(
+            **told,
+            node_id=NodeId("node_2"),
+            content="Paris \x00 🦜",
+            finish_reason="stop",
+            usage=Usage(3, 20),
+            ended_ms=NOW + 2_000,
+        )
         assert await ledger.open_jobs() == []
 
     with_ledger(path, scenario)
@@ -109,8 +123,9 @@ def test_a_failed_job_keeps_what_it_produced_and_is_counted(path: Path) -> None:
         await ledger.finish([failed(lost)])
         record = await ledger.job(lost.id, OURS)
         assert record is not None
-        assert (record.status, record.content, record.finish_reason) == (JobState.FAILED, "Par", None)
-        assert (record.error, record.error_message) == ("timeout", "It took too long")
+        assert isinstance(record, FailedRecord)
+        assert (record.content, record.node_id) == ("Par", None)
+        assert record.end == Failed(Usage(3, 1), "timeout", "It took too long")
         assert elsewhere(path, "SELECT * FROM usage") == [(lost.id, OURS, OUR_KEY, "sim:fast", 3, 1, NOW + 3_000, 5)]
 
     with_ledger(path, scenario)
@@ -135,11 +150,10 @@ def test_a_job_that_has_begun_is_created_as_processing(path: Path) -> None:
         begun, waiting, unknown = job(), job(), job()
         where = replace(placed(begun), considered=ENGINES)
         await ledger.create([Submission(begun), Submission(waiting)], [where, placed(unknown)])
-        records = [await ledger.job(made.id, OURS) for made in (begun, waiting)]
-        assert [record and (record.status, record.node_id) for record in records] == [
-            (JobState.PROCESSING, where.node_id),
-            (JobState.PENDING, None),
-        ]
+        running = await ledger.job(begun.id, OURS)
+        assert isinstance(running, ProcessingRecord)
+        assert running.node_id == where.node_id
+        assert isinstance(await ledger.job(waiting.id, OURS), PendingRecord)
         assert await ledger.placements(begun.id) == [where]
         assert await ledger.placements(unknown.id) == []
 
@@ -400,9 +414,10 @@ def test_any_order_and_repetition_leaves_one_end_and_one_usage_row(
             for step in steps:
                 await calls[step]()
         record = await ledger.job(lived.id, OURS)
-        assert _end_of(steps) == (record and (record.status, record.content))
+        content = getattr(record, "content", None)
+        assert _end_of(steps) == (record and (record.status, content))
         counted = elsewhere(shared, f"SELECT completion_tokens FROM usage WHERE job_id = '{lived.id}'")
-        assert counted == {"Paris.": [(20,)], "Par": [(1,)]}.get(str(record and record.content), [])
+        assert counted == {"Paris.": [(20,)], "Par": [(1,)]}.get(str(content), [])
 
     with_ledger(shared, scenario)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.openai.error_shape import error_body, failure_body, failure_headers, failure_status
+from api.openai.error_shape import error_body, error_headers, failure_body, failure_headers, failure_status
 from api.openai.requests import parse_chat
 from cluster.errors import (
     BadRequest,
@@ -249,3 +249,18 @@ def test_failures_of_jobs(code: str, status: int, kind: str, repeated: bool) -> 
     assert failure_status(end) == status
     assert failure_body(end) == {"error": {"message": "It failed", "type": kind, "param": None, "code": code}}
     assert failure_headers(end) == ({} if repeated else {"X-Should-Retry": "false"})
+
+
+@pytest.mark.parametrize(
+    ("error", "repeated"),
+    [
+        (Conflict("Idempotency-Key: was used with another body"), False),
+        (NoCapacity("None left"), True),
+        (InternalError(), True),
+        (RateLimited("Too many", 5), True),
+        (BadRequest("no client repeats this"), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_clients_are_told_not_to_repeat_what_a_repeat_cannot_help(error: InfernetError, repeated: bool) -> None:
+    assert error_headers(error) == ({} if repeated else {"X-Should-Retry": "false"})

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from api.replica import principals
-from api.replica.principals import Principals
+from api.replica.principals import REMEMBER_S, RENEW_S, Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.messages.people import KeyLimits, Principal
+from tests.support.clock import TestClock
 from tests.support.plain_system import run, settled
 
 NOW_MS = 1_000_000
@@ -29,14 +29,14 @@ class PlainLedger:
         return self.principal
 
 
-def test_a_remembered_key_ends_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remembered_key_ends_on_time() -> None:
     ledger: Any = PlainLedger(Principal(AccountId("a"), KeyId("k"), "member", KeyLimits(), expires_ms=NOW_MS))
-    known = Principals(ledger)
+    clock = TestClock(wall_ms=NOW_MS - 1)
+    known = Principals(ledger, clock)
 
     async def scenario() -> None:
-        monkeypatch.setattr(principals, "wall_ms", lambda: NOW_MS - 1)
         assert await known.find("inft_x") == ledger.principal
-        monkeypatch.setattr(principals, "wall_ms", lambda: NOW_MS)
+        clock.advance(0.001)
         with pytest.raises(Unauthorized):
             await known.find("inft_x")
         assert ledger.asked == 1
@@ -45,11 +45,10 @@ def test_a_remembered_key_ends_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("holder", [None, HOLDER])
-def test_what_the_ledger_said_is_remembered_for_four_seconds(
-    holder: Principal | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_ledger_said_is_remembered_for_four_seconds(holder: Principal | None) -> None:
     ledger: Any = PlainLedger(holder)
-    known = Principals(ledger)
+    clock = TestClock(wall_ms=NOW_MS)
+    known = Principals(ledger, clock)
 
     async def found() -> Principal | None:
         try:
@@ -58,24 +57,24 @@ def test_what_the_ledger_said_is_remembered_for_four_seconds(
             return None
 
     async def scenario() -> None:
-        for now_s, asked in ((0.0, 1), (principals.RENEW_S - 0.1, 1), (principals.REMEMBER_S, 2)):
-            monkeypatch.setattr(principals, "monotonic_s", lambda now_s=now_s: now_s)
+        for passed_s, asked in ((0.0, 1), (RENEW_S - 0.5, 1), (REMEMBER_S - RENEW_S + 0.5, 2)):
+            clock.advance(passed_s)
             assert await found() == holder
             assert ledger.asked == asked
 
     run(scenario())
 
 
-def test_a_key_in_use_is_asked_for_again_before_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_in_use_is_asked_for_again_before_it_is_forgotten() -> None:
     ledger: Any = PlainLedger(HOLDER)
-    known = Principals(ledger)
+    clock = TestClock(wall_ms=NOW_MS)
+    known = Principals(ledger, clock)
 
     async def scenario() -> None:
-        monkeypatch.setattr(principals, "monotonic_s", lambda: 0.0)
         assert await known.find("inft_x") == HOLDER
         ledger.answering.clear()
         ledger.principal = None
-        monkeypatch.setattr(principals, "monotonic_s", lambda: principals.RENEW_S)
+        clock.advance(RENEW_S)
         assert [await known.find("inft_x"), await known.find("inft_x")] == [HOLDER, HOLDER]
         await settled()
         assert ledger.asked == 2

@@ -14,7 +14,7 @@ from api.replica.streams import Piece, StreamHub
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
-from cluster.messages.work import End, Failed, Finished, JobRecord
+from cluster.messages.work import CompletedRecord, End, Failed, FailedRecord, Finished, JobRecord, PendingRecord
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import PATIENCE_S, run, settled, until
@@ -105,7 +105,14 @@ class PlainLedger:
         return self.records.get(job_id)
 
     def has(self, job_id: JobId, status: JobState, content: str | None = None, **fields: Any) -> None:
-        self.records[job_id] = JobRecord(job_id, US, "m", status, 0, content=content, usage=Usage(1, 2), **fields)
+        common: Any = {"id": job_id, "account_id": US, "model": "m", "created_ms": 0}
+        ended = {"node_id": None, "content": content, "usage": Usage(1, 2), "ended_ms": 0}
+        kinds: dict[JobState, type[Any]] = {
+            JobState.PENDING: PendingRecord,
+            JobState.COMPLETED: CompletedRecord,
+            JobState.FAILED: FailedRecord,
+        }
+        self.records[job_id] = kinds[status](**common, **(ended if status.ended else {}), **fields)
 
 
 class Reading:

@@ -11,9 +11,9 @@ from typing import Any
 
 from actors.backends import validate_engine_options
 from actors.directory import SCHEDULER
+from api.cli.render import console
 from api.cli.run import system
 from api.cli.run.ray_cluster import GivenCluster, OwnCluster
-from api.cli.steps import console
 from api.serve import ADMIN_KEY_VARIABLE, with_database
 from cluster.catalogue import CAPITALS
 from cluster.errors import ConfigError

@@ -12,8 +12,8 @@ import ray
 from actors.backends.failures import one_line
 from actors.machine import scheduling_class
 from actors.ray.remote import NAMESPACE
-from api.cli.error_pages import haproxy_with_pages
-from api.cli.run import marked, runs
+from api.cli.run import runs
+from api.cli.run.error_pages import haproxy_with_pages
 from api.cli.run.ports import free_port
 from cluster.errors import StartError
 
@@ -129,4 +129,4 @@ def environment(temp: Path) -> Mapping[str, str]:
         # Process titles must not overwrite the environment that the mark is read from.
         "SPT_NOENV": "1",
     }
-    return {**wanted, **{name: os.environ[name] for name in wanted if name in os.environ}, marked.MARK: str(temp)}
+    return {**wanted, **{name: os.environ[name] for name in wanted if name in os.environ}, runs.MARK: str(temp)}

@@ -1,17 +1,28 @@
-"""One run at a time in a state folder, and the end of what a killed one left behind."""
+"""One run at a time in a state folder, and the end of what a killed one left behind.
+
+Ray's workers, HAProxy and vLLM's engine cores can each outlive the process that should have ended them. All inherit
+the environment of the run that started them, and in it a mark: so a run can end exactly what is its own, also what a
+killed run before it left behind.
+"""
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.cli.run import marked
+import psutil
+
 from cluster.errors import StartError
+
+MARK = "INFERNET_RUN"
+"""The environment variable that names the run of a process."""
 
 _RUN_FILE = "run.json"
 _LOCK_FILE = "lock"
+_GRACE_S = 5.0
 
 
 @contextmanager
@@ -40,6 +51,38 @@ def clear(state: Path) -> None:
     run_file = state / _RUN_FILE
     if run_file.exists():
         temp = str(json.loads(run_file.read_text())["temp"])
-        marked.end(temp)
+        end(temp)
         shutil.rmtree(temp, ignore_errors=True)
         run_file.unlink()
+
+
+def processes(run: str) -> list[psutil.Process]:
+    """The processes of this run, without the one that asks."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _run_of(process) == run]
+
+
+def end(run: str) -> int:
+    """End every process of this run, gently first. Returns how many there were."""
+    found = processes(run)
+    for process in found:
+        _send(process, psutil.Process.terminate)
+    _, alive = psutil.wait_procs(found, timeout=_GRACE_S)
+    for process in alive:
+        _send(process, psutil.Process.kill)
+    psutil.wait_procs(alive, timeout=_GRACE_S)
+    return len(found)
+
+
+def _run_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):
+        # Another user's process, or one that has just ended.
+        return None
+
+
+def _send(process: psutil.Process, signal: object) -> None:
+    try:
+        signal(process)  # type: ignore[operator]
+    except psutil.NoSuchProcess:
+        return

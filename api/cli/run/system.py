@@ -15,9 +15,9 @@ from ray.exceptions import RayError
 from actors.directory import LEDGER, SCHEDULER
 from actors.ray import lifecycle
 from api.cli.connection import Connection, read, write
+from api.cli.render import Step
 from api.cli.run import runs
 from api.cli.run.ports import require_free
-from api.cli.steps import Step
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import StartError
 from cluster.keys import secret_hash

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import httpx
 import psutil
 
-from api.cli.run import marked
+from api.cli.run import runs
 from api.cli.run.ports import free_port
 
 START_S = 300.0
@@ -86,7 +86,7 @@ class Server(ABC):
     def processes(self) -> list[psutil.Process]:
         assert self._process is not None
         mark = self._mark()
-        found = {process.pid: process for process in marked.processes(mark)} if mark else {}
+        found = {process.pid: process for process in runs.processes(mark)} if mark else {}
         with suppress(psutil.NoSuchProcess):
             found[self._process.pid] = psutil.Process(self._process.pid)
         return list(found.values())
@@ -117,7 +117,7 @@ class Server(ABC):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if left := marked.end(mark) if mark else 0:
+        if left := runs.end(mark) if mark else 0:
             print(f"{type(self).__name__} left {left} processes behind; ended them", file=sys.stderr)
 
 
@@ -129,4 +129,4 @@ def clean_environment() -> dict[str, str]:
 def marks(folder: Path) -> dict[str, str]:
     """What makes the processes of a server findable. Temporary files go to its folder."""
     # Process titles must not overwrite the mark.
-    return {marked.MARK: str(folder), "SPT_NOENV": "1", "TMPDIR": str(folder)}
+    return {runs.MARK: str(folder), "SPT_NOENV": "1", "TMPDIR": str(folder)}

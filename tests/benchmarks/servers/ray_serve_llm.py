@@ -12,7 +12,7 @@ import httpx
 
 from actors.backends import process_env
 from actors.backends.vllm.engine import engine_args
-from api.cli.run import marked
+from api.cli.run import runs
 from api.cli.run.ray_cluster import haproxy_apart
 from cluster.catalogue import Model
 from tests.benchmarks.dialects import ChatCompletions
@@ -59,7 +59,7 @@ class RayServeLlm(Server):
             clean_environment()
             | {"PYTHONPATH": os.pathsep.join([str(overlay), str(Path.cwd())]), "RAY_worker_niceness": "0"}
             | {"RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(self._temp), "SPT_NOENV": "1"}
-            | {marked.MARK: str(self.folder)}
+            | {runs.MARK: str(self.folder)}
             | (self._tuning() if self._tuned else {})
         )
 

@@ -64,7 +64,7 @@ def _page(error: InfernetError) -> bytes:
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-cache",
-        *(["Retry-After: 1"] if error.retryable else []),
+        *(["Retry-After: 1"] if isinstance(error, NoCapacity) else []),
     ]
     return "\r\n".join([*head, "", ""]).encode() + body
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from actors.directory import SCHEDULER
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.render import json_text
+from api.cli.render import Step, console, json_text
 from api.cli.run import system
 from api.cli.run.foreground import flags_layer, read_settings
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import OwnCluster
-from api.cli.steps import Step, console
 from cluster.errors import StartError
 
 _MODEL = "capitals"

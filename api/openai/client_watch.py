@@ -1,4 +1,4 @@
-"""A client that waits for its job: when it hangs up, the job is cancelled, unless others read it too."""
+"""Watching a client that waits for its job: when it hangs up, the job is cancelled, unless others read it too."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 from actors.wire.calls import tell
 from api.http.sse import EventStream, left
 from api.replica.gateway import Gateway
-from api.replica.intake import accept
 from api.replica.streams import Piece
 from cluster.errors import InfernetError
 from cluster.messages.people import Principal
@@ -19,9 +18,22 @@ from cluster.messages.work import Accepted, End, Order
 
 T = TypeVar("T")
 
+_CANCELLING = "cancelling the job of a client that has gone"
 
-class Attendance:
-    """One client at one job, until the job ends or the client goes."""
+
+async def accept_for_client(gateway: Gateway, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
+    """As `Intake.accept`. The job of a client that hangs up before it is accepted is cancelled too."""
+    accepting = asyncio.create_task(gateway.intake.accept(caller, order, idempotency_key))
+    try:
+        return await asyncio.shield(accepting)
+    except asyncio.CancelledError:
+        # A job on its way into the database cannot be called back.
+        tell(_cancel_once_accepted(gateway, accepting), _CANCELLING)
+        raise
+
+
+class ClientWatch:
+    """One client that waits for one job, until the job ends or the client hangs up."""
 
     def __init__(self, gateway: Gateway, caller: Principal, accepted: Accepted, is_new: bool) -> None:
         self._gateway = gateway
@@ -39,17 +51,17 @@ class Attendance:
                 yield piece
 
     async def whole(self, receive: Receive) -> tuple[str, End]:
-        """The job's text and its end. Raises ClientDisconnect when the client goes first."""
+        """The job's text and its end. Raises ClientDisconnect when the client hangs up first."""
         try:
-            return await _while_there(receive, self._gather())
+            return await _unless_left(receive, self._gather())
         finally:
-            self.leave()
+            self.close()
 
-    def leave(self) -> None:
-        """The client is served, or has gone."""
+    def close(self) -> None:
+        """The client is served, or has hung up: then its job is cancelled, unless somebody else reads it."""
         if not self._ended:
             # Told, not awaited: the request may have been cancelled, and this must happen all the same.
-            tell(self._gateway.forsake(self._job_id), "cancelling the job of a client that has gone")
+            tell(self._gateway.cancel_if_unread(self._job_id), _CANCELLING)
 
     async def _gather(self) -> tuple[str, End]:
         texts: list[str] = []
@@ -61,41 +73,30 @@ class Attendance:
         raise AssertionError("a job's pieces end with its end")
 
 
-class AttendedStream(EventStream):
-    """The stream of a job that lasts no longer than the client's interest in it."""
+class WatchedStream(EventStream):
+    """The stream of a job that is cancelled when its client hangs up."""
 
-    def __init__(self, attendance: Attendance, headers: Mapping[str, str], encode: Callable[[Piece], bytes]) -> None:
-        super().__init__(attendance.pieces(), headers, encode)
-        self._attendance = attendance
+    def __init__(self, watch: ClientWatch, headers: Mapping[str, str], encode: Callable[[Piece], bytes]) -> None:
+        super().__init__(watch.pieces(), headers, encode)
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._attendance.leave()
+            self._watch.close()
 
 
-async def attend(gateway: Gateway, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
-    """As `accept`. The job of a client that goes before it is accepted is cancelled too."""
-    accepting = asyncio.create_task(accept(gateway, caller, order, idempotency_key))
-    try:
-        return await asyncio.shield(accepting)
-    except asyncio.CancelledError:
-        # A job on its way into the database cannot be called back.
-        tell(_forsake_once_accepted(gateway, accepting), "cancelling the job of a client that has gone")
-        raise
-
-
-async def _forsake_once_accepted(gateway: Gateway, accepting: asyncio.Task[Accepted]) -> None:
+async def _cancel_once_accepted(gateway: Gateway, accepting: asyncio.Task[Accepted]) -> None:
     try:
         accepted = await accepting
     except InfernetError:
         return
-    await gateway.forsake(accepted.id)
+    await gateway.cancel_if_unread(accepted.id)
 
 
-async def _while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`. When the client goes first, `work` is cancelled, and ClientDisconnect raised."""
+async def _unless_left(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. When the client hangs up first, `work` is cancelled, and ClientDisconnect raised."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(left(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
