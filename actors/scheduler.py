@@ -17,6 +17,7 @@ from cluster.ids import EngineId, JobId, NodeId
 from cluster.leases import Leases
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.work import Accepted, Dispatch, Failure, Job, JobAttempt, Released, Submission, Verdict
+from cluster.places import Queued
 from cluster.timing import PRODUCTION, Timing
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ class Scheduler:
 
     async def explain(self, job_id: JobId) -> list[Verdict] | None:
         """What is made of every engine for this job now; None when it does not wait for one."""
-        return self.leases.explain(job_id)
+        match self.leases.places.get(job_id):
+            case Queued(lane):
+                return list(self.fleet.ranking(lane.model).considered(lane.node_id))
+        return None
 
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
@@ -110,7 +114,7 @@ class Scheduler:
 
     async def quiesce(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
-        self.leases.quiesce()
+        self.leases.quiescent = True
         try:
             async with asyncio.timeout(within_s):
                 while not self.leases.idle:

@@ -23,7 +23,6 @@ from cluster.messages.work import (
     Placed,
     Released,
     Submission,
-    Verdict,
 )
 from cluster.patience import Patience, disconnected
 from cluster.places import Begun, Leased, Lost, Places, Queued, Recovering, Unconfirmed
@@ -52,7 +51,8 @@ class Leases:
         # How many calls submit a job: one that got no answer is repeated, perhaps while the first is under way.
         self._submitting: Counter[JobId] = Counter()
         self._recovering = True
-        self._quiescent = False
+        self.quiescent = False
+        """No more jobs are accepted or placed."""
 
     # What is asked ------------------------------------------------------------------------------------------------
 
@@ -60,18 +60,6 @@ class Leases:
     def idle(self) -> bool:
         """No engine works on any job."""
         return self.places.working == 0
-
-    @property
-    def quiescent(self) -> bool:
-        """No more jobs are accepted or placed."""
-        return self._quiescent
-
-    def explain(self, job_id: JobId) -> list[Verdict] | None:
-        """What is made of every engine for this job now; None when it does not wait for one."""
-        match self.places.get(job_id):
-            case Queued(lane):
-                return list(self.fleet.ranking(lane.model).considered(lane.node_id))
-        return None
 
     # Submissions --------------------------------------------------------------------------------------------------
 
@@ -85,7 +73,7 @@ class Leases:
             if job.id in self.places:
                 continue
             self.places.put(job.id, Unconfirmed())
-            if self._quiescent or self.places.queue.waits(lane) or (replica := self.fleet.best(lane)) is None:
+            if self.quiescent or self.places.queue.waits(lane) or (replica := self.fleet.best(lane)) is None:
                 continue
             placed.append(self._lease(Begun(Waiting(job), replica.id, now_s), replica, now_ms))
             orders[replica.id].append(Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids))
@@ -184,13 +172,9 @@ class Leases:
         actions += self._fail_lanes(self._patience.exhausted(now_s))
         return actions + self.dispatched(now_s, now_ms)
 
-    def quiesce(self) -> None:
-        """Accept and place no more jobs."""
-        self._quiescent = True
-
     def dispatched(self, now_s: float, now_ms: int) -> list[Action]:
         """Every job for which there is an engine goes to it."""
-        if self._quiescent:
+        if self.quiescent:
             return []
         orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
         placed: list[Placed] = []

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from tests.support.serving import Serving
 
 # An example may take as long as a busy machine needs: how fast something is, a benchmark tells.
 settings.register_profile("without a deadline", deadline=None)
+# A mutant that is noticed need not be explained.
+settings.register_profile("mutants", deadline=None, phases=[Phase.explicit, Phase.generate], database=None)
 settings.load_profile("without a deadline")
 
 SYSTEM = Path(__file__).parent / "contract" / "system.yaml"

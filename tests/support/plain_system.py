@@ -7,7 +7,7 @@ or, to a core actor, wait until it is back, and what a dead process was about to
 import asyncio
 import socket
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar, cast
 
 import httpx
 import uvicorn
+from msgspec.structs import replace
 
 from actors import backends
 from actors.engine import Engine
@@ -226,7 +227,9 @@ class PlainSystem:
         limits: KeyLimits | None = None,
         job_timeout_s: int = 300,
         timing: Timing = QUICK,
+        faults: Mapping[EngineId, Mapping[str, object]] | None = None,
     ) -> None:
+        """`faults` are options of the simulated backend that one engine has and its model has not."""
         self.path = database
         self.settings = Settings(
             database=f"sqlite:///{database}",
@@ -235,6 +238,7 @@ class PlainSystem:
             models=tuple(models),
         )
         self.timing = timing
+        self._faults = faults or {}
         self.catalogue = Catalogue(self.settings.models)
         self.node_ids = [NodeId(f"node_{number:016x}") for number in range(nodes)]
         self.engines: dict[EngineId, Actor] = {}
@@ -288,7 +292,7 @@ class PlainSystem:
         model = self.catalogue.find(order.model)
         assert model is not None
         actor = self.engines[order.id] = Actor(order.id)
-        backend = backends.create(model, "")
+        backend = backends.create(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}), "")
         engine = Engine(order.id, model.id, node_id, backend, INTERVAL_S, on_death=actor.kill)
         self._engine_objects.append(engine)
         actor.run_in(Process(engine))
@@ -331,6 +335,11 @@ class PlainSystem:
     async def restart_scheduler(self) -> None:
         await self._stop("scheduler")
         await self.start_scheduler()
+
+    async def ticks(self, count: int) -> None:
+        """Wait until the Scheduler has looked at everything so many times."""
+        for _ in range(count):
+            await self.scheduler.ticking.taken()
 
     async def start_node(self, node_id: NodeId) -> None:
         me = Process()

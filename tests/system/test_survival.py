@@ -245,8 +245,8 @@ def test_an_end_that_was_heard_and_not_written_is_not_lost_with_the_journal(
             entries = system.journal._entries
             await until(lambda: sum(entry.attempts.ending is not None for entry in entries.values()) == 4, "four ends")
             for deed in deeds:
-                # What follows from the deed before, for as long as it takes.
-                await asyncio.sleep(0.3)
+                # What follows from the deed before.
+                await system.ticks(15)
                 await deed(system)
             system.ledger.finish = finish  # type: ignore[method-assign]
             await watch.exact()
