@@ -119,9 +119,10 @@ class Serving:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            self._news.put(line)
+        with self.process.stdout as printed:
+            for line in printed:
+                self.lines.append(line)
+                self._news.put(line)
         self._news.put(None)
 
 
