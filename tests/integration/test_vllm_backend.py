@@ -23,11 +23,7 @@ from cluster.messages.work import ChatMessage, Failed, Output
 from tests.support.backend_suite import BackendSuite, Inbox, Subject, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
-pytestmark = [
-    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
-    # vLLM runs in this process here: what it and PyTorch warn of is theirs.
-    pytest.mark.filterwarnings("default"),
-]
+pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 
 SOURCE = "builtin:capitals"
 QUESTION = (ChatMessage("user", "What is the capital of Brazil?"),)
