@@ -18,7 +18,7 @@ from cluster.leases import Leases
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.work import Accepted, Dispatch, Failure, Job, JobAttempt, Released, Submission, Verdict
 from cluster.places import Queued
-from cluster.timing import PRODUCTION, Timing
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -39,7 +39,7 @@ class Scheduler:
         engine: Callable[[EngineId], "Engine"],
         known_engines: Callable[[], Sequence[EngineId]],
         clock: Clock = SYSTEM_CLOCK,
-        timing: Timing = PRODUCTION,
+        timing: Timing = Timing(),
     ) -> None:
         self._catalogue = catalogue
         self._ledger = ledger

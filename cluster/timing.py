@@ -53,6 +53,3 @@ class Timing(Struct, frozen=True):
     ask_again_s: float = 30.0
     # A stream that has nothing to tell sends a comment this often.
     silence_s: float = 5.0
-
-
-PRODUCTION = Timing()

@@ -25,7 +25,7 @@ from cluster.messages.machines import (
 )
 from cluster.placement import Ranking
 from cluster.queue import LaneId
-from cluster.timing import PRODUCTION, Timing
+from cluster.timing import Timing
 
 
 class Change(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Fleet:
     """Sole owner of what is known of nodes and engines. `existing` engines are waited for before new ones are made."""
 
     def __init__(
-        self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float, timing: Timing = PRODUCTION
+        self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float, timing: Timing = Timing()
     ) -> None:
         self._catalogue = catalogue
         self._nodes: dict[NodeId, Machine] = {}

@@ -30,7 +30,7 @@ from cluster.leases import Leases
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
 from cluster.messages.work import ChatMessage, Job, Placed, Released, Sampling, Submission
 from cluster.places import Queued
-from cluster.timing import PRODUCTION
+from cluster.timing import Timing
 from tests.benchmarks import report
 
 _MODEL = "model"
@@ -117,7 +117,7 @@ class Floor:
         self._jobs = jobs
         self._latest: list[JobId] = []
         catalogue = Catalogue((Model(id=_MODEL, replicas=Replicas(engines, engines)),))
-        self._leases = Leases(Fleet(catalogue, (), 0.0), PRODUCTION)
+        self._leases = Leases(Fleet(catalogue, (), 0.0), Timing())
         for first in range(0, engines, _ENGINES_PER_NODE):
             numbers = range(first, min(first + _ENGINES_PER_NODE, engines))
             self._leases.reported(_heartbeat(numbers), 0.0, _BEGIN_MS)

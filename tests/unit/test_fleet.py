@@ -9,14 +9,14 @@ from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
 from cluster.messages.work import RuledOut
 from cluster.placement import Candidate
-from cluster.timing import PRODUCTION
+from cluster.timing import Timing
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
 M = Model(id="m", source="s", gpus=1, cpus=1.0)
 
 
-OFFLINE_AFTER_S, SETTLE_S = PRODUCTION.offline_after_s, PRODUCTION.settle_s
+OFFLINE_AFTER_S, SETTLE_S = Timing().offline_after_s, Timing().settle_s
 
 
 def fleet(*models: Model, existing: tuple[EngineId, ...] = (), now_s: float = 0.0) -> Fleet:

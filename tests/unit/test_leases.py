@@ -29,7 +29,7 @@ from cluster.messages.work import (
     Submission,
 )
 from cluster.places import Begun, Leased, Lost, Queued, Recovering, Unconfirmed
-from cluster.timing import PRODUCTION
+from cluster.timing import Timing
 
 MODELS = (
     Model(id="m", source="s", gpus=0, cpus=1.0, replicas=Replicas(2, 2)),
@@ -102,7 +102,7 @@ class World(RuleBasedStateMachine):
     def _new_leases(self, open_jobs: Iterable[OpenJob]) -> Leases:
         existing = [engine_id for engine_id in self.engines if engine_id not in self.dead]
         self.fleet = Fleet(Catalogue(MODELS), existing, self.now_s)
-        return Leases(self.fleet, PRODUCTION, list(open_jobs))
+        return Leases(self.fleet, Timing(), list(open_jobs))
 
     def _now(self) -> tuple[float, int]:
         return self.now_s, self.now_ms

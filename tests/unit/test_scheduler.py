@@ -32,15 +32,15 @@ from cluster.messages.work import (
 from cluster.places import Leased, Lost, Recovering
 from cluster.queue import LaneId
 from cluster.store.failures import DatabaseUnavailable
-from cluster.timing import PRODUCTION, Timing
+from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1 = EngineId("m/0"), EngineId("m/1")
 NOW_MS = 1_700_000_000_000
-ORDER_S, GRACE_S = PRODUCTION.order_s, PRODUCTION.no_capacity_grace_s
-OFFLINE_AFTER_S, SETTLE_S = PRODUCTION.offline_after_s, PRODUCTION.settle_s
+ORDER_S, GRACE_S = Timing().order_s, Timing().no_capacity_grace_s
+OFFLINE_AFTER_S, SETTLE_S = Timing().offline_after_s, Timing().settle_s
 M = Model(id="m", source="s", gpus=0, cpus=1.0, max_queue=3)
 
 
