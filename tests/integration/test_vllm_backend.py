@@ -55,9 +55,13 @@ SCHEMAS: list[dict[str, Any]] = [
 
 
 def processes() -> set[psutil.Process]:
-    """The processes below this one, but for multiprocessing's resource tracker, which stays."""
-    children = psutil.Process().children(recursive=True)
-    return {child for child in children if "resource_tracker" not in " ".join(child.cmdline())}
+    """Those below this one, but for multiprocessing's resource tracker, which stays, and a system that tests share."""
+    found: set[psutil.Process] = set()
+    for child in psutil.Process().children():
+        command = child.cmdline()
+        if "resource_tracker" not in " ".join(command) and "infernet" not in map(os.path.basename, command):
+            found |= {child, *child.children(recursive=True)}
+    return found
 
 
 def backend(source: str = SOURCE, **engine: Any) -> Backend:
