@@ -1,12 +1,12 @@
 """The one place where requests and tokens are counted, so that the limits hold whichever replica is asked."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
-from cluster.clock import wall_ms
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import KeyId
 from cluster.limits import marks
 from cluster.limits import windows as limits
@@ -36,14 +36,14 @@ class RateLimiter:
     covers it, and the next process begins at the marks. They are kept ahead of the use, so that few takes wait.
     """
 
-    def __init__(self, ledger: "Ledger", clock: Callable[[], int] = wall_ms) -> None:
+    def __init__(self, ledger: "Ledger", clock: Clock = SYSTEM_CLOCK) -> None:
         self._ledger = ledger
-        self._clock = clock
+        self._now_ms = clock.wall_ms
         self._tallies: dict[Slot, _Tally] = {}
         self._moves = Batcher[Slot, None](self._move_marks)
         self._moving_soon: set[Slot] = set()
         self._exact = False
-        self._minute = _minute(clock())
+        self._minute = _minute(self._now_ms())
 
     async def start(self) -> None:
         """Begin at the marks: no process before can have let through more."""
@@ -61,7 +61,7 @@ class RateLimiter:
 
         Raises what the Ledger does when it cannot write; then all has been charged, as it is when this is repeated.
         """
-        now_ms = self._clock()
+        now_ms = self._now_ms()
         self._forget_what_is_over(now_ms)
         decisions = [self._take(request, now_ms) for request in requests]
         self._take_ahead(requests, decisions, now_ms)

@@ -80,7 +80,7 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
 
 
 async def until(condition: Callable[[], object], what: str = "what was waited for") -> None:
-    """Wait for `condition`, which may be async, looking at it each time that something may have happened."""
+    """Wait for `condition`, which may be async, looking at it every millisecond."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             while not await _answer(condition):  # noqa: ASYNC110 - whatever the condition looks at
@@ -94,10 +94,17 @@ async def _answer(condition: Callable[[], object]) -> object:
     return await answer if isinstance(answer, Awaitable) else answer
 
 
-async def settled(turns: int = 20) -> None:
-    """Let every task that can go on do so."""
-    for _ in range(turns):
+async def settled() -> None:
+    """Let every task that can go on do so: until all others wait, for as many turns as callbacks pass news on."""
+    quiet_turns = 0
+    while quiet_turns < 3:  # a task ends, `gather` or `shield` hears of it, and wakes its own task
         await asyncio.sleep(0)
+        quiet_turns = 0 if any(map(_can_go_on, asyncio.all_tasks() - {asyncio.current_task()})) else quiet_turns + 1
+
+
+def _can_go_on(task: "asyncio.Task[object]") -> bool:
+    awaited = getattr(task, "_fut_waiter", None)  # as anyio's `wait_all_tasks_blocked` tells it
+    return awaited is None or awaited.done()
 
 
 async def prepare_database(path: Path) -> None:

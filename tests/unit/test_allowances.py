@@ -14,10 +14,11 @@ from cluster.ids import AccountId, KeyId
 from cluster.limits.windows import MOST_SPARE, SPARE_SHARE, Decision, Take
 from cluster.messages.money import Usage
 from cluster.messages.people import KeyLimits, Principal
-from tests.support.clock import TestClock
+from tests.support.clocks import StillClock
+from tests.support.marks import Marks
 from tests.support.plain_system import run, settled
-from tests.unit.test_rate_limiter import MINUTE_MS, Clock, Marks
 
+MINUTE_MS = 60_000
 LARGE = KeyLimits(submissions_per_minute=200_000, submissions_per_hour=10_000_000)
 
 
@@ -29,18 +30,12 @@ class Stage:
     """One RateLimiter, some replicas, and a clock that both kinds go by."""
 
     def __init__(self, replicas: int = 1, most_keys: int = 100) -> None:
-        self.clock = Clock()
+        self.clock = StillClock(MINUTE_MS)
         self.marks = Marks()
         self.calls: list[int] = []
         self.decisions: list[Decision] = []
         self.limiter = RateLimiter(cast(Ledger, self.marks), self.clock)
-        self.replicas = [Allowances(cast(RateLimiter, self), self, most_keys) for _ in range(replicas)]
-
-    def wall_ms(self) -> int:
-        return self.clock.now_ms
-
-    def monotonic_s(self) -> float:
-        return self.clock.now_ms / 1000
+        self.replicas = [Allowances(cast(RateLimiter, self), self.clock, most_keys) for _ in range(replicas)]
 
     async def take(self, requests: Sequence[Take]) -> list[Decision]:
         self.calls.append(len(requests))
@@ -98,11 +93,11 @@ def test_requests_paid_ahead_end_with_their_window() -> None:
     async def scenario() -> None:
         stage = Stage()
         [replica], caller = stage.replicas, principal(LARGE)
-        stage.clock.now_ms += MINUTE_MS - 500
+        stage.clock.advance(59.5)
         await replica.charge(caller, "submissions")
-        stage.clock.now_ms += 499
+        stage.clock.advance(0.499)
         assert (await replica.charge(caller, "submissions")).remaining == 199_998
-        stage.clock.now_ms += 1
+        stage.clock.advance(0.001)
         assert (await replica.charge(caller, "submissions")).remaining == 199_999
         assert stage.calls == [1, 1]
 
@@ -150,7 +145,7 @@ async def pay_ahead_twice(limiter: Generous, replica: Allowances, caller: Princi
 @pytest.mark.parametrize("spare_ms", [(1000, 60_000), (60_000, 1000)])
 def test_what_was_paid_ahead_twice_ends_when_the_first_of_it_does(spare_ms: tuple[int, int]) -> None:
     async def scenario() -> None:
-        limiter, clock, caller = Generous(*spare_ms, 1000), TestClock(), principal(LARGE)
+        limiter, clock, caller = Generous(*spare_ms, 1000), StillClock(), principal(LARGE)
         replica = Allowances(cast(RateLimiter, limiter), clock)
         await pay_ahead_twice(limiter, replica, caller)
         clock.advance(0.5)
@@ -166,7 +161,7 @@ def test_what_was_paid_ahead_twice_ends_when_the_first_of_it_does(spare_ms: tupl
 def test_what_was_paid_ahead_twice_is_good_for_all_of_it() -> None:
     async def scenario() -> None:
         limiter, caller = Generous(1000, 1000, 1000), principal(LARGE)
-        replica = Allowances(cast(RateLimiter, limiter), TestClock())
+        replica = Allowances(cast(RateLimiter, limiter), StillClock())
         await pay_ahead_twice(limiter, replica, caller)
         for _ in range(6):
             await replica.charge(caller, "reads")
@@ -196,8 +191,8 @@ def test_keys_and_buckets_have_their_own_and_tokens_none() -> None:
 def test_a_replica_does_not_remember_keys_without_bound() -> None:
     async def scenario() -> None:
         stage = Stage(most_keys=3)
-        for key in range(5):
+        for key in (*range(5), *range(5)):
             await stage.replicas[0].charge(principal(LARGE, f"key_{key}"), "submissions")
-        assert len(stage.replicas[0]._prepaid) <= 3
+        assert len(stage.calls) >= 5 + (5 - 3)
 
     run(scenario())

@@ -7,7 +7,7 @@ import pytest
 
 from actors.wire.calls import Unreachable
 from actors.wire.every import Every
-from tests.support.plain_system import run
+from tests.support.plain_system import run, settled
 
 
 def test_steps_are_taken_until_it_is_stopped() -> None:
@@ -24,7 +24,8 @@ def test_steps_are_taken_until_it_is_stopped() -> None:
         await every.taken()
         every.stop()
         so_far = len(taken)
-        await asyncio.sleep(0.01)
+        await settled()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
         assert so_far >= 2
         assert len(taken) == so_far
 

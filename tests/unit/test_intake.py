@@ -13,7 +13,7 @@ from cluster.limits.windows import Decision, Take
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.work import Accepted, ChatMessage, Idempotency, Job, Order, Sampling, Submission
 from cluster.settings.schema import Settings
-from tests.support.clock import TestClock
+from tests.support.clocks import StillClock
 from tests.support.plain_system import SIM, run
 
 NOW_MS = 1_700_000_000_000
@@ -58,7 +58,7 @@ class ControlPlane:
 
 def intake(control_plane: Any) -> Intake:
     settings = Settings(models=(SIM,), job_timeout_s=TIMEOUT_S)
-    clock = TestClock(wall_ms=NOW_MS)
+    clock = StillClock(ms=NOW_MS)
     return Gateway(settings, control_plane, control_plane, control_plane, control_plane, clock=clock).intake
 
 

@@ -9,7 +9,7 @@ from api.replica.principals import REMEMBER_S, RENEW_S, Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.messages.people import KeyLimits, Principal
-from tests.support.clock import TestClock
+from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
 
 NOW_MS = 1_000_000
@@ -31,7 +31,7 @@ class PlainLedger:
 
 def test_a_remembered_key_ends_on_time() -> None:
     ledger: Any = PlainLedger(Principal(AccountId("a"), KeyId("k"), "member", KeyLimits(), expires_ms=NOW_MS))
-    clock = TestClock(wall_ms=NOW_MS - 1)
+    clock = StillClock(ms=NOW_MS - 1)
     known = Principals(ledger, clock)
 
     async def scenario() -> None:
@@ -47,7 +47,7 @@ def test_a_remembered_key_ends_on_time() -> None:
 @pytest.mark.parametrize("holder", [None, HOLDER])
 def test_what_the_ledger_said_is_remembered_for_four_seconds(holder: Principal | None) -> None:
     ledger: Any = PlainLedger(holder)
-    clock = TestClock(wall_ms=NOW_MS)
+    clock = StillClock(ms=NOW_MS)
     known = Principals(ledger, clock)
 
     async def found() -> Principal | None:
@@ -67,7 +67,7 @@ def test_what_the_ledger_said_is_remembered_for_four_seconds(holder: Principal |
 
 def test_a_key_in_use_is_asked_for_again_before_it_is_forgotten() -> None:
     ledger: Any = PlainLedger(HOLDER)
-    clock = TestClock(wall_ms=NOW_MS)
+    clock = StillClock(ms=NOW_MS)
     known = Principals(ledger, clock)
 
     async def scenario() -> None:

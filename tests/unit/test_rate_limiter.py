@@ -16,6 +16,8 @@ from actors.rate_limiter import RateLimiter
 from cluster.ids import KeyId
 from cluster.limits.windows import Bucket, Decision, Take
 from cluster.messages.people import KeyLimits, WindowMark
+from tests.support.clocks import StillClock
+from tests.support.marks import Marks
 from tests.support.plain_system import run, settled, until
 
 HOUR_MS = 500_000 * 3_600_000
@@ -23,55 +25,7 @@ MINUTE_MS = 60_000
 A, B = KeyId("key_a"), KeyId("key_b")
 
 
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_ms = HOUR_MS
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic_s(self) -> float:
-        return self.now_ms / 1000
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
-class Marks:
-    """What the Ledger keeps of windows. `gate` holds writes back, `failing` refuses them."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str, int], WindowMark] = {}
-        self.writes = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.failing = False
-
-    async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
-        assert all(mark.used >= self._used(mark) for mark in marks)
-        await self.settle_windows(marks)
-
-    async def settle_windows(self, marks: Sequence[WindowMark]) -> None:
-        self.writes += 1
-        await self.gate.wait()
-        if self.failing:
-            raise ConnectionError("the disk is full")
-        self.kept |= {(mark.key_id, mark.bucket, mark.length_s): mark for mark in marks}
-
-    async def window_marks(self) -> list[WindowMark]:
-        return list(self.kept.values())
-
-    def _used(self, mark: WindowMark) -> int:
-        kept = self.kept.get((mark.key_id, mark.bucket, mark.length_s))
-        return kept.used if kept is not None and kept.number == mark.number else 0
-
-    def used(self, key_id: KeyId, bucket: Bucket, length_s: int = 60) -> int:
-        return self.kept[key_id, bucket, length_s].used
-
-
-async def started(marks: object, clock: Clock) -> RateLimiter:
+async def started(marks: object, clock: StillClock) -> RateLimiter:
     limiter = RateLimiter(cast(Ledger, marks), clock)
     await limiter.start()
     return limiter
@@ -103,7 +57,7 @@ async def passed_of(limiter: RateLimiter, request: Take, times: int) -> int:
 
 def test_of_200_simultaneous_submissions_through_4_replicas_60_pass() -> None:
     async def scenario() -> None:
-        limiter = await started(Marks(), Clock())
+        limiter = await started(Marks(), StillClock(HOUR_MS))
         batches = await asyncio.gather(*(limiter.take([submission(A)] * 50) for _ in range(4)))
         assert sum(decision.allowed for batch in batches for decision in batch) == 60
 
@@ -113,7 +67,7 @@ def test_of_200_simultaneous_submissions_through_4_replicas_60_pass() -> None:
 def test_a_batch_is_decided_in_its_order() -> None:
     async def scenario() -> None:
         tight = KeyLimits(submissions_per_minute=1)
-        limiter = await started(Marks(), Clock())
+        limiter = await started(Marks(), StillClock(HOUR_MS))
         batch = [submission(A, tight), submission(B, tight), submission(A, tight), submission(B, tight)]
         assert await allowed(limiter, *batch) == [True, True, False, False]
         assert await limiter.take([]) == []
@@ -124,7 +78,7 @@ def test_a_batch_is_decided_in_its_order() -> None:
 def test_keys_and_buckets_do_not_share() -> None:
     async def scenario() -> None:
         tight = KeyLimits(submissions_per_minute=1, reads_per_minute=1, tokens_per_minute=1)
-        limiter = await started(Marks(), Clock())
+        limiter = await started(Marks(), StillClock(HOUR_MS))
         requests = [submission(A, tight), submission(A, tight, "reads"), submission(A, tight, "tokens")]
         assert await allowed(limiter, *requests, submission(B, tight)) == [True] * 4
         assert await allowed(limiter, *requests) == [False] * 3
@@ -134,7 +88,7 @@ def test_keys_and_buckets_do_not_share() -> None:
 
 def test_tokens_are_taken_as_many_at_a_time() -> None:
     async def scenario() -> None:
-        limiter = await started(Marks(), Clock())
+        limiter = await started(Marks(), StillClock(HOUR_MS))
         assert await allowed(limiter, tokens(700), tokens(400), tokens(300)) == [True, False, True]
 
     run(scenario())
@@ -142,12 +96,12 @@ def test_tokens_are_taken_as_many_at_a_time() -> None:
 
 def test_a_new_minute_and_a_new_hour_open_again() -> None:
     async def scenario() -> None:
-        clock, limits = Clock(), KeyLimits(submissions_per_hour=61)
+        clock, limits = StillClock(HOUR_MS), KeyLimits(submissions_per_hour=61)
         limiter = await started(Marks(), clock)
         assert await passed_of(limiter, submission(A, limits), 61) == 60
-        clock.now_ms += MINUTE_MS
+        clock.ms += MINUTE_MS
         assert await allowed(limiter, submission(A, limits), submission(A, limits)) == [True, False]
-        clock.now_ms += 59 * MINUTE_MS
+        clock.ms += 59 * MINUTE_MS
         assert await allowed(limiter, submission(A, limits)) == [True]
 
     run(scenario())
@@ -155,7 +109,7 @@ def test_a_new_minute_and_a_new_hour_open_again() -> None:
 
 def test_changed_limits_hold_at_once() -> None:
     async def scenario() -> None:
-        limiter = await started(Marks(), Clock())
+        limiter = await started(Marks(), StillClock(HOUR_MS))
         assert await allowed(limiter, submission(A), submission(A)) == [True, True]
         assert await allowed(limiter, submission(A, KeyLimits(submissions_per_minute=2))) == [False]
         assert await allowed(limiter, submission(A)) == [True]
@@ -165,12 +119,12 @@ def test_changed_limits_hold_at_once() -> None:
 
 def test_a_clock_set_back_across_a_minute_in_which_others_asked_opens_nothing() -> None:
     async def scenario() -> None:
-        clock, tight = Clock(), KeyLimits(submissions_per_minute=1)
+        clock, tight = StillClock(HOUR_MS), KeyLimits(submissions_per_minute=1)
         limiter = await started(Marks(), clock)
         assert await allowed(limiter, submission(A, tight)) == [True]
-        clock.now_ms += MINUTE_MS
+        clock.ms += MINUTE_MS
         assert await allowed(limiter, submission(B, tight)) == [True]
-        clock.now_ms -= 1
+        clock.ms -= 1
         assert await allowed(limiter, submission(A, tight)) == [False]
 
     run(scenario())
@@ -187,7 +141,7 @@ def test_a_clock_set_back_across_a_minute_in_which_others_asked_opens_nothing() 
 @pytest.mark.parametrize("before", [0, 1, 30, 59])
 def test_a_crash_costs_at_most_a_block_and_gives_nothing(request_: Take, ceiling: int, before: int) -> None:
     async def scenario() -> None:
-        marks, clock = Marks(), Clock()
+        marks, clock = Marks(), StillClock(HOUR_MS)
         passed = await passed_of(await started(marks, clock), request_, before)
         assert passed == before
         passed += await passed_of(await started(marks, clock), request_, ceiling + 1)
@@ -198,7 +152,7 @@ def test_a_crash_costs_at_most_a_block_and_gives_nothing(request_: Take, ceiling
 
 def test_the_real_ledger_keeps_the_marks_across_its_own_restart(database: Path) -> None:
     async def scenario() -> None:
-        clock, passed = Clock(), 0
+        clock, passed = StillClock(HOUR_MS), 0
         for _ in range(4):
             ledger = Ledger(f"sqlite:///{database}", None, KeyLimits(), clock)
             limiter = await started(ledger, clock)
@@ -206,7 +160,7 @@ def test_the_real_ledger_keeps_the_marks_across_its_own_restart(database: Path) 
             passed += sum(decision.allowed for batch in batches for decision in batch[::2])
             await ledger.stop()
         assert 60 - 4 * 6 <= passed <= 60
-        clock.now_ms += MINUTE_MS
+        clock.ms += MINUTE_MS
         ledger = Ledger(f"sqlite:///{database}", None, KeyLimits(), clock)
         assert await passed_of(await started(ledger, clock), submission(A), 61) == 60
         await ledger.stop()
@@ -216,7 +170,7 @@ def test_the_real_ledger_keeps_the_marks_across_its_own_restart(database: Path) 
 
 def test_a_planned_restart_costs_nothing() -> None:
     async def scenario() -> None:
-        marks, clock = Marks(), Clock()
+        marks, clock = Marks(), StillClock(HOUR_MS)
         limiter = await started(marks, clock)
         for number in range(17):
             assert await allowed(limiter, submission(A), read(A), tokens(10 + number)) == [True] * 3
@@ -230,7 +184,7 @@ def test_a_planned_restart_costs_nothing() -> None:
 
 def test_a_planned_restart_costs_nothing_with_the_real_ledger(database: Path) -> None:
     async def scenario() -> None:
-        clock, passed = Clock(), 0
+        clock, passed = StillClock(HOUR_MS), 0
         for _ in range(4):
             ledger = Ledger(f"sqlite:///{database}", None, KeyLimits(), clock)
             limiter = await started(ledger, clock)
@@ -244,7 +198,7 @@ def test_a_planned_restart_costs_nothing_with_the_real_ledger(database: Path) ->
 
 def test_what_passes_while_it_stops_is_written_too() -> None:
     async def scenario() -> None:
-        marks, clock = Marks(), Clock()
+        marks, clock = Marks(), StillClock(HOUR_MS)
         limiter = await started(marks, clock)
         assert await passed_of(limiter, submission(A), 3) == 3
         marks.gate.clear()
@@ -263,7 +217,7 @@ def test_what_passes_while_it_stops_is_written_too() -> None:
 def test_an_answer_waits_until_a_mark_covers_it() -> None:
     async def scenario() -> None:
         marks = Marks()
-        limiter = await started(marks, Clock())
+        limiter = await started(marks, StillClock(HOUR_MS))
         marks.gate.clear()
         taking = asyncio.create_task(limiter.take([submission(A)]))
         await settled()
@@ -278,7 +232,7 @@ def test_an_answer_waits_until_a_mark_covers_it() -> None:
 def test_an_answer_that_a_mark_covers_waits_for_nothing() -> None:
     async def scenario() -> None:
         marks = Marks()
-        limiter = await started(marks, Clock())
+        limiter = await started(marks, StillClock(HOUR_MS))
         assert await allowed(limiter, read(A)) == [True]
         marks.gate.clear()
         # The mark is at 61; it begins to move when 30 are left, and these do not wait for that.
@@ -297,7 +251,7 @@ def test_an_answer_that_a_mark_covers_waits_for_nothing() -> None:
 def test_a_full_minute_takes_few_writes() -> None:
     async def scenario() -> None:
         marks = Marks()
-        limiter = await started(marks, Clock())
+        limiter = await started(marks, StillClock(HOUR_MS))
         assert await passed_of(limiter, read(A), 700) == 600
         assert marks.writes <= 20
         assert marks.used(A, "reads") == 600
@@ -308,7 +262,7 @@ def test_a_full_minute_takes_few_writes() -> None:
 def test_refused_requests_need_no_mark() -> None:
     async def scenario() -> None:
         marks = Marks()
-        limiter = await started(marks, Clock())
+        limiter = await started(marks, StillClock(HOUR_MS))
         assert await passed_of(limiter, submission(A), 60) == 60
         writes = marks.writes
         marks.gate.clear()
@@ -321,7 +275,7 @@ def test_refused_requests_need_no_mark() -> None:
 def test_a_mark_that_cannot_be_written_is_told_and_charged() -> None:
     async def scenario() -> None:
         marks = Marks()
-        limiter = await started(marks, Clock())
+        limiter = await started(marks, StillClock(HOUR_MS))
         marks.failing = True
         with pytest.raises(ConnectionError):
             await limiter.take([submission(A)])
@@ -376,7 +330,7 @@ def test_killed_at_any_write_it_never_lets_more_than_the_ceiling_through(
 ) -> None:
     async def scenario() -> None:
         request, ceiling = request_
-        marks, clock, passed = Marks(), Clock(), 0
+        marks, clock, passed = Marks(), StillClock(HOUR_MS), 0
         for dies_at, landed in [*deaths, (10_000, True)]:
             ledger = Doomed(marks, dies_at, landed)
             limiter = await started(ledger, clock)
@@ -399,7 +353,7 @@ def test_killed_at_any_write_it_never_lets_more_than_the_ceiling_through(
 
 
 def test_memory_stays_flat_however_many_keys_come_by() -> None:
-    clock = Clock()
+    clock = StillClock(HOUR_MS)
 
     class Forgetful(Marks):
         async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
@@ -407,7 +361,7 @@ def test_memory_stays_flat_however_many_keys_come_by() -> None:
 
     async def hour(limiter: RateLimiter, number: int) -> None:
         for minute in range(60):
-            clock.now_ms = HOUR_MS + (number * 60 + minute) * MINUTE_MS
+            clock.ms = HOUR_MS + (number * 60 + minute) * MINUTE_MS
             keys = [KeyId(f"key_{number}_{minute}_{n}") for n in range(10)]
             await limiter.take([submission(key, bucket="reads") for key in keys])
             await limiter.take([submission(key) for key in keys])
