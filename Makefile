@@ -11,6 +11,9 @@ PINS := --constraint constraints.txt
 endif
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
 BENCH_INSTALLED := .venv/installed-bench
+PYTEST := $(BIN)/python -m tests.support.last_words
+# Only what runs alone in its process: those that start Ray and vLLM need the machine for themselves.
+PARALLEL := -n auto --dist worksteal
 # JavaScript clients for tests/contract; without npm their tests are skipped.
 NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
@@ -38,16 +41,17 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
-	@$(BIN)/python -m tests.support.last_words tests/unit tests/system tests/contract tests/integration tests/chaos
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system; plain=$$?; \
+	$(PYTEST) tests/contract tests/integration tests/chaos && exit $$plain
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
 
 unit: install  ## Run the unit tests: no Ray
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest $(PARALLEL) tests/unit
 
 system: install  ## Run the tests of the whole control plane in one process: no Ray
-	@$(BIN)/python -m pytest tests/system
+	@$(BIN)/python -m pytest $(PARALLEL) tests/system
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
 	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results

@@ -94,12 +94,23 @@ async def _answer(condition: Callable[[], object]) -> object:
     return await answer if isinstance(answer, Awaitable) else answer
 
 
+_QUIET_TURNS = 3  # a task ends, `gather` or `shield` hears of it, and wakes its own task
+_MOST_TURNS = 200  # some tasks go on for ever
+_settling: "set[asyncio.Task[object] | None]" = set()
+
+
 async def settled() -> None:
-    """Let every task that can go on do so: until all others wait, for as many turns as callbacks pass news on."""
-    quiet_turns = 0
-    while quiet_turns < 3:  # a task ends, `gather` or `shield` hears of it, and wakes its own task
-        await asyncio.sleep(0)
-        quiet_turns = 0 if any(map(_can_go_on, asyncio.all_tasks() - {asyncio.current_task()})) else quiet_turns + 1
+    """Let every task that can go on do so, until all of them wait."""
+    me = asyncio.current_task()
+    _settling.add(me)
+    try:
+        quiet_turns = turns = 0
+        while quiet_turns < _QUIET_TURNS and turns < _MOST_TURNS:
+            await asyncio.sleep(0)
+            quiet_turns = 0 if any(map(_can_go_on, asyncio.all_tasks() - _settling)) else quiet_turns + 1
+            turns += 1
+    finally:
+        _settling.discard(me)
 
 
 def _can_go_on(task: "asyncio.Task[object]") -> bool:
