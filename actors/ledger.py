@@ -96,14 +96,17 @@ class Ledger:
 
     # Who may ask --------------------------------------------------------------------------------------------------
 
+    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
+        """The holders of the keys with these hashes; None for each that is unknown, revoked or expired."""
+        now_ms = self._now_ms()
+        find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._default_limits)
+        principals = await self._read(find)
+        self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
+        return principals
+
     async def authenticate(self, key_hash: str) -> Principal | None:
         """The holder of the key with this hash; None if it is unknown, revoked or expired."""
-        now_ms = self._now_ms()
-        find = partial(keys.principal, key_hash=key_hash, now_ms=now_ms, default=self._default_limits)
-        principal = await self._read(find)
-        if principal is not None:
-            self._uses[principal.key_id] = now_ms
-        return principal
+        return (await self.principals([key_hash]))[0]
 
     async def write_uses(self) -> None:
         """Records when keys were used last. What cannot be written now is kept for the next time."""

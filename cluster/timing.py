@@ -41,6 +41,11 @@ class Timing(Struct, frozen=True):
     # How long who watches the system waits for the control plane to answer.
     health_s: float = 3.0
 
+    # A revoked key must be refused within 5 s on every replica: this long it is remembered who holds a key.
+    key_remembered_s: float = 4.0
+    # A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
+    key_renewed_s: float = 2.0
+
     # Ledger
     # How often it is written when keys were last used.
     key_uses_s: float = 10.0

@@ -63,7 +63,7 @@ class Gateway:
         self._scheduler = scheduler
         self._clock = clock
         self._timing = timing
-        self._principals = Principals(ledger, clock)
+        self._principals = Principals(ledger, clock, timing)
         self._allowances = Allowances(rate_limiter, clock)
         self._prompts = PromptCounter(settings.models)
         self.streams = StreamHub(journal, ledger, clock, timing)

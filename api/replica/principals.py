@@ -3,20 +3,18 @@
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Unauthorized
 from cluster.keys import is_expired, secret_hash
 from cluster.messages.people import Principal
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.ledger import Ledger
 
-# A revoked key must be refused within 5 s on every replica.
-REMEMBER_S = 4.0
-# A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
-RENEW_S = 2.0
-_MOST = 10_000
+_MOST_KEYS = 10_000
 
 
 class _Known(NamedTuple):
@@ -27,22 +25,37 @@ class _Known(NamedTuple):
 
 
 class Principals:
-    """Keys by their hash; unknown ones are remembered too. However many come with a key, the Ledger is asked once."""
+    """Holders of keys by the hash of the secret.
 
-    def __init__(self, ledger: "Ledger", clock: Clock = SYSTEM_CLOCK) -> None:
-        self._ledger = ledger
+    However many come with one key, the Ledger is asked once, and however many keys come at once, it is asked about all
+    of them in one call. Of at most `most_keys` it is remembered who holds them. Tokens that nobody holds are remembered
+    apart, so that a flood of them costs no key its place.
+    """
+
+    def __init__(
+        self,
+        ledger: "Ledger",
+        clock: Clock = SYSTEM_CLOCK,
+        timing: Timing = Timing(),
+        most_keys: int = _MOST_KEYS,
+    ) -> None:
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._most_keys = most_keys
+        self._remembered_s = timing.key_remembered_s
+        self._renewed_s = timing.key_renewed_s
+        self._asked = Batcher[str, Principal | None](ledger.principals)
+        self._held: dict[str, _Known] = {}
+        self._unheld: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Task[_Known]] = {}
 
     async def find(self, token: str) -> Principal:
         """Raises Unauthorized for every token that is not a valid key."""
         key_hash = secret_hash(token)
-        known = self._known.get(key_hash)
-        age_s = REMEMBER_S if known is None else self._clock.monotonic_s() - known.asked_s
-        if known is None or age_s >= REMEMBER_S:
+        known = self._held.get(key_hash) or self._unheld.get(key_hash)
+        age_s = self._remembered_s if known is None else self._clock.monotonic_s() - known.asked_s
+        if known is None or age_s >= self._remembered_s:
             known = await asyncio.shield(self._ask(key_hash))
-        elif age_s >= RENEW_S and key_hash not in self._asking:
+        elif age_s >= self._renewed_s and key_hash not in self._asking:
             tell(self._ask(key_hash), "renewing a key")
         if known.principal is None or is_expired(known.principal.expires_ms, self._clock.wall_ms()):
             raise Unauthorized()
@@ -57,10 +70,12 @@ class Principals:
     async def _look_up(self, key_hash: str) -> _Known:
         asked_s = self._clock.monotonic_s()
         try:
-            known = _Known(await self._ledger.authenticate(key_hash), asked_s)
+            known = _Known(await self._asked.add(key_hash), asked_s)
         finally:
             del self._asking[key_hash]
-        if len(self._known) >= _MOST:
-            self._known.clear()
-        self._known[key_hash] = known
+        kept, other = (self._unheld, self._held) if known.principal is None else (self._held, self._unheld)
+        if len(kept) >= self._most_keys:
+            kept.clear()
+        kept[key_hash] = known
+        other.pop(key_hash, None)
         return known

@@ -1,7 +1,6 @@
 """Queries about API keys."""
 
-import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -94,11 +93,18 @@ def any_exists(connection: Connection) -> bool:
     return connection.execute(select(KEYS.c.id).limit(1)).first() is not None
 
 
-def principal(connection: Connection, key_hash: str, now_ms: int, default: KeyLimits) -> Principal | None:
-    """The holder of the key with this hash; None if there is none, or it is revoked or expired."""
-    key = connection.execute(_KEYS.where(KEYS.c.key_hash == key_hash)).first()
-    # A database may compare text in its own way, and in a time that tells how much of it was right.
-    if key is None or not hmac.compare_digest(key.key_hash.encode(), key_hash.encode()) or not _is_valid(key, now_ms):
+def principals(
+    connection: Connection, key_hashes: Sequence[str], now_ms: int, default: KeyLimits
+) -> list[Principal | None]:
+    """The holders of the keys with these hashes; None for each that there is none of, or is revoked or expired."""
+    rows = connection.execute(_KEYS.where(KEYS.c.key_hash.in_(key_hashes)))
+    # By the exact hash: a database may compare text in its own way.
+    by_hash = {row.key_hash: row for row in rows}
+    return [_principal(by_hash.get(key_hash), now_ms, default) for key_hash in key_hashes]
+
+
+def _principal(key: Row[Any] | None, now_ms: int, default: KeyLimits) -> Principal | None:
+    if key is None or not _is_valid(key, now_ms):
         return None
     return Principal(key.account_id, key.id, key.role, _limits(key, default), _models(key), key.expires_ms)
 

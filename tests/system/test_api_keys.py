@@ -9,11 +9,10 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from api.replica import principals
 from cluster.catalogue import Price
 from cluster.messages.people import KeyLimits
 from tests.support.http_door import bare_client, door, is_error, names_field, with_api
-from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem, run, until
+from tests.support.plain_system import ADMIN_KEY, QUICK, SIM, PlainSystem, run, until
 
 JOB: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 7}
 PRICED = replace(SIM, price=Price(1.0, 2.0))
@@ -117,9 +116,7 @@ def test_what_is_left_out_of_limits_is_the_accounts(database: Path) -> None:
     with_api(database, scenario, limits=KeyLimits(submissions_per_hour=40))
 
 
-def test_a_revoked_key_is_refused(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(principals, "REMEMBER_S", 0.0)
-
+def test_a_revoked_key_is_refused(database: Path) -> None:
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
         key = await made(client, "keys", name="lost")
         async with door(system.gateway, key["key"]) as finder:
@@ -136,7 +133,7 @@ def test_a_revoked_key_is_refused(database: Path, monkeypatch: pytest.MonkeyPatc
         (admin_key,) = [key["id"] for key in await listed(client, "keys", "keys") if key["role"] == "admin"]
         assert is_error(await client.delete(f"/api/v1/keys/{admin_key}"), 409, "conflict")
 
-    with_api(database, scenario)
+    with_api(database, scenario, timing=replace(QUICK, key_remembered_s=0.0))
 
 
 def test_an_expired_key_says_so(database: Path) -> None:

@@ -1,32 +1,40 @@
 """Who holds a key, remembered for a moment."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from api.replica.principals import REMEMBER_S, RENEW_S, Principals
+from api.replica.principals import Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
+from cluster.keys import secret_hash
 from cluster.messages.people import KeyLimits, Principal
+from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
 
 NOW_MS = 1_000_000
+REMEMBER_S, RENEW_S = Timing().key_remembered_s, Timing().key_renewed_s
 HOLDER = Principal(AccountId("a"), KeyId("k"), "member", KeyLimits())
 
 
 class PlainLedger:
     def __init__(self, principal: Principal | None) -> None:
         self.principal = principal
+        self.unknown: set[str] = set()
+        self.failures: list[Exception] = []
         self.asked = 0
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def authenticate(self, key_hash: str) -> Principal | None:
+    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
         self.asked += 1
+        if self.failures:
+            raise self.failures.pop()
         await self.answering.wait()
-        return self.principal
+        return [self.principal if key_hash not in self.unknown else None for key_hash in key_hashes]
 
 
 def test_a_remembered_key_ends_on_time() -> None:
@@ -104,18 +112,47 @@ def test_many_at_once_ask_once_and_one_that_leaves_disturbs_no_other() -> None:
     run(scenario())
 
 
+def test_many_keys_at_once_are_asked_about_in_one_call() -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    known = Principals(ledger)
+
+    async def scenario() -> None:
+        ledger.answering.clear()
+        finding = [asyncio.create_task(known.find(f"inft_{number}")) for number in range(1000)]
+        await settled()
+        ledger.answering.set()
+        assert await asyncio.gather(*finding) == [HOLDER] * 1000
+        assert ledger.asked <= 4  # the first alone, then as many as fit into one call
+
+    run(scenario())
+
+
+def test_a_flood_of_tokens_that_nobody_holds_makes_no_key_forgotten() -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    unknown = [f"inft_{number}" for number in range(20)]
+    ledger.unknown = {secret_hash(token) for token in unknown}
+    known = Principals(ledger, most_keys=5)
+
+    async def scenario() -> None:
+        assert await known.find("inft_x") == HOLDER
+        for token in unknown:
+            with pytest.raises(Unauthorized):
+                await known.find(token)
+        asked = ledger.asked
+        assert await known.find("inft_x") == HOLDER
+        assert ledger.asked == asked
+
+    run(scenario())
+
+
 def test_a_ledger_that_fails_is_asked_again() -> None:
     ledger: Any = PlainLedger(HOLDER)
     known = Principals(ledger)
 
-    async def fail(key_hash: str) -> Principal | None:
-        raise ConnectionError
-
     async def scenario() -> None:
-        answer, ledger.authenticate = ledger.authenticate, fail
+        ledger.failures.append(ConnectionError())
         with pytest.raises(ConnectionError):
             await known.find("inft_x")
-        ledger.authenticate = answer
         assert await known.find("inft_x") == HOLDER
 
     run(scenario())
