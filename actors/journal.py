@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.wire.batcher import Batcher
-from actors.wire.calls import Unreachable, tell
+from actors.wire.calls import AWAY, Unreachable, tell
 from actors.wire.frames import Outbox, follow
 from actors.wire.notices import Notices
+from actors.wire.outage import Outage
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
@@ -88,6 +89,7 @@ class Journal:
         self._entries: dict[JobId, _Entry] = {}
         self._readers: dict[str, _Reader] = {}
         self._streams: dict[EngineId, asyncio.Task[None]] = {}
+        self._outage = Outage("writing the ends of jobs", clock)
         self._finish = Batcher[_Ending, None](self._finish_batch)
         self._released = Notices(self._tell_released, "scheduler.released", interval_s)
         self._settled = Notices(self._tell_settled, "engine.settled", timing.settled_notice_s)
@@ -256,15 +258,19 @@ class Journal:
         # A job accepted is a job that ends: there is nobody to give this up to.
         while True:
             try:
-                return await self._finish.add(ending)
+                await self._finish.add(ending)
             except Exception as error:  # noqa: BLE001 - told, and repeated until it succeeds
-                logger.error("ending %s: %s; trying again", ending.ended.job_id, type(error).__name__)  # noqa: TRY400
+                self._outage.failed(error)
                 await asyncio.sleep(self._timing.repeat_s)
+            else:
+                return self._outage.succeeded()
 
     async def _finish_batch(self, batch: list[_Ending]) -> list[Exception | None]:
-        """All in one call; if that fails, each alone, so that one bad end holds up no other."""
+        """All in one call; if one of them fails it, each alone, so that one bad end holds up no other."""
         try:
             await self._ledger.finish([ending.ended for ending in batch])
+        except AWAY:
+            raise  # of all of them
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
             return [error] if len(batch) == 1 else [(await self._finish_batch([ending]))[0] for ending in batch]
         # Not before: until then the Scheduler's lease and the engine's log are what a job goes on from.

@@ -1,18 +1,15 @@
 """The Ledger: sole writer of the database. What it has answered is durable."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
-from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
-from actors.wire.batcher import Batcher
+from actors.database.access import Access
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import BudgetExceeded, InfernetError
+from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
@@ -30,14 +27,9 @@ from cluster.store import (
     usage,
     windows,
 )
-from cluster.store.database import Database, Query, Write
-from cluster.store.failures import DatabaseFailed
+from cluster.store.database import Database
 from cluster.timing import Timing
 from cluster.totals import Totals
-
-R = TypeVar("R")
-
-_READERS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +38,9 @@ class Ledger:
     """Accounts, keys, budgets, jobs, results and usage.
 
     Writes that arrive while a commit is under way gather and are committed together; one that fails does so
-    alone. Reads do not wait for writes. Every method may raise `DatabaseUnavailable`: the caller may call
-    again, because every write may be repeated.
+    alone. Reads do not wait for writes. Every method may raise `DatabaseUnavailable`, within `timing.database_s`: the
+    caller may call again, because every write may be repeated; a write that was not answered may have been made. Once
+    another system has taken the database over, every write raises `DatabaseTaken`.
     """
 
     def __init__(
@@ -58,39 +51,39 @@ class Ledger:
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
     ) -> None:
-        self._url = database_url
         self._admin_key = admin_key
         self._default_limits = default_limits
         self._now_ms = clock.wall_ms
-        self._database: Database | None = None
+        self._database = Access(database_url, self._prepare, clock, timing)
+        self._read = self._database.read
+        self._write = self._database.write
         self._first_admin_key: str | None = None
         self._totals = Totals()
         self._uses: dict[KeyId, int] = {}
         # The uses of the last interval are lost with the process.
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
-        self._writes: Batcher[Write[object], object] = Batcher(self._commit)
-        # One thread writes, because one at a time may; the others read, on connections of their own.
-        self._writer = ThreadPoolExecutor(1, "ledger-writer")
-        self._readers = ThreadPoolExecutor(_READERS, "ledger-reader")
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
 
-        Raises `StartError`. May be repeated; any other method does it where it has not been done, so that a
-        restarted Ledger serves at once.
+        Raises `StartError`, also when another system has the database. May be repeated; any other method does it where
+        it has not been done, so that a restarted Ledger serves at once.
         """
-        await _run(self._writer, self._open)
-        self._writing_uses.start()
+        await self._database.open()
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
         self._writing_uses.stop()
         await self.write_uses()
-        await asyncio.to_thread(self._close)
+        await self._database.close()
+
+    async def ready(self) -> None:
+        """Raises what a write would raise now."""
+        await self._database.ready()
 
     async def first_admin_key(self) -> str | None:
         """The secret of the admin key that this process made, once; None if it was given, or is not new."""
-        await self._opened()
+        await self._database.opened()
         secret, self._first_admin_key = self._first_admin_key, None
         return secret
 
@@ -102,6 +95,8 @@ class Ledger:
         find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._default_limits)
         principals = await self._read(find)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
+        if self._uses:
+            self._writing_uses.start()
         return principals
 
     async def authenticate(self, key_hash: str) -> Principal | None:
@@ -223,50 +218,17 @@ class Ledger:
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    async def _read(self, query: Query[R]) -> R:
-        database = await self._opened()
-        return await _run(self._readers, partial(database.read, query))
-
-    async def _write(self, write: Write[R]) -> R:
-        return cast(R, await self._writes.add(write))
-
-    async def _commit(self, writes: list[Write[object]]) -> Sequence[object]:
-        database = await self._opened()
-        return await _run(self._writer, partial(database.commit, writes))
-
     def _with_last_use(self, key: Key) -> Key:
         at_ms = self._uses.get(key.id)
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
 
-    async def _opened(self) -> Database:
-        if self._database is None:
-            await self.start()
-        assert self._database is not None
-        return self._database
-
-    def _open(self) -> None:
-        # On the writer's only thread, so that two who start at once open one database.
-        if self._database is not None:
+    def _prepare(self, database: Database) -> None:
+        """Makes the first admin key, if there is no key."""
+        if database.read(keys.any_exists):
             return
-        database = Database(self._url)
-        if not database.read(keys.any_exists):
-            self._add_first_admin(database)
-        self._database = database
-
-    def _add_first_admin(self, database: Database) -> None:
         secret = self._admin_key or new_secret()
         add = partial(first_admin.add, secret=secret, now_ms=self._now_ms())
         for answer in database.commit([add]):
             if answer is not None:
                 raise answer
         self._first_admin_key = None if self._admin_key else secret
-
-    def _close(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
-        if self._database is not None:
-            self._database.close()
-
-
-async def _run(threads: Executor, call: Callable[[], R]) -> R:
-    return await asyncio.get_running_loop().run_in_executor(threads, call)

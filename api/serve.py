@@ -1,5 +1,6 @@
 """The ingress as a Ray Serve application: `serve deploy ray_configs/serve.yaml`, or `infernet up`."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
+from ray.serve._private.constants import SERVE_LOGGER_NAME
 
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from actors.machine import gc, scheduling_class
@@ -34,12 +36,24 @@ class Ingress:
 
     async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
+        _log_where_serve_does()
         await lifecycle.start(settings, admin_key)
         self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
         gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._gateway)
+
+
+def _log_where_serve_does() -> None:
+    """Have this replica's own lines in its log.
+
+    Python writes what nobody handles to stderr, and Serve sends that to its log at the level INFO, which `QUIET` drops.
+    """
+    for package in ("api", "actors", "cluster"):
+        logger = logging.getLogger(package)
+        logger.handlers = logging.getLogger(SERVE_LOGGER_NAME).handlers
+        logger.propagate = False
 
 
 _deployment = serve.deployment(

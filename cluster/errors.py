@@ -24,6 +24,15 @@
     ├── StartError            -    only on the command line
     └── InternalError         500
 
+What goes wrong between this system and its database is not for clients: its words may name hosts and users, and what
+a client is told instead is decided at the edge (`api/http/answers.py`).
+
+    DatabaseFailed
+    ├── DatabaseUnavailable   the same call may succeed later
+    │   └── ConnectionLost    and whether this one did is not known
+    ├── DatabaseTaken         another system owns the database now
+    └── DatabaseRefused       the same call fails again
+
 They cross process borders: every field is positional and passed to `Exception.__init__`, so that they pickle.
 """
 
@@ -159,7 +168,7 @@ class RateLimited(InfernetError):
 
 
 class NoCapacity(InfernetError):
-    """The model exists, but nothing serves it and nothing can be started, or its queue is full."""
+    """Nothing serves the model and nothing can be started, or its queue is full; or a part of the system is away."""
 
     code = "no_capacity"
     status = 503
@@ -208,3 +217,30 @@ class StartError(InfernetError):
     """The system cannot start: one line says why."""
 
     code = "start_error"
+
+
+class DatabaseFailed(Exception):
+    """A read or write of the database failed. The message is for operators."""
+
+    retryable: ClassVar[bool] = False
+
+
+class DatabaseUnavailable(DatabaseFailed):
+    """The database is locked, full, silent or cannot be reached. Calling again can help.
+
+    Nothing was written, unless this is a `ConnectionLost` or says that no answer came in time.
+    """
+
+    retryable = True
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """The connection broke on the way. If that was during a commit, only looking tells whether it was made."""
+
+
+class DatabaseTaken(DatabaseFailed):
+    """Another system has taken over the database. Whatever this one still wants to write is refused, for good."""
+
+
+class DatabaseRefused(DatabaseFailed):
+    """The database will not take what was given, now or later; nothing was written."""

@@ -49,6 +49,19 @@ class Timing(Struct, frozen=True):
     # Ledger
     # How often it is written when keys were last used.
     key_uses_s: float = 10.0
+    # How long a call waits for the database before its caller is told that it is away.
+    database_s: float = 8.0
+    # How long a connection may stay without an answer before it is given up, and the call made again on a new one.
+    database_silence_s: float = 5.5
+    # How often that is looked at.
+    database_look_s: float = 0.5
+    # How long a failed write says that the next one fails too, and one that succeeded that the next one does.
+    database_failed_s: float = 5.0
+    database_sure_s: float = 2.0
+    # How long a new Ledger waits for the one before it to let go of the database.
+    ownership_wait_s: float = 5.0
+    # How often a Ledger makes sure that the database is still its own.
+    ownership_look_s: float = 5.0
 
     # Streams of an ingress replica
     reconnect_s: float = 0.2

@@ -4,12 +4,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 
+from cluster.errors import DatabaseTaken, DatabaseUnavailable
+
 logger = logging.getLogger(__name__)
 
 
 class Unreachable(Exception):
     """The actor of this name is gone, or cannot be reached now."""
 
+
+AWAY = (Unreachable, DatabaseUnavailable, DatabaseTaken)
+"""What says that a part of the system cannot be asked now. It concerns no particular call, and may be over at once."""
 
 _under_way: set[asyncio.Task[None]] = set()
 

@@ -17,16 +17,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from typing_extensions import TypedDict
 
+from actors.wire.calls import AWAY
+from actors.wire.outage import Outage
 from cluster.errors import (
     BadRequest,
+    ConfigError,
     InfernetError,
     InternalError,
     MethodNotAllowed,
+    NoCapacity,
     NotFound,
     RateLimited,
+    StartError,
     Unauthorized,
 )
 from cluster.limits.windows import Decision
+
+RETRY_AFTER_S = 1
+"""When to come again after a 503."""
+
+_NOT_FOR_CLIENTS = (ConfigError, StartError)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,7 +78,10 @@ def is_under(prefix: str, path: str) -> bool:
 
 def error_response(request: Request, error: Exception) -> Response:
     """The answer to this request that tells of this error. Of one that nobody foresaw it says nothing."""
-    if not isinstance(error, InfernetError):
+    if isinstance(error, AWAY):
+        _outage(request).failed(error)
+        error = NoCapacity("The control plane does not answer; try again")
+    elif not isinstance(error, InfernetError) or isinstance(error, _NOT_FOR_CLIENTS):
         # Neither the message nor the traceback: they may hold what the client sent.
         logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
         error = InternalError()
@@ -80,6 +93,7 @@ def error_response(request: Request, error: Exception) -> Response:
 def add_handlers(app: FastAPI, *shapes: ErrorShape) -> None:
     """Whatever goes wrong in the application is answered in one of these shapes, or else in this API's own."""
     app.state.error_shapes = shapes
+    app.state.outage = Outage("answering requests")
     for error in (InfernetError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)
 
@@ -103,6 +117,11 @@ def _translated(request: Request, error: Exception) -> Exception:
     return error
 
 
+def _outage(request: Request) -> Outage:
+    outage: Outage = request.app.state.outage
+    return outage
+
+
 def _shape(request: Request) -> ErrorShape:
     shapes: tuple[ErrorShape, ...] = request.app.state.error_shapes
     return next((shape for shape in shapes if is_under(shape.prefix, request.scope["path"])), _OWN_SHAPE)
@@ -114,6 +133,8 @@ def _headers(request: Request, error: InfernetError) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case MethodNotAllowed():
             return {"Allow": ", ".join(sorted(_allowed_methods(request)))}
+        case NoCapacity():
+            return {"Retry-After": str(RETRY_AFTER_S)}
         case RateLimited():
             return {"Retry-After": str(error.retry_after_s), **limit_headers(error)}
     return {}

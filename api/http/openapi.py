@@ -13,12 +13,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 
 from api.http.answers import Error
-from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
+from cluster.errors import InfernetError, InternalError, NoCapacity, RateLimited, Unauthorized
 
 Responses = dict[int | str, dict[str, Any]]
 Document = dict[str, Any]
 
-GUARDED: tuple[type[InfernetError], ...] = (Unauthorized, RateLimited, InternalError)
+GUARDED: tuple[type[InfernetError], ...] = (Unauthorized, RateLimited, NoCapacity, InternalError)
 """What every operation may answer that needs a key."""
 
 PUBLIC: dict[str, Any] = {"security": []}
@@ -30,9 +30,17 @@ _RATE_LIMIT_HEADERS = {
     "X-RateLimit-Remaining": "What is left of it",
     "X-RateLimit-Reset": "When it ends, in Unix seconds",
 }
+_IF_CHARGED = "-If-Charged"
+_BEFORE_CHARGING = {str(NoCapacity.status), str(InternalError.status)}
+"""What may be answered because nobody can say who asks, or what is left to them."""
+
+_RETRY_AFTER: Document = {
+    "Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "Whole seconds"},
+}
 _ERROR_HEADERS: dict[type[InfernetError], Document] = {
     Unauthorized: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
-    RateLimited: {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "Whole seconds"}},
+    RateLimited: _RETRY_AFTER,
+    NoCapacity: _RETRY_AFTER,
 }
 
 
@@ -87,8 +95,9 @@ def _completed(document: Document, app: FastAPI, error_bodies: Sequence[Any]) ->
         if isinstance(route, APIRoute):
             _name_request_body(route, document["paths"], schemas)
     components["headers"] = {
-        name: {"description": meaning, "schema": {"type": "integer", "minimum": 0}}
+        name + suffix: {"description": meaning + condition, "schema": {"type": "integer", "minimum": 0}}
         for name, meaning in _RATE_LIMIT_HEADERS.items()
+        for suffix, condition in (("", ""), (_IF_CHARGED, ", once the request has been charged to the key"))
     }
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"bearer": []}]
@@ -125,5 +134,6 @@ def _name_request_body(route: APIRoute, paths: Document, schemas: Document) -> N
 def _add_rate_limit_headers(operation: Document) -> None:
     for status, response in operation["responses"].items():
         if status != str(Unauthorized.status):
-            headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_LIMIT_HEADERS}
+            suffix = _IF_CHARGED if status in _BEFORE_CHARGING else ""
+            headers = {name: {"$ref": f"#/components/headers/{name}{suffix}"} for name in _RATE_LIMIT_HEADERS}
             response["headers"] = response.get("headers", {}) | headers

@@ -6,7 +6,7 @@ from api.http.answers import Answer
 from api.http.dependencies import Admin, Caller, CurrentGateway
 from api.http.openapi import GUARDED, PUBLIC, errors
 from api.nodes.schemas import Node, NodeList, NodePresence, node_body, presence_body
-from cluster.errors import Forbidden, InternalError, NodeNotFound
+from cluster.errors import Forbidden, InternalError, NoCapacity, NodeNotFound
 from cluster.ids import NodeId
 
 router = APIRouter(tags=["nodes"])
@@ -27,7 +27,7 @@ async def get_node(gateway: CurrentGateway, caller: Caller, node_id: NodeId) -> 
 @router.get(
     "/nodes/{node_id}/status",
     response_model=NodePresence,
-    responses=errors(NodeNotFound, InternalError),
+    responses=errors(NodeNotFound, NoCapacity, InternalError),
     openapi_extra=PUBLIC,
 )
 async def get_node_status(gateway: CurrentGateway, node_id: NodeId) -> Response:

@@ -7,7 +7,7 @@ import re
 
 from typing_extensions import TypedDict
 
-from api.http.answers import ErrorShape
+from api.http.answers import RETRY_AFTER_S, ErrorShape
 from cluster.errors import (
     Conflict,
     ContextLengthExceeded,
@@ -75,8 +75,10 @@ def failure_status(end: Failed) -> int:
 
 
 def failure_headers(end: Failed) -> dict[str, str]:
-    """As `error_headers`, of a job that has failed."""
-    return _no_repeat(failure_status(end), _kind(end))
+    """As `error_headers`, of a job that has failed. A 503 says when to come again, as every other does."""
+    status = failure_status(end)
+    again = {"Retry-After": str(RETRY_AFTER_S)} if status == NoCapacity.status else {}
+    return again | _no_repeat(status, _kind(end))
 
 
 def _kind(end: Failed) -> type[InfernetError]:

@@ -6,14 +6,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from actors.backends.prompts.counter import PromptCounter
-from actors.wire.calls import Unreachable
+from actors.wire.calls import AWAY, Unreachable
 from api.replica.allowances import Allowances
 from api.replica.intake import Intake
 from api.replica.principals import Principals
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import Conflict, JobCancelled, JobNotFound, NoCapacity, NodeNotFound
+from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.limits.windows import Bucket, Decision
 from cluster.messages.machines import ModelView, NodeView
@@ -42,6 +42,16 @@ class ModelsNow(NamedTuple):
     def tokens_per_second(self, model: str) -> int:
         """0 before the model's first job has completed."""
         return self.speeds.get(model, 0)
+
+
+class State(NamedTuple):
+    """What is known of the whole system; None stands for what could not be asked."""
+
+    models: Sequence[ModelView] | None
+    nodes: Sequence[NodeView] | None
+    totals: Sequence[ModelTotals] | None
+    speeds: Mapping[str, int] | None
+    can_write: bool | None
 
 
 class Gateway:
@@ -87,13 +97,41 @@ class Gateway:
         """Charge a request to the key, whichever replica it reached."""
         return await self._allowances.charge(principal, bucket)
 
-    async def promptly(self, call: Awaitable[T]) -> T:
-        """What the call returns. Raises NoCapacity when that takes too long: calls wait out an actor's restart."""
+    async def ready(self) -> Sequence[ModelView]:
+        """The models, when a job for them could be accepted durably. Raises what is away otherwise."""
+        views, _ = await self._promptly(asyncio.gather(self.model_views(), self._ledger.ready()))
+        return views
+
+    async def state(self) -> State:
+        """All that can be told now, each part of it whatever the others do."""
+        return State(
+            *await asyncio.gather(
+                self._if_promptly(self.model_views()),
+                self._if_promptly(self.nodes()),
+                self._if_promptly(self._ledger.totals()),
+                self._if_promptly(self._ledger.speeds()),
+                self._if_promptly(self._can_write()),
+            )
+        )
+
+    async def _can_write(self) -> bool:
+        await self._ledger.ready()
+        return True
+
+    async def _if_promptly(self, call: Awaitable[T]) -> T | None:
         try:
-            async with asyncio.timeout(self._timing.health_s):
+            return await self._promptly(call)
+        except AWAY:
+            return None
+
+    async def _promptly(self, call: Awaitable[T]) -> T:
+        """What the call returns. One that takes too long raises Unreachable: calls wait out an actor's restart."""
+        within_s = self._timing.health_s
+        try:
+            async with asyncio.timeout(within_s):
                 return await call
-        except (TimeoutError, Unreachable):
-            raise NoCapacity("The control plane does not answer") from None
+        except TimeoutError:
+            raise Unreachable(f"the control plane does not answer within {within_s:g} s") from None
 
     async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord:
         """Raises JobNotFound, for another account's job too."""
@@ -181,10 +219,6 @@ class Gateway:
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
         """Usage added up, in the order of the groups' names."""
         return await self._ledger.usage(query)
-
-    async def totals(self) -> list[ModelTotals]:
-        """What has ended, per model, since the Ledger's process began."""
-        return await self._ledger.totals()
 
     def now_ms(self) -> int:
         return self._clock.wall_ms()

@@ -1,6 +1,7 @@
 """The system's state as Prometheus metrics. Nothing in it names an account, a key or a job.
 
-Every ingress replica tells the same, because none of it is its own. Names follow
+What could not be asked has no samples, so that nobody takes it for zero; `infernet_up` says what that was. Every
+ingress replica tells the same, because none of it is its own. Names follow
 https://prometheus.io/docs/practices/naming/
 """
 
@@ -12,53 +13,67 @@ from prometheus_client import Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from cluster.messages.machines import EngineState, ModelView, NodeStatus, NodeView
+from api.replica.gateway import State
+from cluster.messages.machines import EngineState, NodeStatus, NodeView
 from cluster.messages.money import ModelTotals
 
 
 class Snapshot(Collector):
     """What the metrics were at one moment."""
 
-    def __init__(
-        self,
-        models: Sequence[ModelView],
-        speeds: Mapping[str, int],
-        nodes: Sequence[NodeView],
-        totals: Sequence[ModelTotals],
-    ) -> None:
-        self._models = models
-        self._speeds = speeds
-        self._nodes = nodes
-        # A model of which nothing has ended has counted to 0; one that left the catalogue is still told of.
-        self._totals = {view.id: ModelTotals(view.id) for view in models} | {total.model: total for total in totals}
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._models = state.models or ()
+        self._nodes = state.nodes or ()
 
     def text(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
-        yield self._jobs()
-        yield self._tokens()
-        yield self._queues()
-        yield self._running()
-        yield self._replicas()
-        yield self._speeds_of_models()
-        yield self._node_counts()
+        yield self._up()
+        if self._state.totals is not None:
+            totals = self._since_zero(self._state.totals)
+            yield self._jobs(totals)
+            yield self._tokens(totals)
+        if self._state.models is not None:
+            yield self._queues()
+        if self._state.speeds is not None:
+            yield self._speeds_of_models(self._state.speeds)
+        if self._state.nodes is not None:
+            yield self._running()
+            yield self._replicas()
+            yield self._node_counts()
 
-    def _jobs(self) -> Metric:
+    def _up(self) -> Metric:
+        family = GaugeMetricFamily("infernet_up", "Whether this part of the system answers", labels=["part"])
+        for part, answer in (
+            ("scheduler", self._state.models),
+            ("ledger", self._state.totals),
+            ("database", self._state.can_write),
+        ):
+            family.add_metric([part], int(answer is not None))
+        return family
+
+    def _since_zero(self, totals: Sequence[ModelTotals]) -> Sequence[ModelTotals]:
+        """A model of which nothing has ended has counted to 0; one that left the catalogue is still told of."""
+        known = {view.id: ModelTotals(view.id) for view in self._models}
+        return list((known | {total.model: total for total in totals}).values())
+
+    def _jobs(self, totals: Sequence[ModelTotals]) -> Metric:
         family = CounterMetricFamily(
             "infernet_jobs", "Jobs that have ended since the ledger started", labels=["model", "outcome"]
         )
-        for total in self._totals.values():
+        for total in totals:
             family.add_metric([total.model, "completed"], total.completed)
             family.add_metric([total.model, "failed"], total.failed)
         return family
 
-    def _tokens(self) -> Metric:
+    def _tokens(self, totals: Sequence[ModelTotals]) -> Metric:
         family = CounterMetricFamily(
             "infernet_tokens", "Tokens of jobs that have ended since the ledger started", labels=["model", "kind"]
         )
-        for total in self._totals.values():
+        for total in totals:
             family.add_metric([total.model, "prompt"], total.prompt_tokens)
             family.add_metric([total.model, "completion"], total.completion_tokens)
         return family
@@ -88,14 +103,14 @@ class Snapshot(Collector):
                 family.add_metric([model, state], count[model, state])
         return family
 
-    def _speeds_of_models(self) -> Metric:
+    def _speeds_of_models(self, speeds: Mapping[str, int]) -> Metric:
         family = GaugeMetricFamily(
             "infernet_output_tokens_per_second",
             "Average of the last completed jobs, per second of generation; 0 before the first",
             labels=["model"],
         )
         for view in self._models:
-            family.add_metric([view.id], self._speeds.get(view.id, 0))
+            family.add_metric([view.id], speeds.get(view.id, 0))
         return family
 
     def _node_counts(self) -> Metric:

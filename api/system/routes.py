@@ -1,6 +1,5 @@
 """Whether this process is up, whether jobs can be submitted, and what Prometheus reads."""
 
-import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -38,19 +37,16 @@ async def healthz() -> Response:
 
 @router.get("/readyz", response_model=Readiness, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
 async def readyz(gateway: CurrentGateway) -> Response:
-    """A job can be accepted: the control plane answers, and some model serves or is being started and has room."""
-    models = await gateway.promptly(gateway.models())
-    if not any(_can_accept(gateway, view) for view in models.views):
+    """A job can be accepted: it can be made durable, and some model serves or is being started and has room."""
+    if not any(_can_accept(gateway, view) for view in await gateway.ready()):
         raise NoCapacity("No model is ready or being started, or all queues are full")
     return Answer({"status": "ready"})
 
 
-@router.get("/metrics", response_class=MetricsText, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
+@router.get("/metrics", response_class=MetricsText, responses=errors(InternalError), openapi_extra=PUBLIC)
 async def get_metrics(gateway: CurrentGateway) -> Response:
-    """The system's state as Prometheus metrics. Names no account, key or job."""
-    asked = asyncio.gather(gateway.models(), gateway.nodes(), gateway.totals())
-    models, nodes, totals = await gateway.promptly(asked)
-    text = Snapshot(models.views, models.speeds, nodes, totals).text()
+    """The system's state as Prometheus metrics, as far as its parts answer. Names no account, key or job."""
+    text = Snapshot(await gateway.state()).text()
     return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

@@ -1,58 +1,170 @@
 """An open database, and what a transaction is: every read is one, and every batch of writes."""
 
-from collections.abc import Callable, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection, Engine
 
-from cluster.errors import InfernetError
-from cluster.store.failures import DatabaseUnavailable, translated
-from cluster.store.open import open_engine
+from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, InfernetError, StartError
+from cluster.store import migrations, owner
+from cluster.store.failures import shown, translated
+from cluster.store.in_use import InUse
+from cluster.store.locks import AdvisoryLock, FileLock, OwnerLock
+from cluster.store.open import IMMEDIATE, is_sqlite, make_private, open_engine, parse, sqlite_file
 
 R = TypeVar("R")
 
 Query = Callable[[Connection], R]
 Write = Callable[[Connection], R]
 
+logger = logging.getLogger(__name__)
+
+_LOCK_STEP_S = 0.1
+
 
 class Database:
-    """May be used by many threads at once; each read and each batch of writes has a connection of its own."""
+    """May be used by many threads at once; each read and each batch of writes has a connection of its own.
 
-    def __init__(self, url: str) -> None:
-        """Opens the database and brings its schema up to date. Raises `StartError` if it cannot."""
-        self._engine = open_engine(url)
+    A call whose connection breaks is made once more, on a new one: queries and writes may be repeated. Whoever opened
+    the database last owns it; another one that is still open can read, and every write of it raises `DatabaseTaken`.
+    """
+
+    def __init__(self, url: str, clock: Clock = SYSTEM_CLOCK, lock_wait_s: float = 0.0) -> None:
+        """Opens the database, takes it over, and brings its schema up to date.
+
+        Waits up to `lock_wait_s` for the system that has it to go. Raises `StartError`, which names the database
+        without its password, if that goes on, if it cannot be opened, or if it was written by newer software.
+        """
+        self._url = parse(url)
+        self._engine = open_engine(self._url)
+        self._in_use = InUse(clock)
+        self._lock = _lock(self._url, self._engine, self._in_use)
+        self._epoch = 0
+        try:
+            with _start_errors(self._url):
+                self._take_lock(time.monotonic() + lock_wait_s)
+                migrations.upgrade(self._engine)
+                self._epoch = self._take_over(clock.wall_ms())
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, query: Query[R]) -> R:
         """What `query` answers."""
-        with translated(), self._engine.connect() as connection:
-            return query(connection)
+        return _again_if_lost(partial(self._read, query))
 
     def commit(self, writes: Sequence[Write[R]]) -> list[R | Exception]:
         """Carries out `writes` in order, in one transaction, durably. Answers what each one answers, or its error.
 
         A write refuses by raising an `InfernetError` before it has changed anything; the others go on. If one fails
-        otherwise, each is retried in a transaction of its own, so that only the bad one does. If the database is
-        unavailable, `DatabaseUnavailable` is raised for all of them.
+        otherwise, each is retried in a transaction of its own, so that only the bad one does. `DatabaseUnavailable`
+        and `DatabaseTaken` concern all of them, and are raised. After a `ConnectionLost` they may have been written.
         """
         try:
-            return self._commit(writes)
-        except DatabaseUnavailable:
+            return _again_if_lost(partial(self._commit, writes))
+        except (DatabaseUnavailable, DatabaseTaken):
             raise
         except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
             return [error] if len(writes) == 1 else [self._commit_alone(write) for write in writes]
 
+    def keep(self) -> None:
+        """Makes sure of the lock, which may have been lost with its connection or its file, and of the database.
+
+        Raises `DatabaseUnavailable`, and `DatabaseTaken` once another system has taken over.
+        """
+        with _lock_errors():
+            held = self._lock.take()
+        self.read(partial(owner.require, epoch=self._epoch))
+        if not held:
+            logger.warning("another process holds the lock of the database %s", shown(self._url))
+
+    def cut(self, longer_than_s: float) -> None:
+        """Gives up the connections on which a call has been waiting for longer than this: those calls fail now."""
+        self._in_use.cut(longer_than_s)
+
     def close(self) -> None:
+        self._lock.release()
         self._engine.dispose()
+
+    def _read(self, query: Query[R]) -> R:
+        with self._transaction() as connection:
+            return query(connection)
 
     def _commit_alone(self, write: Write[R]) -> R | Exception:
         try:
-            return self._commit([write])[0]
+            return _again_if_lost(partial(self._commit, [write]))[0]
         except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
             return error
 
     def _commit(self, writes: Sequence[Write[R]]) -> list[R | Exception]:
-        with translated(), self._engine.begin() as connection:
+        with self._transaction(**IMMEDIATE) as connection:
+            owner.require(connection, self._epoch)
             return [_answer(write, connection) for write in writes]
+
+    @contextmanager
+    def _transaction(self, **options: str) -> Iterator[Connection]:
+        """A connection with a transaction, which is committed at the end. Until then it can be cut."""
+        with (
+            translated(),
+            self._engine.connect().execution_options(**options) as connection,
+            self._in_use.during(connection),
+            connection.begin(),
+        ):
+            yield connection
+
+    def _take_lock(self, give_up_s: float) -> None:
+        while not self._lock.take():
+            if time.monotonic() >= give_up_s:
+                raise StartError(
+                    f"Another system uses the database {shown(self._url)}, and there can be only one: stop that one "
+                    "first. The lock of a machine that has just died is gone after 15 s"
+                )
+            time.sleep(_LOCK_STEP_S)
+
+    def _take_over(self, now_ms: int) -> int:
+        with self._transaction(**IMMEDIATE) as connection:
+            return owner.take_over(connection, now_ms)
+
+
+def _lock(url: URL, engine: Engine, in_use: InUse) -> OwnerLock:
+    if not is_sqlite(url):
+        return AdvisoryLock(engine, in_use)
+    file = sqlite_file(url)
+    return FileLock(file.with_name(f"{file.name}.lock"))
+
+
+@contextmanager
+def _start_errors(url: URL) -> Iterator[None]:
+    """Raises what keeps a database from being opened as `StartError`."""
+    try:
+        with translated():
+            if is_sqlite(url):
+                make_private(sqlite_file(url))
+            yield
+    except DatabaseFailed as error:
+        raise StartError(f"Cannot open the database {shown(url)}: {error}") from error
+    except OSError as error:
+        raise StartError(f"Cannot open the database {shown(url)}: {error.strerror}") from error
+
+
+@contextmanager
+def _lock_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseUnavailable(f"its lock cannot be taken: {error}") from error
+
+
+def _again_if_lost(call: Callable[[], R]) -> R:
+    try:
+        return call()
+    except ConnectionLost:
+        return call()
 
 
 def _answer(write: Write[R], connection: Connection) -> R | Exception:

@@ -1,41 +1,38 @@
-"""Errors of the database. Nothing of SQLAlchemy crosses a process border: its errors carry statements and
-parameters, which hold prompts; these carry one line that says what is wrong.
-
-They are no `InfernetError`s: a client is told of an internal error, whatever the reason.
+"""The database's errors as ours (`cluster/errors.py`). Nothing of SQLAlchemy crosses a process border: its errors
+carry statements and parameters, which hold prompts; ours carry one line that says what is wrong.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 from sqlalchemy import URL
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    TimeoutError,
+)
 
+from cluster.errors import ConnectionLost, DatabaseRefused, DatabaseUnavailable
 
-class DatabaseFailed(Exception):
-    """A read or write failed."""
-
-    retryable: ClassVar[bool] = False
-
-
-class DatabaseUnavailable(DatabaseFailed):
-    """The database is locked, full or cannot be reached. Calling again can help."""
-
-    retryable = True
-
-
-class DatabaseRefused(DatabaseFailed):
-    """The database will not take what was given, now or later; nothing was written."""
+# Internal errors are of the server's state, and not of what was given: PostgreSQL tells so of a server that has become
+# read-only in a failover, and of a transaction that it has ended.
+_PASSING = (OperationalError, InterfaceError, InternalError, PendingRollbackError, TimeoutError)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises the database's errors as `DatabaseUnavailable` or `DatabaseRefused`."""
+    """Raises the database's errors as `ConnectionLost`, `DatabaseUnavailable` or `DatabaseRefused`."""
     try:
         yield
-    except (OperationalError, InterfaceError, TimeoutError) as error:
-        raise DatabaseUnavailable(reason(error)) from error
     except SQLAlchemyError as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise ConnectionLost(reason(error)) from error
+        if isinstance(error, _PASSING):
+            raise DatabaseUnavailable(reason(error)) from error
         raise DatabaseRefused(reason(error)) from error
 
 

@@ -10,7 +10,9 @@ _NAME = "admin"
 
 
 def add(connection: Connection, secret: str, now_ms: int) -> None:
-    """Adds the account `admin` and its admin key, which is `secret`."""
+    """Adds the account `admin` and its admin key, which is `secret`. Repeated, nothing changes."""
+    if keys.any_exists(connection):
+        return
     account = Account(new_account_id(), _NAME, now_ms)
     accounts.add(connection, account)
     keys.add(connection, NewKey(new_key_id(), account.id, _NAME, secret, "admin", now_ms))

@@ -1,13 +1,25 @@
-"""Reaching a database: SQLite for one machine, or any server SQLAlchemy knows by its URL."""
+"""Reaching a database: SQLite for one machine, or PostgreSQL. How long each may take to answer is set here."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cluster.errors import StartError
-from cluster.store import migrations
-from cluster.store.failures import reason, shown
+from cluster.store.failures import shown
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS: Final = 5
+"""How many calls may use the database at once."""
+
+IMMEDIATE: Final = {"begin": "BEGIN IMMEDIATE"}
+"""Execution options of transactions that write: where one may write at a time, they wait for that at the start."""
 
 _SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
@@ -16,49 +28,101 @@ _SQLITE_PRAGMAS = (
     "PRAGMA foreign_keys = ON",
 )
 
+# https://www.postgresql.org/docs/current/libpq-connect.html, and what the server is asked to keep for a connection:
+# https://www.postgresql.org/docs/current/runtime-config-client.html. Times are seconds and milliseconds as they want
+# them. A server that lost us lets go of our locks as soon as we notice that we lost it.
+_POSTGRESQL: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "application_name": "infernet",
+}
+_POSTGRESQL_SERVER: Final = {
+    "statement_timeout": 15_000,
+    "lock_timeout": 5_000,
+    "idle_in_transaction_session_timeout": 10_000,
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+}
+_POOL_TIMEOUT_S: Final = 5.0
 
-def open_engine(url: str) -> Engine:
-    """An engine for the database at `url`, its schema brought up to date.
 
-    Raises `StartError`, which names the database without its password, if it cannot be opened or was written
-    by newer software.
-    """
-    parsed = _parse(url)
-    engine = _create(parsed)
-    try:
-        migrations.upgrade(engine)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise StartError(f"Cannot open the database {shown(parsed)}: {reason(error)}") from error
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _parse(url: str) -> URL:
+def parse(url: str) -> URL:
+    """Raises `StartError` for what is no URL of a database that can be used."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         # Not quoted: it may hold a password.
         raise StartError("The setting 'database' is not a database URL, like sqlite:///infernet.db") from None
-    if _is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
-        raise StartError("The database must be a file or a server: jobs outlive the process")
-    return parsed
+    if parsed.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
+        raise StartError(f"No such kind of database: {shown(parsed)}")
+    if is_sqlite(parsed):
+        if parsed.database in (None, "", ":memory:") or parsed.database.startswith("file:"):
+            raise StartError("The database must be a path or a server: jobs outlive the process")
+        return parsed
+    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise StartError(f"The database {shown(parsed)} is reached with psycopg: postgresql+psycopg://...")
+    return parsed.set(drivername="postgresql+psycopg")
 
 
-def _create(url: URL) -> Engine:
+def open_engine(url: URL) -> Engine:
+    """An engine for this database, which `parse` gave. Connects to nothing yet. Raises `StartError`."""
+    return _sqlite(url) if is_sqlite(url) else _postgresql(url)
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def sqlite_file(url: URL) -> Path:
+    assert url.database is not None
+    return Path(url.database)
+
+
+def make_private(path: Path) -> None:
+    """Makes a database file that only its owner can read, or warns of one that others can read. Raises OSError.
+
+    SQLite gives its other files the mode of this one.
+    """
     try:
-        # hide_parameters: they hold prompts and key hashes, and errors end up in logs.
-        engine = create_engine(url, hide_parameters=True, pool_pre_ping=not _is_sqlite(url))
-    except NoSuchModuleError:
-        raise StartError(f"No such kind of database: {shown(url)}") from None
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            logger.warning("%s holds prompts and answers, and others on this machine can read it: chmod 600", path)
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url,
+            # They hold prompts and key hashes, and errors end up in logs.
+            hide_parameters=True,
+            connect_args=_with_limits(url),
+            pool_size=CONNECTIONS,
+            max_overflow=1,
+            pool_timeout=_POOL_TIMEOUT_S,
+        )
     except ModuleNotFoundError as error:
         raise StartError(f"The database {shown(url)} needs the package '{error.name}'") from None
-    if _is_sqlite(url):
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
+
+
+def _with_limits(url: URL) -> dict[str, Any]:
+    """How to connect: with the limits above, unless the URL says otherwise."""
+    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_SERVER.items())
+    given = url.query.get("options", "")
+    # Of two of a name the last one counts.
+    limits = {"options": " ".join([options, *([given] if isinstance(given, str) else given)]).strip()}
+    return limits | {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -72,8 +136,4 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _is_sqlite(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite"
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))

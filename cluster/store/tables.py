@@ -179,6 +179,20 @@ class WindowRow(SQLModel, table=True):
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("rate_windows_by_end", "ends_s"),)
 
 
+class OwnerRow(SQLModel, table=True):
+    """The one row that says which system owns the database: the one that was given the number `epoch`.
+
+    `touched_ms` is when one last made sure that it can write.
+    """
+
+    __tablename__ = "owner"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    epoch: int = Field(sa_type=BigInteger)
+    taken_ms: int = Field(sa_type=BigInteger)
+    touched_ms: int = Field(sa_type=BigInteger)
+
+
 ACCOUNTS = SQLModel.metadata.tables["accounts"]
 KEYS = SQLModel.metadata.tables["api_keys"]
 JOBS = SQLModel.metadata.tables["jobs"]
@@ -188,3 +202,4 @@ RESERVATIONS = SQLModel.metadata.tables["reservations"]
 PLACEMENTS = SQLModel.metadata.tables["placements"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 WINDOWS = SQLModel.metadata.tables["rate_windows"]
+OWNER = SQLModel.metadata.tables["owner"]

@@ -556,7 +556,7 @@ class Silent:
         return wait_forever
 
 
-def test_not_ready_when_the_control_plane_does_not_answer() -> None:
+def test_not_ready_when_the_control_plane_does_not_answer_and_metrics_say_so() -> None:
     silent: Any = Silent()
     impatient = Timing(health_s=0.01)
     gone = bare_gateway(error=Unreachable("scheduler"))
@@ -564,9 +564,12 @@ def test_not_ready_when_the_control_plane_does_not_answer() -> None:
     async def main() -> None:
         for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient), gone):
             async with door(gateway, key=None) as client:
-                for path in ("/readyz", "/metrics"):
-                    assert is_error(await client.get(path), 503, "no_capacity", "control plane")
+                assert is_error(await client.get("/readyz"), 503, "no_capacity", "control plane")
                 assert (await client.get("/healthz")).json() == {"status": "ok"}
+                metrics = await client.get("/metrics")
+                assert metrics.status_code == 200
+                samples = [line for line in metrics.text.splitlines() if not line.startswith("#")]
+                assert samples == [f'infernet_up{{part="{part}"}} 0.0' for part in ("scheduler", "ledger", "database")]
 
     run(main())
 

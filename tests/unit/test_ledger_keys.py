@@ -9,13 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from actors.ledger import Ledger
-from cluster.errors import BadRequest, Conflict, Forbidden, KeyNotFound
+from cluster.errors import BadRequest, Conflict, DatabaseFailed, Forbidden, KeyNotFound
 from cluster.ids import AccountId, KeyId, new_key_id
 from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.money import Budget, BudgetState
 from cluster.messages.people import Account, KeyLimits, NewKey, Principal
 from cluster.store import keys
-from cluster.store.failures import DatabaseFailed
 from cluster.timing import Timing
 from tests.support.ledger_stage import (
     ADMIN,

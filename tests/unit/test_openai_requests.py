@@ -248,7 +248,8 @@ def test_failures_of_jobs(code: str, status: int, kind: str, repeated: bool) -> 
     end = Failed(Usage(), code, "It failed")
     assert failure_status(end) == status
     assert failure_body(end) == {"error": {"message": "It failed", "type": kind, "param": None, "code": code}}
-    assert failure_headers(end) == ({} if repeated else {"X-Should-Retry": "false"})
+    again = {"Retry-After": "1"} if status == 503 else {}
+    assert failure_headers(end) == again | ({} if repeated else {"X-Should-Retry": "false"})
 
 
 @pytest.mark.parametrize(

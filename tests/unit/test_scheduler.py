@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors.scheduler import Scheduler
 from actors.wire.calls import Unreachable
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.errors import BudgetExceeded, InfernetError
+from cluster.errors import BudgetExceeded, DatabaseUnavailable, InfernetError
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.leases import MAX_ATTEMPTS
@@ -31,7 +31,6 @@ from cluster.messages.work import (
 )
 from cluster.places import Leased, Lost, Recovering
 from cluster.queue import LaneId
-from cluster.store.failures import DatabaseUnavailable
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled

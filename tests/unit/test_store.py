@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
-from cluster.errors import Conflict, StartError
+from cluster.errors import Conflict, DatabaseRefused, DatabaseUnavailable, StartError
 from cluster.ids import AccountId, KeyId
 from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.people import Account, KeyLimits, NewKey
 from cluster.store import accounts, keys
 from cluster.store import open as engine
 from cluster.store.database import Database, Write
-from cluster.store.failures import DatabaseRefused, DatabaseUnavailable
 from cluster.store.tables import ACCOUNTS
 
 
@@ -51,11 +50,11 @@ def test_sqlite_is_durable_and_concurrent(database: Database, pragma: str, value
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("sqlite://", "must be a file"),
-        ("sqlite:///:memory:", "must be a file"),
+        ("sqlite://", "must be a path"),
+        ("sqlite:///:memory:", "must be a path"),
         ("infernet.db", "not a database URL"),
         ("tapes://reel", "No such kind of database"),
-        ("sqlite:////nowhere/at/all.db", "nowhere/at/all.db: unable to open"),
+        ("sqlite:////nowhere/at/all.db", "nowhere/at/all.db: No such file or directory"),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_named_with_the_reason(url: str, reason: str) -> None:

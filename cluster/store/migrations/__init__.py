@@ -6,18 +6,23 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from cluster.errors import StartError
 from cluster.store.failures import shown
 
+# A table of millions of rows is not changed in seconds.
+_TAKE_YOUR_TIME = text("SET LOCAL statement_timeout = 0")
+
 
 def upgrade(engine: Engine) -> None:
-    """Brings the schema to the newest version, in one transaction.
+    """Brings the schema to the newest version, in one transaction. Two at once are for the caller to prevent.
 
     Raises `StartError` if it is of a version this software does not know.
     """
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(_TAKE_YOUR_TIME)
         config = _config(connection)
         _refuse_newer(connection, ScriptDirectory.from_config(config))
         command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""How the Ledger reaches its database."""

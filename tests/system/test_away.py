@@ -1,0 +1,141 @@
+"""What clients and operators are told while a part of the system, or its database, is away."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from actors.rate_limiter import RateLimiter
+from actors.wire.calls import Unreachable
+from api.app import create_app
+from api.replica.gateway import Gateway
+from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, StartError
+from cluster.settings.schema import Settings
+from tests.support.http_door import NoCluster, bare_gateway, door
+from tests.support.plain_system import SIM, run
+
+INSIDE = 'connection to server at "10.1.2.3", port 5432 failed: user "ann", database "prod"'
+AWAY = [
+    Unreachable("scheduler died"),
+    DatabaseUnavailable(INSIDE),
+    ConnectionLost(INSIDE),
+    DatabaseTaken(INSIDE),
+]
+SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
+BODIES: dict[str, dict[str, Any]] = {
+    "/api/v1/jobs": SUBMISSION,
+    "/v1/chat/completions": SUBMISSION,
+    "/api/v1/keys": {"name": "laptop"},
+    "/api/v1/accounts": {"name": "team"},
+}
+# What can be answered by the ingress replica alone.
+ALONE = {"/healthz", "/metrics"}
+
+
+def operations() -> Iterator[tuple[str, str]]:
+    """Every operation of the application that asks another part of the system for something."""
+    for path, methods in create_app(bare_gateway()).openapi()["paths"].items():
+        named = path.format(job_id="job_0", node_id="node_0", key_id="key_0", model="sim") if "{" in path else path
+        yield from ((method.upper(), named) for method in methods if path not in ALONE)
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+    return await client.request(method, path, json=BODIES.get(path) if method == "POST" else None)
+
+
+class Stranger(NoCluster):
+    """A cluster that cannot even say who asks."""
+
+    async def authenticate(self, key_hash: str) -> Any:
+        assert self.error is not None
+        raise self.error
+
+
+def gateways(error: Exception) -> Iterator[Gateway]:
+    """One where everything but the key's holder cannot be asked, and one where that cannot be asked either."""
+    for kind in (NoCluster, Stranger):
+        cluster: Any = kind(error=error)
+        yield Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster)
+
+
+@pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
+def test_every_route_answers_503_and_when_to_come_again(error: Exception) -> None:
+    async def main() -> None:
+        for gateway in gateways(error):
+            async with door(gateway) as client:
+                for method, path in operations():
+                    answer = await ask(client, method, path)
+                    assert answer.status_code == 503, (method, path, answer.text)
+                    assert int(answer.headers["Retry-After"]) >= 1
+                    assert "10.1.2.3" not in answer.text and "ann" not in answer.text and "prod" not in answer.text
+                    told = answer.json()["error"]
+                    assert (told["code"] if path.startswith("/v1/") else told) == "no_capacity"
+
+    run(main())
+
+
+def test_what_is_for_operators_is_told_to_no_client() -> None:
+    """However it comes to the door: an error of the command line is an error of the inside there."""
+
+    async def main() -> None:
+        async with door(bare_gateway(error=StartError(f"Cannot open the database: {INSIDE}"))) as client:
+            answer = await client.post("/api/v1/jobs", json=SUBMISSION)
+            assert (answer.status_code, answer.json()["error"]) == (500, "internal_error")
+            assert "10.1.2.3" not in answer.text
+
+    run(main())
+
+
+def test_the_reason_is_logged_and_not_once_per_request(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with door(bare_gateway(error=DatabaseUnavailable(INSIDE))) as client:
+            await asyncio.gather(*(client.get("/api/v1/models") for _ in range(50)))
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    (line,) = [record.message for record in caplog.records]
+    assert INSIDE in line
+
+
+class Unwritable(NoCluster):
+    """A database that can be read, and is full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full: DatabaseFailed | None = DatabaseUnavailable("database or disk is full")
+
+    async def models(self) -> Any:
+        return []
+
+    nodes = totals = models
+
+    async def speeds(self) -> Any:
+        return {}
+
+    async def ready(self) -> None:
+        if self.full is not None:
+            raise self.full
+
+
+def test_not_ready_when_nothing_can_be_written_and_metrics_go_on() -> None:
+    cluster: Any = Unwritable()
+    gateway = Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster)
+
+    async def main() -> None:
+        async with door(gateway, key=None) as client:
+            not_ready = await client.get("/readyz")
+            assert (not_ready.status_code, not_ready.json()["error"]) == (503, "no_capacity")
+            assert "control plane does not answer" in not_ready.json()["error_message"]
+            up = [line for line in (await client.get("/metrics")).text.splitlines() if line.startswith("infernet_up")]
+            assert up == [
+                'infernet_up{part="scheduler"} 1.0',
+                'infernet_up{part="ledger"} 1.0',
+                'infernet_up{part="database"} 0.0',
+            ]
+            cluster.full = None
+            assert 'infernet_up{part="database"} 1.0' in (await client.get("/metrics")).text
+
+    run(main())
