@@ -22,6 +22,7 @@
     ├── EngineFailed          -    only as a failed job's error
     ├── ConfigError           -    only on the command line
     ├── StartError            -    only on the command line
+    ├── SystemLost            -    only on the command line
     └── InternalError         500
 
 They cross process borders: every field is positional and passed to `Exception.__init__`, so that they pickle.
@@ -208,3 +209,9 @@ class StartError(InfernetError):
     """The system cannot start: one line says why."""
 
     code = "start_error"
+
+
+class SystemLost(InfernetError):
+    """What the system runs on has gone while it ran: one line says what."""
+
+    code = "system_lost"
