@@ -24,6 +24,10 @@ class World(Protocol):
         """Start the NodeAgent of this machine if it does not exist."""
         ...
 
+    def keep_proxies(self) -> None:
+        """Have every proxy that the cluster's Serve runs be started again as soon as it ends."""
+        ...
+
     def wards(self, machines: Set[str]) -> Sequence[Ward]:
         """The core actors, and the NodeAgents of these machines. This one does not block."""
         ...
@@ -38,18 +42,21 @@ class Supervisor:
         self._watch = Watch(timing)
         self._looking = Every(timing.look_s, self._look_after_cluster, "looking after the cluster")
         self._watching = Every(timing.pulse_s, self._watch_over_all, "watching over the core actors")
+        self._keeping = Every(timing.look_s, self._keep_proxies, "looking after Serve's proxies")
 
     async def start(self) -> None:
         """Start what is missing, then keep looking. Raises what prevents the first start; then it may be repeated."""
         await self._look_after_cluster()
         self._looking.start()
         self._watching.start()
+        self._keeping.start()
 
     async def stop(self) -> None:
         """Start nothing more, and end nothing."""
         self._looking.stop()
         self._watching.stop()
         self._watch.stop()
+        self._keeping.stop()
 
     async def look(self) -> None:
         """Greet the machines that have joined."""
@@ -64,3 +71,6 @@ class Supervisor:
 
     async def _watch_over_all(self) -> None:
         await self._watch.look(self._world.wards(self._machines))
+
+    async def _keep_proxies(self) -> None:
+        await asyncio.to_thread(self._world.keep_proxies)

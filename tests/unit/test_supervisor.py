@@ -18,6 +18,7 @@ class PlainWorld:
         self.calls: list[str] = []
         self.failures: list[Exception] = []
         self.watched: set[str] = set()
+        self.proxies_kept = 0
         self.core: list[PlainWard] = []
         self.nodes: list[PlainWard] = []
 
@@ -31,6 +32,9 @@ class PlainWorld:
         if self.failures:
             raise self.failures.pop()
         self.calls.append(machine)
+
+    def keep_proxies(self) -> None:
+        self.proxies_kept += 1
 
     def wards(self, machines: Set[str]) -> list[Ward]:
         self.watched = set(machines)
@@ -111,5 +115,18 @@ def test_what_hangs_is_ended_and_nobody_waits_for_it() -> None:
         await until(lambda: hung.ended)
         await supervisor.stop()
         assert awake.ended == []
+
+    run(scenario())
+
+
+def test_proxies_are_looked_after_although_something_else_fails() -> None:
+    async def scenario() -> None:
+        world = PlainWorld()
+        supervisor = Supervisor(world, QUICK)
+        await supervisor.start()
+        world.failures = [RuntimeError("not now")] * 1000
+        world.alive = {"late"}
+        await until(lambda: world.proxies_kept > 3)
+        await supervisor.stop()
 
     run(scenario())
