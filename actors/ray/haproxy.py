@@ -39,8 +39,8 @@ def keep(manager: Any) -> bool:
 
 
 async def _keep(manager: Any) -> None:
-    await manager._haproxy_start_task
     _end_strays(manager._haproxy)
+    await manager._haproxy_start_task
     while (process := manager._haproxy._proc) is not None:
         await process.wait()
         await asyncio.sleep(_ENDED_S)
@@ -60,8 +60,8 @@ async def _start_again(haproxy: Any) -> None:
 
 
 def _end_strays(haproxy: Any) -> None:
-    """Have the HAProxy of an actor that was killed take no more connections: it knows no replica that began since."""
-    ours = {haproxy._proc.pid, *(process.pid for process in haproxy._old_procs)}
+    """Have the HAProxy of an actor that was killed let go of the port: it knows no replica that has begun since."""
+    ours = {child.pid for child in psutil.Process().children()}
     for pid in set(psutil.pids()) - ours:
         if haproxy._is_our_haproxy(pid):
             with suppress(ProcessLookupError):
