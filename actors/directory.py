@@ -1,6 +1,7 @@
 """The actors by name, and what each is made of in its own process.
 
-An actor is called `kind` or `kind/key` in the namespace `infernet`. Every class has `async start()` and `stop()`.
+An actor is called `kind` or `kind/key` in the namespace `infernet`. Every class has `async start()` and `stop()`;
+a start that failed is repeated on the same object.
 """
 
 import os
@@ -22,48 +23,40 @@ if TYPE_CHECKING:
     from actors.scheduler import Scheduler
     from actors.supervisor import Supervisor
 
-# Each maker imports what it makes: a process pays, in seconds and in memory, for its own actor only.
+# Each maker imports what it makes: a process pays, in seconds and in memory, for its own actor only. None starts it:
+# `actors/ray/host.py` does, and again where that fails.
 
 
 async def _make_ledger(settings: Settings, admin_key: str | None) -> "Ledger":
     from actors.ledger import Ledger
 
-    # Not started here: a database that cannot be opened is told to whoever asks, not to a process that cannot begin.
     return Ledger(settings.database, admin_key, settings.limits)
 
 
 async def _make_rate_limiter() -> "RateLimiter":
     from actors.rate_limiter import RateLimiter
 
-    rate_limiter = RateLimiter(LEDGER.at())
-    await rate_limiter.start()
-    return rate_limiter
+    return RateLimiter(LEDGER.at())
 
 
 async def _make_journal(settings: Settings) -> "Journal":
     from actors.journal import Journal
 
     interval_s = settings.stream_interval_ms / 1000
-    journal = Journal(LEDGER.at(), SCHEDULER.at(), engine, known_engines, interval_s)
-    await journal.start()
-    return journal
+    return Journal(LEDGER.at(), SCHEDULER.at(), engine, known_engines, interval_s)
 
 
 async def _make_scheduler(settings: Settings) -> "Scheduler":
     from actors.scheduler import Scheduler
 
-    scheduler = Scheduler(Catalogue(settings.models), LEDGER.at(), JOURNAL.at(), engine, known_engines)
-    await scheduler.start()
-    return scheduler
+    return Scheduler(Catalogue(settings.models), LEDGER.at(), JOURNAL.at(), engine, known_engines)
 
 
 async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Supervisor":
     from actors.ray.world import RayWorld
     from actors.supervisor import Supervisor
 
-    supervisor = Supervisor(RayWorld(settings, admin_key))
-    await supervisor.start()
-    return supervisor
+    return Supervisor(RayWorld(settings, admin_key))
 
 
 async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "NodeAgent":
@@ -76,9 +69,7 @@ async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[st
     me = node_id(ray_node_id)
     interval_s = settings.stream_interval_ms / 1000
     launcher = RayLauncher(ENGINE, Catalogue(settings.models), me, ray_node_id, interval_s)
-    node = NodeAgent(me, probe(resources), SCHEDULER.at(), launcher)
-    await node.start()
-    return node
+    return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher)
 
 
 async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":

@@ -1,8 +1,10 @@
-"""That the others exist: the core actors, and a NodeAgent on every machine."""
+"""That the others exist and are awake: the core actors, and a NodeAgent on every machine."""
 
 import asyncio
+from collections.abc import Sequence, Set
 from typing import Protocol
 
+from actors.watch import Ward, Watch
 from actors.wire.every import Every
 from cluster.timing import Timing
 
@@ -22,23 +24,39 @@ class World(Protocol):
         """Start the NodeAgent of this machine if it does not exist."""
         ...
 
+    def keep_proxies(self) -> None:
+        """Have every proxy that the cluster's Serve runs be started again as soon as it ends."""
+        ...
+
+    def wards(self, machines: Set[str]) -> Sequence[Ward]:
+        """The core actors, and the NodeAgents of these machines. This one does not block."""
+        ...
+
 
 class Supervisor:
-    """Looks, again and again, whether something is missing, and starts it."""
+    """Looks, again and again, whether something is missing or hangs, and has it begin anew."""
 
     def __init__(self, world: World, timing: Timing = Timing()) -> None:
         self._world = world
         self._machines: set[str] = set()
+        self._watch = Watch(timing)
         self._looking = Every(timing.look_s, self._look_after_cluster, "looking after the cluster")
+        self._watching = Every(timing.pulse_s, self._watch_over_all, "watching over the core actors")
+        self._keeping = Every(timing.look_s, self._keep_proxies, "looking after Serve's proxies")
 
     async def start(self) -> None:
-        """Start what is missing, then keep looking. Raises what prevents the first start."""
+        """Start what is missing, then keep looking. Raises what prevents the first start; then it may be repeated."""
         await self._look_after_cluster()
         self._looking.start()
+        self._watching.start()
+        self._keeping.start()
 
     async def stop(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and end nothing."""
         self._looking.stop()
+        self._watching.stop()
+        self._watch.stop()
+        self._keeping.stop()
 
     async def look(self) -> None:
         """Greet the machines that have joined."""
@@ -50,3 +68,9 @@ class Supervisor:
     async def _look_after_cluster(self) -> None:
         await asyncio.to_thread(self._world.start_core)
         await self.look()
+
+    async def _watch_over_all(self) -> None:
+        await self._watch.look(self._world.wards(self._machines))
+
+    async def _keep_proxies(self) -> None:
+        await asyncio.to_thread(self._world.keep_proxies)

@@ -32,12 +32,15 @@ _GRACE_S = 5.0
 
 
 class Ingress:
-    """An ingress replica. It starts the control plane where none runs yet."""
+    """An ingress replica. It has the control plane started where none runs yet, and does not wait for it.
+
+    A replica that could not begin while the database is away would leave nobody to say so.
+    """
 
     async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
         _log_where_serve_does()
-        await lifecycle.start(settings, admin_key)
+        await lifecycle.begin(settings, admin_key)
         self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
         gc.freeze()
 

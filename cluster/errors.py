@@ -22,6 +22,7 @@
     ├── EngineFailed          -    only as a failed job's error
     ├── ConfigError           -    only on the command line
     ├── StartError            -    only on the command line
+    ├── SystemLost            -    only on the command line
     └── InternalError         500
 
 What goes wrong between this system and its database is not for clients: its words may name hosts and users, and what
@@ -217,6 +218,12 @@ class StartError(InfernetError):
     """The system cannot start: one line says why."""
 
     code = "start_error"
+
+
+class SystemLost(InfernetError):
+    """What the system runs on has gone while it ran: one line says what."""
+
+    code = "system_lost"
 
 
 class DatabaseFailed(Exception):

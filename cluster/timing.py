@@ -36,6 +36,13 @@ class Timing(Struct, frozen=True):
 
     # Supervisor
     look_s: float = 1.0
+    # How often each core actor is asked for a sign of life.
+    pulse_s: float = 1.0
+    # One that has been silent for this long is looked at: its process may hang.
+    silent_s: float = 1.5
+    # A process that was stopped, or one that did nothing though nothing kept it from it, for this long is killed.
+    stopped_s: float = 2.0
+    stuck_s: float = 4.0
 
     # Ingress replica
     # How long who watches the system waits for the control plane to answer.

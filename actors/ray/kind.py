@@ -1,19 +1,24 @@
-"""How a plain class runs as a Ray actor. This is the one place that says `ray.remote`.
+"""How a plain class runs as a Ray actor. This is the one place that says `ray.remote` of an actor.
 
 Ray sees one class per kind, named like the plain class, with the methods `call` and `stream`. `call` awaits a method
 of the plain object, `stream` passes on the items of an async generator; both take the method's name first. `Remote`
-names every call `Class.method`, so that Ray's dashboard, `ray list tasks` and traces show which method ran.
+names every call `Class.method`, so that Ray's dashboard, `ray list tasks` and traces show which method ran. `pulse` is
+answered by the process itself, whether its object has started or not.
 """
 
+import os
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import ray
 from ray.util import list_named_actors
 
 from actors.machine import gc, scheduling_class
-from actors.ray.remote import CALL, NAMESPACE, STREAM, Remote
+from actors.ray.host import Host
+from actors.ray.remote import CALL, NAMESPACE, PULSE, STREAM, Pulse, Remote
 
 T = TypeVar("T")
 
@@ -26,7 +31,8 @@ class Kind(Generic[T]):
 
     `path` is the class as `module:Class`: neither starting nor calling an actor may cost the import of what it is made
     of. `streams` are its methods that are async generators, the others are coroutines. `core` actors restart without
-    limit and their methods may be repeated, so that calls to them wait out a restart.
+    limit and their methods may be repeated, so that calls to them wait out a restart; what prevents their start is
+    tried again, and kills none. Of the others, a start that fails is their death.
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class Kind(Generic[T]):
         if self._handle(key) is not None:
             return
         defaults: dict[str, object] = {
-            "name": self._full_name(key),
+            "name": self.full_name(key),
             "namespace": NAMESPACE,
             "lifetime": "detached",
             "get_if_exists": True,
@@ -61,8 +67,12 @@ class Kind(Generic[T]):
 
     def at(self, key: str = "") -> T:
         """The actor `key`, to be called like an object of its class."""
+        return cast(T, self.remote(key))
+
+    def remote(self, key: str = "") -> Remote:
+        """The actor `key` as what it is: something far away, with a pulse."""
         retries, lookup_s = (-1, _CORE_LOOKUP_S) if self._core else (0, 0.0)
-        return cast(T, Remote(self._full_name(key), self._class_name, self.streams, retries, lookup_s))
+        return Remote(self.full_name(key), self._class_name, self.streams, retries, lookup_s)
 
     def kill(self, key: str = "") -> None:
         """End the actor's process, for good."""
@@ -80,38 +90,55 @@ class Kind(Generic[T]):
         """The class that Ray runs. Making it imports nothing of what it hosts."""
         # Once: Ray keeps every class it is ever given, here and in the cluster's head.
         if self._class is None:
-            self._class = ray.remote(_hosted(self._class_name, self.make))
+            self._class = ray.remote(_hosted(self._class_name, self.make, self._core))
         return self._class
+
+    def actor_id(self, key: str = "") -> str | None:
+        """Ray's id of the actor `key`, or None where there is no such actor."""
+        handle = self._handle(key)
+        return None if handle is None else str(handle._actor_id.hex())
 
     def _handle(self, key: str) -> Any:
         """Ray's handle of the actor `key`, or None where there is no such actor."""
         try:
-            return ray.get_actor(self._full_name(key), NAMESPACE)
+            return ray.get_actor(self.full_name(key), NAMESPACE)
         except ValueError:
             return None
 
-    def _full_name(self, key: str) -> str:
+    def full_name(self, key: str = "") -> str:
+        """What Ray calls the actor `key`."""
         return f"{self._name}/{key}" if key else self._name
 
 
-def _hosted(class_name: str, make: Callable[..., Awaitable[object]]) -> type:
-    """A class for Ray to run: it makes the plain object in its own process and passes every call on to it.
+def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool) -> type:
+    """A class for Ray to run: it hosts the plain object in its own process and passes every call on to it.
 
     It has the plain class's name, for titles of processes, and is made without importing it: the Supervisor, which
     starts everything, would hold all that everything imports.
     """
 
+    async def made(*args: object) -> object:
+        hosted = await make(*args)
+        gc.freeze()
+        return hosted
+
     async def init(self: Any, *args: object) -> None:
         scheduling_class.use_batch()
-        self._hosted = await make(*args)
-        gc.freeze()
+        self._host = Host(class_name, partial(made, *args))
+        if core:
+            self._host.begin()
+        else:
+            await self._host.begin_once()
 
     async def call(self: Any, method: str, *args: object) -> Any:
-        return await getattr(self._hosted, method)(*args)
+        return await self._host.call(method, *args)
 
     async def stream(self: Any, method: str, *args: object) -> AsyncGenerator[Any, None]:
-        async with aclosing(getattr(self._hosted, method)(*args)) as items:
+        async with aclosing(getattr(await self._host.started(), method)(*args)) as items:
             async for item in items:
                 yield item
 
-    return type(class_name, (), {"__init__": init, CALL: call, STREAM: stream})
+    async def pulse(_: Any) -> Pulse:
+        return Pulse(os.getpid(), threading.get_native_id())
+
+    return type(class_name, (), {"__init__": init, CALL: call, STREAM: stream, PULSE: pulse})

@@ -11,10 +11,17 @@ from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUP
 from actors.wire.calls import Unreachable
 from cluster.errors import StartError
 from cluster.settings.schema import Settings
+from cluster.store.failures import DatabaseFailed
 
 logger = logging.getLogger(__name__)
 
 _HEAD = "node:__internal_head__"
+
+
+async def begin(settings: Settings, admin_key: str | None) -> None:
+    """Have started what does not run yet, without waiting for any of it."""
+    head = NodeAffinitySchedulingStrategy(await asyncio.to_thread(_head_node), soft=False)
+    await asyncio.to_thread(SUPERVISOR.start, "", settings, admin_key, scheduling_strategy=head)
 
 
 async def start(settings: Settings, admin_key: str | None) -> str | None:
@@ -24,14 +31,12 @@ async def start(settings: Settings, admin_key: str | None) -> str | None:
     to whoever asks first.
     Raises StartError when a core actor cannot start, for example on a database of a newer version.
     """
-    head = NodeAffinitySchedulingStrategy(_head_node(), soft=False)
-    await asyncio.to_thread(SUPERVISOR.start, "", settings, admin_key, scheduling_strategy=head)
+    await begin(settings, admin_key)
     try:
-        await SUPERVISOR.at().look()
-        await LEDGER.at().start()
-        await SCHEDULER.at().models()
+        for actor in (SUPERVISOR.at(), LEDGER.at(), SCHEDULER.at()):
+            await actor.start()
         return await LEDGER.at().first_admin_key()
-    except Unreachable as error:
+    except (Unreachable, DatabaseFailed) as error:
         raise StartError(f"the control plane does not start: {error}") from None
 
 

@@ -6,9 +6,10 @@ Plain classes call each other through this, or directly in tests, and know no Ra
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import ray
+from msgspec import Struct
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from actors.wire.calls import Unreachable
@@ -18,7 +19,16 @@ NAMESPACE = "infernet"
 # The methods of every actor, as Ray knows it: each takes the name of a method of the plain object, and its arguments.
 CALL = "call"
 STREAM = "stream"
+# This one takes nothing: it is answered by the process, not by the object in it.
+PULSE = "pulse"
 _LOOKUP_STEP_S = 0.1
+
+
+class Pulse(Struct, frozen=True):
+    """The process that answers, and the thread of its event loop, by the ids of the machine it runs on."""
+
+    pid: int
+    loop_thread: int
 
 
 class Remote:
@@ -45,10 +55,17 @@ class Remote:
         setattr(self, method, call)
         return call
 
+    async def pulse(self) -> Pulse:
+        """A sign of life, whether the object there has started or not. Raises `Unreachable` at once when it is dead."""
+        return cast(Pulse, await self._answer(PULSE, PULSE, 0))
+
     async def _call(self, method: str, *args: Any) -> Any:
+        return await self._answer(CALL, method, self._retries, method, *args)
+
+    async def _answer(self, ray_method: str, shown: str, retries: int, *args: Any) -> Any:
         try:
-            call = await self._method(CALL, method, max_task_retries=self._retries)
-            return await call.remote(method, *args)
+            call = await self._method(ray_method, shown, max_task_retries=retries)
+            return await call.remote(*args)
         except RayTaskError as error:
             raise error.cause from None
         except RayError as error:

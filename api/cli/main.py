@@ -3,20 +3,16 @@
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
+from api.cli import exits
 from api.cli.chat import chat
 from api.cli.connection import StateOption, state_folder
 from api.cli.lists import jobs, models, nodes, status
-from api.cli.render import one_line
-from api.cli.responses import RemoteError
-from cluster.errors import InfernetError
-
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="infernet",
@@ -40,17 +36,31 @@ def up(
     state: StateOption = None,
 ) -> None:
     """Run the network in the foreground. Ctrl-C drains and stops it."""
-    from api.cli.run import foreground
+    from api.cli.run import guard
 
-    foreground.serve(config_file, host, port, model, ray_address, state_folder(state, os.environ))
+    folder = state_folder(state, os.environ)
+
+    def serve() -> None:
+        from api.cli.run import foreground
+
+        foreground.serve(config_file, host, port, model, ray_address, folder)
+
+    sys.exit(guard.run(folder, serve))
 
 
 @app.command()
 def demo() -> None:
     """Start everything, ask one question, show the answer, and stop everything."""
-    from api.cli.run import demo
+    from api.cli.run import guard
 
-    demo.run()
+    with tempfile.TemporaryDirectory(prefix="infernet-demo-") as folder:
+
+        def show() -> None:
+            from api.cli.run import demo
+
+            demo.run(Path(folder))
+
+        sys.exit(guard.run(Path(folder), show))
 
 
 for _command in (status, chat, jobs, models, nodes):
@@ -58,25 +68,9 @@ for _command in (status, chat, jobs, models, nodes):
 
 
 def main() -> None:
-    """Run the command line. An expected failure is one line on stderr and exit code 1, Ctrl-C is 130."""
+    """Run the command line, and end as `exits` says. Typer itself ends what went well, and what was not understood."""
     _print_anything()
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    except (InfernetError, RemoteError, httpx.HTTPError, OSError) as error:
-        print("infernet:", one_line(_reason(error)), file=sys.stderr)
-        sys.exit(1)
-
-
-def _reason(error: Exception) -> str:
-    match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout():
-            return f"Cannot reach {error.request.url}: {error}"
-        case httpx.RequestError():
-            return f"Lost the connection to {error.request.url}: {str(error) or type(error).__name__}"
-        case _:
-            return str(error)
+    sys.exit(exits.code_of(app))
 
 
 def _print_anything() -> None:

@@ -50,6 +50,7 @@ class Serving:
             stderr=subprocess.STDOUT,
             text=True,
             env={**(env or os.environ), "COLUMNS": "200"},
+            process_group=0,
         )
         threading.Thread(target=self._read, daemon=True).start()
 

@@ -30,7 +30,7 @@ STATUS_OF = {
     "cancelled": 500,
     "engine_error": 500,
 }
-COMMAND_LINE_ONLY = {"config_error", "start_error"}
+COMMAND_LINE_ONLY = {"config_error", "start_error", "system_lost"}
 # What the HTTP routes and the engines cannot do without.
 NEEDED = {
     "unauthorized", "bad_request", "context_length_exceeded", "model_not_found", "job_not_found",

@@ -1,10 +1,13 @@
 """The Supervisor: what is missing is started, whatever fails meanwhile."""
 
 import asyncio
+from collections.abc import Set
 
 from actors.supervisor import Supervisor
+from actors.watch import Ward
 from cluster.timing import Timing
 from tests.support.plain_system import run, until
+from tests.support.wards import PlainWard
 
 
 class PlainWorld:
@@ -14,6 +17,10 @@ class PlainWorld:
         self.alive = set(machines)
         self.calls: list[str] = []
         self.failures: list[Exception] = []
+        self.watched: set[str] = set()
+        self.proxies_kept = 0
+        self.core: list[PlainWard] = []
+        self.nodes: list[PlainWard] = []
 
     def start_core(self) -> None:
         self.calls.append("core")
@@ -26,11 +33,18 @@ class PlainWorld:
             raise self.failures.pop()
         self.calls.append(machine)
 
+    def keep_proxies(self) -> None:
+        self.proxies_kept += 1
+
+    def wards(self, machines: Set[str]) -> list[Ward]:
+        self.watched = set(machines)
+        return [*self.core, *self.nodes]
+
     def started(self, machine: str) -> int:
         return self.calls.count(machine)
 
 
-QUICK = Timing(look_s=0.002)
+QUICK = Timing(look_s=0.002, pulse_s=0.002, silent_s=0.004, stopped_s=0.006, stuck_s=0.01)
 
 
 def test_the_core_is_started_before_any_node() -> None:
@@ -84,6 +98,35 @@ def test_a_failure_is_tried_again() -> None:
         world.failures = [RuntimeError("not now"), RuntimeError("not yet")]
         world.alive = {"late"}
         await until(lambda: world.started("late") == 1)
+        await supervisor.stop()
+
+    run(scenario())
+
+
+def test_what_hangs_is_ended_and_nobody_waits_for_it() -> None:
+    async def scenario() -> None:
+        world = PlainWorld("a")
+        hung, awake = PlainWard("journal"), PlainWard("scheduler")
+        world.core, world.nodes = [hung, awake], [PlainWard("node/a")]
+        supervisor = Supervisor(world, QUICK)
+        await supervisor.start()
+        await until(lambda: world.watched == {"a"} and awake.asked > 2)
+        hung.stop()
+        await until(lambda: hung.ended)
+        await supervisor.stop()
+        assert awake.ended == []
+
+    run(scenario())
+
+
+def test_proxies_are_looked_after_although_something_else_fails() -> None:
+    async def scenario() -> None:
+        world = PlainWorld()
+        supervisor = Supervisor(world, QUICK)
+        await supervisor.start()
+        world.failures = [RuntimeError("not now")] * 1000
+        world.alive = {"late"}
+        await until(lambda: world.proxies_kept > 3)
         await supervisor.stop()
 
     run(scenario())

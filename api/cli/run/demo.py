@@ -1,7 +1,6 @@
 """The main job once, from nothing to nothing: what `infernet demo` does."""
 
 import asyncio
-import tempfile
 from pathlib import Path
 
 from actors.directory import SCHEDULER
@@ -29,10 +28,9 @@ _LOOK_S = 0.25
 _RATE_LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
-def run() -> None:
-    """Start everything, ask one question, show the answer, and stop everything."""
-    with tempfile.TemporaryDirectory(prefix="infernet-demo-") as folder:
-        system.run(_demo(Path(folder)))
+def run(folder: Path) -> None:
+    """Start everything, ask one question, show the answer, and stop everything. `folder` is the demo's own."""
+    system.run(_demo(folder))
 
 
 async def _demo(folder: Path) -> None:

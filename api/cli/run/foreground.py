@@ -1,27 +1,21 @@
 """The whole system in the foreground: what `infernet up` does."""
 
-import asyncio
 import os
-import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from actors.backends import validate_engine_options
-from actors.directory import SCHEDULER
 from api.cli.render import console
 from api.cli.run import system
-from api.cli.run.ray_cluster import GivenCluster, OwnCluster
+from api.cli.run.progress import tell_models
+from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
 from api.serve import ADMIN_KEY_VARIABLE, with_database
 from cluster.catalogue import CAPITALS
 from cluster.errors import ConfigError
-from cluster.messages.machines import ModelView
 from cluster.settings import layers as config
 from cluster.settings.schema import Settings
-
-_LOOK_S = 0.5
 
 
 def serve(
@@ -32,9 +26,9 @@ def serve(
     ray_address: str | None,
     folder: Path,
 ) -> None:
-    """Serve until a signal says to stop. Raises ConfigError and StartError."""
+    """Serve until a signal says to stop. Raises ConfigError, StartError, and SystemLost when Ray ends first."""
     settings = read_settings(config_file, flags_layer(config_file, host, port, model), os.environ, folder)
-    cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
+    cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
     system.run(_serve(settings, folder, cluster))
     console.print("Stopped.")
 
@@ -63,30 +57,12 @@ def flags_layer(file: Path | None, host: str | None, port: int | None, model: st
     return layer
 
 
-async def _serve(settings: Settings, folder: Path, cluster: AbstractContextManager[object]) -> None:
+async def _serve(settings: Settings, folder: Path, cluster: Cluster) -> None:
     async with system.running(settings, folder, cluster, os.environ.get(ADMIN_KEY_VARIABLE)) as (url, admin_key):
         console.print(f"Serving at {url}")
         if admin_key is not None:
             console.print(f"Admin key, shown this once: {admin_key}")
-        await _tell_models()
-
-
-async def _tell_models() -> None:
-    """Say of each model when it is ready, or why it is not."""
-    began_s = time.monotonic()
-    told: dict[str, str] = {}
-    while True:
-        for view in await SCHEDULER.at().models():
-            line = _model_line(view)
-            if told.get(view.id) != line:
-                told[view.id] = line
-                console.print(f"{line} ({time.monotonic() - began_s:.1f} s)")
-        await asyncio.sleep(_LOOK_S)
-
-
-def _model_line(view: ModelView) -> str:
-    reason = f": {view.message}" if view.state == "failed" else ""
-    return f"Model {view.id}: {view.state}{reason}"
+        await tell_models()
 
 
 def _gpus_of_one() -> int:

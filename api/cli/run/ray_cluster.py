@@ -3,9 +3,9 @@
 import os
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import ray
 
@@ -15,55 +15,83 @@ from actors.ray.remote import NAMESPACE
 from api.cli.run import runs
 from api.cli.run.error_pages import haproxy_with_pages
 from api.cli.run.ports import free_port
-from cluster.errors import StartError
+from api.cli.run.ray_start import patience
+from cluster.errors import StartError, SystemLost
 
 # HAProxy's sockets lie under it, in a folder named by Ray's 56 hex digits, and their paths may have 97 characters.
 _LONGEST_TEMP = 8
+_START_S = 150.0
+# What stands in the way of one start, such as a port that was taken meanwhile, may not stand in the way of the next.
+_ATTEMPTS = 2
 
 
-class OwnCluster(AbstractContextManager["OwnCluster"]):
-    """A Ray on this machine that lives as long as this object, with HAProxy in front of Serve."""
+class Cluster(Protocol):
+    """A Ray cluster that this process is connected to while it is entered."""
+
+    own: bool
+    """Whether it is there for this system alone."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class OwnCluster:
+    """A Ray on this machine that lives as long as this object, with HAProxy in front of Serve.
+
+    What it leaves behind carries the mark of the run that is recorded in the state folder.
+    """
+
+    own = True
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._temp = Path()
 
     def __enter__(self) -> "OwnCluster":
         scheduling_class.use_batch()  # and so does what Ray starts: its own processes and HAProxy
-        self._temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
-        runs.record(self._state, self._temp)
-        (self._temp / "tmp").mkdir()
-        os.environ.update(environment(self._temp))
-        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(haproxy_with_pages(self._temp / "haproxy"))
-        try:
+        given = dict(os.environ)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._start()
+                return self
+            except Exception as error:
+                ray.shutdown()
+                runs.clear(self._state)
+                os.environ.clear()
+                os.environ.update(given)
+                if attempt == _ATTEMPTS:
+                    raise StartError(f"Ray does not start, tried {_ATTEMPTS} times: {one_line(error)}") from error
+        raise AssertionError("unreachable")
+
+    def _start(self) -> None:
+        temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
+        runs.record(self._state, temp)
+        (temp / "tmp").mkdir()
+        os.environ.update(environment(temp))
+        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(haproxy_with_pages(temp / "haproxy"))
+        with patience(_START_S):
             ray.init(
                 address="local",
                 namespace=NAMESPACE,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
-                _temp_dir=str(self._temp / "ray"),
+                _temp_dir=str(temp / "ray"),
             )
-        except Exception as error:
-            self._end()
-            raise StartError(f"Ray does not start: {one_line(error)}") from error
-        except BaseException:
-            self._end()
-            raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        ray.shutdown()
-        runs.clear(self._state)
+        # `guard` ends its processes by their mark, without Ray's help: that may be what hangs.
+        return
 
 
-class GivenCluster(AbstractContextManager["GivenCluster"]):
+class GivenCluster:
     """A running Ray cluster, joined as a driver and left as it was."""
+
+    own = False
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -78,7 +106,8 @@ class GivenCluster(AbstractContextManager["GivenCluster"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ray.shutdown()
+        if kind is None or not issubclass(kind, SystemLost):
+            ray.shutdown()
 
 
 def _short_temp() -> str:

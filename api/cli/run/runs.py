@@ -23,6 +23,7 @@ MARK = "INFERNET_RUN"
 _RUN_FILE = "run.json"
 _LOCK_FILE = "lock"
 _GRACE_S = 5.0
+_ROUNDS = 10
 
 
 @contextmanager
@@ -66,10 +67,14 @@ def end(run: str) -> int:
     found = processes(run)
     for process in found:
         _send(process, psutil.Process.terminate)
-    _, alive = psutil.wait_procs(found, timeout=_GRACE_S)
-    for process in alive:
-        _send(process, psutil.Process.kill)
-    psutil.wait_procs(alive, timeout=_GRACE_S)
+    psutil.wait_procs(found, timeout=_GRACE_S)
+    for _ in range(_ROUNDS):
+        # Looked for again: until all have ended, one may start another in the place of one that has.
+        for process in (alive := processes(run)):
+            _send(process, psutil.Process.kill)
+        psutil.wait_procs(alive, timeout=_GRACE_S)
+        if not alive:
+            break
     return len(found)
 
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, redirect_stdout
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,22 @@ from ray.exceptions import RayError
 from actors.directory import LEDGER, SCHEDULER
 from actors.ray import lifecycle
 from api.cli.connection import Connection, read, write
-from api.cli.render import Step
-from api.cli.run import runs
+from api.cli.render import Step, console, one_line
+from api.cli.run.bounded import within
 from api.cli.run.ports import require_free
+from api.cli.run.ray_cluster import Cluster
+from api.cli.run.ray_life import RayProcesses, while_ray_lives
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import StartError
 from cluster.keys import secret_hash
 from cluster.settings.schema import Server, Settings
 
 DRAIN_S = 20.0
+_ANSWER_S = 2.0
+# What is left of a Ray of our own after this is killed. A given one we leave as we found it, which may take longer.
+_SERVE_STOP_S = 8.0
+_GIVEN_SERVE_STOP_S = 40.0
+_CORE_STOP_S = 25.0
 # What Ray prints by itself, where the user does not have to read it.
 _RAY_LOG = "ray.log"
 _LOOK_S = 0.25
@@ -33,38 +40,44 @@ _FIRST_NODE_S = 60.0
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` until it is done, or a signal says to stop; then it is cancelled and cleans up after itself."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    asyncio.run(_until_stopped(work))
+    # Not closed, as `asyncio.run` would: that waits for threads, and these may wait for a Ray that has gone.
+    asyncio.new_event_loop().run_until_complete(_until_stopped(work))
 
 
 @asynccontextmanager
 async def running(
-    settings: Settings, folder: Path, cluster: AbstractContextManager[object], first_key: str | None
+    settings: Settings, folder: Path, cluster: Cluster, first_key: str | None
 ) -> AsyncIterator[tuple[str, str | None]]:
     """Start Ray, the control plane and the ingress; drain and stop them at the end, however it comes.
 
     `first_key`, if given, becomes the first admin key of a new database. Gives the URL, and the admin key if this
     start made one. Models load in the background.
-    Raises StartError, one line, when something is in the way; then nothing is left behind.
+    Raises StartError, one line, when something is in the way, and SystemLost when Ray ends first, also in what is done
+    inside. What is left behind then, `guard` ends.
     """
-    with runs.claimed(folder), _joined(cluster, folder, settings.server):
+    with _joined(cluster, folder, settings.server):
+        processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
-        try:
-            with Step("Starting the control plane"):
-                admin_key = await lifecycle.start(settings, first_key)
-                # At once: it will not be told again, and much can go wrong before it is shown.
-                url = f"http://{settings.server.host}:{settings.server.port}"
-                await _remember(folder, url, admin_key or first_key)
-                await _require_room()
-            with Step("Starting the ingress"):
-                await asyncio.to_thread(_serve, settings)
-            yield url, admin_key
-        finally:
-            with Step("Draining and stopping"):
-                await _stop(served_before)
+        async with while_ray_lives(processes):
+            try:
+                with Step("Starting the control plane"):
+                    admin_key = await lifecycle.start(settings, first_key)
+                    # At once: it will not be told again, and much can go wrong before it is shown.
+                    url = f"http://{settings.server.host}:{settings.server.port}"
+                    await _remember(folder, url, admin_key or first_key)
+                    await _require_room()
+                with Step("Starting the ingress"):
+                    await asyncio.to_thread(_serve, settings)
+                yield url, admin_key
+            finally:
+                if await asyncio.to_thread(processes.missing) is None:
+                    with Step("Draining and stopping"):
+                        async with while_ray_lives(processes):
+                            await _stop(cluster, served_before)
 
 
 @contextmanager
-def _joined(cluster: AbstractContextManager[object], folder: Path, server: Server) -> Iterator[None]:
+def _joined(cluster: Cluster, folder: Path, server: Server) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
     require_free(server.host, server.port)
     with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
@@ -125,10 +138,20 @@ async def _remember(folder: Path, url: str, new_key: str | None) -> None:
             return
 
 
-async def _stop(served_before: bool) -> None:
-    await lifecycle.quiesce(DRAIN_S)
-    if served_before:
-        await asyncio.to_thread(serve.delete, APP_NAME)
-    else:
-        await asyncio.to_thread(serve.shutdown)
-    await lifecycle.stop()
+async def _stop(cluster: Cluster, served_before: bool) -> None:
+    """Each step has a limit, and the next is taken whatever became of it: a process that hangs holds up none."""
+    await _step("draining", DRAIN_S + _ANSWER_S, lifecycle.quiesce(DRAIN_S))
+    limit_s = _SERVE_STOP_S if cluster.own else _GIVEN_SERVE_STOP_S
+    stopping = within(limit_s, serve.delete, APP_NAME) if served_before else within(limit_s, serve.shutdown)
+    await _step("stopping the ingress", limit_s + _ANSWER_S, stopping)
+    await _step("stopping the control plane", _CORE_STOP_S, lifecycle.stop())
+
+
+async def _step(what: str, limit_s: float, step: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await step
+    except TimeoutError:
+        console.print(f"{what} takes too long; going on ... ", end="")
+    except Exception as error:  # noqa: BLE001 - said, and the rest is stopped all the same
+        console.print(f"{what} failed: {one_line(str(error))}; going on ... ", end="")

@@ -1,0 +1,98 @@
+"""The process that the user runs: it starts the system in another one, and leaves nothing behind, however that ends.
+
+What ends a system may end all of it at once: `timeout` and terminals send their signals to a whole process group, a
+Ray that is gone takes its clients with it or makes them wait. So the system runs in a session of its own, which no
+signal for this process's group reaches, under a process that knows no Ray, cannot be made to wait by one, and ends
+what is left by the mark of the run.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from api.cli import exits
+from api.cli.run import runs
+
+# The last resort: the system bounds each step of its stopping by itself, and these bounds end before this one does.
+STOP_S = 90.0
+
+_STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_PR_SET_PDEATHSIG = 1
+
+
+def run(state: Path, work: Callable[[], object]) -> int:
+    """Do `work` in a process of its own, with the state folder to itself. Gives the exit code, as `exits` says it.
+
+    A signal that asks this process to stop is passed on, as SIGTERM. Raises StartError while another process has the
+    folder.
+    """
+    with runs.claimed(state):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {signal.SIGCHLD})
+        parent = os.getpid()
+        _flush()
+        child = os.fork()
+        if child == 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _be_the_system(parent, work)
+        try:
+            return _code_of(_end_of(child))
+        finally:
+            runs.clear(state)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _be_the_system(parent: int, work: Callable[[], object]) -> None:
+    """Does not return: nothing of the interpreter's own ending may wait for a thread that waits for a lost Ray."""
+    code = exits.FAILED
+    try:
+        os.setsid()
+        _die_with(parent)
+        code = exits.code_of(work)
+    except Exception:  # noqa: BLE001 - what nobody foresaw, as the interpreter would show it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        _flush()
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, as far as the kernel does such things."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(exits.FAILED)
+
+
+def _end_of(child: int) -> int:
+    """The child's exit status, once it has ended. It is told to stop when we are, and killed when it does not."""
+    give_up_s: float | None = None
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        wait_s = STOP_S if give_up_s is None else max(0.0, give_up_s - time.monotonic())
+        received = signal.sigtimedwait(_STOP | {signal.SIGCHLD}, wait_s)
+        if received is None and give_up_s is not None:
+            exits.say(f"the system did not stop within {STOP_S:.0f} s, and was killed")
+            os.kill(child, signal.SIGKILL)
+            return os.waitpid(child, 0)[1]
+        if received is not None and received.si_signo in _STOP and give_up_s is None:
+            give_up_s = time.monotonic() + STOP_S
+            os.kill(child, signal.SIGTERM)
+
+
+def _code_of(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return code
+    exits.say(f"the system's process was ended by {signal.Signals(-code).name}")
+    return exits.FAILED
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

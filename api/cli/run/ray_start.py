@@ -1,0 +1,37 @@
+"""Ray's start on a busy machine.
+
+Ray gives its raylet half a minute to appear in the cluster, and no setting to change that. But the raylet appears only
+after two agents, Python programs with large imports: on a machine that loads models, at its boot or beside other work,
+that takes longer, and the start would fail for no other reason.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray._private import services
+
+_LOOK_S = 0.25
+
+
+@contextmanager
+def patience(limit_s: float) -> Iterator[None]:
+    """In here, Ray waits for its own raylet for at least so long."""
+    asked_once = services.get_node
+
+    def get_node(gcs_address: str, node_id: str) -> Any:
+        give_up_s = time.monotonic() + limit_s
+        while True:
+            try:
+                return asked_once(gcs_address, node_id)
+            except RuntimeError:
+                if time.monotonic() >= give_up_s:
+                    raise
+            time.sleep(_LOOK_S)
+
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.get_node = asked_once

@@ -1,0 +1,138 @@
+"""A core actor that is stopped is replaced, HAProxy is back at once, and no failing start takes the system down.
+
+With real processes: which signals the kernel delivers, and what Ray makes of a death, no plain object can show.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import httpx
+import psutil
+import pytest
+
+from actors.backends.simulated import simulated_text
+from api.cli.run import runs
+from cluster.messages.work import ChatMessage
+from tests.support.serving import Serving
+
+TOKENS = 60
+SETTINGS = {
+    "limits": {"submissions_per_minute": 100_000, "submissions_per_hour": 1_000_000, "reads_per_minute": 100_000},
+    "models": [
+        {
+            "id": "sim:core",
+            "backend": "simulated",
+            "engine": {"first_token_s": 0.02, "token_s": 0.05, "output_tokens": TOKENS},
+        }
+    ],
+}
+HUNG_S = 10.0
+PORT_S = 2.0
+PATIENCE_S = 60.0
+LOOK_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    system = Serving(tmp_path_factory.mktemp("core"), SETTINGS)
+    try:
+        yield system.wait_until_ready("sim:core")
+        assert system.stop() == 0
+    finally:
+        system.end()
+
+
+def took_s(condition: Callable[[], object], within_s: float = PATIENCE_S) -> float:
+    """Seconds until the condition held."""
+    began_s = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_s < within_s, f"not within {within_s} s"
+        time.sleep(LOOK_S)
+    return time.monotonic() - began_s
+
+
+def answers(serving: Serving, path: str) -> bool:
+    """Whether this public path is answered with 200."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{serving.connection.url}{path}", timeout=5).status_code == 200
+    return False
+
+
+def accepts(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=PORT_S):
+        return True
+    return False
+
+
+def read_through(serving: Serving, question: str, disturb: Callable[[], None]) -> str:
+    """The text of a job that is disturbed once its stream has begun."""
+    body = {"model": "sim:core", "messages": [{"role": "user", "content": question}], "stream": True}
+    pieces: list[str] = []
+    with serving.client() as client:
+        for piece in client.stream(body):
+            if not pieces:
+                threading.Thread(target=disturb).start()
+            pieces.append(piece)
+    return "".join(pieces)
+
+
+def exact(question: str) -> str:
+    return simulated_text((ChatMessage("user", question),), None, TOKENS)
+
+
+@pytest.mark.parametrize("kind", ["Journal", "Scheduler", "Ledger", "RateLimiter", "NodeAgent"])
+def test_a_stopped_core_actor_is_replaced(kind: str, serving: Serving) -> None:
+    (victim,) = serving.actors(kind)
+    gone_after_s: list[float] = []
+
+    def stop() -> None:
+        victim.suspend()
+        gone_after_s.append(took_s(lambda: not victim.is_running()))
+
+    assert read_through(serving, f"while {kind} is stopped", stop) == exact(f"while {kind} is stopped")
+    took_s(lambda: gone_after_s)
+    assert gone_after_s[0] < HUNG_S
+    took_s(lambda: [process.pid for process in serving.actors(kind)] not in ([], [victim.pid]))
+    took_s(lambda: answers(serving, "/readyz"))
+
+
+def test_haproxy_killed_again_and_again_accepts_connections_at_once(serving: Serving) -> None:
+    port = serving.connection.url.rpartition(":")[2]
+    for _ in range(5):
+        for process in haproxies(serving):
+            process.kill()
+            process.wait(PATIENCE_S)
+        assert took_s(lambda: accepts(int(port))) < PORT_S
+        took_s(lambda: answers(serving, "/healthz"))
+
+
+def haproxies(serving: Serving) -> list[psutil.Process]:
+    return [process for process in runs.processes(serving.run) if process.name() == "haproxy"]
+
+
+def test_the_system_waits_for_a_database_that_is_away(serving: Serving) -> None:
+    """While it is, everything that needs it is killed: all of it is there again once the database is."""
+    files = list(serving.state.glob("infernet.db*"))
+    away = serving.folder / "away"
+    away.mkdir()
+    for file in files:
+        file.rename(away / file.name)
+    (serving.state / "infernet.db").mkdir()  # so that no empty one is made in its place
+    killed = [process for kind in ("Ledger", "Scheduler", "RateLimiter") for process in serving.actors(kind)]
+    for process in killed:
+        process.kill()
+    _, alive = psutil.wait_procs(killed, PATIENCE_S)
+    assert alive == []
+    took_s(lambda: all(serving.actors(kind) for kind in ("Ledger", "Scheduler", "RateLimiter")))
+    took_s(lambda: not answers(serving, "/readyz"))
+    serving.wait_for("The models' states are not known")
+    assert answers(serving, "/healthz")
+    (serving.state / "infernet.db").rmdir()
+    for file in files:
+        (away / file.name).rename(file)
+    took_s(lambda: answers(serving, "/readyz"))
+    assert read_through(serving, "after it", lambda: None) == exact("after it")
+    assert serving.process.poll() is None

@@ -1,0 +1,36 @@
+"""That Ray waits longer for its raylet hangs on how Ray asks for it: by a function that raises until it is there."""
+
+import inspect
+
+import pytest
+from ray._private import node, services
+
+from api.cli.run.ray_start import patience
+
+
+def test_ray_asks_as_we_expect() -> None:
+    assert "services.get_node(" in inspect.getsource(node.Node)
+    assert list(inspect.signature(services.get_node).parameters) == ["gcs_address", "node_id"]
+
+
+def test_a_raylet_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([RuntimeError("no such node"), RuntimeError("no such node")])
+
+    def get_node(gcs_address: str, node_id: str) -> str:
+        for failure in answers:
+            raise failure
+        return f"{node_id} of {gcs_address}"
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    with patience(30.0):
+        assert services.get_node("head", "this node") == "this node of head"
+    assert services.get_node is get_node
+
+
+def test_one_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_node(gcs_address: str, node_id: str) -> str:
+        raise RuntimeError("no such node")
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    with patience(0.0), pytest.raises(RuntimeError, match="no such node"):
+        services.get_node("head", "this node")
