@@ -199,16 +199,19 @@ class PlainSystem:
     # Actors -------------------------------------------------------------------------------------------------------
 
     def engine(self, engine_id: EngineId, caller: Process | None = None) -> Engine:
-        actor = self.engines.get(engine_id) or Actor(engine_id)
+        actor = self.engines.get(engine_id) or Actor(f"engine/{engine_id}")
         return cast(Engine, Remote(caller or self._outside, actor, self._links))
 
     def known_engines(self) -> list[EngineId]:
         return [engine_id for engine_id, actor in self.engines.items() if actor.process is not None]
 
     def start_engine(self, order: EngineOrder, node_id: NodeId) -> Engine:
+        """Start it, unless it runs already."""
+        if order.id in self.known_engines():
+            return self.engine(order.id)
         model = self.catalogue.find(order.model)
         assert model is not None
-        actor = self.engines[order.id] = Actor(order.id)
+        actor = self.engines[order.id] = Actor(f"engine/{order.id}")
         backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
         engine = Engine(order.id, model.id, node_id, backend, self._interval_s, on_death=actor.kill)
         self._engine_objects.append(engine)

@@ -1,6 +1,7 @@
 """One round: a system, its clients, the faults of a plan, rest, and what does not hold then."""
 
 import asyncio
+import gc
 import logging
 import secrets
 import tempfile
@@ -39,7 +40,7 @@ class Outcome(Struct, frozen=True):
 
 def play(plan: Plan) -> Outcome:
     """Play a round. The same plan takes the same course."""
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder, _same_names(plan.seed), _silence():
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder, _same_names(plan.seed), _silence(), _no_collection():
         path = Path(folder) / "infernet.db"
         path.write_bytes(_prepared())
         return run_virtually(_play(path, plan))
@@ -110,6 +111,17 @@ def _same_names(seed: int) -> Iterator[None]:
     chance = Random(seed)
     with mock.patch.object(secrets, "token_hex", lambda count: chance.randbytes(count).hex()):
         yield
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect garbage between rounds: when a coroutine that was left is closed must not depend on memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager
