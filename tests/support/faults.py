@@ -37,7 +37,8 @@ ProcessFault = Literal["kill", "hang", "hang_and_kill", "replace", "skew"]
 stands still, another one takes its name, then it goes on; its wall clock is set."""
 
 DatabaseFault = Literal["away", "frozen", "commit_fails", "commit_unknown"]
-"""It refuses everything for a while; it answers nothing for a while; one commit fails; one is made, and says it failed."""
+"""It refuses everything for a while; it answers nothing for a while; one commit fails; one is made, and says that it
+failed."""
 
 FaultKind = CallFault | StreamFault | LinkFault | ProcessFault | DatabaseFault
 

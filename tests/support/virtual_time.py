@@ -243,7 +243,7 @@ class TurnThread:
 
 
 class TurnCondition:
-    """In place of `threading.Condition`, for a `TurnThread` and the loop. It needs no lock: one of them runs at a time."""
+    """In place of `threading.Condition`, for `TurnThread`s and the loop. No lock: one of them runs at a time."""
 
     def __init__(self) -> None:
         self._waiting: set[TurnThread] = set()
