@@ -18,7 +18,7 @@ def test_all_is_killed_and_started_again_with_jobs_running_and_waiting(tmp_path:
     settings = {
         **SETTINGS,
         "models": [
-            {**model, "replicas": 1, "engine": {**model["engine"], "token_s": SLOW_TOKEN_S, "batch_slots": RUNNING}}
+            {**model, "replicas": 1, "engine": {**model["engine"], "token_s": 0.1, "batch_slots": RUNNING}}
         ],
     }
     questions = [f"question {number}" for number in range(RUNNING + WAITING)]
