@@ -17,9 +17,7 @@ def test_all_is_killed_and_started_again_with_jobs_running_and_waiting(tmp_path:
     (model,) = SETTINGS["models"]  # type: ignore[misc]
     settings = {
         **SETTINGS,
-        "models": [
-            {**model, "replicas": 1, "engine": {**model["engine"], "token_s": 0.1, "batch_slots": RUNNING}}
-        ],
+        "models": [{**model, "replicas": 1, "engine": {**model["engine"], "token_s": 0.1, "batch_slots": RUNNING}}],
     }
     questions = [f"question {number}" for number in range(RUNNING + WAITING)]
     first = Serving(tmp_path, settings)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from actors.wire.calls import Unreachable
-from tests.support.virtual_time import Halting, awaited, within
+from tests.support.virtual_time import Halting, within
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ class Remote:
             self._unless_dead()
             process = await self._actor.reached()
             try:
-                result = await _alive(process, getattr(process.content, method)(*args))
+                result = await _answered(process, method, args)
             except Unreachable:
                 if process.dead and self._actor.core:
                     continue
@@ -175,6 +175,10 @@ def _kind(name: str) -> str:
     return name.partition("/")[0]
 
 
+async def _invoke(content: Any, method: str, args: tuple[Any, ...]) -> Any:
+    return await getattr(content, method)(*args)
+
+
 async def _send(stream: AsyncGenerator[Any, None], items: asyncio.Queue[Any]) -> None:
     try:
         async with aclosing(stream):
@@ -190,12 +194,12 @@ def _say_that_it_died(items: asyncio.Queue[Any], _: object) -> None:
     items.put_nowait(Unreachable("it died meanwhile"))
 
 
-async def _alive(process: Process, call: Awaitable[T]) -> T:
-    """What `call` comes to, done by this process. Raises Unreachable when it dies first.
+async def _answered(process: Process, method: str, args: tuple[Any, ...]) -> Any:
+    """What this process answers. Raises Unreachable when it dies first.
 
     A caller that waits no longer does not stop it, as with Ray.
     """
-    work = asyncio.create_task(awaited(call), context=process.context)
+    work = asyncio.create_task(_invoke(process.content, method, args), context=process.context)
     work.add_done_callback(_note_error)
     await asyncio.wait({work, process.death}, return_when=asyncio.FIRST_COMPLETED)
     if process.dead:

@@ -118,7 +118,7 @@ def draw(seed: int, with_faults: bool = True) -> Plan:
 
 
 def _faults(chance: Random) -> Iterator[Fault]:
-    for _ in range(chance.randint(40, 120)):
+    for _ in range(chance.randint(60, 160)):
         kind, target = chance.choice(CALL_FAULTS), chance.choice(CALLS)
         if chance.random() < 0.2:
             target = target.partition(".")[0] + ".*"

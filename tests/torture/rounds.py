@@ -20,9 +20,9 @@ from tests.torture.clients import Client
 from tests.torture.invariants import RULES, Evidence, Violation, late_readers, still_held
 from tests.torture.not_yet import NOT_YET
 from tests.torture.plan import Plan
-from tests.torture.world import World
+from tests.torture.world import JOB_TIMEOUT_S, World
 
-REST_WITHIN_S = 400.0
+REST_WITHIN_S = 1.3 * JOB_TIMEOUT_S
 """So long after the last fault, in virtual time, all has come to its end: longer than a job may take."""
 LOOK_S = 2.0
 LATE_WITHIN_S = 60.0

@@ -34,6 +34,8 @@ TOKEN_S = 0.05
 INTERVAL_S = 0.02
 SUBMISSIONS_PER_MINUTE = 40
 BUDGET_TOKENS = 400
+JOB_TIMEOUT_S = 120
+"""Much longer than everything that goes wrong takes."""
 LOOK_S = 1.0
 """How soon something that is missing is started again, as the Supervisor does."""
 
@@ -98,6 +100,7 @@ class World(PlainSystem):
             [_model(plan)],
             nodes=plan.nodes,
             limits=LIMITS,
+            job_timeout_s=JOB_TIMEOUT_S,
             timing=Timing(),
             faults={EngineId(f"{MODEL}/{number}"): switches for number, switches in plan.failing.items()},
             clock=cast(Clock, VirtualClock()),
