@@ -166,11 +166,9 @@ async def still_held(world: World) -> AsyncIterator[str]:
     for replica in world.scheduler.fleet.replicas:
         if replica.tokens_of or replica.assigned_tokens:
             yield f"the Scheduler, of {replica.id}: {list(replica.tokens_of)}"
-    jobs, readers = await world.journal.held()
+    jobs, _ = await world.journal.held()
     if jobs:
         yield f"the Journal: {sorted(jobs)}"
-    if len(readers) > GATEWAYS + 1:
-        yield f"the Journal: {len(readers)} readers, of {GATEWAYS + 1} replicas"
     for engine_id in world.known_engines():
         running = (await world.engine(engine_id).describe()).running
         if running:
@@ -178,6 +176,13 @@ async def still_held(world: World) -> AsyncIterator[str]:
     for (count,) in world.rows("SELECT count(*) FROM jobs WHERE ended_ms IS NULL"):
         if count:
             yield f"the Ledger: {count} jobs that have not ended"
+
+
+async def readers_that_are_gone(world: World) -> AsyncIterator[str]:
+    """Streams that the Journal keeps for replicas which are not there any more."""
+    _, readers = await world.journal.held()
+    if len(readers) > GATEWAYS + 1:
+        yield f"the Journal has {len(readers)} readers, of {GATEWAYS + 1} replicas"
 
 
 async def late_readers(evidence: Evidence, chance: Random) -> AsyncIterator[str]:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tests.support.plain_system import prepare_database
 from tests.support.virtual_time import run_virtually
 from tests.torture.clients import Client
-from tests.torture.invariants import RULES, Evidence, Violation, late_readers, still_held
+from tests.torture.invariants import RULES, Evidence, Violation, late_readers, readers_that_are_gone, still_held
 from tests.torture.not_yet import NOT_YET
 from tests.torture.plan import Plan
 from tests.torture.world import JOB_TIMEOUT_S, World
@@ -26,6 +26,15 @@ REST_WITHIN_S = 1.3 * JOB_TIMEOUT_S
 """So long after the last fault, in virtual time, all has come to its end: longer than a job may take."""
 LOOK_S = 2.0
 LATE_WITHIN_S = 60.0
+
+HELD = {
+    rule: looks
+    for rule, looks in {
+        "nothing is held by nobody": still_held,
+        "readers that are gone are forgotten": readers_that_are_gone,
+    }.items()
+    if f"rule: {rule}" not in NOT_YET
+}
 
 
 class Outcome(Struct, frozen=True):
@@ -72,13 +81,12 @@ async def _come_to_rest(
             yield Violation("clients get what they want", f"client {number} ({clients[number].job_id}) still waits")
         elif (error := story.exception()) is not None:
             raise error
-    held = [what async for what in still_held(world)]
-    until_s = world.now_s() + REST_WITHIN_S
-    while held and world.now_s() < until_s:
-        await asyncio.sleep(LOOK_S)
-        held = [what async for what in still_held(world)]
-    for what in held:
-        yield Violation("nothing is held by nobody", what)
+    for rule, looks in HELD.items():
+        until_s = world.now_s() + REST_WITHIN_S
+        while (held := [what async for what in looks(world)]) and world.now_s() < until_s:
+            await asyncio.sleep(LOOK_S)
+        for what in held:
+            yield Violation(rule, what)
     evidence = Evidence(world, clients)
     for rule in RULES:
         for detail in rule(evidence):
