@@ -19,7 +19,7 @@ NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract unit system mutants gpu check bench bench-peers fmt clean
+.PHONY: help install demo test contract unit system torture chaos mutants gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,7 +41,7 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
-	@$(PYTEST) $(PARALLEL) tests/unit tests/system; plain=$$?; \
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/torture; plain=$$?; \
 	$(PYTEST) tests/contract tests/integration tests/chaos && exit $$plain
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
@@ -52,6 +52,18 @@ unit: install  ## Run the unit tests: no Ray
 
 system: install  ## Run the tests of the whole control plane in one process: no Ray
 	@$(BIN)/python -m pytest $(PARALLEL) tests/system
+
+SEED ?= 1
+# Rounds of tests.torture, or minutes of it; kills of tests.chaos.
+ROUNDS ?=
+MINUTES ?= $(if $(ROUNDS),,10)
+KILLS ?= 50
+
+torture: install  ## Draw faults for the control plane in one process: SEED=1, MINUTES=10 or ROUNDS=100, ARGS=--help
+	@$(BIN)/python -m tests.torture --seed $(SEED) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
+
+chaos: install  ## Kill and stop processes of a running system, one and two at once: KILLS=50, SEED=1
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
 	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results

@@ -1,14 +1,13 @@
 """The whole control plane as plain objects in one event loop, without Ray: real rules, store, engines and doors.
 
-What Ray gives is played here: a `Process` ends at once when it is killed, calls to what is gone raise `Unreachable`
-or, to a core actor, wait until it is back, and what a dead process was about to say is never heard.
+What Ray gives is played by `plain_processes`.
 """
 
 import asyncio
 import socket
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,17 +18,17 @@ import uvicorn
 from msgspec.structs import replace
 
 from actors import backends
+from actors.backends.base import Backend
 from actors.engine import Engine
 from actors.journal import Journal
 from actors.ledger import Ledger
 from actors.node import NodeAgent
 from actors.rate_limiter import RateLimiter
 from actors.scheduler import Scheduler
-from actors.wire.calls import Unreachable
 from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.clock import SYSTEM_CLOCK, wall_ms
+from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import EngineId, JobId, NodeId, new_job_id
 from cluster.keys import secret_hash
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware
@@ -37,6 +36,7 @@ from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.work import ChatMessage, End, Job, JobRecord, Sampling
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
+from tests.support.plain_processes import Actor, Links, Process, Remote
 
 T = TypeVar("T")
 
@@ -125,111 +125,25 @@ async def prepare_database(path: Path) -> None:
     await ledger.stop()
 
 
-class Process:
-    """Where one object lives, until it is killed."""
-
-    def __init__(self, content: Any = None) -> None:
-        self.content = content
-        self.dead = asyncio.Event()
-
-
-class Actor:
-    """A name, and the process that answers to it now. A `core` actor is waited for while it is gone."""
-
-    def __init__(self, name: str, core: bool = False) -> None:
-        self.name = name
-        self.core = core
-        self.process: Process | None = None
-        self.changed = asyncio.Event()
-
-    def run_in(self, process: Process) -> None:
-        self.process = process
-        self.changed.set()
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.dead.set()
-            self.process = None
-            self.changed.clear()
-
-    async def reached(self) -> Process:
-        while self.process is None and self.core:
-            await self.changed.wait()
-        return self.now()
-
-    def now(self) -> Process:
-        if self.process is None:
-            raise Unreachable(f"{self.name} died")
-        return self.process
-
-
-class Remote:
-    """What `caller` knows of an actor, to be called like the object itself."""
-
-    def __init__(self, caller: Process, actor: Actor) -> None:
-        self._caller = caller
-        self._actor = actor
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        return partial(self._stream if method == "frames" else self._call, method)
-
-    async def _call(self, method: str, *args: Any) -> Any:
-        while True:
-            self._unless_dead()
-            process = await self._actor.reached()
-            try:
-                result = await _alive(process, getattr(process.content, method)(*args))
-            except Unreachable:
-                if process.dead.is_set() and self._actor.core:
-                    continue
-                raise
-            self._unless_dead()
-            return result
-
-    async def _stream(self, method: str, *args: Any) -> AsyncGenerator[Any, None]:
-        process = self._actor.now()
-        async with aclosing(getattr(process.content, method)(*args)) as items:
-            while (item := await _alive(process, anext(items, None))) is not None:
-                yield item
-
-    def _unless_dead(self) -> None:
-        if self._caller.dead.is_set():
-            raise asyncio.CancelledError
-
-
-async def _alive(process: Process, call: Awaitable[T]) -> T:
-    """The result of `call`. Raises Unreachable when the process that works on it dies first."""
-    work, death = asyncio.ensure_future(call), asyncio.ensure_future(process.dead.wait())
-    try:
-        await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
-        if process.dead.is_set():
-            raise Unreachable("it died meanwhile")
-        return await work
-    finally:
-        for task in (work, death):
-            task.cancel()
-        await asyncio.gather(work, death, return_exceptions=True)
-
-
 class PlainLauncher:
-    """Makes plain engines of one machine, on the real simulated backend."""
+    """Makes plain engines of one machine, on the real simulated backend, for the NodeAgent in the process `caller`."""
 
-    def __init__(self, system: "PlainSystem", node_id: NodeId) -> None:
+    def __init__(self, system: "PlainSystem", node_id: NodeId, caller: Process) -> None:
         self._system = system
         self._node_id = node_id
+        self._caller = caller
         self.killed: list[EngineId] = []
 
     async def launch(self, order: EngineOrder) -> Engine:
-        return self._system.start_engine(order, self._node_id)
+        self._system.start_engine(order, self._node_id)
+        return self._system.engine(order.id, self._caller)
 
     async def kill(self, report: EngineReport) -> None:
         self.killed.append(report.id)
         self._system.kill_engine(report.id)
 
     async def running(self) -> Sequence[tuple[Engine, EngineReport]]:
-        engines = [self._system.engine(engine_id) for engine_id in self._system.known_engines()]
+        engines = [self._system.engine(engine_id, self._caller) for engine_id in self._system.known_engines()]
         found = [(engine, await engine.describe()) for engine in engines]
         return [(engine, report) for engine, report in found if report.node_id == self._node_id]
 
@@ -246,6 +160,9 @@ class PlainSystem:
         job_timeout_s: int = 300,
         timing: Timing = QUICK,
         faults: Mapping[EngineId, Mapping[str, object]] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        links: Links | None = None,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         """`faults` are options of the simulated backend that one engine has and its model has not."""
         self.path = database
@@ -256,31 +173,31 @@ class PlainSystem:
             models=tuple(models),
         )
         self.timing = timing
+        self.clock = clock
+        self._links = links or Links()
+        self._interval_s = interval_s
         self._faults = faults or {}
         self.catalogue = Catalogue(self.settings.models)
         self.node_ids = [NodeId(f"node_{number:016x}") for number in range(nodes)]
         self.engines: dict[EngineId, Actor] = {}
         self.launchers: dict[NodeId, PlainLauncher] = {}
-        self._outside = Process()
+        self._outside = Process("outside")
+        self._actors = {name: Actor(name, core=True) for name in ("ledger", "rate_limiter", "journal", "scheduler")}
+        self.nodes: dict[NodeId, Actor] = {}
         self._engine_objects: list[Engine] = []
 
     async def __aenter__(self) -> Self:
-        self.ledger = Ledger(self.settings.database, ADMIN_KEY, self.settings.limits)
-        await self.ledger.start()
-        self.rate_limiter = RateLimiter(self.ledger)
-        await self.rate_limiter.start()
+        await self.start_ledger()
+        await self.start_rate_limiter()
         principal = await self.ledger.authenticate(secret_hash(ADMIN_KEY))
         assert principal is not None
         self.principal: Principal = principal
-        self._actors = {name: Actor(name, core=True) for name in ("ledger", "journal", "scheduler")}
-        self._actors["ledger"].run_in(Process(self.ledger))
-        self.nodes: dict[NodeId, Actor] = {}
         await self.start_journal()
         await self.start_scheduler()
         for node_id in self.node_ids:
             await self.start_node(node_id)
         self.gateway = self.new_gateway()
-        await self.gateway.start()
+        await self.gateway_process.run(self.gateway.start())
         return self
 
     async def __aexit__(
@@ -300,36 +217,57 @@ class PlainSystem:
     # Actors -------------------------------------------------------------------------------------------------------
 
     def engine(self, engine_id: EngineId, caller: Process | None = None) -> Engine:
-        actor = self.engines.get(engine_id) or Actor(engine_id)
-        return cast(Engine, Remote(caller or self._outside, actor))
+        actor = self.engines.get(engine_id) or Actor(f"engine/{engine_id}")
+        return cast(Engine, Remote(caller or self._outside, actor, self._links))
 
     def known_engines(self) -> list[EngineId]:
         return [engine_id for engine_id, actor in self.engines.items() if actor.process is not None]
 
     def start_engine(self, order: EngineOrder, node_id: NodeId) -> Engine:
+        """Start it, unless it runs already."""
+        if order.id in self.known_engines():
+            return self.engine(order.id)
         model = self.catalogue.find(order.model)
         assert model is not None
-        actor = self.engines[order.id] = Actor(order.id)
-        backend = backends.create(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}), "")
-        engine = Engine(order.id, model.id, node_id, backend, INTERVAL_S, on_death=actor.kill)
+        actor = self.engines[order.id] = Actor(f"engine/{order.id}")
+        backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
+        engine = Engine(order.id, model.id, node_id, backend, self._interval_s, on_death=actor.kill)
         self._engine_objects.append(engine)
-        actor.run_in(Process(engine))
+        actor.run_in(Process(f"engine/{order.id}", engine))
         return self.engine(order.id)
+
+    def new_backend(self, model: Model) -> Backend:
+        return backends.create(model, "")
 
     def kill_engine(self, engine_id: EngineId) -> None:
         self.engines[engine_id].kill()
 
+    async def start_ledger(self) -> None:
+        me = Process("ledger")
+        me.content = self.ledger = Ledger(
+            self.settings.database, ADMIN_KEY, self.settings.limits, self.clock, self.timing
+        )
+        await me.run(self.ledger.start())
+        self._actors["ledger"].run_in(me)
+
+    async def start_rate_limiter(self) -> None:
+        me = Process("rate_limiter")
+        me.content = self.rate_limiter = RateLimiter(self._called("ledger", me), self.clock.wall_ms)
+        await me.run(self.rate_limiter.start())
+        self._actors["rate_limiter"].run_in(me)
+
     async def start_journal(self) -> None:
-        me = Process()
+        me = Process("journal")
         me.content = self.journal = Journal(
             self._called("ledger", me),
             self._called("scheduler", me),
             partial(self.engine, caller=me),
             self.known_engines,
-            INTERVAL_S,
-            timing=self.timing,
+            self._interval_s,
+            self.clock,
+            self.timing,
         )
-        await self.journal.start()
+        await me.run(self.journal.start())
         self._actors["journal"].run_in(me)
 
     async def restart_journal(self) -> None:
@@ -337,17 +275,17 @@ class PlainSystem:
         await self.start_journal()
 
     async def start_scheduler(self) -> None:
-        me = Process()
+        me = Process("scheduler")
         me.content = self.scheduler = Scheduler(
             self.catalogue,
             self._called("ledger", me),
             self._called("journal", me),
             partial(self.engine, caller=me),
             self.known_engines,
-            SYSTEM_CLOCK,
+            self.clock,
             self.timing,
         )
-        await self.scheduler.start()
+        await me.run(self.scheduler.start())
         self._actors["scheduler"].run_in(me)
 
     async def restart_scheduler(self) -> None:
@@ -360,41 +298,43 @@ class PlainSystem:
             await self.scheduler.ticking.taken()
 
     async def start_node(self, node_id: NodeId) -> None:
-        me = Process()
-        launcher = self.launchers[node_id] = PlainLauncher(self, node_id)
+        me = Process(f"node/{node_id}")
+        launcher = self.launchers[node_id] = PlainLauncher(self, node_id, me)
         hardware = Hardware(hostname=node_id, cpus=1.0, memory_bytes=1 << 30)
-        node = me.content = NodeAgent(node_id, hardware, self._called("scheduler", me), launcher, timing=self.timing)
-        await node.start()
-        self.nodes[node_id] = Actor(node_id)
-        self.nodes[node_id].run_in(me)
+        scheduler = self._called("scheduler", me)
+        node = me.content = NodeAgent(node_id, hardware, scheduler, launcher, self.clock, self.timing)
+        await me.run(node.start())
+        self.nodes.setdefault(node_id, Actor(f"node/{node_id}")).run_in(me)
 
     async def kill_node(self, node_id: NodeId) -> None:
         """End a NodeAgent's process. Its engines, processes of their own, go on."""
-        process = self.nodes.pop(node_id).process
-        assert process is not None
-        process.dead.set()
-        await process.content.abandon()
+        actor = self.nodes.pop(node_id)
+        process = actor.process
+        actor.kill()
+        if process is not None:
+            await process.content.abandon()
 
     def new_gateway(self) -> Gateway:
-        me = Process()
-        self.gateway_process = me
-        return Gateway(
+        me = self.gateway_process = Process("gateway")
+        me.content = Gateway(
             self.settings,
             self._called("ledger", me),
-            self.rate_limiter,
+            self._called("rate_limiter", me),
             self._called("scheduler", me),
             self._called("journal", me),
             self.timing,
+            self.clock,
         )
+        return cast(Gateway, me.content)
 
     def _called(self, name: str, caller: Process) -> Any:
-        return Remote(caller, self._actors[name])
+        return Remote(caller, self._actors[name], self._links)
 
     async def _stop(self, name: str) -> None:
         process = self._actors[name].process
-        assert process is not None
         self._actors[name].kill()
-        await process.content.stop()
+        if process is not None:
+            await process.content.stop()
 
     # What tests ask -----------------------------------------------------------------------------------------------
 
@@ -407,7 +347,7 @@ class PlainSystem:
         return sum(view.replicas for view in self.scheduler.fleet.model_views({}))
 
     def job(self, text: str = "Hello", max_tokens: int = 40, **fields: Any) -> Job:
-        now_ms = wall_ms()
+        now_ms = self.clock.wall_ms()
         given: dict[str, Any] = {
             "id": new_job_id(),
             "account_id": self.principal.account_id,

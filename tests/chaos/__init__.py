@@ -1,0 +1,1 @@
+"""Real processes killed and stopped while streams run: `python -m tests.chaos --help`."""

@@ -1,0 +1,137 @@
+"""What is done to a running system, as values: one deed, or several at once."""
+
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from fnmatch import fnmatchcase
+from random import Random
+from typing import Literal, NamedTuple
+
+import psutil
+
+from api.cli.run import runs
+from tests.chaos.not_yet import NOT_YET
+from tests.support.serving import Serving
+
+CORE = ("Journal", "Scheduler", "Ledger", "RateLimiter")
+HAPROXY = "HAProxy"
+REPLICA = "ServeReplica:infernet"
+PROCESSES = ("Engine", *CORE, "NodeAgent", "Supervisor", REPLICA, HAPROXY)
+"""What a system consists of, by the titles of its processes."""
+
+DATABASE = "database"
+
+Kind = Literal["kill", "stop", "lock", "take away"]
+
+
+class Deed(NamedTuple):
+    """A process is killed, or stopped for a while; another process locks the database, or it is gone, for a while."""
+
+    kind: Kind
+    target: str
+    for_s: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}" + (f" for {self.for_s:g} s" if self.for_s else "")
+
+    def do(self, serving: Serving) -> None:
+        """Do it, and return when it is over."""
+        match self.kind:
+            case "kill":
+                _process(serving, self.target).kill()
+            case "stop":
+                process = _process(serving, self.target)
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(self.for_s)
+                _go_on(process)
+            case "lock":
+                _lock(serving, self.for_s)
+            case "take away":
+                _take_away(serving, self.for_s)
+
+
+Disturbance = tuple[Deed, ...]
+"""What is done at once."""
+
+
+def name_of(disturbance: Disturbance) -> str:
+    return ", ".join(map(str, disturbance))
+
+
+def disturb(serving: Serving, disturbance: Disturbance) -> None:
+    """Do all of it at once, and return when it is over. Raises what prevents one of the deeds."""
+    errors: list[Exception] = []
+
+    def do(deed: Deed) -> None:
+        try:
+            deed.do(serving)
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=do, args=(deed,)) for deed in disturbance]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def draw(seed: int) -> Iterator[Disturbance]:
+    """Disturbances by chance, without end: half of them are two deeds at once."""
+    chance = Random(seed)
+    while True:
+        deeds = [_draw_deed(chance)]
+        if chance.random() < 0.5:
+            deeds.append(_draw_deed(chance))
+        targets = {deed.target for deed in deeds}
+        if len(targets) == len(deeds) and not is_off(tuple(deeds)):
+            yield tuple(deeds)
+
+
+def is_off(disturbance: Disturbance) -> bool:
+    """Whether this is known to break."""
+    names = [name_of(disturbance), *map(str, disturbance)]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in NOT_YET)
+
+
+def _draw_deed(chance: Random) -> Deed:
+    kind = chance.choice(("kill", "kill", "kill", "stop", "lock"))
+    if kind == "lock":
+        return Deed("lock", DATABASE, chance.choice((0.5, 2.0, 7.0)))
+    process = chance.choice(PROCESSES)
+    return Deed("kill", process) if kind == "kill" else Deed("stop", process, chance.choice((0.5, 2.0, 4.0)))
+
+
+def _process(serving: Serving, target: str) -> psutil.Process:
+    if target != HAPROXY:
+        return serving.actors(target)[0]
+    return next(process for process in runs.processes(serving.run) if process.name() == "haproxy")
+
+
+def _go_on(process: psutil.Process) -> None:
+    try:
+        process.send_signal(signal.SIGCONT)
+    except psutil.NoSuchProcess:
+        return  # somebody has noticed, and ended it
+
+
+def _lock(serving: Serving, for_s: float) -> None:
+    """As a backup does, or an operator with a transaction open: nobody else can write."""
+    with closing(sqlite3.connect(serving.state / "infernet.db", isolation_level=None, timeout=30)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        time.sleep(for_s)
+        database.execute("ROLLBACK")
+
+
+def _take_away(serving: Serving, for_s: float) -> None:
+    """Who opens the database meanwhile cannot; who has it open goes on."""
+    database, hidden = serving.state / "infernet.db", serving.state / "infernet.hidden"
+    database.rename(hidden)
+    database.mkdir()
+    time.sleep(for_s)
+    database.rmdir()
+    hidden.rename(database)
