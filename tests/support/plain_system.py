@@ -1,6 +1,6 @@
 """The whole control plane as plain objects in one event loop, without Ray: real rules, store, engines and doors.
 
-What Ray gives is played here: a `Process` ends at once when it is killed, calls to what is gone raise `Unreachable`
+What Ray gives is played here: a `Process` ends at once when it is killed, calls to what is gone raise `Gone`
 or, to a core actor, wait until it is back, and what a dead process was about to say is never heard.
 """
 
@@ -25,7 +25,7 @@ from actors.ledger import Ledger
 from actors.node import NodeAgent
 from actors.rate_limiter import RateLimiter
 from actors.scheduler import Scheduler
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone, Unreachable
 from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.catalogue import Catalogue, Model, Replicas
@@ -51,6 +51,9 @@ QUICK = Timing(
     tick_s=0.02,
     order_s=0.1,
     settle_s=0.3,
+    unreached_s=0.2,
+    compare_s=0.1,
+    stray_s=0.05,
     heartbeat_s=0.02,
     look_s=0.02,
     repeat_s=0.005,
@@ -141,7 +144,7 @@ class Actor:
 
     def now(self) -> Process:
         if self.process is None:
-            raise Unreachable(f"{self.name} died")
+            raise Gone(f"{self.name} died")
         return self.process
 
 
@@ -182,12 +185,12 @@ class Remote:
 
 
 async def _alive(process: Process, call: Awaitable[T]) -> T:
-    """The result of `call`. Raises Unreachable when the process that works on it dies first."""
+    """The result of `call`. Raises Gone when the process that works on it dies first."""
     work, death = asyncio.ensure_future(call), asyncio.ensure_future(process.dead.wait())
     try:
         await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
         if process.dead.is_set():
-            raise Unreachable("it died meanwhile")
+            raise Gone("it died meanwhile")
         return await work
     finally:
         for task in (work, death):
