@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
+from actors.generating import Generating
 from actors.machine import gc
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId
@@ -40,6 +41,7 @@ class Engine:
         self._on_death = on_death
         self._logs: dict[JobId, JobLog] = {}
         self._unconfirmed: set[JobId] = set()
+        self._generating = Generating()
         self._outbox = Outbox(interval_s, with_tokens=True)
         self._state: EngineState = "starting"
         self._message = ""
@@ -72,12 +74,15 @@ class Engine:
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:
         """Begin to generate. A dispatch that is known already is a repeated call, an older one is ignored.
 
-        What is generated of an unconfirmed job is told once it is confirmed.
+        A newer attempt stops the one before it. What is generated of an unconfirmed job is told once it is confirmed.
         """
         fresh = [d for d in dispatches if self._is_newer(d)]
+        if superseded := [(d.job.id, self._logs[d.job.id].attempt) for d in fresh if d.job.id in self._logs]:
+            self._backend.abort(superseded)
         for dispatch in fresh:
             job_id, log = dispatch.job.id, TokenLog(dispatch.resume)
             self._logs[job_id] = JobLog(job_id, dispatch.attempt, log)
+            self._generating.begin(dispatch)
             if dispatch.confirmed:
                 self._unconfirmed.discard(job_id)
                 self._outbox.watch(self._logs[job_id], log.length, len(log.token_ids))
@@ -94,18 +99,28 @@ class Engine:
                 self._outbox.watch(self._logs[job_id])
 
     async def abort(self, jobs: Sequence[JobAttempt]) -> None:
-        """Stop generating and forget. What is unknown is ignored."""
-        mine = [(job_id, attempt) for job_id, attempt in jobs if self._is_current(job_id, attempt)]
-        self._backend.abort(mine)
-        await self.settled(mine)
+        """Stop generating, and keep what there is until it is settled or forgotten.
+
+        What is unknown here is passed on all the same: the backend may still work on it.
+        """
+        self._backend.abort(jobs)
+        for job_id, attempt in jobs:
+            if self._is_current(job_id, attempt):
+                self._generating.stop(job_id, attempt)
 
     async def settled(self, jobs: Sequence[JobAttempt]) -> None:
-        """The Journal has these ends for good: their outputs may go."""
+        """The ends of these are durable: their outputs may go."""
         for job_id, attempt in jobs:
             if self._is_current(job_id, attempt):
                 del self._logs[job_id]
                 self._unconfirmed.discard(job_id)
+                self._generating.forget(job_id)
                 self._outbox.unwatch(job_id)
+
+    async def forget(self, jobs: Sequence[JobAttempt]) -> None:
+        """Stop generating, and forget: nobody will ask for what there is."""
+        await self.abort(jobs)
+        await self.settled(jobs)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Everything of every job from its start, then what is new, as frames."""
@@ -130,6 +145,12 @@ class Engine:
             slots=self._loaded.slots,
             context_length=self._loaded.context_length,
             running=tuple((log.job_id, log.attempt) for log in self._logs.values()),
+            unconfirmed=tuple((job_id, self._logs[job_id].attempt) for job_id in self._unconfirmed),
+            stopped=tuple(self._generating.stopped),
+            failed=tuple(self._generating.failed),
+            steps=self._backend.steps,
+            generating=len(self._generating),
+            prefill_tokens=self._generating.prefill_tokens,
         )
 
     async def stop(self) -> None:
@@ -139,7 +160,7 @@ class Engine:
 
     def _accept(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
-            if not self._is_current(chunk.job_id, chunk.attempt):
+            if not self._is_current(chunk.job_id, chunk.attempt) or not self._generating.hear(chunk):
                 continue
             job_log = self._logs[chunk.job_id]
             job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.wire.batcher import Batcher
-from actors.wire.calls import AWAY, Unreachable, tell
+from actors.wire.calls import AWAY, Gone, Unreachable, tell
 from actors.wire.frames import Outbox, follow
 from actors.wire.notices import Notices
 from actors.wire.outage import Outage
@@ -183,11 +183,18 @@ class Journal:
     # Inside -------------------------------------------------------------------------------------------------------
 
     async def _read(self, engine_id: EngineId) -> None:
-        """Read an engine for as long as it lives, and tell the Scheduler when it does not."""
+        """Read an engine for as long as it lives, and tell the Scheduler when it does not, or cannot be reached."""
         try:
             while True:
-                await self._read_frames(await self._engine(engine_id).describe())
-        except Unreachable as error:
+                try:
+                    await self._read_frames(await self._engine(engine_id).describe())
+                except Gone:
+                    raise
+                except Unreachable as error:
+                    logger.warning("reading %s again: %s", engine_id, error)
+                    tell(self._scheduler.engine_unreached(engine_id), "scheduler.engine_unreached")
+                    await asyncio.sleep(self._timing.repeat_s)
+        except Gone as error:
             logger.warning("%s", error)
         finally:
             del self._streams[engine_id]
@@ -220,7 +227,7 @@ class Journal:
                     entry.ran = self._placed(source, delta)
                 self._append(entry, delta)
         if stale:
-            tell(self._engine(source.id).abort(stale), "engine.abort")
+            tell(self._engine(source.id).forget(stale), "engine.forget")
 
     def _placed(self, source: EngineReport, delta: Delta) -> Placed:
         return Placed(delta.job_id, source.node_id, source.id, delta.attempt, self._clock.wall_ms())

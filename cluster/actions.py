@@ -21,10 +21,23 @@ class Confirm(Struct, frozen=True):
 
 
 class Abort(Struct, frozen=True):
-    """Have this engine stop these, and forget them."""
+    """Have this engine stop these, and keep what they have: the ends of their jobs are not durable yet."""
 
     engine_id: EngineId
     attempts: list[JobAttempt]
+
+
+class Forget(Struct, frozen=True):
+    """Have this engine stop these, and forget them: nobody will ask for what they have."""
+
+    engine_id: EngineId
+    attempts: list[JobAttempt]
+
+
+class Ask(Struct, frozen=True):
+    """Ask this engine whether it can be reached again."""
+
+    engine_id: EngineId
 
 
 class Attach(Struct, frozen=True):
@@ -40,7 +53,7 @@ class Fence(Struct, frozen=True):
 
 
 class Fail(Struct, frozen=True):
-    """Have the Journal end these jobs with an error."""
+    """Have the Journal end these jobs with an error, and tell when that is durable or has failed."""
 
     failures: list[Failure]
 
@@ -51,7 +64,7 @@ class Record(Struct, frozen=True):
     placed: list[Placed]
 
 
-Action = Order | Confirm | Abort | Attach | Fence | Fail | Record
+Action = Order | Confirm | Abort | Forget | Ask | Attach | Fence | Fail | Record
 
 
 class Beginning(Struct, frozen=True):

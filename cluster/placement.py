@@ -20,7 +20,7 @@ class Candidate(Struct, frozen=True):
     """An engine as the Scheduler sees it.
 
     `assigned_tokens` are those of the jobs given to it, whole until each is released; `recent_failures` the jobs
-    that it failed in the last minute.
+    that it failed in the last minute. `reached` is false while calls to it fail that may succeed again.
     """
 
     engine_id: EngineId
@@ -32,6 +32,8 @@ class Candidate(Struct, frozen=True):
     slots: int
     assigned_tokens: int
     recent_failures: int
+    reached: bool = True
+    has_suspect: bool = False
 
 
 class _Place(NamedTuple):
@@ -41,6 +43,7 @@ class _Place(NamedTuple):
     score: int
     engine_id: EngineId
     verdict: Verdict
+    has_suspect: bool
 
 
 class Ranking:
@@ -73,18 +76,16 @@ class Ranking:
         if not on_node:
             del self._on_node[place.verdict.node_id]
 
-    def best(self, pin: NodeId | None) -> Verdict | None:
-        """The least loaded engine that can take a job pinned to `pin` now."""
-        if pin is None:
-            first = self._places[0] if self._places else None
-        else:
-            first = min(self._on_node.get(pin, {}).values(), default=None)
+    def best(self, pin: NodeId | None, suspect: bool = False) -> Verdict | None:
+        """The least loaded engine that can take a job pinned to `pin` now; a suspect, where there is none yet."""
+        places = self._places if pin is None else sorted(self._on_node.get(pin, {}).values())
+        first = next((place for place in places if not (suspect and place.has_suspect)), None)
         return None if first is None or first.ruled_out else first.verdict
 
-    def considered(self, pin: NodeId | None, most: int = sys.maxsize) -> tuple[Verdict, ...]:
+    def considered(self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False) -> tuple[Verdict, ...]:
         """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them."""
         places = self._places[:most] if pin is None else self._pinned(pin, most)
-        return tuple([place.verdict for place in places])
+        return tuple([_kept_apart(place) if suspect else place.verdict for place in places])
 
     def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
         """The first places for a job pinned to `pin`: the pin rules out, too, who could take it on another node."""
@@ -104,6 +105,8 @@ def ruled_out_by(candidate: Candidate, pin: NodeId | None) -> RuledOut | None:
         return "draining"
     if not candidate.ready:
         return "not ready"
+    if not candidate.reached:
+        return "cannot be reached"
     if candidate.running >= candidate.slots:
         return "no room"
     if pin is not None and candidate.node_id != pin:
@@ -117,19 +120,31 @@ def score(candidate: Candidate) -> int:
 
 
 def estimate_tokens(job: Job) -> int:
-    """The most tokens of work that the job is, prompt and answer. A prompt that was not counted is estimated."""
-    prompt_tokens = job.prompt_tokens
-    if prompt_tokens is None:
-        prompt_tokens = sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
-    return prompt_tokens + job.sampling.max_tokens
+    """The most tokens of work that the job is, prompt and answer."""
+    return prompt_tokens(job) + job.sampling.max_tokens
+
+
+def prompt_tokens(job: Job) -> int:
+    """The tokens of the job's prompt, estimated where they were not counted."""
+    if job.prompt_tokens is not None:
+        return job.prompt_tokens
+    return sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
 
 
 def _place(candidate: Candidate) -> _Place:
     reason, tokens = ruled_out_by(candidate, None), score(candidate)
     verdict = Verdict(candidate.engine_id, candidate.node_id, reason, tokens)
-    return _Place(reason is not None, tokens, candidate.engine_id, verdict)
+    return _Place(reason is not None, tokens, candidate.engine_id, verdict, candidate.has_suspect)
 
 
 def _elsewhere(place: _Place) -> _Place:
     verdict = Verdict(place.engine_id, place.verdict.node_id, "not the pinned node", place.score)
-    return _Place(True, place.score, place.engine_id, verdict)
+    return _Place(True, place.score, place.engine_id, verdict, place.has_suspect)
+
+
+def _kept_apart(place: _Place) -> Verdict:
+    """What is made of an engine for a suspect."""
+    verdict = place.verdict
+    if place.ruled_out or not place.has_suspect:
+        return verdict
+    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", verdict.score)

@@ -6,24 +6,27 @@
                                    |        | engine lost, or order lost
                                   fenced <- Lost <- Recovering <- (a restart)
 
+    any of them -> Ending -> (the end is durable) gone
+
 `cluster/leases.py` moves jobs between these places, and nobody else does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import inf
 
 from msgspec import Struct
 
 from cluster import placement
 from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId
-from cluster.messages.work import OpenJob
+from cluster.messages.work import Failure, JobAttempt, OpenJob
 from cluster.queue import JobQueue, LaneId, Waiting
 
 
 class Unconfirmed(Struct, frozen=True):
-    """It is being made durable, and no engine works on it. Once it is durable, it waits for this attempt."""
+    """It is being made durable, and no engine works on it. Once it is durable, it waits as this says."""
 
-    attempt: int = 1
+    waiting: Waiting
 
 
 class Begun(Struct, frozen=True):
@@ -31,7 +34,7 @@ class Begun(Struct, frozen=True):
 
     waiting: Waiting
     engine_id: EngineId
-    since_s: float
+    delivered_s: float = inf
 
 
 class Queued(Struct, frozen=True):
@@ -41,11 +44,14 @@ class Queued(Struct, frozen=True):
 
 
 class Leased(Struct, frozen=True):
-    """An engine has the right to work on it, until it is released or fenced, or its deadline comes."""
+    """An engine has the right to work on it, until it is released or fenced, or its deadline comes.
+
+    It has had its order since `delivered_s`; before that is known, nobody can say that it does not know of it.
+    """
 
     waiting: Waiting
     engine_id: EngineId
-    since_s: float
+    delivered_s: float = inf
 
 
 class Lost(Struct, frozen=True):
@@ -60,7 +66,18 @@ class Recovering(Struct, frozen=True):
     open_job: OpenJob
 
 
-Place = Unconfirmed | Begun | Queued | Leased | Lost | Recovering
+class Ending(Struct, frozen=True):
+    """It fails, and the Journal makes that durable. Until then this engine keeps what its attempt has."""
+
+    failure: Failure
+    engine_id: EngineId | None = None
+
+    @property
+    def attempt(self) -> JobAttempt:
+        return self.failure.job_id, self.failure.attempt
+
+
+Place = Unconfirmed | Begun | Queued | Leased | Lost | Recovering | Ending
 
 
 class Places:
@@ -90,7 +107,7 @@ class Places:
     def get(self, job_id: JobId) -> Place | None:
         return self._places.get(job_id)
 
-    def put(self, job_id: JobId, place: Unconfirmed | Lost | Recovering) -> None:
+    def put(self, job_id: JobId, place: Unconfirmed | Lost | Recovering | Ending) -> None:
         """The job is here from now on, and no engine works on it."""
         self.remove(job_id)
         self._places[job_id] = place
@@ -102,15 +119,20 @@ class Places:
         self._places[job.id] = place
         self.working += 1
         if replica := self._fleet.replica(place.engine_id):
-            replica.assign(job.id, placement.estimate_tokens(job))
+            replica.assign(job.id, placement.estimate_tokens(job), place.waiting.is_suspect)
 
     def confirm(self, job_id: JobId, begun: Begun) -> None:
         """The job that had begun is durable: its engine has a lease."""
-        self._places[job_id] = Leased(begun.waiting, begun.engine_id, begun.since_s)
+        self._places[job_id] = Leased(begun.waiting, begun.engine_id, begun.delivered_s)
+
+    def deliver(self, place: Begun | Leased, now_s: float) -> None:
+        """The job's engine has its order."""
+        kind = type(place)
+        self._places[place.waiting.job.id] = kind(place.waiting, place.engine_id, now_s)
 
     def enqueue(self, waiting: Waiting, first: bool = False) -> None:
         """The job waits from now on, last in its lane or first."""
-        lane = LaneId.of(waiting.job)
+        lane = waiting.lane
         self.remove(waiting.job.id)
         self.queue.push(lane, waiting, first)
         self._places[waiting.job.id] = self._queued.setdefault(lane, Queued(lane))
@@ -122,12 +144,37 @@ class Places:
             del self._places[waiting.job.id]
         return waiting
 
-    def clear(self, lane: LaneId) -> list[JobId]:
+    def clear(self, lane: LaneId) -> list[Waiting]:
         """Take out all jobs that wait in this lane."""
-        job_ids = self.queue.clear(lane)
+        cleared = self.queue.clear(lane)
+        for waiting in cleared:
+            del self._places[waiting.job.id]
+        return cleared
+
+    def waiting(self, job_id: JobId) -> Waiting | None:
+        """The job and its next attempt, or the one that is made now. None of one that is nowhere or ends."""
+        match self.get(job_id):
+            case Unconfirmed(waiting) | Begun(waiting) | Leased(waiting) | Lost(waiting):
+                return waiting
+            case Queued(lane):
+                return self.queue.waiting(lane, job_id)
+            case Recovering(open_job):
+                return Waiting(open_job.job, open_job.attempt)
+        return None
+
+    def given_to(self, engine_id: EngineId, attempt: JobAttempt) -> Begun | Leased | None:
+        """The place of this job, if this engine works on this attempt at it."""
+        place = self.get(attempt[0])
+        if not isinstance(place, Begun | Leased):
+            return None
+        return place if (place.engine_id, place.waiting.attempt) == (engine_id, attempt[1]) else None
+
+    def aboard(self, job_ids: Iterable[JobId]) -> Iterator[Begun | Leased]:
+        """Those of these jobs that engines work on."""
         for job_id in job_ids:
-            del self._places[job_id]
-        return job_ids
+            place = self.get(job_id)
+            if isinstance(place, Begun | Leased):
+                yield place
 
     def remove(self, job_id: JobId) -> Place | None:
         """Take out a job, wherever it is. Returns where it was."""

@@ -12,24 +12,38 @@ from msgspec import Struct
 from cluster.ids import JobId, NodeId
 from cluster.messages.work import Job, Output
 
+SUSPECT_AFTER = 2
+
+
+class LaneId(NamedTuple):
+    """What the jobs of a lane ask for: a model, a node if they are pinned, an engine without a suspect if they are."""
+
+    model: str
+    node_id: NodeId | None = None
+    suspect: bool = False
+
 
 class Waiting(Struct, frozen=True, array_like=True):
-    """A job to place: the attempt to make, and the output to go on from."""
+    """A job to place: the attempt to make, and the output to go on from.
+
+    `losses` is how many deaths of engines are laid to it (`cluster/suspicion.py`), `failures` how many engines have
+    failed it and gone on.
+    """
 
     job: Job
     attempt: int = 1
     resume: Output = Output()
+    losses: int = 0
+    failures: int = 0
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may be what the engines died of."""
+        return self.losses >= SUSPECT_AFTER
 
-class LaneId(NamedTuple):
-    """What the jobs of a lane ask for: a model, and a node if they are pinned."""
-
-    model: str
-    node_id: NodeId | None = None
-
-    @classmethod
-    def of(cls, job: Job) -> "LaneId":
-        return cls(job.model, job.node_id)
+    @property
+    def lane(self) -> LaneId:
+        return LaneId(self.job.model, self.job.node_id, self.is_suspect)
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -37,7 +51,7 @@ _unpack = msgspec.msgpack.Decoder(Waiting).decode
 
 
 class JobQueue:
-    """One lane per model and pinned node, so that a job which waits for its node holds up nobody.
+    """One lane per model and pinned node, and one for suspects: a job that waits for one engine holds up nobody.
 
     The jobs of a lane ask for the same: an engine that can take one can take each. Whoever asks for a job knows its
     lane (`cluster/leases.py`). What is done to one job costs the same however many wait.
@@ -85,8 +99,8 @@ class JobQueue:
         return lane_id in self._lanes
 
     def lanes(self) -> list[LaneId]:
-        """The lanes in which jobs wait."""
-        return list(self._lanes)
+        """The lanes in which jobs wait. Those of suspects come first: they have waited before, and can go to few."""
+        return sorted(self._lanes, key=lambda lane_id: not lane_id.suspect)
 
     def lanes_of(self, model: str) -> list[LaneId]:
         """The lanes in which jobs of this model wait."""
@@ -100,10 +114,10 @@ class JobQueue:
         """The lanes of pinned jobs, and the nodes that they wait for."""
         return [(lane_id, lane_id.node_id) for lane_id in self._lanes if lane_id.node_id is not None]
 
-    def clear(self, lane_id: LaneId) -> list[JobId]:
-        """Take out all jobs of a lane. Returns their ids, in their order."""
+    def clear(self, lane_id: LaneId) -> list[Waiting]:
+        """Take out all jobs of a lane, in their order."""
         lane = self._lanes.pop(lane_id, None)
         if lane is None:
             return []
         self._per_model[lane_id.model] -= len(lane)
-        return list(lane)
+        return [_unpack(packed) for packed in lane.values()]

@@ -8,6 +8,8 @@ class Timing(Struct, frozen=True):
 
     # Scheduler
     tick_s: float = 0.5
+    # A tick that comes so much later says that the Scheduler stood still, and that silence of others means nothing.
+    late_s: float = 2.0
     # An engine knows of an order this long after it was given, or the order is lost.
     order_s: float = 3.0
     # How long jobs wait for a model that fits on no machine, or for an engine that their node is not going to have.
@@ -16,6 +18,14 @@ class Timing(Struct, frozen=True):
     offline_after_s: float = 8.0
     # How long a new Scheduler waits for the engines that ran before it.
     settle_s: float = 10.0
+    # An engine that does not answer an order for this long cannot be reached.
+    delivery_s: float = 10.0
+    # How long an engine gets to answer whether it can be reached again, and how long until its jobs go on elsewhere.
+    ask_s: float = 2.0
+    unreached_s: float = 4.0
+    # How often the jobs held are compared with those that the Ledger has, and how old one is that nobody may miss yet.
+    compare_s: float = 30.0
+    stray_s: float = 10.0
 
     # Journal
     # How long an ended job's text is kept for readers.

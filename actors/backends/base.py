@@ -21,7 +21,8 @@ class Chunk(Struct, frozen=True):
     possible stop string) come with the chunk that brings their text. Ids that never bring text (the one that
     ends the answer, one cut by a stop string) are left out, but counted in the usage.
     A generation's first chunk carries `prompt_tokens`. The last one carries `end`, whose usage counts the
-    whole job: the tokens resumed from as well.
+    whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another attempt,
+    here or elsewhere, need not meet.
     """
 
     job_id: JobId
@@ -30,6 +31,7 @@ class Chunk(Struct, frozen=True):
     token_ids: tuple[int, ...] = ()
     prompt_tokens: int = 0
     end: End | None = None
+    retryable: bool = False
 
 
 Sink = Callable[[Sequence[Chunk]], None]
@@ -48,6 +50,11 @@ class BackendDied(Exception):
 
 class Backend(Protocol):
     """Called from one event loop; `load` and `close` block and are called in a thread."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps the thread that generates has made. While it has something to generate, it makes more."""
+        ...
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         """Load the model. Then `sink` is called from the backend's thread, at most once per step.

@@ -1,5 +1,7 @@
 """One generation: what a backend keeps of a job while it runs."""
 
+from msgspec.structs import replace
+
 from actors.backends.base import Chunk
 from actors.backends.stop_strings import StopStringFilter
 from cluster.messages.money import Usage
@@ -46,10 +48,13 @@ class Generation:
         self.ended = True
         return self._chunk(text, token_ids, Finished(self._usage, finish_reason))
 
-    def fail(self, code: str, message: str) -> Chunk:
-        """End with an error; `message` is for the client. Text still withheld is dropped."""
+    def fail(self, code: str, message: str, retryable: bool = False) -> Chunk:
+        """End with an error; `message` is for the client. Text still withheld is dropped.
+
+        `retryable`: another attempt need not fail as this one.
+        """
         self.ended = True
-        return self._chunk("", (), Failed(self._usage, code, message))
+        return replace(self._chunk("", (), Failed(self._usage, code, message)), retryable=retryable)
 
     def check_context(self, max_tokens: int, context_length: int) -> Chunk | None:
         """The chunk that ends a generation whose prompt and `max_tokens` do not fit the model's context."""

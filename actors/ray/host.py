@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Unreached
 from cluster.errors import StartError
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Patience(Struct, frozen=True):
 class Host:
     """Makes a plain object with `make`, then starts it, for as long as it takes.
 
-    A call waits for the start, for a while: after that it raises `Unreachable`. The reason is not in it, but in the
+    A call waits for the start, for a while: after that it raises `Unreached`. The reason is not in it, but in the
     log, once each time that it changes: it may hold addresses, and calls are made for clients.
     """
 
@@ -64,13 +64,13 @@ class Host:
         return await getattr(await self.started(), method)(*args)
 
     async def started(self) -> Any:
-        """The object, once it has started. Raises Unreachable when that takes too long."""
+        """The object, once it has started. Raises Unreached when that takes too long."""
         if not self._has_started.is_set():
             try:
                 async with asyncio.timeout(self._patience.call_s):
                     await self._has_started.wait()
             except TimeoutError:
-                raise Unreachable(f"{self._name} has not started yet") from None
+                raise Unreached(f"{self._name} has not started yet") from None
         return self._hosted
 
     async def close(self) -> None:
@@ -111,13 +111,13 @@ class Host:
     async def _answer_of_start(self) -> None:
         """Returns once the object has started.
 
-        Raises StartError as soon as a start was refused with one, and Unreachable when it takes too long. Both tell the
+        Raises StartError as soon as a start was refused with one, and Unreached when it takes too long. Both tell the
         reason: it is whoever runs the system that asks for this.
         """
         try:
             async with asyncio.timeout(self._patience.start_s):
                 await self._has_answer.wait()
         except TimeoutError:
-            raise Unreachable(f"{self._name} has not started: {self._reason}") from None
+            raise Unreached(f"{self._name} has not started: {self._reason}") from None
         if self._refusal is not None:
             raise self._refusal

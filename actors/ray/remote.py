@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import ray
 from msgspec import Struct
-from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, RayTaskError, RuntimeEnvSetupError
 
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone, Unreachable, Unreached
 from cluster import clock
 
 NAMESPACE = "infernet"
@@ -22,6 +22,8 @@ STREAM = "stream"
 # This one takes nothing: it is answered by the process, not by the object in it.
 PULSE = "pulse"
 _LOOKUP_STEP_S = 0.1
+# What Ray raises of an actor that will not answer again. Whatever else it raises may pass.
+_FINAL = (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError)
 
 
 class Pulse(Struct, frozen=True):
@@ -36,7 +38,8 @@ class Remote:
 
     Ray's own views, and the process's title, show a call as `class_name.method`, as they do for a class of Ray's own.
     `streams` are the methods that are async generators. `retries` is Ray's `max_task_retries`: -1 for an actor that
-    comes back and whose methods may be repeated. Methods raise what the actor raised, or `Unreachable`.
+    comes back and whose methods may be repeated. Methods raise what the actor raised, or `Gone` or
+    `Unreached`.
     """
 
     def __init__(self, name: str, class_name: str, streams: frozenset[str], retries: int, lookup_s: float) -> None:
@@ -97,8 +100,9 @@ class Remote:
     def _unreachable(self, error: RayError) -> Unreachable:
         self._handle = None
         self._methods.clear()
-        reason = "died" if isinstance(error, ActorDiedError) else f"cannot be reached ({type(error).__name__})"
-        return Unreachable(f"{self._name} {reason}")
+        if isinstance(error, _FINAL):
+            return Gone(f"{self._name} died")
+        return Unreached(f"{self._name} cannot be reached ({type(error).__name__})")
 
 
 async def _find(name: str, lookup_s: float) -> Any:
@@ -109,5 +113,5 @@ async def _find(name: str, lookup_s: float) -> Any:
             return await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
         except ValueError:
             if clock.monotonic_s() >= give_up_s:
-                raise Unreachable(f"{name} does not exist") from None
+                raise Gone(f"{name} does not exist") from None
             await asyncio.sleep(_LOOKUP_STEP_S)

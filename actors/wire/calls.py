@@ -10,7 +10,15 @@ logger = logging.getLogger(__name__)
 
 
 class Unreachable(Exception):
-    """The actor of this name is gone, or cannot be reached now."""
+    """A call did not reach its actor, or its answer did not come: `Gone` or `Unreached` says why."""
+
+
+class Gone(Unreachable):
+    """The actor has died, or there is none of this name."""
+
+
+class Unreached(Unreachable):
+    """The actor cannot be reached now. It may live, it may have done what it was asked, and it may answer again."""
 
 
 AWAY = (Unreachable, DatabaseUnavailable, DatabaseTaken)

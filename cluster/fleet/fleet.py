@@ -29,10 +29,14 @@ from cluster.timing import Timing
 
 
 class Change(Struct, frozen=True):
-    """What a report or the passing of time changed: engines that became ready, and engines that are gone."""
+    """What a report or the passing of time changed: engines that became ready, and engines that are gone.
+
+    `joined`: the machine was not there before.
+    """
 
     ready: tuple[EngineReport, ...] = ()
     lost: tuple[EngineId, ...] = ()
+    joined: bool = False
 
 
 class Fleet:
@@ -58,10 +62,12 @@ class Fleet:
     def report(self, report: NodeReport, now_s: float, now_ms: int) -> Change:
         """Take in a heartbeat."""
         node = self._nodes.setdefault(report.node_id, Machine(report.node_id))
+        joined = not node.online
         node.hear(report, now_s, now_ms)
         ready = [engine for engine in report.engines if self._take_in(engine)]
         failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
-        return Change(tuple(ready), (*failed, *_vanished(node, report)))
+        vanished = _vanished(node, report) if report.complete else []
+        return Change(tuple(ready), (*failed, *vanished), joined)
 
     def expire(self, now_s: float) -> Change:
         """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten."""
@@ -118,6 +124,10 @@ class Fleet:
         """All engines that are wanted."""
         return self._replicas.values()
 
+    def unreached(self) -> list[Replica]:
+        """The engines to which calls fail that may succeed again."""
+        return [replica for replica in self._replicas.values() if replica.unreached_since_s is not None]
+
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)
 
@@ -128,7 +138,7 @@ class Fleet:
 
     def best(self, lane: LaneId) -> Replica | None:
         """The engine that the next job of this lane goes to; None when none can take it now."""
-        best = self.ranking(lane.model).best(lane.node_id)
+        best = self.ranking(lane.model).best(lane.node_id, lane.suspect)
         return None if best is None else self._replicas[best.engine_id]
 
     def serves(self, model: str) -> bool:

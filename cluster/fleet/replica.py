@@ -35,6 +35,10 @@ class Replica:
         self.report: EngineReport | None = None
         self.tokens_of: dict[JobId, int] = {}
         self.assigned_tokens = 0
+        self.unreached_since_s: float | None = None
+        # The jobs that it did not list when it last told of itself, though it should have known of them.
+        self.unlisted: set[JobId] = set()
+        self._suspects: set[JobId] = set()
         self._failed_s: list[float] = []
 
     @property
@@ -64,16 +68,30 @@ class Replica:
         if before is None or (before.state, before.slots) != (report.state, report.slots):
             self.rank()
 
-    def assign(self, job_id: JobId, tokens: int) -> None:
+    def assign(self, job_id: JobId, tokens: int, suspect: bool = False) -> None:
         """Count a job, of about so many tokens, among those that the engine works on."""
         self.tokens_of[job_id] = tokens
         self.assigned_tokens += tokens
+        if suspect:
+            self._suspects.add(job_id)
         self.rank()
 
     def release(self, job_id: JobId) -> None:
         """The engine does not work on this job any more."""
         self.assigned_tokens -= self.tokens_of.pop(job_id, 0)
+        self._suspects.discard(job_id)
         self.rank()
+
+    def note_unreached(self, now_s: float) -> None:
+        """Calls to the engine fail, and may succeed again: it gets no more work until one does."""
+        if self.unreached_since_s is None:
+            self.unreached_since_s = now_s
+            self.rank()
+
+    def note_reached(self) -> None:
+        if self.unreached_since_s is not None:
+            self.unreached_since_s = None
+            self.rank()
 
     def note_failure(self, now_s: float) -> None:
         """The engine has failed a job."""
@@ -103,4 +121,6 @@ class Replica:
             slots=self.report.slots if self.report else 0,
             assigned_tokens=self.assigned_tokens,
             recent_failures=len(self._failed_s),
+            reached=self.unreached_since_s is None,
+            has_suspect=bool(self._suspects),
         )

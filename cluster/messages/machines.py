@@ -4,17 +4,28 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cluster.ids import EngineId, NodeId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.work import JobAttempt
 
 EngineState = Literal["starting", "ready", "failed", "stopped"]
 
 
+class FailedAttempt(Struct, frozen=True):
+    """An attempt that failed before its first token, for no fault of the job's: it may do better elsewhere."""
+
+    job_id: JobId
+    attempt: int
+    message: str
+
+
 class EngineReport(Struct, frozen=True):
     """An engine as it tells of itself.
 
-    `message` is why it failed, in the backend's own words. `running` are the jobs whose output it keeps, and `age_s` is
-    how long ago it told all this.
+    `message` is why it failed, in the backend's own words. `running` are the attempts whose output it keeps; of these,
+    `unconfirmed` may not be told of yet, `stopped` were given up on somebody's word, and `failed` have ended without
+    anything to tell. `steps` counts the steps of
+    the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
+    prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this.
     """
 
     id: EngineId
@@ -27,6 +38,12 @@ class EngineReport(Struct, frozen=True):
     context_length: int = 0
     running: tuple[JobAttempt, ...] = ()
     age_s: float = 0.0
+    unconfirmed: tuple[JobAttempt, ...] = ()
+    stopped: tuple[JobAttempt, ...] = ()
+    failed: tuple[FailedAttempt, ...] = ()
+    steps: int = 0
+    generating: int = 0
+    prefill_tokens: int = 0
 
 
 class Gpu(Struct, frozen=True):
@@ -47,13 +64,15 @@ class Hardware(Struct, frozen=True):
 class NodeReport(Struct, frozen=True):
     """A node's heartbeat: all that the Scheduler may know of it, each time.
 
-    `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again.
+    `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again. Until a new
+    NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them.
     """
 
     node_id: NodeId
     hardware: Hardware
     engines: tuple[EngineReport, ...] = ()
     draining: bool = False
+    complete: bool = True
 
 
 class EngineOrder(Struct, frozen=True):

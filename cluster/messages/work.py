@@ -213,7 +213,9 @@ JobRecord = PendingRecord | ProcessingRecord | EndedRecord
 """A job as the Ledger tells it."""
 
 
-RuledOut = Literal["offline", "draining", "not ready", "no room", "not the pinned node"]
+RuledOut = Literal[
+    "offline", "draining", "not ready", "cannot be reached", "no room", "not the pinned node", "has a suspect"
+]
 
 
 class Verdict(Struct, frozen=True):
@@ -273,6 +275,9 @@ class Ended(Struct, frozen=True):
 
 JobAttempt = tuple[JobId, int]
 
+OpenAttempt = tuple[JobId, int, int]
+"""A job that has not ended, its last attempt and when it was created, in milliseconds."""
+
 
 class Fenced(Struct, frozen=True):
     """A job after its earlier attempts were shut out: what it has, and the number of the attempt to make next.
@@ -287,11 +292,16 @@ class Fenced(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """A job that fails for a reason found outside its engine."""
+    """A job that fails for a reason found outside its engine.
+
+    `output` is what it had before its attempt number `attempt`, as far as the Scheduler knows.
+    """
 
     job_id: JobId
     error: str
     error_message: str
+    attempt: int = 0
+    output: Output = Output()
 
 
 class Released(Struct, frozen=True):

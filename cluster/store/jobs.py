@@ -17,7 +17,7 @@ from sqlalchemy import (
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
-from cluster.messages.work import Ended, Failed, Job, JobQuery, JobRecord, OpenJob, Placed
+from cluster.messages.work import Ended, Failed, Job, JobQuery, JobRecord, OpenAttempt, OpenJob, Placed
 from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
 from cluster.store.usage import Billed
@@ -82,10 +82,17 @@ def records(connection: Connection, account_id: AccountId, query: JobQuery) -> l
     return [job_rows.record(row) for row in connection.execute(newest_first).mappings()]
 
 
-def open_jobs(connection: Connection) -> list[OpenJob]:
-    """All jobs that have not ended, oldest first."""
+def open_jobs(connection: Connection, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
+    """All jobs that have not ended, or those of these, oldest first."""
     oldest_first = select(JOBS).where(_IS_OPEN).order_by(JOBS.c.created_ms, JOBS.c.id)
+    if job_ids is not None:
+        oldest_first = oldest_first.where(JOBS.c.id.in_(job_ids))
     return [job_rows.open_job(row) for row in connection.execute(oldest_first).mappings()]
+
+
+def open_attempts(connection: Connection) -> list[OpenAttempt]:
+    """Of all jobs that have not ended: the id, the last attempt recorded and when the job was created."""
+    return [(row.id, row.attempt, row.created_ms) for row in connection.execute(_OPEN_ATTEMPTS)]
 
 
 def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed]:
@@ -127,6 +134,7 @@ _CREATE = insert(JOBS).from_select(
 )
 _PLACE = _OPEN_JOB.where(JOBS.c.attempt <= bindparam("fence")).values(state=_advanced(JobEvent.PLACED))
 _END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.COMPLETED, JobEvent.FAILED)}
+_OPEN_ATTEMPTS = select(JOBS.c.id, JOBS.c.attempt, JOBS.c.created_ms).where(_IS_OPEN)
 _KNOWN = select(JOBS.c.id).where(JOBS.c.id.in_(bindparam("ids", expanding=True)))
 # Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
 _TO_BILL = (

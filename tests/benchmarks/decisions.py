@@ -143,7 +143,7 @@ class Floor:
     def accept(self, jobs: Sequence[Job]) -> None:
         """Jobs are submitted and become durable. They wait, unless an engine has room."""
         submissions = [Submission(job) for job in jobs]
-        placed = self._leases.submitted(submissions, 0.0, _BEGIN_MS).placed
+        placed = self._leases.submitted(submissions, _BEGIN_MS).placed
         self._leases.confirmed(jobs)
         self._leases.answered(submissions)
         self._latest = [job.id for job in jobs]
@@ -164,7 +164,7 @@ class Floor:
 
     def cancel(self, job_ids: Iterable[JobId]) -> None:
         for job_id in job_ids:
-            self._leases.cancelled(job_id, 0.0, _BEGIN_MS)
+            self._leases.cancelled(job_id, _BEGIN_MS)
 
     def tick(self) -> None:
         """What the passing of time costs when no deadline has come."""

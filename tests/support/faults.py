@@ -17,7 +17,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Unreached
 from tests.support.plain_processes import Link, Links
 
 T = TypeVar("T")
@@ -224,7 +224,7 @@ class FaultyDatabase:
 
 def lost(link: Link) -> Exception:
     """What a caller is told when its call, or the answer, was lost."""
-    return Unreachable(f"{link} was lost on its way")
+    return Unreached(f"{link} was lost on its way")
 
 
 def _database_error(statement: str, reason: str) -> OperationalError:

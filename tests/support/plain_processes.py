@@ -1,6 +1,6 @@
 """What Ray gives, played in one event loop: processes, names that answer to them, and calls between them.
 
-A process ends at once when it is killed. Calls to what is gone raise `Unreachable` or, to a core actor, wait until it
+A process ends at once when it is killed. Calls to what is gone raise `Gone` or, to a core actor, wait until it
 is back. What a dead process was about to say is never heard. What may go wrong with a call on its way, `Links` say.
 """
 
@@ -10,7 +10,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone, Unreachable
 from tests.support.virtual_time import Halting, within
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class Actor:
 
     def now(self) -> Process:
         if self.process is None:
-            raise Unreachable(f"{self.name} died")
+            raise Gone(f"{self.name} died")
         return self.process
 
 
@@ -191,11 +191,11 @@ async def _send(stream: AsyncGenerator[Any, None], items: asyncio.Queue[Any]) ->
 
 
 def _say_that_it_died(items: asyncio.Queue[Any], _: object) -> None:
-    items.put_nowait(Unreachable("it died meanwhile"))
+    items.put_nowait(Gone("it died meanwhile"))
 
 
 async def _answered(process: Process, method: str, args: tuple[Any, ...]) -> Any:
-    """What this process answers. Raises Unreachable when it dies first.
+    """What this process answers. Raises Gone when it dies first.
 
     A caller that waits no longer does not stop it, as with Ray.
     """
@@ -204,7 +204,7 @@ async def _answered(process: Process, method: str, args: tuple[Any, ...]) -> Any
     await asyncio.wait({work, process.death}, return_when=asyncio.FIRST_COMPLETED)
     if process.dead:
         work.cancel()
-        raise Unreachable("it died meanwhile")
+        raise Gone("it died meanwhile")
     return work.result()
 
 

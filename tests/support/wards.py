@@ -4,7 +4,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone
 from cluster.silence import Vitals
 
 RUNNING = Vitals(pid=7, born_s=100.0, stopped=False, busy_s=5.0, queued_s=1.0, hindered=True)
@@ -25,7 +25,7 @@ class PlainWard:
     async def pulse(self) -> None:
         self.asked += 1
         if self.gone:
-            raise Unreachable("journal died")
+            raise Gone("journal died")
         await self.awake.wait()
 
     async def vitals(self) -> Vitals | None:

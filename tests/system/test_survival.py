@@ -12,8 +12,8 @@ from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
 from actors.journal import Journal
 from cluster.ids import NodeId
-from cluster.leases import MAX_ATTEMPTS
 from cluster.messages.work import End, Finished, Job, Submission
+from cluster.suspicion import MAX_ATTEMPTS
 from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run, until
 
 TWO = replicated(SIM, 2)

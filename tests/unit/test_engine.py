@@ -12,8 +12,9 @@ from actors.backends.simulated import SimulatedBackend, simulated_text
 from actors.engine import Engine
 from actors.wire.frames import decode
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.messages.machines import FailedAttempt
 from cluster.messages.money import Usage
-from cluster.messages.work import ChatMessage, Dispatch, Finished, Job, Output, Sampling
+from cluster.messages.work import ChatMessage, Dispatch, Failed, Finished, Job, Output, Sampling
 from cluster.text.token_log import TokenLog
 from tests.support.plain_system import run, settled
 
@@ -49,6 +50,7 @@ class ScriptedBackend:
         self.started: list[Dispatch] = []
         self.aborted: list[tuple[str, int]] = []
         self.closed = False
+        self.steps = 0
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         self.loads += 1
@@ -202,19 +204,87 @@ def test_a_resumed_job_tells_the_rest_and_to_a_new_reader_the_whole(simulated: S
     with_engine(simulated, scenario)
 
 
-def test_what_is_settled_or_aborted_is_forgotten() -> None:
+def test_what_is_settled_or_forgotten_is_gone() -> None:
     backend = ScriptedBackend()
 
     async def scenario(engine: Engine) -> None:
         await engine.generate([dispatch(1), dispatch(2), dispatch(3)])
         await engine.settled([("job_1", 1), ("job_3", 9), ("unknown", 1)])
-        await engine.abort([("job_2", 1), ("job_3", 9), ("unknown", 1)])
-        assert backend.aborted == [("job_2", 1)]
+        await engine.forget([("job_2", 1), ("job_3", 9), ("unknown", 1)])
+        assert backend.aborted == [("job_2", 1), ("job_3", 9), ("unknown", 1)]
         assert (await engine.describe()).running == (("job_3", 1),)
         await backend.says(Chunk("job_1", 1, "late"), Chunk("job_2", 1, "late"), Chunk("job_3", 1, "heard"))
         reading = Reading(engine)
         await reading.frame()
         assert {job_id: log.text for job_id, log in reading.logs.items()} == {"job_3": "heard"}
+
+    with_engine(backend, scenario)
+
+
+def test_what_is_aborted_is_kept_until_it_is_settled() -> None:
+    """Its end is not durable yet: a new Journal has nobody else to hear it from."""
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        await engine.generate([dispatch(1)])
+        await backend.says(Chunk("job_1", 1, "heard", (1,)))
+        await engine.abort([("job_1", 1)])
+        assert backend.aborted == [("job_1", 1)]
+        reading = Reading(engine)
+        await reading.frame()
+        assert reading.text("job_1") == "heard"
+        report = await engine.describe()
+        assert (report.running, report.stopped, report.generating) == ((("job_1", 1),), (("job_1", 1),), 0)
+        await engine.settled([("job_1", 1)])
+        report = await engine.describe()
+        assert (report.running, report.stopped) == ((), ())
+
+    with_engine(backend, scenario)
+
+
+def test_a_report_tells_what_is_generated_and_what_may_not_be_told_yet() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        resumed = dispatch(3, attempt=2, resume=Output("so far", (1, 2, 3)))
+        dispatches = [dispatch(1), replace(dispatch(2), confirmed=False), resumed]
+        await engine.generate([replace(d, job=replace(d.job, prompt_tokens=10)) for d in dispatches])
+        backend.steps = 7
+        report = await engine.describe()
+        assert (report.generating, report.prefill_tokens, report.steps) == (3, 33, 7)
+        assert report.unconfirmed == (("job_2", 1),)
+        await backend.says(Chunk("job_1", 1, "a", (1,), 10), Chunk("job_3", 2, "", (), 10, END))
+        report = await engine.describe()
+        assert (report.generating, report.prefill_tokens) == (2, 10)
+        await engine.confirm([("job_2", 1)])
+        await engine.forget([("job_2", 1)])
+        report = await engine.describe()
+        assert (report.generating, report.prefill_tokens, report.unconfirmed) == (1, 0, ())
+
+    with_engine(backend, scenario)
+
+
+def failed_chunk(number: int, text: str = "", retryable: bool = True) -> Chunk:
+    ids = (1,) if text else ()
+    return Chunk(f"job_{number}", 1, text, ids, 3, Failed(Usage(3, 0), "engine_error", "no"), retryable)
+
+
+def test_an_attempt_that_failed_before_its_first_token_is_reported_and_not_told_as_the_jobs_end() -> None:
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        reading = Reading(engine)
+        await engine.generate([dispatch(1), dispatch(2), dispatch(3)])
+        await backend.says(Chunk("job_2", 1, "word", (1,), 3))
+        await backend.says(failed_chunk(1), failed_chunk(2), failed_chunk(3, retryable=False))
+        await reading.until_ended("job_2", "job_3")
+        assert "job_1" not in reading.logs
+        report = await engine.describe()
+        assert report.failed == (FailedAttempt(JobId("job_1"), 1, "no"),)
+        assert (report.generating, len(report.running)) == (0, 3)
+        # Its next attempt may come here as well.
+        await engine.generate([dispatch(1, attempt=2)])
+        assert (await engine.describe()).failed == ()
 
     with_engine(backend, scenario)
 
@@ -241,6 +311,7 @@ def test_a_newer_attempt_replaces_the_older() -> None:
         await engine.generate([dispatch(1, attempt=1)])
         await backend.says(Chunk("job_1", 1, "old", (1,)))
         await engine.generate([dispatch(1, attempt=2, resume=Output("ol", (1,)))])
+        assert backend.aborted == [("job_1", 1)]  # it would go on to max_tokens
         await backend.says(Chunk("job_1", 1, " dropped", (2,)), Chunk("job_1", 2, " new", (3,)))
         reading = Reading(engine)
         await reading.frame()

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors.journal import Journal
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone
 from actors.wire.frames import JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport
@@ -86,12 +86,12 @@ class PlainEngine:
                 await asyncio.wait({frame, death}, return_when=asyncio.FIRST_COMPLETED)
                 if not frame.done():
                     frame.cancel()
-                    raise Unreachable(f"{self.id} died")
+                    raise Gone(f"{self.id} died")
                 yield frame.result()
         finally:
             death.cancel()
 
-    async def abort(self, jobs: Sequence[JobAttempt]) -> None:
+    async def forget(self, jobs: Sequence[JobAttempt]) -> None:
         self._unless_dead()
         self.aborted.extend(jobs)
 
@@ -118,7 +118,7 @@ class PlainEngine:
 
     def _unless_dead(self) -> None:
         if self.dead.is_set():
-            raise Unreachable(f"{self.id} died")
+            raise Gone(f"{self.id} died")
 
 
 class Reader:

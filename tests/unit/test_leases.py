@@ -9,13 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cluster.actions import Abort, Action, Attach, Confirm, Fail, Fence, Order, Record
+from cluster.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
+from cluster.attention import AttendedTime
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
-from cluster.leases import MAX_ATTEMPTS, Leases
-from cluster.messages.machines import EngineReport, Hardware, NodeReport
+from cluster.leases import Leases
+from cluster.messages.machines import EngineReport, FailedAttempt, Hardware, NodeReport
 from cluster.messages.work import (
     Dispatch,
     Fenced,
@@ -28,7 +29,7 @@ from cluster.messages.work import (
     Sampling,
     Submission,
 )
-from cluster.places import Begun, Leased, Lost, Queued, Recovering, Unconfirmed
+from cluster.places import Begun, Ending, Leased, Lost, Queued, Recovering, Unconfirmed
 from cluster.timing import Timing
 
 MODELS = (
@@ -56,7 +57,7 @@ def job(name: str, model: str, node_id: NodeId | None, deadline_ms: int) -> Job:
 
 
 class Engine:
-    """What one engine works on: jobs' attempts, and whether it may tell of them."""
+    """What one engine works on: jobs' attempts, which of them it may tell of, has stopped, or has failed at once."""
 
     def __init__(self, engine_id: EngineId, model: str, node_id: NodeId) -> None:
         self.id = engine_id
@@ -64,6 +65,15 @@ class Engine:
         self.node_id = node_id
         self.running: dict[JobId, int] = {}
         self.told_of: set[JobAttempt] = set()
+        self.stopped: set[JobAttempt] = set()
+        self.failed: set[JobAttempt] = set()
+
+    def works_on(self, attempt: JobAttempt) -> bool:
+        return attempt in self.running.items() and attempt not in self.stopped | self.failed
+
+    def forget(self, attempt: JobAttempt) -> None:
+        if attempt in self.running.items():
+            del self.running[attempt[0]]
 
     def obey(self, dispatches: Iterable[Dispatch]) -> None:
         for dispatch in dispatches:
@@ -74,8 +84,19 @@ class Engine:
                 self.told_of.add((job_id, attempt))
 
     def report(self) -> EngineReport:
-        told = {"slots": SLOTS, "context_length": 128, "running": tuple(self.running.items())}
-        return EngineReport(self.id, self.model, self.node_id, "ready", **told)
+        running = tuple(self.running.items())
+        return EngineReport(
+            self.id,
+            self.model,
+            self.node_id,
+            "ready",
+            slots=SLOTS,
+            context_length=128,
+            running=running,
+            stopped=tuple(attempt for attempt in running if attempt in self.stopped),
+            unconfirmed=tuple(attempt for attempt in running if attempt not in self.told_of),
+            failed=tuple(FailedAttempt(*attempt, "no") for attempt in running if attempt in self.failed),
+        )
 
 
 class World(RuleBasedStateMachine):
@@ -85,7 +106,8 @@ class World(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_s, self.now_ms = 1000.0, 1_700_000_000_000
+        self.clock_s, self.now_ms = 1000.0, 1_700_000_000_000
+        self.attended = AttendedTime(Timing().tick_s, Timing().late_s)
         self.engines: dict[EngineId, Engine] = {}
         self.dead: set[EngineId] = set()
         self.under_way: list[Action] = []
@@ -97,15 +119,25 @@ class World(RuleBasedStateMachine):
         self.attempts: dict[JobId, int] = {}  # as the Journal knows them
         self.recorded: dict[JobId, int] = {}  # as the Ledger knows them
         self.highest: dict[JobId, int] = {}  # as orders had them
+        self.strays: set[JobId] = set()  # durable, and those who were to know of it do not
         self.leases = self._new_leases(())
 
     def _new_leases(self, open_jobs: Iterable[OpenJob]) -> Leases:
         existing = [engine_id for engine_id in self.engines if engine_id not in self.dead]
         self.fleet = Fleet(Catalogue(MODELS), existing, self.now_s)
+        self.strays = set()
         return Leases(self.fleet, Timing(), list(open_jobs))
+
+    @property
+    def now_s(self) -> float:
+        return self.attended.at(self.clock_s)
 
     def _now(self) -> tuple[float, int]:
         return self.now_s, self.now_ms
+
+    def _pass(self, seconds: float) -> None:
+        self.clock_s += seconds
+        self.now_ms += int(seconds * 1000)
 
     def _follow(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -117,7 +149,6 @@ class World(RuleBasedStateMachine):
     def _ordered(self, dispatch: Dispatch) -> None:
         """No attempt is made twice, and none after a later one."""
         assert dispatch.attempt > self.highest.get(dispatch.job.id, 0)
-        assert dispatch.attempt <= MAX_ATTEMPTS
         assert dispatch.job.id not in self.ended
         self.highest[dispatch.job.id] = dispatch.attempt
 
@@ -152,14 +183,17 @@ class World(RuleBasedStateMachine):
         """A call arrives. One that comes again after its job has ended is not played: the Journal stops what begins."""
         over = self.ended | {job_id for job_id in self.durable if job_id not in self.leases.places}
         submissions = [s for s in submissions if s.job.id not in over]
-        begun = self.leases.submitted(submissions, *self._now())
+        begun = self.leases.submitted(submissions, self.now_ms)
         self.submitting.append((submissions, begun.placed))
         self._follow(begun.orders)
 
     @precondition(lambda self: self.submitting)
-    @rule(data=st.data(), outcome=st.sampled_from(["durable", "durable", "durable", "refused", "failed"]))
+    @rule(data=st.data(), outcome=st.sampled_from(["durable", "durable", "durable", "refused", "failed", "unknown"]))
     def answer(self, data: st.DataObject, outcome: str) -> None:
-        """The Ledger answers a call of `submit`: all are durable, all are refused, or it could not be asked."""
+        """The Ledger answers a call of `submit`: all are durable, all are refused, or it could not be asked.
+
+        Or its answer is lost, and they are durable all the same.
+        """
         number = data.draw(st.integers(0, len(self.submitting) - 1))
         submissions, placed = self.submitting.pop(number)
         known = [s.job for s in submissions if s.job.id in self.durable]
@@ -171,16 +205,37 @@ class World(RuleBasedStateMachine):
         elif outcome == "refused":
             self.refused |= {s.job.id for s in submissions} - self.durable
             self._follow(self.leases.confirmed(known))
+        elif outcome == "unknown":
+            fresh_ids = {s.job.id for s in submissions} - self.refused
+            self.durable |= fresh_ids
+            self._record(placed)
         self._follow(self.leases.answered(submissions))
-        self._follow(self.leases.dispatched(*self._now()))
+        if outcome == "unknown":
+            self.strays |= {job_id for job_id in fresh_ids if job_id not in self.leases.places} - self.ended
+        self._follow(self.leases.dispatched(self.now_ms))
 
     @precondition(lambda self: self.durable - self.ended)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         job_id = data.draw(st.sampled_from(sorted(self.durable - self.ended)))
         if job_id in self.leases.places:
-            self._follow(self.leases.cancelled(job_id, *self._now()))
-            self._end(job_id)
+            self._follow(self.leases.cancelled(job_id, self.now_ms))
+            assert isinstance(self.leases.places.get(job_id), Ending)
+
+    @rule()
+    def the_ledger_is_compared(self) -> None:
+        """Twice, so that what is young by the Ledger is looked at again."""
+        for _ in range(2):
+            held = self.leases.durable()
+            still_open = self.durable - self.ended
+            self._follow(self.leases.ended(held - still_open, self.now_ms))
+            strays = self.leases.strays([(j, self.recorded.get(j, 0), 0) for j in sorted(still_open)], self.now_ms)
+            assert self.strays <= set(strays)
+            self._follow(self.leases.taken_up([self._open_job(job_id) for job_id in strays]))
+            self.strays = set()
+
+    def _open_job(self, job_id: JobId) -> OpenJob:
+        return OpenJob(self.jobs[job_id], JobState.PROCESSING, self.recorded.get(job_id, 0))
 
     # Actions arrive -----------------------------------------------------------------------------------------------
 
@@ -203,6 +258,12 @@ class World(RuleBasedStateMachine):
                     self._follow(self.leases.engine_lost(engine_id, self.now_s))
                 else:
                     self.engines[engine_id].obey(dispatches)
+                    self.leases.delivered(engine_id, _attempts(dispatches), self.now_s)
+            case Ask(engine_id):
+                if engine_id in self.dead:
+                    self._follow(self.leases.engine_lost(engine_id, self.now_s))
+                else:
+                    self._follow(self.leases.reached(engine_id, self.now_ms))
             case Confirm(engine_id, attempts):
                 engine = self.engines[engine_id]
                 known = [attempt for attempt in attempts if attempt in engine.running.items()]
@@ -211,14 +272,16 @@ class World(RuleBasedStateMachine):
                 else:
                     engine.told_of |= set(known)
             case Abort(engine_id, attempts):
-                for job_id, attempt in attempts:
-                    if self.engines[engine_id].running.get(job_id) == attempt:
-                        del self.engines[engine_id].running[job_id]
+                self.engines[engine_id].stopped |= set(attempts)
+            case Forget(engine_id, attempts):
+                for attempt in attempts:
+                    self.engines[engine_id].forget(attempt)
             case Fence(attempts):
                 self._fence(attempts)
             case Fail(failures):
                 for failure in failures:
                     self._end(failure.job_id)
+                self._follow(self.leases.failed(failures))
             case Record(placed):
                 self._record(placed)
             case Attach():
@@ -237,14 +300,47 @@ class World(RuleBasedStateMachine):
         for job_id, attempt in attempts:
             number = self.attempts[job_id] = max(self.attempts.get(job_id, 0), attempt) + 1
             fences.append(Fenced(job_id, number, Output(), job_id in self.ended))
-        self._follow(self.leases.fenced(attempts, fences, *self._now()))
+        self._follow(self.leases.fenced(attempts, fences, self.now_ms))
 
-    @precondition(lambda self: any(isinstance(action, Fence) for action in self.under_way))
-    @rule()
-    def the_journal_cannot_be_reached(self) -> None:
-        for action in [action for action in self.under_way if isinstance(action, Fence)]:
+    @precondition(lambda self: any(isinstance(action, Fence | Fail) for action in self.under_way))
+    @rule(arrives=st.booleans())
+    def the_journal_cannot_be_reached(self, arrives: bool) -> None:
+        """Calls to it fail, whether or not it does what they ask for."""
+        for action in [action for action in self.under_way if isinstance(action, Fence | Fail)]:
             self.under_way.remove(action)
-            self.leases.not_fenced(action.attempts)
+            match action:
+                case Fence(attempts):
+                    self.leases.not_fenced(attempts)
+                case Fail(failures):
+                    if arrives:
+                        for failure in failures:
+                            self._end(failure.job_id)
+                    self.leases.not_failed(failures)
+
+    @precondition(lambda self: any(isinstance(action, Confirm | Abort | Forget) for action in self.under_way))
+    @rule()
+    def notices_to_engines_are_lost(self) -> None:
+        self.under_way = [action for action in self.under_way if not isinstance(action, Confirm | Abort | Forget)]
+
+    @precondition(lambda self: any(isinstance(action, Order) for action in self.under_way))
+    @rule(arrives=st.booleans())
+    def engines_cannot_be_reached(self, arrives: bool) -> None:
+        """Orders fail, whether or not the engines have them."""
+        for action in [action for action in self.under_way if isinstance(action, Order)]:
+            self.under_way.remove(action)
+            if arrives:
+                self.engines[action.engine_id].obey(action.dispatches)
+            attempts = _attempts(action.dispatches)
+            self._follow(self.leases.unreached(action.engine_id, attempts, *self._now()))
+
+    @precondition(lambda self: any(isinstance(action, Order) for action in self.under_way))
+    @rule()
+    def engines_refuse_orders(self) -> None:
+        """By an error of their own: they have nothing of them."""
+        for action in [action for action in self.under_way if isinstance(action, Order)]:
+            self.under_way.remove(action)
+            failed = [FailedAttempt(*attempt, "no") for attempt in _attempts(action.dispatches)]
+            self._follow(self.leases.refused(action.engine_id, failed, *self._now()))
 
     # Machines -----------------------------------------------------------------------------------------------------
 
@@ -273,40 +369,65 @@ class World(RuleBasedStateMachine):
         if noticed:
             self._follow(self.leases.engine_lost(engine_id, self.now_s))
 
-    @rule(data=st.data(), failed=st.booleans())
-    def an_engine_ends_a_job(self, data: st.DataObject, failed: bool) -> None:
-        """Of which it may tell: the Journal makes the end durable unless the attempt is fenced."""
+    @rule(data=st.data(), failed=st.booleans(), notices=st.sampled_from(["all", "all", "released", "settled", "none"]))
+    def an_engine_ends_a_job(self, data: st.DataObject, failed: bool, notices: str) -> None:
+        """Of which it may tell: the Journal makes the end durable unless the attempt is fenced.
+
+        The notices of that to the Scheduler and to the engine may be lost.
+        """
         telling = [
-            (engine, job_id)
+            (engine, attempt)
             for engine in self.engines.values()
-            for job_id, attempt in engine.running.items()
-            if engine.id not in self.dead and (job_id, attempt) in engine.told_of
+            for attempt in engine.running.items()
+            if engine.id not in self.dead and attempt in engine.told_of and engine.works_on(attempt)
         ]
         if not telling:
             return
-        engine, job_id = data.draw(st.sampled_from(telling))
-        attempt = engine.running.pop(job_id)
+        engine, (job_id, attempt) = data.draw(st.sampled_from(telling))
+        engine.stopped.add((job_id, attempt))
         if job_id in self.ended or attempt < self.attempts.get(job_id, 0):
             return
         assert job_id in self.durable
         self._end(job_id)
-        self._follow(self.leases.released([Released(job_id, attempt, failed)], *self._now()))
+        if notices in ("all", "settled"):
+            engine.forget((job_id, attempt))
+        if notices in ("all", "released"):
+            self._follow(self.leases.released([Released(job_id, attempt, failed)], *self._now()))
+
+    @rule(data=st.data())
+    def an_engine_fails_a_job_before_its_first_token(self, data: st.DataObject) -> None:
+        working = [
+            (engine, attempt)
+            for engine in self.engines.values()
+            for attempt in engine.running.items()
+            if engine.id not in self.dead and engine.works_on(attempt)
+        ]
+        if working:
+            engine, attempt = data.draw(st.sampled_from(working))
+            engine.failed.add(attempt)
 
     @rule(seconds=st.sampled_from([0.5, 0.5, 2.0, 4.0, 9.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
-        self.now_s += seconds
-        self.now_ms += int(seconds * 1000)
+        for _ in range(int(seconds / Timing().tick_s)):
+            self._pass(Timing().tick_s)
+            assert self.now_s <= self.clock_s
         self._follow(self.leases.tick(*self._now()))
+
+    @rule(seconds=st.sampled_from([3.0, 9.0, 70.0]))
+    def the_scheduler_stands_still(self, seconds: float) -> None:
+        """Its next tick comes late. Nobody was silent."""
+        self._follow(self.leases.tick(*self._now()))
+        before = {replica.id for replica in self.fleet.replicas}
+        self._pass(seconds)
+        self._follow(self.leases.tick(*self._now()))
+        assert before <= {replica.id for replica in self.fleet.replicas}
 
     @rule()
     def the_scheduler_is_restarted(self) -> None:
         """Nothing that it had under way arrives; callers repeat their calls."""
         repeated, self.submitting, self.under_way = self.submitting, [], []
         self.highest = {job_id: attempt for job_id, attempt in self.recorded.items() if job_id in self.durable}
-        open_jobs = [
-            OpenJob(self.jobs[job_id], JobState.PROCESSING, self.recorded.get(job_id, 0))
-            for job_id in sorted(self.durable - self.ended)
-        ]
+        open_jobs = [self._open_job(job_id) for job_id in sorted(self.durable - self.ended)]
         self.leases = self._new_leases(open_jobs)
         for submissions, _ in repeated:
             self._submit(submissions)
@@ -319,8 +440,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def every_open_job_has_one_place_that_something_will_move_it_from(self) -> None:
         places = self.leases.places
-        failing = {f.job_id for action in self.under_way if isinstance(action, Fail) for f in action.failures}
-        for job_id in self.durable - self.ended - failing:
+        for job_id in self.durable - self.ended - self.strays:
             match places.get(job_id):
                 case Leased(_, engine_id) | Begun(_, engine_id):
                     # Its engine's end, its report or its loss.
@@ -328,7 +448,7 @@ class World(RuleBasedStateMachine):
                 case Queued(lane):
                     # An engine that has room, its node's loss, or patience.
                     assert job_id in places.queue.order(lane)
-                case Lost() | Recovering():
+                case Lost() | Recovering() | Ending():
                     pass  # a tick
                 case Unconfirmed():
                     assert any(job_id == s.job.id for call, _ in self.submitting for s in call)
@@ -346,6 +466,12 @@ class World(RuleBasedStateMachine):
             assert replica.assigned_tokens == 13 * len(replica.tokens_of)
         assert leased == {}
         assert self.leases.idle == (not any(replica.tokens_of for replica in self.fleet.replicas))
+
+    @invariant()
+    def no_engine_works_on_two_suspects(self) -> None:
+        leased = [place for _, place in self.leases.places if isinstance(place, Begun | Leased)]
+        suspected = [place.engine_id for place in leased if place.waiting.is_suspect]
+        assert len(suspected) == len(set(suspected))
 
     @invariant()
     def the_queue_holds_just_the_jobs_that_are_queued(self) -> None:
@@ -377,8 +503,8 @@ class World(RuleBasedStateMachine):
                 self._heartbeat(node_id)
             self.all_actions_arrive()
             self._end_all_that_runs()
-            self.now_s += 1.0
-            self.now_ms += 1000
+            self.the_ledger_is_compared()
+            self._pass(1.0)
             self._follow(self.leases.tick(*self._now()))
         left = {job_id: self.leases.places.get(job_id) for job_id in self.durable - self.ended}
         assert left == {}
@@ -387,13 +513,18 @@ class World(RuleBasedStateMachine):
     def _end_all_that_runs(self) -> None:
         for engine in self.engines.values():
             for job_id, attempt in list(engine.running.items()):
-                if engine.id in self.dead or (job_id, attempt) not in engine.told_of:
+                running = (job_id, attempt)
+                if engine.id in self.dead or running not in engine.told_of or not engine.works_on(running):
                     continue
                 if job_id in self.ended or attempt < self.attempts.get(job_id, 0):
                     continue
-                del engine.running[job_id]
+                engine.forget(running)
                 self._end(job_id)
                 self._follow(self.leases.released([Released(job_id, attempt)], *self._now()))
+
+
+def _attempts(dispatches: Iterable[Dispatch]) -> list[JobAttempt]:
+    return [(dispatch.job.id, dispatch.attempt) for dispatch in dispatches]
 
 
 TestWorld = World.TestCase

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.backends.base import BackendDied
 from actors.node import NodeAgent
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone, Unreached
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
 from cluster.timing import Timing
@@ -61,7 +61,7 @@ class PlainEngine:
 
     async def describe(self) -> EngineReport:
         if self.dead:
-            raise Unreachable(f"{self.report.id} died")
+            raise Gone(f"{self.report.id} died")
         return self.report
 
     async def load(self) -> EngineReport:
@@ -75,7 +75,7 @@ class PlainEngine:
     async def stop(self) -> None:
         await self.may_stop.wait()
         if self.dead:
-            raise Unreachable(f"{self.report.id} died")
+            raise Gone(f"{self.report.id} died")
         self.stopped = True
 
 
@@ -90,7 +90,7 @@ class PlainLauncher:
     async def launch(self, order: EngineOrder) -> PlainEngine:
         self.launched.append(order.id)
         if self.no_room:
-            raise Unreachable(self.no_room)
+            raise Gone(self.no_room)
         return self.engines.setdefault(order.id, PlainEngine(order.id))
 
     async def kill(self, report: EngineReport) -> None:
@@ -241,7 +241,7 @@ def test_what_runs_already_is_taken_over() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("failure", [Unreachable("scheduler is not answering"), RuntimeError("database is locked")])
+@pytest.mark.parametrize("failure", [Unreached("scheduler is not answering"), RuntimeError("database is locked")])
 def test_heartbeats_go_on_whatever_one_fails_with(failure: Exception) -> None:
     async def scenario() -> None:
         async with Stage() as stage:

@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.messages.money import Rates
 from cluster.messages.work import ChatMessage, Job, Output, Sampling
-from cluster.queue import JobQueue, LaneId, Waiting
+from cluster.queue import SUSPECT_AFTER, JobQueue, LaneId, Waiting
 
 M = LaneId("m")
 
@@ -28,7 +29,7 @@ def waiting(name: str, model: str = "m", node: str | None = None, attempt: int =
 
 
 def push(queue: JobQueue, item: Waiting, first: bool = False) -> None:
-    queue.push(LaneId.of(item.job), item, first)
+    queue.push(item.lane, item, first)
 
 
 def drained(queue: JobQueue, lane: LaneId = M) -> list[str]:
@@ -65,6 +66,17 @@ def test_a_pinned_job_holds_up_nobody() -> None:
     assert drained(queue, LaneId("m", NodeId("n"))) == ["pinned"]
 
 
+def test_suspects_wait_in_a_lane_of_their_own_which_comes_first() -> None:
+    queue = JobQueue()
+    push(queue, waiting("innocent"))
+    push(queue, replace(waiting("lost once"), losses=SUSPECT_AFTER - 1))
+    push(queue, replace(waiting("suspect"), losses=SUSPECT_AFTER))
+    suspects = LaneId("m", suspect=True)
+    assert queue.lanes() == [suspects, M]
+    assert queue.waiting_for("m") == 3
+    assert (drained(queue, suspects), drained(queue)) == (["suspect"], ["innocent", "lost once"])
+
+
 def test_a_lane_in_which_nothing_waits_is_gone() -> None:
     queue = JobQueue()
     push(queue, waiting("a"))
@@ -78,7 +90,7 @@ def test_a_lane_is_cleared_alone_and_in_its_order() -> None:
     for name in "ba":
         push(queue, waiting(name, node="n"))
     push(queue, waiting("free"))
-    assert queue.clear(LaneId("m", NodeId("n"))) == ["b", "a"]
+    assert [item.job.id for item in queue.clear(LaneId("m", NodeId("n")))] == ["b", "a"]
     assert queue.clear(LaneId("m", NodeId("n"))) == []
     assert (len(queue), queue.waiting_for("m")) == (1, 1)
     assert drained(queue) == ["free"]
@@ -130,13 +142,15 @@ FIELDS[Waiting] = {
     "job": st.builds(Job, **FIELDS[Job]),
     "attempt": st.integers(1, 9),
     "resume": st.builds(Output, **FIELDS[Output]),
+    "losses": st.integers(0, 9),
+    "failures": st.integers(0, 9),
 }
 
 
 @given(st.builds(Waiting, **FIELDS[Waiting]))
 def test_a_job_comes_out_as_it_went_in(item: Waiting) -> None:
     queue = JobQueue()
-    lane = LaneId.of(item.job)
+    lane = item.lane
     queue.push(lane, item)
     assert queue.waiting(lane, item.job.id) == item
     assert queue.remove(lane, item.job.id) == item

@@ -8,13 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from actors.scheduler import Scheduler
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone, Unreached
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.errors import BudgetExceeded, DatabaseUnavailable, InfernetError
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
-from cluster.leases import MAX_ATTEMPTS
-from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeReport
+from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeReport
 from cluster.messages.work import (
     Accepted,
     Dispatch,
@@ -22,6 +21,7 @@ from cluster.messages.work import (
     Fenced,
     Job,
     JobAttempt,
+    OpenAttempt,
     OpenJob,
     Output,
     Placed,
@@ -29,8 +29,9 @@ from cluster.messages.work import (
     Sampling,
     Submission,
 )
-from cluster.places import Leased, Lost, Recovering
+from cluster.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.queue import LaneId
+from cluster.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
@@ -40,6 +41,7 @@ E0, E1 = EngineId("m/0"), EngineId("m/1")
 NOW_MS = 1_700_000_000_000
 ORDER_S, GRACE_S = Timing().order_s, Timing().no_capacity_grace_s
 OFFLINE_AFTER_S, SETTLE_S = Timing().offline_after_s, Timing().settle_s
+UNREACHED_S = Timing().unreached_s
 M = Model(id="m", source="s", gpus=0, cpus=1.0, max_queue=3)
 
 
@@ -47,6 +49,7 @@ class PlainLedger:
     def __init__(self, open_jobs: Sequence[OpenJob] = ()) -> None:
         self.open = list(open_jobs)
         self.created: list[str] = []
+        self.jobs: dict[JobId, Job] = {}
         self.failing: Exception | None = None
         self.committing = asyncio.Event()
         self.committing.set()
@@ -62,6 +65,7 @@ class PlainLedger:
         if self.failing is not None:
             raise self.failing
         self.created += [s.job.id for s in submissions if s.job.id not in self.refused | self.earlier]
+        self.jobs |= {s.job.id: s.job for s in submissions}
         self.placements += [placed for placed in begun if placed.job_id in self.created]
         return [self._answer(s.job) for s in submissions]
 
@@ -75,12 +79,16 @@ class PlainLedger:
     async def placed(self, placements: Sequence[Placed]) -> None:
         self.placements += placements
 
-    async def open_jobs(self) -> list[OpenJob]:
-        return self.open
+    async def open_jobs(self, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
+        return [each for each in self.open if job_ids is None or each.job.id in job_ids]
+
+    async def open_attempts(self) -> list[OpenAttempt]:
+        return [(each.job.id, each.attempt, each.job.created_ms) for each in self.open]
 
 
 class PlainJournal:
-    """Fences like the Journal; `outputs` is what jobs have, `failures_to_fence` how often it cannot be reached.
+    """Fences like the Journal; `outputs` is what jobs have, `failures_to_...` how often it cannot be
+    reached.
 
     The end of a job in `ending` is being written down.
     """
@@ -94,17 +102,21 @@ class PlainJournal:
         self.ended: set[str] = set()
         self.ending: set[str] = set()
         self.failures_to_fence = 0
+        self.failures_to_fail = 0
 
     async def attach(self, engine_ids: Sequence[EngineId]) -> None:
         self.attached += engine_ids
 
     async def fail(self, failures: Sequence[Failure]) -> None:
+        if self.failures_to_fail:
+            self.failures_to_fail -= 1
+            raise Gone("journal died")
         self.failed += failures
 
     async def fence(self, jobs: Sequence[JobAttempt]) -> list[Fenced]:
         if self.failures_to_fence:
             self.failures_to_fence -= 1
-            raise Unreachable("journal died")
+            raise Gone("journal died")
         self.fenced += jobs
         return [self._fence(job_id, attempt) for job_id, attempt in jobs if job_id not in self.ending]
 
@@ -118,14 +130,16 @@ class PlainEngine:
         self.dispatches: list[Dispatch] = []
         self.confirmed: list[JobAttempt] = []
         self.aborted: list[JobAttempt] = []
-        self.dead = False
+        self.forgotten: list[JobAttempt] = []
+        self.failure: Exception | None = None
+        self.asked = 0
         self.listening = asyncio.Event()
         self.listening.set()
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:
         await self.listening.wait()
-        if self.dead:
-            raise Unreachable("engine died")
+        if self.failure is not None:
+            raise self.failure
         self.dispatches += dispatches
 
     async def confirm(self, jobs: Sequence[JobAttempt]) -> None:
@@ -133,6 +147,15 @@ class PlainEngine:
 
     async def abort(self, jobs: Sequence[JobAttempt]) -> None:
         self.aborted += jobs
+
+    async def forget(self, jobs: Sequence[JobAttempt]) -> None:
+        self.forgotten += jobs
+
+    async def describe(self) -> EngineReport:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return EngineReport(EngineId("m/0"), "m", NodeId("node_0"), "ready")
 
     @property
     def jobs(self) -> list[str]:
@@ -161,6 +184,7 @@ class Stage:
         models: Sequence[Model] = (M,),
         open_jobs: Sequence[OpenJob] = (),
         existing: Sequence[EngineId] = (),
+        tick_s: float = 3600.0,
     ) -> None:
         self.ledger = PlainLedger(open_jobs)
         self.journal = PlainJournal()
@@ -168,7 +192,7 @@ class Stage:
         self.e0, self.e1 = self.engines[E0], self.engines[E1]
         collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
         self.clock = StillClock(NOW_MS)
-        timing = Timing(tick_s=3600.0)
+        timing = Timing(tick_s=tick_s, compare_s=3600.0)
         self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.clock, timing)
 
     async def __aenter__(self) -> "Stage":
@@ -188,8 +212,9 @@ class Stage:
         running: Sequence[JobAttempt] = (),
         age_s: float = 0.0,
         draining: bool = False,
+        **more: Any,
     ) -> list[EngineOrder]:
-        told: dict[str, Any] = {"slots": slots, "context_length": 128, "running": tuple(running), "age_s": age_s}
+        told: dict[str, Any] = {"slots": slots, "context_length": 128, "running": tuple(running), "age_s": age_s} | more
         reports = tuple(EngineReport(engine, "m", node, "ready", **told) for engine in engines)
         report = NodeReport(node, Hardware("host", 1.0, 1 << 30), reports, draining)
         orders = await self.scheduler.report(report)
@@ -208,6 +233,12 @@ class Stage:
 
     async def lost(self, engine_id: EngineId) -> None:
         await self.scheduler.engine_lost(engine_id)
+        await settled()
+
+    async def compare(self) -> None:
+        """Have the Scheduler compare what it holds with the Ledger."""
+        self.scheduler.comparing.hasten()
+        await self.scheduler.comparing.taken()
         await settled()
 
     async def tick(self, after_s: float = 0.0) -> None:
@@ -445,7 +476,7 @@ def test_a_dispatch_that_fails_is_made_elsewhere() -> None:
         async with Stage() as stage:
             assert [order.id for order in await stage.heartbeat(N0)] == [E0]
             await stage.heartbeat(N0, E0)
-            stage.e0.dead = True
+            stage.e0.failure = Gone("engine died")
             await stage.submit(job("a"))
             await stage.heartbeat(N0)
             await stage.heartbeat(N0, E1)
@@ -470,24 +501,377 @@ def test_a_fence_that_fails_is_tried_again() -> None:
     run(scenario())
 
 
-def test_after_so_many_engines_a_job_fails() -> None:
+async def engine_in_place(stage: Stage) -> tuple[EngineId, PlainEngine]:
+    """The engine that is ordered now, ready."""
+    (order,) = stage.scheduler.fleet.orders(N0).engines
+    engine = stage.engines.setdefault(order.id, PlainEngine())
+    await stage.heartbeat(N0, order.id, slots=8)
+    return order.id, engine
+
+
+def test_after_so_many_engines_a_job_fails_with_what_it_has() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0)
+            await stage.submit(job("a"))
+            stage.journal.outputs["a"] = Output("some", (1, 2))
+            for _ in range(MOST_LOSSES):
+                assert stage.failures == []
+                engine_id, engine = await engine_in_place(stage)
+                assert engine.jobs == ["a"]
+                await stage.lost(engine_id)
+            (failure,) = stage.journal.failed
+            assert (failure.job_id, failure.error, failure.output) == ("a", "engine_error", Output("some", (1, 2)))
+            assert stage.jobs_at(object) == []
+
+    run(scenario())
+
+
+def test_a_job_that_engines_die_of_takes_nobody_with_it() -> None:
+    """Which of the five it is, nobody knows: after two engines each is suspected, and runs without the others."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0)
+            await stage.submit(*(job(name) for name in ["b", "c", "deadly"]))
+            died = 0
+            while len(stage.scheduler.leases.places):
+                engine_id, engine = await engine_in_place(stage)
+                if "deadly" in engine.jobs:
+                    died += 1
+                    await stage.submit(job(f"companion {died}"))
+                    assert engine.jobs[-1] == f"companion {died}"
+                    await stage.lost(engine_id)
+                else:
+                    done, engine.dispatches = engine.dispatches, []
+                    await stage.released(*(Released(d.job.id, d.attempt) for d in done))
+            assert stage.failures == [("deadly", "engine_error")]
+            assert died == MOST_LOSSES
+
+    run(scenario())
+
+
+def test_only_the_death_of_an_engine_is_laid_to_its_jobs() -> None:
+    """Orders that are lost, nodes that are silent, engines that cannot be reached: as often as you like."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            for _ in range(MAX_ATTEMPTS + 1):
+                stage.clock.advance(ORDER_S + 1.0)
+                await stage.heartbeat(N0, E0)
+            assert stage.e0.dispatches[-1].attempt == MAX_ATTEMPTS + 2
+            for _ in range(MAX_ATTEMPTS + 1):
+                await stage.tick(OFFLINE_AFTER_S + 1)
+                assert stage.queued == ["a"]
+                await stage.heartbeat(N0, E0)
+            assert stage.failures == []
+            assert stage.jobs_at(Leased) == ["a"]
+
+    run(scenario())
+
+
+def test_an_engine_that_cannot_be_reached_for_a_moment_keeps_its_other_jobs() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=8)
+            await stage.submit(job("before"))
+            stage.e0.failure = Unreached("a hiccup of the network")
+            await stage.submit(job("a"))
+            # It may have the order, or not.
+            assert stage.journal.fenced == [("a", 1)] or stage.jobs_at(Queued) == ["a"]
+            assert stage.jobs_at(Leased) == ["before"]
+            await stage.submit(job("b"))
+            assert stage.queued == ["a", "b"]  # nothing goes there
+            stage.e0.failure = None
+            await stage.tick(0.5)
+            assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [("before", 1), ("a", 2), ("b", 1)]
+            assert await stage.heartbeat(N0, E0, slots=8) == [EngineOrder(E0, "m")]
+
+    run(scenario())
+
+
+def test_the_jobs_of_an_engine_that_cannot_be_reached_for_long_go_on_elsewhere_and_it_is_kept() -> None:
+    async def scenario() -> None:
+        async with Stage([replace(M, replicas=Replicas(2, 2))]) as stage:
+            await stage.heartbeat(N0)
+            await stage.heartbeat(N1)
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            stage.e0.failure = Unreached("its machine's link is down")
+            await stage.scheduler.engine_unreached(E0)
+            await settled()
+            await stage.heartbeat(N1, E1)
+            await stage.tick(UNREACHED_S - 0.1)
+            assert stage.journal.fenced == []
+            await stage.tick(0.2)
+            assert [(d.job.id, d.attempt) for d in stage.e1.dispatches] == [("a", 2)]
+            assert await stage.heartbeat(N0, E0, running=[("a", 1)]) == [EngineOrder(E0, "m")]
+            assert stage.e0.forgotten == [("a", 1)]
+            asked = stage.e0.asked
+            stage.e0.failure = None
+            await stage.tick()
+            assert stage.e0.asked == asked + 1
+            await stage.submit(job("b"))
+            assert stage.e0.jobs == ["a", "b"]
+
+    run(scenario())
+
+
+def test_an_engine_that_is_asked_whether_it_lives_and_has_died_is_lost() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
             assert [order.id for order in await stage.heartbeat(N0)] == [E0]
             await stage.heartbeat(N0, E0)
-            stage.journal.attempts["a"] = MAX_ATTEMPTS - 1
+            stage.e0.failure = Unreached("its machine's link is down")
             await stage.submit(job("a"))
-            await stage.lost(E0)
-            assert stage.failures == []
-            await stage.scheduler.cancel(JobId("a"))
+            stage.e0.failure = Gone("it died")
+            await stage.tick()
+            assert [order.id for order in await stage.heartbeat(N0)] == [E1]
 
-            stage.journal.attempts["b"] = MAX_ATTEMPTS
-            await stage.heartbeat(N0)
-            await stage.heartbeat(N0, E1)
-            await stage.submit(job("b"))
-            await stage.lost(E1)
+    run(scenario())
+
+
+def test_an_order_that_an_engine_refuses_is_tried_so_often_and_the_engine_is_kept() -> None:
+    """An error of the application says nothing of the engine's life."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=8)
+            await stage.submit(job("before"))
+            stage.e0.failure = RuntimeError("a prompt in here")
+            await stage.submit(job("a"))
+            await stage.tick()
+            assert stage.failures == [("a", "engine_error")]
+            assert "prompt" not in stage.journal.failed[0].error_message
+            assert stage.journal.failed[0].attempt == MAX_ATTEMPTS
+            assert stage.jobs_at(Leased) == ["before"]
+            assert await stage.heartbeat(N0, E0) == [EngineOrder(E0, "m")]
+
+    run(scenario())
+
+
+def test_an_attempt_that_failed_before_its_first_token_is_made_elsewhere() -> None:
+    async def scenario() -> None:
+        async with Stage([replace(M, replicas=Replicas(2, 2))]) as stage:
+            for _ in range(2):
+                await stage.heartbeat(N0, E0)
+                await stage.heartbeat(N1, E1)
+            await stage.submit(job("a"))
+            failed = (FailedAttempt(JobId("a"), 1, "CUDA error"),)
+            await stage.heartbeat(N0, E0, running=[("a", 1)], failed=failed)
+            assert [(d.job.id, d.attempt) for d in stage.e1.dispatches] == [("a", 2)]
+            await stage.heartbeat(N0, E0, running=[("a", 1)], failed=failed)  # it says so until it is told to forget
+            assert stage.e0.forgotten == [("a", 1)]
+            assert stage.failures == []
+
+    run(scenario())
+
+
+def test_a_job_that_every_engine_fails_at_once_ends_with_what_the_last_one_said() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                assert stage.e0.dispatches[-1].attempt == attempt
+                failed = (FailedAttempt(JobId("a"), attempt, f"CUDA error {attempt}"),)
+                await stage.heartbeat(N0, E0, running=[("a", attempt)], failed=failed)
+            assert len(stage.e0.dispatches) == MAX_ATTEMPTS
+            assert [failure.error_message for failure in stage.journal.failed] == [f"CUDA error {MAX_ATTEMPTS}"]
+
+    run(scenario())
+
+
+def test_a_tick_that_comes_late_loses_nobody() -> None:
+    """The Scheduler's process stood still. Heartbeats wait in its inbox."""
+
+    async def scenario() -> None:
+        async with Stage([replace(M, replicas=Replicas(2, 2))], tick_s=0.5) as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.heartbeat(N1, E1)
+            await stage.submit(job("a"), job("b"))
+            await stage.tick(OFFLINE_AFTER_S + 1)
+            await stage.tick(60.0)
+            assert {node.status for node in await stage.scheduler.nodes()} == {"online"}
+            assert stage.journal.fenced == []
+            for _ in range(int(OFFLINE_AFTER_S / 0.5) + 1):
+                await stage.tick(0.5)
+            assert {node.status for node in await stage.scheduler.nodes()} == {"offline"}
+            assert sorted(stage.journal.fenced) == [("a", 1), ("b", 1)]
+
+    run(scenario())
+
+
+def test_an_engine_is_to_know_of_an_order_once_it_has_answered_it() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.e0.listening.clear()  # it is busy
+            await stage.submit(job("a"))
+            stage.clock.advance(ORDER_S + 1.0)
+            await stage.heartbeat(N0, E0)
+            assert stage.journal.fenced == []
+            stage.e0.listening.set()
             await settled()
-            assert stage.failures[-1] == ("b", "engine_error")
+            stage.clock.advance(ORDER_S)
+            await stage.heartbeat(N0, E0)
+            assert stage.journal.fenced == []
+            stage.clock.advance(0.1)
+            await stage.heartbeat(N0, E0)
+            assert stage.journal.fenced == [("a", 1)]
+
+    run(scenario())
+
+
+def test_an_end_that_the_journal_could_not_be_told_of_is_told_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("a"), job("b", deadline_ms=NOW_MS + 900_000))
+            stage.journal.failures_to_fail = 2
+            stage.clock.advance_wall(301.0)
+            await stage.tick()
+            assert (stage.failures, stage.jobs_at(Ending)) == ([], ["a"])
+            assert stage.e0.jobs == ["a", "b"]
+            await stage.heartbeat(N0, E0, slots=1, running=[("a", 1), ("b", 1)])
+            assert (stage.e0.aborted, stage.e0.forgotten) == ([("a", 1)] * 2, [])  # its output may still be asked for
+            await stage.tick()
+            assert stage.failures == []
+            await stage.tick()
+            assert (stage.failures, stage.jobs_at(Ending)) == ([("a", "timeout")], [])
+            assert stage.e0.forgotten == [("a", 1)]
+            await stage.tick()
+            assert len(stage.failures) == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("waits_for", ["the Journal", "its client"])
+def test_a_job_is_cancelled_though_the_journal_could_not_be_told(waits_for: str) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            if waits_for == "the Journal":
+                stage.journal.failures_to_fail = 1
+                with pytest.raises(Gone):
+                    await stage.scheduler.cancel(JobId("a"))
+            else:
+                stage.journal.fail = never  # type: ignore[method-assign]
+                cancelling = asyncio.create_task(stage.scheduler.cancel(JobId("a")))
+                await settled()
+                cancelling.cancel()  # the caller's process died
+                await settled()
+                del stage.journal.fail
+            assert stage.jobs_at(Ending) == ["a"]
+            await stage.tick()
+            assert (stage.failures, stage.jobs_at(object)) == ([("a", "cancelled")], [])
+
+    run(scenario())
+
+
+async def never(_: object) -> None:
+    await asyncio.Event().wait()
+
+
+def test_who_cancels_a_job_that_ends_already_waits_for_that() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            stage.journal.failures_to_fail = 1
+            stage.clock.advance_wall(301.0)
+            await stage.tick()
+            await stage.scheduler.cancel(JobId("a"))
+            assert stage.failures == [("a", "timeout")]
+
+    run(scenario())
+
+
+def test_a_confirmation_that_was_lost_is_given_again() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"))
+            stage.e0.confirmed.clear()
+            await stage.heartbeat(N0, E0, running=[("a", 1)], unconfirmed=(("a", 1),))
+            assert stage.e0.confirmed == []  # it may be on its way
+            stage.clock.advance(ORDER_S + 1.0)
+            await stage.heartbeat(N0, E0, running=[("a", 1)], unconfirmed=(("a", 1),))
+            assert stage.e0.confirmed == [("a", 1)]
+
+    run(scenario())
+
+
+def test_what_the_ledger_has_open_and_nobody_knows_of_is_taken_up() -> None:
+    """The commit was answered by an error, or the notice of the end went to a process that died."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=8)
+            await stage.compare()
+            young = replace(job("young"), created_ms=NOW_MS + 300_000, deadline_ms=NOW_MS + 900_000)
+            stage.ledger.open = [open_job("a", attempt=2), OpenJob(young, JobState.PENDING)]
+            stage.clock.advance(Timing().stray_s)
+            await stage.compare()
+            assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [("a", 3)]
+            await stage.compare()  # the other one's clock is ahead
+            assert stage.e0.jobs == ["a", "young"]
+            stage.clock.advance_wall(300.0)
+            await stage.tick()
+            assert stage.failures == [("a", "timeout")]
+
+    run(scenario())
+
+
+def test_what_is_being_submitted_is_no_stray() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            stage.ledger.committing.clear()
+            submitting = asyncio.create_task(stage.submit(job("a")))
+            await settled()
+            stage.ledger.open = [open_job("a", attempt=1)]
+            stage.clock.advance(60.0)
+            await stage.compare()
+            await stage.compare()
+            stage.ledger.committing.set()
+            assert await submitting == [None]
+            assert stage.e0.jobs == ["a"]
+            assert stage.journal.fenced == []
+
+    run(scenario())
+
+
+def test_what_has_ended_by_the_ledger_is_dropped_and_its_engine_told() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0, slots=1)
+            await stage.submit(job("ended"), job("next"))
+            stage.ledger.open = [OpenJob(job("next"), JobState.PENDING)]
+            await stage.compare()
+            assert stage.e0.forgotten == [("ended", 1)]
+            assert stage.e0.jobs == ["ended", "next"]
+            assert stage.jobs_at(Leased) == ["next"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("skew_ms", [-300_000, 300_000])
+def test_a_job_has_the_time_it_was_given_whatever_the_clock_of_its_ingress_says(skew_ms: int) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            skewed = replace(job("a"), created_ms=NOW_MS + skew_ms, deadline_ms=NOW_MS + skew_ms + 300_000)
+            await stage.submit(skewed)
+            stage.clock.advance_wall(299.0)
+            await stage.tick()
+            assert stage.failures == []
+            stage.clock.advance_wall(2.0)
+            await stage.tick()
+            assert stage.failures == [("a", "timeout")]
+            assert stage.ledger.jobs["a"].created_ms == NOW_MS
 
     run(scenario())
 
@@ -598,7 +982,7 @@ def test_after_a_restart_engines_keep_what_they_work_on() -> None:
             assert await stage.submit(jobs[0].job) == [None]
             running = [("mine", 1), ("stale", 2), ("unknown", 1)]
             await stage.heartbeat(N0, E0, slots=8, running=running)
-            assert stage.e0.aborted == [("stale", 2), ("unknown", 1)]
+            assert stage.e0.forgotten == [("stale", 2), ("unknown", 1)]
             await stage.tick()
             assert stage.journal.fenced == [("stale", 3), ("waiting", 0)]
             assert [(d.job.id, d.attempt) for d in stage.e0.dispatches] == [("stale", 4), ("waiting", 1)]
@@ -683,7 +1067,7 @@ def test_an_order_that_was_given_before_is_not_queued_again() -> None:
             stage.ledger.earlier["second"] = earlier
             assert await stage.scheduler.submit([Submission(job("second"))]) == [earlier]
             await settled()
-            assert (stage.e0.confirmed, stage.e0.aborted) == ([], [("second", 1)])
+            assert (stage.e0.confirmed, stage.e0.forgotten) == ([], [("second", 1)])
             assert stage.ledger.placements == []
 
     run(scenario())
@@ -695,7 +1079,7 @@ def test_what_the_ledger_refuses_is_not_queued_and_others_are() -> None:
             await stage.heartbeat(N0, E0)
             stage.ledger.refused["dear"] = BudgetExceeded("no room")
             assert await stage.submit(job("dear"), job("cheap")) == ["budget_exceeded", None]
-            assert (stage.e0.confirmed, stage.e0.aborted) == ([("cheap", 1)], [("dear", 1)])
+            assert (stage.e0.confirmed, stage.e0.forgotten) == ([("cheap", 1)], [("dear", 1)])
             assert [placed.job_id for placed in stage.ledger.placements] == ["cheap"]
             assert await stage.submit(job("next")) == [None]
             assert stage.e0.confirmed == [("cheap", 1), ("next", 1)]
@@ -743,7 +1127,7 @@ def test_what_nobody_waits_for_is_stopped_at_the_next_report() -> None:
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"))
             await stage.heartbeat(N0, E0, running=[("a", 1), ("a", 2), ("refused", 1)])
-            assert stage.e0.aborted == [("a", 2), ("refused", 1)]
+            assert stage.e0.forgotten == [("a", 2), ("refused", 1)]
 
     run(scenario())
 
@@ -772,7 +1156,7 @@ def test_what_cannot_be_made_durable_is_taken_from_its_engine() -> None:
             with pytest.raises(DatabaseUnavailable):
                 await stage.scheduler.submit([Submission(job("a"))])
             await settled()
-            assert (stage.e0.confirmed, stage.e0.aborted) == ([], [("a", 1)])
+            assert (stage.e0.confirmed, stage.e0.forgotten) == ([], [("a", 1)])
             assert await stage.scheduler.quiesce(1.0)
 
     run(scenario())
@@ -862,7 +1246,7 @@ def test_a_new_scheduler_confirms_what_an_engine_has_gone_on_with() -> None:
         durable = OpenJob(job("a"), JobState.PENDING)
         async with Stage(open_jobs=[durable], existing=[E0]) as stage:
             await stage.heartbeat(N0, E0, running=[("a", 1), ("refused", 1)])
-            assert (stage.e0.confirmed, stage.e0.aborted) == ([("a", 1)], [("refused", 1)])
+            assert (stage.e0.confirmed, stage.e0.forgotten) == ([("a", 1)], [("refused", 1)])
 
     run(scenario())
 

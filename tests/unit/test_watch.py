@@ -1,10 +1,10 @@
 """Who is watched and hangs is ended once, whoever answers or waits for its turn is not."""
 
 from msgspec.structs import replace
+from tests.support.clock import TestClock
 
 from actors.watch import Watch
 from cluster.timing import Timing
-from tests.support.clock import TestClock
 from tests.support.plain_system import run, settled
 from tests.support.wards import RUNNING, PlainWard
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class _Simulation(Generation):
     """A generation, and where it stands in its answer."""
 
-    __slots__ = ("digest", "finish_reason", "index", "last", "ready_s", "refusal", "trap")
+    __slots__ = ("digest", "finish_reason", "index", "is_deadly", "last", "ready_s", "refusal", "trap")
 
     def __init__(self, dispatch: Dispatch, options: Options) -> None:
         job = dispatch.job
@@ -31,6 +31,7 @@ class _Simulation(Generation):
         self.finish_reason: FinishReason = "stop" if options.output_tokens < job.sampling.max_tokens else "length"
         self.refusal = self._refusal(job.sampling, options)
         self.trap = _trap(self.index, options)
+        self.is_deadly = options.die_of is not None and any(options.die_of in m.content for m in job.messages)
         self.ready_s = 0.0
 
     def _refusal(self, sampling: Sampling, options: Options) -> Chunk | None:
@@ -52,7 +53,7 @@ class _Simulation(Generation):
 
 def _trap(resumed: int, options: Options) -> int:
     """The index at which a failure switch catches this generation; -1 for never."""
-    switches = (options.fail_at_token, options.hang_at_token, options.die_at_token)
+    switches = (options.fail_at_token, options.hang_at_token, options.freeze_at_token, options.die_at_token)
     ahead = [k for k in switches if k is not None and (k > resumed or k == resumed == 0)]
     return min(ahead, default=-1)
 
@@ -68,6 +69,7 @@ class SimulatedBackend:
         self._waiting: deque[_Simulation] = deque()
         self._batch: dict[tuple[str, int], _Simulation] = {}
         self._last_step_s = 0.0
+        self._steps = 0
         self._stopped = False
         self._thread: Thread | None = None
 
@@ -85,6 +87,10 @@ class SimulatedBackend:
             self._thread = Thread(target=self._run, args=(sink, died), name="simulated-backend", daemon=True)
             self._thread.start()
         return Loaded(slots=self._options.batch_slots, context_length=self._options.context_length)
+
+    @property
+    def steps(self) -> int:
+        return self._steps
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         generations = [_Simulation(dispatch, self._options) for dispatch in dispatches]
@@ -114,7 +120,9 @@ class SimulatedBackend:
                 chunks = self._step()
                 if chunks:
                     sink(chunks)
+                self._freeze_if_trapped()
                 self._raise_if_dying()
+                self._steps += 1
         except BackendDied as death:
             self._report_death(died, death)
         except Exception as error:
@@ -162,7 +170,8 @@ class SimulatedBackend:
             for key, generation in list(self._batch.items()):
                 if generation.ready_s > now_s:
                     continue
-                chunk = self._fail_or_hang(generation) if generation.index == generation.trap else generation.step()
+                trapped = generation.index == generation.trap or generation.is_deadly
+                chunk = self._fail_or_hang(generation) if trapped else generation.step()
                 if chunk is not None:
                     chunks.append(chunk)
                     if generation.ended:
@@ -172,13 +181,28 @@ class SimulatedBackend:
     def _fail_or_hang(self, generation: _Simulation) -> Chunk | None:
         """What a generation says at the token where a switch catches it."""
         if generation.trap == self._options.fail_at_token:
-            return generation.fail("engine_error", f"The simulated backend fails at token {generation.trap}")
-        return None  # hung, or about to die with the whole backend
+            message = f"The simulated backend fails at token {generation.trap}"
+            return generation.fail("engine_error", message, retryable=True)
+        return None  # hung, or about to freeze or die with the whole backend
 
-    def _raise_if_dying(self) -> None:
-        k = self._options.die_at_token
+    def _freeze_if_trapped(self) -> None:
+        k = self._options.freeze_at_token
         if k is None:
             return
         with self._changed:
-            if any(g.trap == k == g.index for g in self._batch.values()):
+            if self._is_trapped(k):
+                self._changed.wait_for(lambda: self._stopped)
+
+    def _raise_if_dying(self) -> None:
+        k = self._options.die_at_token
+        if k is None and self._options.die_of is None:
+            return
+        with self._changed:
+            if k is not None and self._is_trapped(k):
                 raise BackendDied(f"the simulated backend dies at token {k}")
+            if any(g.is_deadly for g in self._batch.values()):
+                raise BackendDied("the simulated backend dies of a prompt")
+
+    def _is_trapped(self, k: int) -> bool:
+        """Whether a generation has been caught by the switch that is set to `k`."""
+        return any(g.trap == k == g.index for g in self._batch.values())

@@ -15,7 +15,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """What a catalogue's `engine:` may say of a simulated model.
 
     The switches `..._at_token: k` catch a generation that is about to produce token k, counted from 0. One
-    that was resumed at k or later has passed that point and goes on; k = 0 catches every one.
+    that was resumed at k or later has passed that point and goes on; k = 0 catches every one. A generation that hangs
+    leaves the others alone; one that freezes stops the whole backend, and one that dies ends it, as does one whose
+    prompt contains the text `die_of`.
     """
 
     first_token_s: Seconds = 0.05
@@ -27,7 +29,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     fail_on_load: str | None = None
     fail_at_token: Index | None = None
     hang_at_token: Index | None = None
+    freeze_at_token: Index | None = None
     die_at_token: Index | None = None
+    die_of: str | None = None
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:

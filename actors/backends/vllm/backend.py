@@ -14,7 +14,7 @@ from threading import Thread
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
-from actors.backends.vllm.engine import Produced, VllmEngine, make_engine
+from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, make_engine
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.processes import EXIT_TIMEOUT_S, EngineProcesses
 from actors.backends.vllm.rendering import FAILED, Rendered, RenderingFailed, render
@@ -66,6 +66,7 @@ class VllmBackend:
         self._generations: dict[str, Generation] = {}
         self._refusals: list[Chunk] = []  # ends that no step brings
         self._killed: Exception | None = None
+        self._steps = 0
         self._stopped = False
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
@@ -74,6 +75,10 @@ class VllmBackend:
         self._thread = Thread(target=self._run, args=(loaded, sink, died), name="vllm-engine", daemon=True)
         self._thread.start()
         return loaded.result()
+
+    @property
+    def steps(self) -> int:
+        return self._steps
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
@@ -142,6 +147,7 @@ class VllmBackend:
     def _generate(self, engine: VllmEngine, sink: Sink) -> None:
         while self._run_commands(engine):
             produced = engine.step() if self._generations else []
+            self._steps += 1
             chunks, self._refusals = self._refusals, []
             chunks += [chunk for each in produced if (chunk := self._advance(each, engine)) is not None]
             if chunks and not self._stopped:
@@ -175,7 +181,8 @@ class VllmBackend:
                 raise
             kind = type(error).__name__  # not the error itself: it may quote the prompt
             log.error("job %s: vLLM refused it (%s)", generation.job_id, kind)  # noqa: TRY400
-            self._refuse(generation.fail("engine_error", FAILED), engine)
+            invalid = isinstance(error, InvalidRequest)
+            self._refuse(generation.fail("engine_error", FAILED, retryable=not invalid), engine)
         else:
             self._generations[request_id] = generation
 
@@ -194,7 +201,8 @@ class VllmBackend:
             chunk = generation.advance(produced.text, produced.token_ids, produced.finish_reason)
         else:
             log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
-            chunk = generation.fail("engine_error", FAILED)
+            # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.
+            chunk = generation.fail("engine_error", FAILED, retryable=True)
         if generation.ended:
             del self._generations[produced.request_id]
             if not produced.finished:  # a stop string

@@ -4,7 +4,7 @@ vLLM is imported when an engine is made, which takes 14 s.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,7 +20,8 @@ from cluster.catalogue import Model, is_local
 from cluster.json_schemas import UnsupportedSchema
 from cluster.messages.work import ChatMessage, FinishReason, Sampling
 
-_FINISH_REASONS: tuple[FinishReason, ...] = ("stop", "length")
+# vLLM ends an answer as `repetition` when it finds the pattern that the engine was told to end answers at.
+_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "stop"}
 
 
 class Produced(Struct, frozen=True):
@@ -136,12 +137,12 @@ class VllmEngine:
 def _produced(output: Any) -> Produced:
     completion = output.outputs[0]
     reason = completion.finish_reason
-    ordinary = reason in _FINISH_REASONS
+    ordinary = _FINISH_REASONS.get(str(reason)) if reason is not None else None
     return Produced(
         request_id=output.request_id,
         text=completion.text,
         token_ids=tuple(completion.token_ids),
-        finish_reason=reason if ordinary else None,
+        finish_reason=ordinary,
         error=None if ordinary or reason is None else str(reason),
         finished=output.finished,
     )

@@ -1,0 +1,116 @@
+"""Jobs that have lost their engine, until they wait again or end. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from cluster.actions import Action, Fence
+from cluster.endings import Endings
+from cluster.errors import EngineFailed
+from cluster.fleet.fleet import Fleet
+from cluster.ids import EngineId, JobId
+from cluster.messages.machines import FailedAttempt
+from cluster.messages.work import Fenced, JobAttempt
+from cluster.patience import disconnected
+from cluster.places import Begun, Leased, Lost, Places, Unconfirmed
+from cluster.queue import Waiting
+from cluster.suspicion import blamed, is_given_up
+
+
+class Losses:
+    """Moves jobs from `Leased` by `Lost` back to the queue. One that had only begun waits to be durable instead."""
+
+    def __init__(self, fleet: Fleet, places: Places, endings: Endings) -> None:
+        self._fleet = fleet
+        self._places = places
+        self._endings = endings
+        # Lost jobs for which the Journal has to be asked, perhaps again.
+        self._unfenced: list[JobId] = []
+
+    # How an engine is lost ----------------------------------------------------------------------------------------
+
+    def died(self, engine_ids: Iterable[EngineId]) -> Iterator[Action]:
+        """These engines are dead, perhaps of one of their jobs."""
+        for engine_id in engine_ids:
+            aboard = self._drop(engine_id)
+            charged = {waiting.job.id for waiting in blamed(aboard)}
+            yield from self._lose(replace(w, losses=w.losses + (w.job.id in charged)) for w in aboard)
+
+    def gone(self, engine_ids: Iterable[EngineId]) -> Iterator[Action]:
+        """Nothing is heard of these engines any more, for no fault of their jobs."""
+        for engine_id in engine_ids:
+            yield from self._lose(self._drop(engine_id))
+
+    def taken_back(self, job_ids: Iterable[JobId]) -> Iterator[Action]:
+        """These jobs go on elsewhere; their engine may live."""
+        yield from self._lose([place.waiting for place in self._places.aboard(job_ids)])
+
+    def failed(self, engine_id: EngineId, attempts: Iterable[FailedAttempt], now_s: float) -> Iterator[Action]:
+        """This engine lives, and failed these attempts before their first token."""
+        for failed in attempts:
+            place = self._places.given_to(engine_id, (failed.job_id, failed.attempt))
+            if place is None:
+                continue
+            if replica := self._fleet.replica(engine_id):
+                replica.note_failure(now_s)
+            waiting = replace(place.waiting, failures=place.waiting.failures + 1)
+            if is_given_up(waiting):
+                yield from self._endings.begin([waiting], EngineFailed(failed.message))
+            else:
+                yield from self._lose([waiting])
+
+    def unclaimed(self, waiting: Iterable[Waiting]) -> None:
+        """No engine is known to work on these jobs, and an attempt of theirs may have told something."""
+        for each in waiting:
+            self._places.put(each.job.id, Lost(each))
+            self._unfenced.append(each.job.id)
+
+    def _drop(self, engine_id: EngineId) -> list[Waiting]:
+        """Count on this engine no longer. Returns the jobs that it worked on."""
+        replica = self._fleet.drop(engine_id)
+        return [] if replica is None else [place.waiting for place in self._places.aboard(replica.tokens_of)]
+
+    def _lose(self, waiting: Iterable[Waiting]) -> Iterator[Action]:
+        attempts: list[JobAttempt] = []
+        for each in waiting:
+            match self._places.get(each.job.id):
+                case Leased():
+                    self._places.put(each.job.id, Lost(each))
+                    attempts.append((each.job.id, each.attempt))
+                case Begun():
+                    self._places.put(each.job.id, Unconfirmed(replace(each, attempt=each.attempt + 1)))
+        if attempts:
+            yield Fence(attempts)
+
+    # How they go on -----------------------------------------------------------------------------------------------
+
+    def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced]) -> list[Action]:
+        """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
+        actions: list[Action] = []
+        for fence in reversed(fences):  # each goes to the front
+            place = self._places.get(fence.job_id)
+            if isinstance(place, Lost):
+                self._places.remove(fence.job_id)
+                if not fence.ended:
+                    actions += self._requeue(replace(place.waiting, attempt=fence.attempt, resume=fence.output))
+        self.not_fenced(asked)
+        return actions
+
+    def not_fenced(self, asked: Sequence[JobAttempt]) -> None:
+        """Those of these jobs that are still lost are asked for again."""
+        self._unfenced += [job_id for job_id, _ in asked if isinstance(self._places.get(job_id), Lost)]
+
+    def repeat(self) -> list[Action]:
+        """Ask the Journal for the jobs that it did not answer for."""
+        places, self._unfenced = [self._places.get(job_id) for job_id in self._unfenced], []
+        lost = [(place.waiting.job.id, place.waiting.attempt) for place in places if isinstance(place, Lost)]
+        return [Fence(lost)] if lost else []
+
+    def _requeue(self, waiting: Waiting) -> list[Action]:
+        node_id = waiting.job.node_id
+        if node_id is not None and not self._fleet.online(node_id):
+            return self._endings.begin([waiting], disconnected(node_id))
+        if is_given_up(waiting):
+            return self._endings.begin([waiting], EngineFailed("The engines that ran this job failed"))
+        self._places.enqueue(waiting, first=True)
+        return []

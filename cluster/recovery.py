@@ -1,0 +1,76 @@
+"""The jobs of the Ledger that nobody here knows of: after a restart, and when a notice was lost. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from cluster.actions import Action, Forget
+from cluster.ids import EngineId, JobId
+from cluster.losses import Losses
+from cluster.messages.work import JobAttempt, OpenAttempt, OpenJob
+from cluster.places import Begun, Leased, Places, Recovering, Unconfirmed
+from cluster.queue import Waiting
+
+
+class Recovery:
+    """Moves jobs from `Recovering`, and takes up strays: jobs that the Ledger has open and nobody works on."""
+
+    def __init__(self, places: Places, losses: Losses, stray_ms: int) -> None:
+        self._places = places
+        self._losses = losses
+        self._stray_ms = stray_ms
+        self._missed: set[JobId] = set()
+        self._recovering = False
+
+    def begin(self, open_jobs: Iterable[OpenJob]) -> None:
+        """These jobs are from before a restart. Engines may still work on them."""
+        for open_job in open_jobs:
+            self._places.put(open_job.job.id, Recovering(open_job))
+            self._recovering = True
+
+    def reclaim(self, engine_id: EngineId, running: JobAttempt, now_s: float) -> bool:
+        """Lease a job from before a restart to the engine that has gone on with it."""
+        job_id, attempt = running
+        place = self._places.get(job_id)
+        if not isinstance(place, Recovering) or attempt < place.open_job.attempt:
+            return False
+        self._places.assign(Leased(Waiting(place.open_job.job, attempt), engine_id, now_s))
+        return True
+
+    def settle(self) -> None:
+        """Every engine has had its time: the jobs that none has gone on with are lost."""
+        if self._recovering:
+            self._recovering = False
+            places = [place for _, place in self._places if isinstance(place, Recovering)]
+            self._losses.unclaimed([Waiting(place.open_job.job, place.open_job.attempt) for place in places])
+
+    # Compared with the Ledger, again and again ------------------------------------------------------------------
+
+    def durable(self) -> set[JobId]:
+        """The jobs here that the Ledger has."""
+        return {job_id for job_id, place in self._places if not isinstance(place, Unconfirmed | Begun)}
+
+    def strays(self, open_attempts: Iterable[OpenAttempt], now_ms: int) -> list[JobId]:
+        """Those of these open jobs that are nowhere here, and have been for a while.
+
+        Either their notice of acceptance was lost, or that of their end: a commit whose answer did not come, a call to
+        a process that died. One that looks young by a clock which is ahead is taken at the second look.
+        """
+        missed = {job_id: created_ms for job_id, _, created_ms in open_attempts if job_id not in self._places}
+        before, self._missed = self._missed, set(missed)
+        old_ms = now_ms - self._stray_ms
+        return [job_id for job_id, created_ms in missed.items() if created_ms <= old_ms or job_id in before]
+
+    def take_up(self, open_jobs: Sequence[OpenJob]) -> list[OpenJob]:
+        """These strays are still open: they go on. Returns those that were not found a place meanwhile."""
+        strays = [open_job for open_job in open_jobs if open_job.job.id not in self._places]
+        self._losses.unclaimed([Waiting(stray.job, stray.attempt) for stray in strays])
+        return strays
+
+    def drop(self, job_ids: Iterable[JobId]) -> list[Action]:
+        """These jobs have ended, by the Ledger: the notice of it was lost. Engines that work on them forget them."""
+        forgotten: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        for job_id in job_ids:
+            place = self._places.remove(job_id)
+            if isinstance(place, Leased):
+                forgotten[place.engine_id].append((job_id, place.waiting.attempt))
+        return [Forget(*forget) for forget in forgotten.items()]
