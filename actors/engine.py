@@ -124,6 +124,7 @@ class Engine:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Everything of every job from its start, then what is new, as frames."""
+        self._outbox.close()
         self._outbox = outbox = Outbox(self._interval_s, with_tokens=True)
         for job_id, job_log in self._logs.items():
             if job_id not in self._unconfirmed:
@@ -167,7 +168,7 @@ class Engine:
             job_log.log.append(chunk.text, chunk.token_ids)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)
-            self._outbox.touch(chunk.job_id)
+            job_log.touch()
 
     def _die(self, error: BackendDied) -> None:
         # An engine without its backend is no engine: ending the process tells everybody at once.

@@ -32,6 +32,10 @@ class Timing(Struct, frozen=True):
     linger_s: float = 30.0
     # An ingress replica that has been silent for this long reads no more.
     reader_silence_s: float = 60.0
+    # How often the readers that have fallen silent are looked for.
+    prune_readers_s: float = 10.0
+    # How often an engine is told how much of its stream has come, until it knows.
+    acknowledge_s: float = 1.0
     # Engines keep the output of ended jobs a moment longer, so that many are told of in one call.
     settled_notice_s: float = 0.25
     # Pause before a failed read or write is tried again.

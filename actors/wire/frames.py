@@ -7,7 +7,6 @@ follows the number of frames and not of tokens times streams.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, suppress
-from typing import Protocol
 
 import msgspec
 
@@ -65,29 +64,25 @@ def intervals_between_frames(jobs: int) -> float:
     return min(_LONGEST, max(1.0, jobs / _MANY_JOBS))
 
 
-class Source(Protocol):
-    """A job's output in one process, as an `Outbox` reads it."""
-
-    @property
-    def job_id(self) -> JobId: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def log(self) -> TokenLog: ...
-
-
 class JobLog:
-    """The output of one attempt at a job: its log, and how many tokens its prompt has."""
+    """A job's output in one process: its log, the attempt that it is of, how many tokens its prompt has.
 
-    __slots__ = ("attempt", "job_id", "log", "prompt_tokens")
+    `watchers` are the outboxes that tell of it.
+    """
+
+    __slots__ = ("attempt", "job_id", "log", "prompt_tokens", "watchers")
 
     def __init__(self, job_id: JobId, attempt: int = 0, log: TokenLog | None = None) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.log = log or TokenLog()
         self.prompt_tokens = 0
+        self.watchers: set[Outbox] = set()
+
+    def touch(self) -> None:
+        """The log has changed."""
+        for outbox in self.watchers:
+            outbox.touch(self.job_id)
 
 
 class _Cursor:
@@ -95,7 +90,7 @@ class _Cursor:
 
     __slots__ = ("has_sent", "log", "offset", "source", "tokens")
 
-    def __init__(self, source: Source, offset: int, tokens: int) -> None:
+    def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
         self.source = source
         self.log = source.log
         self.offset = offset
@@ -145,14 +140,18 @@ class Outbox:
         self._sent = 0
         self._closed = False
 
-    def watch(self, source: Source, offset: int = 0, tokens: int = 0) -> None:
+    def watch(self, source: JobLog, offset: int = 0, tokens: int = 0) -> None:
         """Tell of this log, from `offset` on. Watched again, it begins anew there."""
+        self.unwatch(source.job_id)
         cursor = self._cursors[source.job_id] = _Cursor(source, offset, tokens)
+        source.watchers.add(self)
         if cursor.has_news:
             self.touch(source.job_id)
 
     def unwatch(self, job_id: JobId) -> None:
-        self._cursors.pop(job_id, None)
+        cursor = self._cursors.pop(job_id, None)
+        if cursor is not None:
+            cursor.source.watchers.discard(self)
 
     def watches(self, job_id: JobId) -> bool:
         return job_id in self._cursors
@@ -172,11 +171,15 @@ class Outbox:
         if self._sent - frames < UNACKNOWLEDGED_FRAMES:
             self._room.set()
 
-    def close(self) -> None:
-        """End the frames: who still reads begins anew."""
+    def close(self) -> list[JobId]:
+        """Watch nothing more and end the frames: who still reads begins anew. Returns the jobs that were watched."""
+        watched = list(self._cursors)
+        for job_id in watched:
+            self.unwatch(job_id)
         self._closed = True
         self._news.set()
         self._room.set()
+        return watched
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Encoded lists of `Delta`, until closed."""
@@ -211,5 +214,5 @@ class Outbox:
             if delta is None:
                 continue
             if delta.end is not None:
-                del self._cursors[job_id]
+                self.unwatch(job_id)
             yield delta

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from actors.journal import Journal
 from actors.wire.calls import Gone
-from actors.wire.frames import JobLog, Outbox, decode
+from actors.wire.frames import UNACKNOWLEDGED_FRAMES, JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
@@ -101,6 +101,7 @@ class PlainEngine:
 
     async def acknowledge(self, frames: int) -> None:
         self.acknowledged.append(frames)
+        self.outbox.acknowledge(frames)
 
     def says(self, job_id: JobId, text: str, attempt: int = 1, resume: Output | None = None) -> None:
         """Each character is a token whose id is its code point."""
@@ -190,8 +191,8 @@ class Stage:
     async def jobs_are(self, job_ids: set[JobId]) -> bool:
         return (await self.journal.held())[0] == job_ids
 
-    async def reads(self, reader_id: str) -> bool:
-        return reader_id in (await self.journal.held())[1]
+    async def readers_are(self, reader_ids: set[str]) -> bool:
+        return (await self.journal.held())[1] == reader_ids
 
 
 def test_text_goes_to_every_reader_from_where_each_asks() -> None:
@@ -585,33 +586,45 @@ def test_what_a_reader_no_longer_watches_is_not_told() -> None:
     run(scenario())
 
 
-def test_readers_that_are_not_heard_of_are_dropped() -> None:
+def test_readers_that_are_not_heard_of_are_dropped_with_what_only_they_asked_for() -> None:
     async def scenario() -> None:
-        async with Stage() as stage:
-            await stage.journal.watch("silent", [(A, 0)])
+        async with Stage(replace(QUICK, prune_readers_s=0.001)) as stage:
+            await stage.journal.watch("silent", [(A, 0), (B, 0)])
             await stage.journal.watch("alive", [(A, 0)])
             stage.clock.advance(QUICK.reader_silence_s - 1)
             await stage.journal.acknowledge("alive", 0)
             await stage.journal.acknowledge("unknown", 0)
+            assert await stage.journal.watched(B, "nobody")
             stage.clock.advance(2)
-            new = Reader(stage.journal, "new")
-            await until(lambda: stage.reads("new"))
-            assert (await stage.journal.held())[1] == {"alive", "new"}
-            await new.leave()
+            await until(lambda: stage.readers_are({"alive"}), "one reader")
+            assert await stage.jobs_are({A})
+            assert not await stage.journal.watched(B, "nobody")
+            assert not await stage.journal.watched(A, "alive")
+            assert await stage.journal.watched(A, "nobody")
 
     run(scenario())
 
 
 def test_the_stream_of_a_dropped_reader_ends() -> None:
     async def scenario() -> None:
-        async with Stage() as stage:
+        async with Stage(replace(QUICK, prune_readers_s=0.001)) as stage:
             silent = Reader(stage.journal, "silent")
-            await until(lambda: stage.reads("silent"))
+            await until(lambda: stage.readers_are({"silent"}))
             stage.clock.advance(QUICK.reader_silence_s + 1)
-            new = Reader(stage.journal, "new")
             async with asyncio.timeout(5):
                 await silent._task
-            await new.leave()
+
+    run(scenario())
+
+
+def test_a_reader_whose_stream_ends_leaves_nothing_that_only_it_asked_for() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            await settled()
+            await reader.leave()
+            assert await stage.journal.held() == (set(), set())
 
     run(scenario())
 
@@ -625,6 +638,44 @@ def test_frames_are_acknowledged() -> None:
                 stage.first.says(A, character)
                 await stage.heard(A, text)
             await until(lambda: stage.first.acknowledged == [8, 16])
+
+    run(scenario())
+
+
+def test_an_engine_is_told_what_came_of_its_stream_until_it_knows() -> None:
+    """Acknowledgements fail for a while: its stream stands still, and goes on when they come through again."""
+
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, acknowledge_s=0.001)) as stage:
+            acknowledge, failures = stage.first.acknowledge, [Gone("it cannot be reached")] * 50
+
+            async def failing(frames: int) -> None:
+                if failures:
+                    raise failures.pop()
+                await acknowledge(frames)
+
+            stage.first.acknowledge = failing  # type: ignore[method-assign]
+            text = ""
+            for number in range(2 * UNACKNOWLEDGED_FRAMES):
+                text += str(number)
+                stage.first.says(A, str(number))
+                if number % 2 == 0:
+                    await settled()
+            await stage.heard(A, text)
+            assert not failures
+
+    run(scenario())
+
+
+def test_an_engine_that_knows_what_came_is_not_told_again() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, acknowledge_s=0.001)) as stage:
+            stage.first.says(A, "x")
+            await until(lambda: stage.first.acknowledged)
+            told = len(stage.first.acknowledged)
+            stage.second.says(B, "y")
+            await until(lambda: stage.second.acknowledged)
+            assert len(stage.first.acknowledged) == told
 
     run(scenario())
 

@@ -1,0 +1,1 @@
+"""What the Journal is made of: its entries, what it reads, who reads it, and how ends become durable."""

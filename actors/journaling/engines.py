@@ -1,0 +1,121 @@
+"""The streams of frames that the Journal reads, one from every engine."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from actors.wire.calls import Gone, Unreachable, tell
+from actors.wire.frames import follow
+from cluster.ids import EngineId
+from cluster.messages.machines import EngineReport
+from cluster.messages.work import Delta
+from cluster.timing import Timing
+
+if TYPE_CHECKING:
+    from actors.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+Ingest = Callable[[EngineReport, Sequence[Delta]], None]
+
+
+class _Reception:
+    """How many frames of one stream have come, and of how many its engine knows that."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._received = 0
+        self._known = 0
+        self._telling = False
+
+    def count(self) -> None:
+        """One more has come."""
+        self._received += 1
+
+    def acknowledge(self) -> None:
+        """Tell the engine what it does not know for sure, unless it is being told."""
+        if self._known != self._received and not self._telling:
+            self._telling = True
+            tell(self._tell(self._received), "engine.acknowledge")
+
+    async def _tell(self, received: int) -> None:
+        try:
+            await self._engine.acknowledge(received)
+            self._known = received
+        finally:
+            self._telling = False
+
+
+class EngineStreams:
+    """Reads each engine for as long as it lives, and says which one does not, or cannot be reached."""
+
+    def __init__(
+        self,
+        engine: "Callable[[EngineId], Engine]",
+        ingest: Ingest,
+        lost: Callable[[EngineId], None],
+        unreached: Callable[[EngineId], None],
+        timing: Timing,
+    ) -> None:
+        self._engine = engine
+        self._ingest = ingest
+        self._lost = lost
+        self._unreached = unreached
+        self._timing = timing
+        self._readings: dict[EngineId, asyncio.Task[None]] = {}
+        self._receptions: dict[EngineId, _Reception] = {}
+
+    def attach(self, engine_ids: Sequence[EngineId]) -> None:
+        """Read these engines. One that is read already is left alone."""
+        for engine_id in engine_ids:
+            if engine_id not in self._readings:
+                self._readings[engine_id] = asyncio.create_task(self._read(engine_id))
+
+    def stop(self) -> None:
+        for reading in self._readings.values():
+            reading.cancel()
+
+    async def acknowledge(self) -> None:
+        """Tell every engine how much of its stream has come, until it knows: one that does not sends nothing more."""
+        for reception in self._receptions.values():
+            reception.acknowledge()
+
+    async def _read(self, engine_id: EngineId) -> None:
+        """Read an engine for as long as it lives."""
+        try:
+            while True:
+                await self._read_once(engine_id)
+        except Gone as error:
+            logger.warning("%s", error)
+        finally:
+            del self._readings[engine_id]
+            self._receptions.pop(engine_id, None)
+        self._lost(engine_id)
+
+    async def _read_once(self, engine_id: EngineId) -> None:
+        try:
+            await self._read_stream(await self._engine(engine_id).describe())
+        except Gone:
+            raise
+        except Unreachable as error:
+            logger.warning("reading %s again: %s", engine_id, error)
+            self._unreached(engine_id)
+            await asyncio.sleep(self._timing.repeat_s)
+
+    async def _read_stream(self, source: EngineReport) -> None:
+        """Read one stream. Returns when it has to be read again from the start: it has grown old, or has a gap."""
+        engine = self._engine(source.id)
+        reception = self._receptions[source.id] = _Reception(engine)
+
+        def take(deltas: Sequence[Delta]) -> None:
+            self._ingest(source, deltas)
+            reception.count()
+
+        try:
+            await follow(engine.frames(), take, lambda _: reception.acknowledge())
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again
+            logger.warning("reading %s again: %s: %s", source.id, type(error).__name__, error)
+            await asyncio.sleep(self._timing.repeat_s)
