@@ -9,9 +9,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.wire.calls import Unreachable
-from cluster.errors import StartError
+from cluster.errors import DatabaseFailed, StartError
 from cluster.settings.schema import Settings
-from cluster.store.failures import DatabaseFailed
 
 logger = logging.getLogger(__name__)
 
