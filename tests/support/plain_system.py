@@ -255,7 +255,7 @@ class PlainSystem:
 
     async def start_rate_limiter(self) -> None:
         me = Process("rate_limiter")
-        me.content = self.rate_limiter = RateLimiter(self._called("ledger", me), self.clock.wall_ms)
+        me.content = self.rate_limiter = RateLimiter(self._called("ledger", me), self.clock)
         await me.run(self.rate_limiter.start())
         self._actors["rate_limiter"].run_in(me)
 

@@ -1,10 +1,10 @@
 """Who is watched and hangs is ended once, whoever answers or waits for its turn is not."""
 
 from msgspec.structs import replace
-from tests.support.clock import TestClock
 
 from actors.watch import Watch
 from cluster.timing import Timing
+from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
 from tests.support.wards import RUNNING, PlainWard
 
@@ -14,7 +14,7 @@ TIMING = Timing(pulse_s=1.0, silent_s=1.5, stopped_s=2.0, stuck_s=4.0)
 class Stage:
     def __init__(self, *wards: PlainWard) -> None:
         self.wards = list(wards)
-        self.clock = TestClock()
+        self.clock = StillClock()
         self.watch = Watch(TIMING, self.clock)
 
     async def look(self, times: int = 1) -> None:
