@@ -42,6 +42,9 @@ class ControlPlane:
         self.asked: list[str] = []
         self.jobs: list[Job] = []
 
+    async def principals(self, key_hashes: Sequence[str]) -> list[None]:
+        return [None] * len(key_hashes)
+
     async def repeated(self, account_id: AccountId, idempotency: Idempotency) -> Accepted | None:
         self.asked.append("repeated")
         return EARLIER if idempotency == Idempotency("known", ORDER.body_hash) else None
