@@ -41,11 +41,23 @@ class Timing(Struct, frozen=True):
     heartbeat_s: float = 1.0
     # A process that shares two cores with a model being loaded can be silent for long.
     hang_s: float = 60.0
+    # An engine that has something to generate makes a step in this time, but for what its prompts take.
+    stall_s: float = 5.0
+    # How often the node looks for engines that run here and are not known, and how long one of them gets to answer.
+    reconcile_s: float = 10.0
+    introduction_s: float = 5.0
     # How long an engine gets to stop by itself.
     engine_stop_s: float = 20.0
 
     # Supervisor
     look_s: float = 1.0
+    # How often each core actor is asked for a sign of life.
+    pulse_s: float = 1.0
+    # One that has been silent for this long is looked at: its process may hang.
+    silent_s: float = 1.5
+    # A process that was stopped, or one that did nothing though nothing kept it from it, for this long is killed.
+    stopped_s: float = 2.0
+    stuck_s: float = 4.0
 
     # Ingress replica
     # How long who watches the system waits for the control plane to answer.
