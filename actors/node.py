@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from actors.backends.base import BackendDied
 from actors.engine import Engine
-from actors.wire.calls import Unreachable, tell
+from actors.engine_watch import EngineWatch, Hangs, Processes
+from actors.wire.calls import Gone, Unreachable, tell
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import EngineId, NodeId
@@ -22,19 +23,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Launcher(Protocol):
+class Launcher(Processes, Protocol):
     """How engines come to run here."""
 
     async def launch(self, order: EngineOrder) -> Engine:
-        """Start the engine's process. Raises Unreachable when there is no room for it after all."""
+        """Start the engine's process. Raises Gone when there is no room for it after all.
+
+        Cancelled, it leaves a process that `kill` ends, or none; never one that comes up later.
+        """
         ...
 
-    async def kill(self, report: EngineReport) -> None:
-        """End the engine's process and all that it started. What is gone already is no error."""
+    def load_timeout_s(self, model: str) -> float:
+        """How long an engine of this model gets to load."""
         ...
 
-    async def running(self) -> Sequence[tuple[Engine, EngineReport]]:
-        """The engines that run here already, from before this process."""
+    async def kill(self, report: EngineReport, at_once: bool = False) -> None:
+        """End the engine's process and all that it started. What is gone already is no error.
+
+        One that may still end by itself is given a moment, unless it is to be `at_once`.
+        """
+        ...
+
+    async def running(self, known: Collection[EngineId]) -> Sequence[tuple[Engine, EngineReport]]:
+        """The engines that run here and are not among the known ones, as far as they answer."""
         ...
 
 
@@ -78,25 +89,28 @@ class NodeAgent:
         self._clock = clock
         self._timing = timing
         self._replicas: dict[EngineId, _Replica] = {}
+        self._stopping: set[EngineId] = set()
         self._draining = False
+        # Whether the engines that ran here before this process have been asked.
+        self._complete = False
         self._heartbeat = Every(timing.heartbeat_s, self._beat, "heartbeat")
+        self._reconciling = Every(timing.reconcile_s, self._reconcile, "looking for engines")
 
     async def start(self) -> None:
-        """Take over the engines that run here already, then begin to report."""
-        for engine, report in await self._launcher.running():
-            replica = self._replicas[report.id] = _Replica(report, self._clock)
-            replica.engine = engine
-            self._look_after(replica, loaded=report.state == "ready")
+        """Begin to report, and take over the engines that run here already."""
         self._heartbeat.start()
+        self._reconciling.start()
 
     async def stop(self) -> None:
         """Stop every engine here."""
         self._heartbeat.stop()
+        self._reconciling.stop()
         await asyncio.gather(*(self._stop_engine(engine_id) for engine_id in list(self._replicas)))
 
     async def abandon(self) -> None:
         """Leave the engines running, without a report of them: what the death of this process does."""
         self._heartbeat.stop()
+        self._reconciling.stop()
         for replica in self._replicas.values():
             if replica.task is not None:
                 replica.task.cancel()
@@ -104,11 +118,16 @@ class NodeAgent:
     async def describe(self) -> NodeReport:
         """What the next heartbeat reports."""
         engines = tuple(replica.current() for replica in self._replicas.values())
-        return NodeReport(self._id, self._hardware, engines, self._draining)
+        return NodeReport(self._id, self._hardware, engines, self._draining, self._complete)
 
     async def apply(self, orders: NodeOrders) -> None:
-        """Start what is missing, stop what is not ordered, and remember whether this node is being drained."""
+        """Start what is missing, stop what is not ordered, and remember whether this node is being drained.
+
+        What runs here has to be known first: an engine that is ordered may run already.
+        """
         self._draining = orders.draining
+        if not self._complete:
+            return
         wanted = {order.id: order for order in orders.engines}
         for engine_id in self._replicas.keys() - wanted.keys():
             # Not waited for: a backend may take longer to stop than a heartbeat may be late.
@@ -119,47 +138,80 @@ class NodeAgent:
     async def _beat(self) -> None:
         await self.apply(await self._scheduler.report(await self.describe()))
 
+    async def _reconcile(self) -> None:
+        """Take over the engines that run here and are not known: from before this process, or left behind.
+
+        The next orders say whether they are wanted.
+        """
+        for engine, report in await self._launcher.running([*self._replicas, *self._stopping]):
+            if report.id not in self._replicas and report.id not in self._stopping:
+                replica = self._replicas[report.id] = _Replica(report, self._clock)
+                replica.engine = engine
+                work = self._watch if report.state == "ready" else self._load
+                replica.task = asyncio.create_task(work(replica, engine))
+        if not self._complete:
+            self._complete = True
+            self._heartbeat.hasten()
+
     def _start_engine(self, order: EngineOrder) -> None:
         replica = _Replica(EngineReport(order.id, order.model, self._id, "starting"), self._clock)
         self._replicas[order.id] = replica
         replica.task = asyncio.create_task(self._launch(replica, order))
-
-    def _look_after(self, replica: _Replica, loaded: bool) -> None:
-        replica.task = asyncio.create_task(self._watch(replica) if loaded else self._load(replica))
 
     async def _launch(self, replica: _Replica, order: EngineOrder) -> None:
         try:
             replica.engine = await self._launcher.launch(order)
         except Unreachable as error:
             self._give_up(replica, str(error))
-            return
-        await self._load(replica)
+        except Exception as error:
+            logger.exception("starting engine %s", order.id)
+            self._give_up(replica, f"its process could not be started ({type(error).__name__})")
+        else:
+            await self._load(replica, replica.engine)
 
-    async def _load(self, replica: _Replica) -> None:
+    async def _load(self, replica: _Replica, engine: Engine) -> None:
         """Load the model, then watch the engine; keep why it failed."""
-        assert replica.engine is not None
+        limit_s = self._launcher.load_timeout_s(replica.report.model)
         try:
-            replica.update(await replica.engine.describe())
-            replica.update(await replica.engine.load())
-        except (BackendDied, Unreachable) as error:
+            async with asyncio.timeout(limit_s):
+                replica.update(await self._loaded(replica, engine))
+        except TimeoutError:
+            self._give_up(replica, f"it did not load within {limit_s:g} s")
+            return
+        except (BackendDied, Gone) as error:
             self._give_up(replica, str(error))
             return
         self._heartbeat.hasten()
-        await self._watch(replica)
+        await self._watch(replica, engine)
 
-    async def _watch(self, replica: _Replica) -> None:
-        """Until the engine dies; then it vanishes from the reports."""
-        assert replica.engine is not None
+    async def _loaded(self, replica: _Replica, engine: Engine) -> EngineReport:
+        while True:
+            try:
+                replica.update(await engine.describe())
+                return await engine.load()
+            except Gone:
+                raise
+            except Unreachable as error:
+                logger.warning("engine %s: %s; asking again", replica.report.id, error)
+                await asyncio.sleep(self._timing.heartbeat_s)
+
+    async def _watch(self, replica: _Replica, engine: Engine) -> None:
+        """Until the engine dies or hangs; then it vanishes from the reports."""
+        watch = EngineWatch(engine, self._launcher, self._clock, self._timing)
+        hangs = False
         try:
             while True:
-                async with asyncio.timeout(self._timing.hang_s):
-                    replica.update(await replica.engine.describe())
+                replica.update(await watch.report(replica.report))
                 await asyncio.sleep(self._timing.heartbeat_s)
-        except (Unreachable, TimeoutError) as error:
+        except Gone as error:
             logger.warning("engine %s is gone: %s", replica.report.id, error)
+        except Hangs as error:
+            logger.warning("engine %s hangs and is ended: %s", replica.report.id, error)
+            hangs = True
+        # Its jobs go on elsewhere before it has ended.
         self._replicas.pop(replica.report.id, None)
         self._heartbeat.hasten()
-        await self._launcher.kill(replica.report)
+        await self._end(replica, at_once=hangs)
 
     def _give_up(self, replica: _Replica, reason: str) -> None:
         logger.warning("engine %s failed: %s", replica.report.id, reason)
@@ -170,11 +222,22 @@ class NodeAgent:
         replica = self._replicas.pop(engine_id, None)
         if replica is None:
             return
+        self._stopping.add(engine_id)
         if replica.task is not None:
             replica.task.cancel()
+            await asyncio.wait({replica.task})
         if replica.engine is not None and replica.report.state != "failed":
             await self._ask_to_stop(replica.engine, engine_id)
-        await self._launcher.kill(replica.report)
+        await self._end(replica)
+
+    async def _end(self, replica: _Replica, at_once: bool = False) -> None:
+        """End the engine's process, which is not to be taken over meanwhile."""
+        engine_id = replica.report.id
+        self._stopping.add(engine_id)
+        try:
+            await self._launcher.kill(replica.report, at_once)
+        finally:
+            self._stopping.discard(engine_id)
 
     async def _ask_to_stop(self, engine: Engine, engine_id: EngineId) -> None:
         try:

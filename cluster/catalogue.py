@@ -56,7 +56,7 @@ class Model(Struct, frozen=True):
     """One entry of the catalogue. `gpus` and `cpus` are per replica; `engine` goes to the backend as it is.
 
     `source` is a hub id, a folder, or `builtin:` and the name of a model that comes with this project.
-    `env` is set for the processes of its engines.
+    `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Model(Struct, frozen=True):
     cpus: float = TRAITS[DEFAULT_BACKEND].cpus
     replicas: Replicas = Replicas()
     max_queue: int = 1000
+    load_timeout_s: int = 1800
     engine: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     price: Price = Price()

@@ -45,6 +45,11 @@ class Timing(Struct, frozen=True):
     heartbeat_s: float = 1.0
     # A process that shares two cores with a model being loaded can be silent for long.
     hang_s: float = 60.0
+    # An engine that has something to generate makes a step in this time, but for what its prompts take.
+    stall_s: float = 5.0
+    # How often the node looks for engines that run here and are not known, and how long one of them gets to answer.
+    reconcile_s: float = 10.0
+    introduction_s: float = 5.0
     # How long an engine gets to stop by itself.
     engine_stop_s: float = 20.0
 

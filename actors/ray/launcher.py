@@ -4,24 +4,32 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import psutil
+from ray._private.state import available_resources_per_node
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.backends import process_env
 from actors.engine import Engine
+from actors.machine import vitals
 from actors.ray.kind import Kind
-from actors.wire.calls import Unreachable
+from actors.wire.calls import Gone, Unreachable, Unreached
 from cluster.catalogue import Catalogue, Model
-from cluster.ids import NodeId
+from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport
+from cluster.silence import Vitals
+from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)
 
+# How long Ray gets to find room for an engine that something else holds, and how long a process gets to begin for which
+# there is room: its environment may have to be made first, on a machine that has much else to do.
 ROOM_S = 60.0
+BEGIN_S = 300.0
 EXIT_S = 5.0
+_ASK_AGAIN_S = 0.5
 
 
 class RayLauncher:
@@ -34,47 +42,89 @@ class RayLauncher:
         node_id: NodeId,
         ray_node_id: str,
         interval_s: float,
+        timing: Timing = Timing(),
     ) -> None:
         self._engines = engines
         self._catalogue = catalogue
         self._node_id = node_id
         self._ray_node_id = ray_node_id
         self._interval_s = interval_s
+        self._timing = timing
+        self._elsewhere: set[EngineId] = set()
 
     async def launch(self, order: EngineOrder) -> Engine:
         model = self._catalogue.find(order.model)
         if model is None:
-            raise Unreachable(f"model {order.model} is not in the catalogue")
-        options = self._options(model)
-        await asyncio.to_thread(
-            self._engines.start, order.id, order.id, model, self._node_id, self._interval_s, **options
-        )
+            raise Gone(f"model {order.model} is not in the catalogue")
+        limit_s = BEGIN_S if await asyncio.to_thread(self._has_room, model) else ROOM_S
+        await self._create(order, model)
         engine = self._engines.at(order.id)
         try:
-            async with asyncio.timeout(ROOM_S):
-                await engine.describe()
+            async with asyncio.timeout(limit_s):
+                await self._answer(engine)
         except TimeoutError:
             await asyncio.to_thread(self._engines.kill, order.id)
-            raise Unreachable(f"no process for it within {ROOM_S:.0f} s: something else holds the room") from None
+            reason = "something else holds the room" if limit_s == ROOM_S else "it is slow to begin"
+            raise Gone(f"no process for it within {limit_s:.0f} s: {reason}") from None
         return engine
 
-    async def kill(self, report: EngineReport) -> None:
+    async def _create(self, order: EngineOrder, model: Model) -> None:
+        """Have Ray make the actor. Who cancels this goes on once it is made, and can be ended."""
+        options = self._options(model)
+        creating = asyncio.create_task(
+            asyncio.to_thread(
+                self._engines.start, order.id, order.id, model, self._node_id, self._interval_s, **options
+            )
+        )
+        try:
+            await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            await asyncio.wait({creating})
+            raise
+
+    async def _answer(self, engine: Engine) -> EngineReport:
+        while True:
+            try:
+                return await engine.describe()
+            except Unreached:
+                await asyncio.sleep(_ASK_AGAIN_S)
+
+    def load_timeout_s(self, model: str) -> float:
+        found = self._catalogue.find(model)
+        return Model.load_timeout_s if found is None else found.load_timeout_s
+
+    async def kill(self, report: EngineReport, at_once: bool = False) -> None:
         await asyncio.to_thread(self._engines.kill, report.id)
         if report.pid:
-            await asyncio.to_thread(_end_group, report.pid)
+            await asyncio.to_thread(_end_group, report.pid, 0.0 if at_once else EXIT_S)
 
-    async def running(self) -> Sequence[tuple[Engine, EngineReport]]:
-        found = []
-        for engine_id in await asyncio.to_thread(self._engines.existing):
-            engine = self._engines.at(engine_id)
-            try:
-                report = await engine.describe()
-            except Unreachable as error:
-                logger.info("not taken over: %s", error)
-                continue
-            if report.node_id == self._node_id:
-                found.append((engine, report))
-        return found
+    async def running(self, known: Collection[EngineId]) -> Sequence[tuple[Engine, EngineReport]]:
+        existing = [EngineId(key) for key in await asyncio.to_thread(self._engines.existing)]
+        # Engines do not move: what runs elsewhere is asked once.
+        self._elsewhere &= set(existing)
+        unknown = [engine_id for engine_id in existing if engine_id not in self._elsewhere.union(known)]
+        answers = await asyncio.gather(*(self._introduced(engine_id) for engine_id in unknown))
+        found = [answer for answer in answers if answer is not None]
+        self._elsewhere |= {report.id for _, report in found if report.node_id != self._node_id}
+        return [(engine, report) for engine, report in found if report.node_id == self._node_id]
+
+    async def _introduced(self, engine_id: EngineId) -> tuple[Engine, EngineReport] | None:
+        """What this engine tells of itself, wherever it runs. One that does not answer is asked the next time."""
+        engine = self._engines.at(engine_id)
+        try:
+            async with asyncio.timeout(self._timing.introduction_s):
+                return engine, await engine.describe()
+        except (Unreachable, TimeoutError) as error:
+            logger.info("engine %s does not say where it runs: %s", engine_id, error)
+            return None
+
+    async def vitals(self, report: EngineReport) -> Vitals | None:
+        return await asyncio.to_thread(vitals.read, report.pid) if report.pid else None
+
+    def _has_room(self, model: Model) -> bool:
+        """Whether nothing else holds what this model needs, so that Ray makes a process for it at once."""
+        free = available_resources_per_node().get(self._ray_node_id, {})
+        return bool(model.gpus <= free.get("GPU", 0) and model.cpus <= free.get("CPU", 0))
 
     def _options(self, model: Model) -> dict[str, object]:
         return {
@@ -85,10 +135,10 @@ class RayLauncher:
         }
 
 
-def _end_group(pid: int) -> None:
+def _end_group(pid: int, patience_s: float) -> None:
     """End what an engine leaves behind: its backend's processes are in the group that the engine leads."""
     with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-        psutil.Process(pid).wait(EXIT_S)
+        psutil.Process(pid).wait(patience_s)
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -129,6 +129,7 @@ def _model(value: Value) -> Model:
             "cpus": _number,
             "replicas": _replicas,
             "max_queue": _integer(1),
+            "load_timeout_s": _integer(1),
             "engine": _options,
             "env": _mapping_of(_text),
             "price": _price,

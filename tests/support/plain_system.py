@@ -6,7 +6,7 @@ What Ray gives is played by `plain_processes`.
 import asyncio
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.work import ChatMessage, End, Job, JobRecord, Sampling
 from cluster.settings.schema import Settings
+from cluster.silence import Vitals
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
 
@@ -141,12 +142,21 @@ class PlainLauncher:
         self._system.start_engine(order, self._node_id)
         return self._system.engine(order.id, self._caller)
 
-    async def kill(self, report: EngineReport) -> None:
+    def load_timeout_s(self, model: str) -> float:
+        found = self._system.catalogue.find(model)
+        assert found is not None
+        return found.load_timeout_s
+
+    async def vitals(self, report: EngineReport) -> Vitals | None:
+        return None
+
+    async def kill(self, report: EngineReport, at_once: bool = False) -> None:
         self.killed.append(report.id)
         self._system.kill_engine(report.id)
 
-    async def running(self) -> Sequence[tuple[Engine, EngineReport]]:
-        engines = [self._system.engine(engine_id, self._caller) for engine_id in self._system.known_engines()]
+    async def running(self, known: Collection[EngineId]) -> Sequence[tuple[Engine, EngineReport]]:
+        unknown = [engine_id for engine_id in self._system.known_engines() if engine_id not in known]
+        engines = [self._system.engine(engine_id, self._caller) for engine_id in unknown]
         found = [(engine, await engine.describe()) for engine in engines]
         return [(engine, report) for engine, report in found if report.node_id == self._node_id]
 

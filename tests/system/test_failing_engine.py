@@ -9,7 +9,7 @@ from actors.backends.simulated import simulated_text
 from cluster.ids import EngineId
 from cluster.messages.work import Failed, Finished, Submission
 from cluster.suspicion import MOST_LOSSES
-from tests.support.plain_system import SIM, PlainSystem, replicated, run
+from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run
 
 CLIENTS, JOBS_OF_EACH = 8, 15
 
@@ -50,6 +50,42 @@ def test_an_engine_that_fails_after_the_first_token_ends_the_job(database: Path)
             text, end = await system.read(job.id)
             assert text == simulated_text(job.messages, None, 3)
             assert isinstance(end, Failed) and end.error == "engine_error"
+
+    run(scenario())
+
+
+def test_the_jobs_of_an_engine_that_hangs_go_on_elsewhere(database: Path) -> None:
+    """It answers whoever asks, and the thread that generates waits for something that will not come."""
+
+    async def scenario() -> None:
+        faults = {EngineId("sim/0"): {"freeze_at_token": 20}}
+        timing = replace(QUICK, stall_s=0.2)
+        async with PlainSystem(database, [replicated(SIM, 2)], nodes=2, faults=faults, timing=timing) as system:
+            await system.ready()
+            jobs = [system.job(f"Job {n}", max_tokens=60) for n in range(8)]
+            for job in jobs:
+                await system.gateway.intake.submit(Submission(job))
+            for job in jobs:
+                text, end = await system.read(job.id)
+                assert isinstance(end, Finished)
+                assert text == simulated_text(job.messages, None, 60)
+            assert EngineId("sim/0") not in system.known_engines()
+
+    run(scenario())
+
+
+def test_a_generation_that_hangs_beside_others_does_not_cost_them_their_engine(database: Path) -> None:
+    async def scenario() -> None:
+        faults = {EngineId("sim/0"): {"hang_at_token": 20}}
+        async with PlainSystem(database, faults=faults, timing=replace(QUICK, stall_s=0.2)) as system:
+            await system.ready()
+            hanging, short = system.job("hangs", max_tokens=30), system.job("ends", max_tokens=10)
+            for job in (hanging, short):
+                await system.gateway.intake.submit(Submission(replace(job, deadline_ms=job.created_ms + 1000)))
+            assert (await system.read(short.id))[0] == simulated_text(short.messages, None, 10)
+            _, end = await system.read(hanging.id)
+            assert isinstance(end, Failed) and end.error == "timeout"
+            assert system.known_engines() == ["sim/0"]
 
     run(scenario())
 

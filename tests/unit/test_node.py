@@ -1,7 +1,7 @@
 """The NodeAgent: runs the engines that it is told to, and tells the truth about them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from actors.node import NodeAgent
 from actors.wire.calls import Gone, Unreached
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
+from cluster.silence import Vitals
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled, until
@@ -53,6 +54,7 @@ class PlainEngine:
         self.loads = 0
         self.stopped = False
         self.dead = False
+        self.unreached = 0
         self.failure = ""
         self.loaded = asyncio.Event()
         self.loaded.set()
@@ -62,6 +64,9 @@ class PlainEngine:
     async def describe(self) -> EngineReport:
         if self.dead:
             raise Gone(f"{self.report.id} died")
+        if self.unreached:
+            self.unreached -= 1
+            raise Unreached(f"{self.report.id} cannot be reached")
         return self.report
 
     async def load(self) -> EngineReport:
@@ -84,20 +89,45 @@ class PlainLauncher:
         self.engines: dict[EngineId, PlainEngine] = {}
         self.launched: list[EngineId] = []
         self.killed: list[EngineReport] = []
+        self.killed_at_once: list[EngineId] = []
         self.left_running: list[PlainEngine] = []
         self.no_room = ""
+        self.broken: Exception | None = None
+        self.cancelled: list[EngineId] = []
+        self.load_s = 60.0
+        self.looks: list[Vitals] = []
+        self.may_kill, self.may_look, self.may_launch = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        for event in (self.may_kill, self.may_look, self.may_launch):
+            event.set()
 
     async def launch(self, order: EngineOrder) -> PlainEngine:
         self.launched.append(order.id)
         if self.no_room:
             raise Gone(self.no_room)
+        if self.broken is not None:
+            raise self.broken
+        try:
+            await self.may_launch.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(order.id)
+            raise
         return self.engines.setdefault(order.id, PlainEngine(order.id))
 
-    async def kill(self, report: EngineReport) -> None:
-        self.killed.append(report)
+    def load_timeout_s(self, model: str) -> float:
+        return self.load_s
 
-    async def running(self) -> Sequence[tuple[PlainEngine, EngineReport]]:
-        return [(engine, engine.report) for engine in self.left_running]
+    async def vitals(self, report: EngineReport) -> Vitals | None:
+        return self.looks.pop(0) if self.looks else None
+
+    async def kill(self, report: EngineReport, at_once: bool = False) -> None:
+        self.killed.append(report)
+        self.killed_at_once += [report.id] if at_once else []
+        await self.may_kill.wait()
+        self.left_running = [engine for engine in self.left_running if engine.report.id != report.id]
+
+    async def running(self, known: Collection[EngineId]) -> Sequence[tuple[PlainEngine, EngineReport]]:
+        await self.may_look.wait()
+        return [(engine, engine.report) for engine in self.left_running if engine.report.id not in known]
 
 
 class Stage:
@@ -215,13 +245,186 @@ def test_an_engine_that_hangs_is_taken_for_dead() -> None:
             stage.scheduler.wants(E0)
             await stage.told(e0="ready")
 
-            async def hang() -> EngineReport:
-                await asyncio.Event().wait()
-                raise AssertionError
-
             stage.launcher.engines[E0].describe = hang  # type: ignore[method-assign]
             await until(lambda: any(not report.engines for report in stage.scheduler.reports[1:]))
             await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+
+    run(scenario())
+
+
+def stopped_process(stopped: bool = True) -> Vitals:
+    return Vitals(4711, 1.0, stopped=stopped, busy_s=1.0, queued_s=0.0, hindered=False)
+
+
+async def hang() -> EngineReport:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "does nothing"])
+def test_an_engine_whose_process_hangs_is_ended_at_once_and_reported_before_it_has_ended(stopped: bool) -> None:
+    async def scenario() -> None:
+        timing = replace(QUICK, silent_s=0.002, pulse_s=0.002, stopped_s=0.004, stuck_s=0.004)
+        async with Stage(timing) as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.launcher.may_kill.clear()
+            stage.launcher.looks = [stopped_process(stopped)] * 100
+            stage.launcher.engines[E0].describe = hang  # type: ignore[method-assign]
+
+            async def time_passes() -> bool:
+                stage.clock.advance(0.002)
+                return stage.launcher.killed_at_once == [E0]
+
+            await until(time_passes)
+            stage.scheduler.wants()
+            await stage.told()
+            stage.launcher.may_kill.set()
+
+    run(scenario())
+
+
+def test_a_process_that_works_may_be_silent() -> None:
+    async def scenario() -> None:
+        timing = replace(QUICK, silent_s=0.002, pulse_s=0.002, stopped_s=0.004, stuck_s=0.004)
+        async with Stage(timing) as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.launcher.looks = [replace(stopped_process(False), busy_s=float(second)) for second in range(20)]
+            engine = stage.launcher.engines[E0]
+            tell, engine.describe = engine.describe, hang  # type: ignore[method-assign]
+
+            async def time_passes() -> bool:
+                stage.clock.advance(0.002)
+                return not stage.launcher.looks
+
+            await until(time_passes)
+            engine.describe = tell  # type: ignore[method-assign]
+            await stage.some_heartbeats()
+            assert stage.launcher.killed == []
+
+    run(scenario())
+
+
+def test_an_engine_that_generates_no_more_is_ended() -> None:
+    async def scenario() -> None:
+        timing = replace(QUICK, stall_s=5.0, heartbeat_s=0.002)
+        async with Stage(timing) as stage:
+            engine = stage.launcher.engines[E0] = PlainEngine(E0, "ready")
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            engine.report = replace(engine.report, generating=1, steps=3)
+
+            async def time_passes() -> bool:
+                stage.clock.advance(0.004)
+                return stage.launcher.killed_at_once == [E0]
+
+            begun_s = stage.clock.monotonic_s()
+            await until(time_passes)
+            assert stage.clock.monotonic_s() - begun_s >= timing.stall_s
+
+    run(scenario())
+
+
+def test_an_engine_that_cannot_be_reached_for_a_moment_is_asked_again() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, pulse_s=0.002)) as stage:
+            stage.scheduler.wants(E0)
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            failing = engine.unreached = 3
+            await stage.told(e0="ready")
+            engine.unreached = failing
+            await until(lambda: engine.unreached == 0)
+            await stage.some_heartbeats()
+            assert stage.launcher.killed == []
+
+    run(scenario())
+
+
+def test_an_engine_that_loads_for_too_long_has_failed() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.loaded.clear()
+            stage.launcher.load_s = 0.01
+            stage.scheduler.wants(E0)
+            await stage.told(e0="failed")
+            assert stage.scheduler.reports[-1].engines[0].message == "it did not load within 0.01 s"
+            stage.scheduler.wants()
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+
+    run(scenario())
+
+
+def test_a_node_reports_at_once_and_starts_nothing_before_it_knows_what_runs() -> None:
+    """The engine that is ordered may be one of those that have not answered yet."""
+
+    async def scenario() -> None:
+        stage = Stage()
+        stage.launcher.may_look.clear()
+        stage.launcher.left_running = [PlainEngine(E0, "ready")]
+        stage.scheduler.wants(E0)
+        async with stage:
+            await stage.some_heartbeats()
+            assert (stage.scheduler.told(), stage.scheduler.reports[-1].complete) == ({}, False)
+            stage.launcher.may_look.set()
+            await stage.told(e0="ready")
+            assert stage.scheduler.reports[-1].complete
+            assert stage.launcher.launched == []
+
+    run(scenario())
+
+
+def test_an_engine_that_was_left_behind_is_found_and_ended() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, reconcile_s=0.005)) as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.launcher.left_running = [PlainEngine(E1, "ready")]
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E1])
+            await stage.told(e0="ready")
+
+    run(scenario())
+
+
+def test_an_engine_that_is_being_stopped_is_not_found_again() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, reconcile_s=0.005)) as stage:
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.launcher.may_kill.clear()
+            stage.launcher.left_running = [stage.launcher.engines[E0]]
+            stage.scheduler.wants()
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+            reports = len(stage.scheduler.reports)
+            await until(lambda: len(stage.scheduler.reports) > reports + 10)
+            assert all(not report.engines for report in stage.scheduler.reports[reports:])
+            stage.launcher.may_kill.set()
+
+    run(scenario())
+
+
+def test_an_engine_that_is_given_up_while_it_is_launched_is_ended_once_it_is_there() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.launcher.may_launch.clear()
+            stage.scheduler.wants(E0)
+            await stage.told(e0="starting")
+            stage.scheduler.wants()
+            await stage.told()
+            await until(lambda: [report.id for report in stage.launcher.killed] == [E0])
+            assert stage.launcher.cancelled == [E0]
+
+    run(scenario())
+
+
+def test_an_engine_whose_process_cannot_be_started_has_failed() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.launcher.broken = RuntimeError("something of Ray's")
+            stage.scheduler.wants(E0)
+            await stage.told(e0="failed")
+            assert stage.scheduler.reports[-1].engines[0].message == "its process could not be started (RuntimeError)"
 
     run(scenario())
 
@@ -331,7 +534,7 @@ def test_news_do_not_wait_for_the_next_heartbeat() -> None:
         stage.scheduler.wants(E0)
         async with stage:
             await until(lambda: engine.loads, "an engine that loads")
-            assert len(stage.scheduler.reports) == 1
+            assert [report.complete for report in stage.scheduler.reports] == [False, True]
             engine.loaded.set()
             await stage.told(e0="ready")
 
