@@ -76,7 +76,7 @@ class Engine:
         """
         fresh = [d for d in dispatches if self._is_newer(d)]
         for dispatch in fresh:
-            job_id, log = dispatch.job.id, TokenLog(dispatch.resume)
+            job_id, log = dispatch.job.id, TokenLog(dispatch.resume, dispatch.epoch)
             self._logs[job_id] = JobLog(job_id, dispatch.attempt, log)
             if dispatch.confirmed:
                 self._unconfirmed.discard(job_id)
@@ -94,18 +94,24 @@ class Engine:
                 self._outbox.watch(self._logs[job_id])
 
     async def abort(self, jobs: Sequence[JobAttempt]) -> None:
-        """Stop generating and forget. What is unknown is ignored."""
-        mine = [(job_id, attempt) for job_id, attempt in jobs if self._is_current(job_id, attempt)]
-        self._backend.abort(mine)
-        await self.settled(mine)
+        """Stop generating, and keep what there is until it is settled or forgotten.
+
+        What is unknown here is passed on all the same: the backend may still work on it.
+        """
+        self._backend.abort(jobs)
 
     async def settled(self, jobs: Sequence[JobAttempt]) -> None:
-        """The Journal has these ends for good: their outputs may go."""
+        """The ends of these are durable: their outputs may go."""
         for job_id, attempt in jobs:
             if self._is_current(job_id, attempt):
                 del self._logs[job_id]
                 self._unconfirmed.discard(job_id)
                 self._outbox.unwatch(job_id)
+
+    async def forget(self, jobs: Sequence[JobAttempt]) -> None:
+        """Stop generating, and forget: nobody will ask for what there is."""
+        await self.abort(jobs)
+        await self.settled(jobs)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Everything of every job from its start, then what is new, as frames."""
@@ -144,7 +150,7 @@ class Engine:
                 continue
             job_log = self._logs[chunk.job_id]
             job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens
-            job_log.log.append(chunk.text, chunk.token_ids)
+            job_log.log.append(chunk.text, chunk.token_ids, chunk.ends)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)
             job_log.touch()

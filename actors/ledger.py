@@ -17,7 +17,17 @@ from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, WindowMark
-from cluster.messages.work import Accepted, Ended, Idempotency, JobQuery, JobRecord, OpenJob, Placed, Submission
+from cluster.messages.work import (
+    Accepted,
+    Ended,
+    Idempotency,
+    JobQuery,
+    JobRecord,
+    OpenAttempt,
+    OpenJob,
+    Placed,
+    Submission,
+)
 from cluster.store import (
     accounts,
     first_admin,
@@ -187,6 +197,10 @@ class Ledger:
     async def open_jobs(self) -> list[OpenJob]:
         """All jobs that have not ended, in the order of their creation."""
         return await self._read(jobs.open_jobs)
+
+    async def open_attempts(self) -> list[OpenAttempt]:
+        """Of all jobs that have not ended: the id, the last attempt recorded and when the job was created."""
+        return await self._read(jobs.open_attempts)
 
     async def placements(self, job_id: JobId) -> list[Placed]:
         """Every attempt to run this job, in their order."""

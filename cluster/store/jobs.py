@@ -17,7 +17,7 @@ from sqlalchemy import (
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
-from cluster.messages.work import Ended, Failed, Job, JobQuery, JobRecord, OpenJob, Placed
+from cluster.messages.work import Ended, Failed, Job, JobQuery, JobRecord, OpenAttempt, OpenJob, Placed
 from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
 from cluster.store.usage import Billed
@@ -88,6 +88,11 @@ def open_jobs(connection: Connection) -> list[OpenJob]:
     return [job_rows.open_job(row) for row in connection.execute(oldest_first).mappings()]
 
 
+def open_attempts(connection: Connection) -> list[OpenAttempt]:
+    """Of all jobs that have not ended: the id, the last attempt recorded and when the job was created."""
+    return [(row.id, row.attempt, row.created_ms) for row in connection.execute(_OPEN_ATTEMPTS)]
+
+
 def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed]:
     """What is to be billed: of these jobs, the open ones."""
     return [
@@ -127,6 +132,7 @@ _CREATE = insert(JOBS).from_select(
 )
 _PLACE = _OPEN_JOB.where(JOBS.c.attempt <= bindparam("fence")).values(state=_advanced(JobEvent.PLACED))
 _END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.COMPLETED, JobEvent.FAILED)}
+_OPEN_ATTEMPTS = select(JOBS.c.id, JOBS.c.attempt, JOBS.c.created_ms).where(_IS_OPEN)
 _KNOWN = select(JOBS.c.id).where(JOBS.c.id.in_(bindparam("ids", expanding=True)))
 # Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
 _TO_BILL = (

@@ -28,6 +28,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     fail_at_token: Index | None = None
     hang_at_token: Index | None = None
     die_at_token: Index | None = None
+    vary_by_attempt: bool = False
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:
