@@ -80,7 +80,7 @@ class Engine:
         if superseded := [(d.job.id, self._logs[d.job.id].attempt) for d in fresh if d.job.id in self._logs]:
             self._backend.abort(superseded)
         for dispatch in fresh:
-            job_id, log = dispatch.job.id, TokenLog(dispatch.resume)
+            job_id, log = dispatch.job.id, TokenLog(dispatch.resume, dispatch.epoch)
             self._logs[job_id] = JobLog(job_id, dispatch.attempt, log)
             self._generating.begin(dispatch)
             if dispatch.confirmed:
@@ -165,7 +165,7 @@ class Engine:
                 continue
             job_log = self._logs[chunk.job_id]
             job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens
-            job_log.log.append(chunk.text, chunk.token_ids)
+            job_log.log.append(chunk.text, chunk.token_ids, chunk.ends)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)
             job_log.touch()

@@ -5,12 +5,15 @@ becomes visible once the Ledger has it for good.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from actors.journaling.before import Before
 from actors.journaling.endings import Ending, Endings
 from actors.journaling.engines import EngineStreams
 from actors.journaling.entry import Entry
+from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
 from actors.wire.calls import tell
 from actors.wire.every import Every
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from actors.ledger import Ledger
     from actors.scheduler import Scheduler
 
+logger = logging.getLogger(__name__)
+
 
 class Journal:
     """Sole owner of running jobs' output. What it loses with its process, the engines tell it again."""
@@ -42,28 +47,35 @@ class Journal:
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
     ) -> None:
+        self._ledger = ledger
         self._scheduler = scheduler
         self._engine = engine
         self._known_engines = known_engines
         self._clock = clock
         self._timing = timing
+        self._before = Before()
         self._entries: dict[JobId, Entry] = {}
         self._engines = EngineStreams(engine, self._ingest, self._engine_lost, self._engine_unreached, timing)
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
-        self._endings = Endings(ledger, scheduler, engine, interval_s, clock, timing)
+        self._forgetting = Forgetting(engine, self._engines.reads, timing)
+        self._endings = Endings(ledger, scheduler, self._forgetting, interval_s, clock, timing)
+        self._auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (
+            self._auditing,
             Every(timing.acknowledge_s, self._engines.acknowledge, "acknowledging frames"),
             Every(timing.prune_readers_s, self._prune_readers, "dropping silent readers"),
         )
 
     async def start(self) -> None:
-        """Read from every engine that already runs."""
-        await self.attach(await asyncio.to_thread(self._known_engines))
+        """Learn which jobs are open, if the Ledger can tell it soon, and read from every engine that already runs."""
+        await self._audit()
+        self._engines.start(await asyncio.to_thread(self._known_engines))
+        self._forgetting.start()
         for loop in self._loops:
             loop.start()
 
     async def stop(self) -> None:
-        for loop in self._loops:
+        for loop in (*self._loops, self._forgetting):
             loop.stop()
         self._engines.stop()
         self._endings.stop()
@@ -83,15 +95,15 @@ class Journal:
         A job whose end is not durable yet is left out of the answer, to be asked for again: should this process die,
         the job has to go on.
         """
+        await self._hear_of(job_id for job_id, _ in jobs)
         fenced = (self._fence(job_id, attempt) for job_id, attempt in jobs)
         return [fence for fence in fenced if fence is not None]
 
     async def fail(self, failures: Sequence[Failure]) -> None:
         """End these jobs with an error; returns once that is durable. A job that is ending already ends as it does."""
+        await self._hear_of(failure.job_id for failure in failures)
         for failure in failures:
-            entry = self._entry(failure.job_id)
-            usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
-            self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
+            self._fail(failure)
         endings = (self._entry(failure.job_id).settling for failure in failures)
         await asyncio.gather(*(settling for settling in endings if settling is not None))
 
@@ -105,15 +117,17 @@ class Journal:
         finally:
             self._forget_empty(self._readers.close(reader_id))
 
-    async def watch(self, reader_id: str, jobs: Sequence[tuple[JobId, int]]) -> list[JobId]:
-        """Tell this reader of these jobs, each from its offset on.
+    async def watch(self, reader_id: str, jobs: Sequence[tuple[JobId, int, int]]) -> list[JobId]:
+        """Tell this reader of these jobs, each from its offset in the text of its epoch on; 0 when it has no text.
 
-        Returns the jobs of which nothing is known here: they have not begun, or have ended long ago.
+        A job that has another text by now is told from the start. Returns the jobs of which nothing is known here: they
+        have not begun, or have ended long ago.
         """
         outbox = self._readers.outbox(reader_id)
-        for job_id, offset in jobs:
-            outbox.watch(self._entry(job_id), offset)
-        return [job_id for job_id, _ in jobs if self._entries[job_id].attempts.silent]
+        for job_id, offset, epoch in jobs:
+            entry = self._entry(job_id)
+            outbox.watch(entry, offset if epoch == entry.log.epoch else 0)
+        return [job_id for job_id, _, _ in jobs if self._entries[job_id].attempts.silent]
 
     async def unwatch(self, reader_id: str, job_ids: Sequence[JobId]) -> None:
         if outbox := self._readers.find(reader_id):
@@ -124,7 +138,7 @@ class Journal:
     async def watched(self, job_id: JobId, reader_id: str) -> bool:
         """Whether any reader but this one watches the job."""
         entry = self._entries.get(job_id)
-        return entry is not None and bool(entry.watchers - {self._readers.find(reader_id)})
+        return entry is not None and bool(entry.watchers.keys() - {self._readers.find(reader_id)})
 
     async def acknowledge(self, reader_id: str, frames: int) -> None:
         """This reader lives, and has received `frames` frames of its stream in all."""
@@ -135,7 +149,7 @@ class Journal:
     async def output(self, job_id: JobId) -> Output:
         """The job's output, as far as it is known here."""
         entry = self._entries.get(job_id)
-        return Output() if entry is None else entry.log.output()
+        return Output() if entry is None else entry.output
 
     async def held(self) -> tuple[set[JobId], set[str]]:
         """The jobs and the readers that something is kept of."""
@@ -149,39 +163,59 @@ class Journal:
     def _engine_unreached(self, engine_id: EngineId) -> None:
         tell(self._scheduler.engine_unreached(engine_id), "scheduler.engine_unreached")
 
+    async def _hear_of(self, job_ids: Iterable[JobId]) -> None:
+        """What engines have to say of these jobs comes before what is decided about them here."""
+        if any(job_id not in self._entries or self._entries[job_id].attempts.silent for job_id in job_ids):
+            await self._engines.all_heard()
+
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         stale: list[JobAttempt] = []
         for delta in deltas:
             entry = self._entry(delta.job_id)
-            ruling = entry.attempts.heard(delta.attempt, source.id, delta.end)
+            ruling = entry.attempts.heard(delta.attempt, source.id)
             if ruling is Ruling.STALE:
                 stale.append((delta.job_id, delta.attempt))
-            elif ruling is not Ruling.IGNORE:
+            elif ruling is Ruling.IGNORE:
+                entry.note_teller(source.id, delta.attempt)
+            else:
                 if ruling is Ruling.BEGIN:
-                    entry.attempt = delta.attempt
-                    entry.ran = self._placed(source, delta)
-                self._append(entry, delta)
+                    entry.begin(delta, self._placed(source, delta))
+                entry.take(delta)
+                if delta.end is not None:
+                    self._end(entry, delta.end, engine_failed=_is_engine_failure(delta.end))
         if stale:
-            tell(self._engine(source.id).abort(stale), "engine.abort")
+            self._discard(source.id, stale)
 
     def _placed(self, source: EngineReport, delta: Delta) -> Placed:
         return Placed(delta.job_id, source.node_id, source.id, delta.attempt, self._clock.wall_ms())
 
-    def _append(self, entry: Entry, delta: Delta) -> None:
-        entry.prompt_tokens = delta.prompt_tokens or entry.prompt_tokens
-        entry.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
-        entry.touch()
-        if delta.end is not None:
-            self._end(entry, delta.end, engine_failed=_is_engine_failure(delta.end))
+    def _discard(self, engine_id: EngineId, attempts: Sequence[JobAttempt]) -> None:
+        """Nothing that these attempts may say is wanted: their engine stops, and forgets them."""
+        tell(self._engine(engine_id).abort(attempts), "engine.abort")
+        self._forgetting.add(engine_id, attempts)
 
     def _fence(self, job_id: JobId, attempt: int) -> Fenced | None:
-        entry = self._entries.get(job_id) or Entry(job_id)
+        entry = self._entries.get(job_id) or self._new_entry(job_id)
         number = entry.attempts.fence(attempt)
         if number is None:
             return None
         if not entry.attempts.empty:
             self._entries[job_id] = entry
-        return Fenced(job_id, number, entry.log.output(), entry.attempts.ended)
+        return Fenced(job_id, number, self._output(entry), entry.attempts.ended)
+
+    def _output(self, entry: Entry) -> Output:
+        """What the next attempt goes on from."""
+        output = entry.output
+        if output.epoch == 0 and self._before.is_new(entry.job_id):
+            return Output(epoch=1)  # nobody has been told any text: none is lost
+        return output
+
+    def _fail(self, failure: Failure) -> None:
+        entry = self._entry(failure.job_id)
+        if entry.attempts.ending is None:
+            entry.take_output(failure.output)
+            usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
+            self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
 
     def _end(self, entry: Entry, end: End, engine_failed: bool) -> None:
         if entry.attempts.finish(end):
@@ -189,18 +223,61 @@ class Journal:
 
     async def _settle(self, entry: Entry, end: End, engine_failed: bool) -> None:
         """Make the end durable, then visible, and after a while forget it."""
-        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran)
-        await self._endings.make_durable(Ending(ended, engine_failed))
+        epoch = entry.log.epoch or 1
+        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran, epoch)
+        await self._endings.make_durable(Ending(ended, engine_failed, entry.told_by))
         entry.attempts.settle()
         entry.log.close(end)
         entry.touch()
         asyncio.get_running_loop().call_later(self._timing.linger_s, self._entries.pop, entry.job_id, None)
 
+    async def _audit(self) -> None:
+        """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.
+
+        An engine that could not be reached for long may tell of them, or one that the Journal before this one had shut
+        out. A job that is open here ends here, so that each is looked at once.
+        """
+        unsure = [entry for entry in self._entries.values() if entry.is_unsure]
+        if self._before.is_known and not unsure:
+            return
+        if (attempts := await self._open_attempts()) is None:
+            self._auditing.hasten()
+            return
+        self._before.learn(attempts)
+        for entry in unsure:
+            if entry.job_id in attempts:
+                entry.attempts.overtake(attempts[entry.job_id])
+                entry.is_open = True
+            elif entry.attempts.ending is None:
+                self._forget(entry)
+
+    async def _open_attempts(self) -> dict[JobId, int] | None:
+        """The jobs that are open, and their last attempts; None when the Ledger cannot tell it soon."""
+        try:
+            async with asyncio.timeout(self._timing.learn_s):
+                return {job_id: attempt for job_id, attempt, _ in await self._ledger.open_attempts()}
+        except Exception as error:  # noqa: BLE001 - told, and repeated: readers do not wait for the database
+            logger.warning("which jobs are open is not known now: %s", type(error).__name__)
+            await asyncio.sleep(self._timing.repeat_s)
+            return None
+
+    def _forget(self, entry: Entry) -> None:
+        """The job has ended, however long ago. Its readers ask again, and the Ledger knows."""
+        logger.warning("%s has ended before: what is told of it is not heard", entry.job_id)
+        del self._entries[entry.job_id]
+        for outbox in list(entry.watchers):
+            outbox.unwatch(entry.job_id)
+        for engine_id, attempt in entry.told_by:
+            self._discard(engine_id, [(entry.job_id, attempt)])
+
     def _entry(self, job_id: JobId) -> Entry:
         entry = self._entries.get(job_id)
         if entry is None:
-            entry = self._entries[job_id] = Entry(job_id)
+            entry = self._entries[job_id] = self._new_entry(job_id)
         return entry
+
+    def _new_entry(self, job_id: JobId) -> Entry:
+        return Entry(job_id, self._before.attempt(job_id))
 
     def _forget_empty(self, job_ids: Iterable[JobId]) -> None:
         for job_id in job_ids:

@@ -20,6 +20,7 @@
     ├── JobCancelled          -    only as a failed job's error
     ├── NodeDisconnected      -    only as a failed job's error
     ├── EngineFailed          -    only as a failed job's error
+    ├── StreamLost            -    only as the end of a stream, not of its job
     ├── ConfigError           -    only on the command line
     ├── StartError            -    only on the command line
     ├── SystemLost            -    only on the command line
@@ -206,6 +207,18 @@ class EngineFailed(InfernetError):
     """The engine could not generate this job's answer."""
 
     code = "engine_error"
+
+
+class StreamLost(InfernetError):
+    """The text that was streamed is not the job's any more: it was lost, and the job has begun anew."""
+
+    code = "stream_lost"
+    retryable = True
+
+    def __init__(
+        self, message: str = "The text streamed so far was lost, and the job has begun anew: read it from its start"
+    ) -> None:
+        super().__init__(message)
 
 
 class ConfigError(InfernetError):

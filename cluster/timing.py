@@ -34,6 +34,12 @@ class Timing(Struct, frozen=True):
     reader_silence_s: float = 60.0
     # How often the readers that have fallen silent are looked for.
     prune_readers_s: float = 10.0
+    # How long a new Journal waits for the engines that ran before it, before it ends or moves what it does not know.
+    hear_engines_s: float = 8.0
+    # How long a new Journal waits to be told which jobs are open, before it reads its engines.
+    learn_s: float = 2.0
+    # How often jobs that engines have told of are compared with those that are open.
+    audit_s: float = 30.0
     # How often an engine is told how much of its stream has come, until it knows.
     acknowledge_s: float = 1.0
     # Engines keep the output of ended jobs a moment longer, so that many are told of in one call.

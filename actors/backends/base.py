@@ -18,8 +18,9 @@ class Chunk(Struct, frozen=True):
     """What one step produced for one generation.
 
     `text` is exactly the text of `token_ids`: token ids whose text is still withheld (half a character, a
-    possible stop string) come with the chunk that brings their text. Ids that never bring text (the one that
-    ends the answer, one cut by a stop string) are left out, but counted in the usage.
+    possible stop string) come with the chunk that brings their text, and the last one brings text. `ends` is where in
+    `text` each token ends; it is empty where all of it came with the last. Ids that never bring text (the one that ends
+    the answer, one cut by a stop string) are left out, but counted in the usage.
     A generation's first chunk carries `prompt_tokens`. The last one carries `end`, whose usage counts the
     whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another attempt,
     here or elsewhere, need not meet.
@@ -31,6 +32,7 @@ class Chunk(Struct, frozen=True):
     token_ids: tuple[int, ...] = ()
     prompt_tokens: int = 0
     end: End | None = None
+    ends: tuple[int, ...] = ()
     retryable: bool = False
 
 

@@ -1,9 +1,11 @@
 """One generation: what a backend keeps of a job while it runs."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from actors.backends.base import Chunk
-from actors.backends.stop_strings import StopStringFilter
+from actors.backends.stop_strings import Piece, StopStringFilter
 from cluster.messages.money import Usage
 from cluster.messages.work import Dispatch, End, Failed, Finished, FinishReason
 
@@ -30,23 +32,27 @@ class Generation:
         self._announced = False
         self._stop_strings = StopStringFilter(dispatch.job.sampling.stop)
 
-    def advance(self, text: str, token_ids: tuple[int, ...], finish_reason: FinishReason | None = None) -> Chunk | None:
-        """Take in a step's tokens; `finish_reason` when the model finished with them.
+    def advance(
+        self, texts: Sequence[str], token_ids: Sequence[int], finish_reason: FinishReason | None = None
+    ) -> Chunk | None:
+        """Take in a step's tokens and the text that each brought; `finish_reason` when the model finished with them.
 
-        Returns the chunk to send, or None when all of it is withheld. A stop string ends the generation:
-        `ended` tells, the backend must then stop generating.
+        Returns the chunk to send, or None when all of it is withheld. A stop string ends the generation, whatever
+        comes after it in the step: `ended` tells, the backend must then stop generating.
         """
-        self.completion_tokens += len(token_ids)
-        text, token_ids = self._stop_strings.push(text, token_ids)
-        if self._stop_strings.stopped:
-            finish_reason = "stop"
-        elif finish_reason is not None:
-            rest, rest_ids = self._stop_strings.flush()
-            text, token_ids = text + rest, token_ids + rest_ids
+        pieces: list[Piece] = []
+        for text, token_id in zip(texts, token_ids, strict=True):
+            self.completion_tokens += 1
+            pieces += self._stop_strings.push(text, token_id)
+            if self._stop_strings.stopped:
+                finish_reason = "stop"
+                break
         if finish_reason is None:
-            return self._chunk(text, token_ids, None) if text else None
+            return self._chunk(pieces, None) if pieces else None
+        if not self._stop_strings.stopped:
+            pieces += self._stop_strings.flush()
         self.ended = True
-        return self._chunk(text, token_ids, Finished(self._usage, finish_reason))
+        return self._chunk(pieces, Finished(self._usage, finish_reason))
 
     def fail(self, code: str, message: str, retryable: bool = False) -> Chunk:
         """End with an error; `message` is for the client. Text still withheld is dropped.
@@ -54,7 +60,7 @@ class Generation:
         `retryable`: another attempt need not fail as this one.
         """
         self.ended = True
-        return replace(self._chunk("", (), Failed(self._usage, code, message)), retryable=retryable)
+        return replace(self._chunk([], Failed(self._usage, code, message)), retryable=retryable)
 
     def check_context(self, max_tokens: int, context_length: int) -> Chunk | None:
         """The chunk that ends a generation whose prompt and `max_tokens` do not fit the model's context."""
@@ -70,8 +76,25 @@ class Generation:
     def _usage(self) -> Usage:
         return Usage(self.prompt_tokens, self.completion_tokens)
 
-    def _chunk(self, text: str, token_ids: tuple[int, ...], end: End | None) -> Chunk:
-        if self._announced:
-            return Chunk(self.job_id, self.attempt, text, token_ids, 0, end)
+    def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
+        prompt_tokens = 0 if self._announced else self.prompt_tokens
         self._announced = True
-        return Chunk(self.job_id, self.attempt, text, token_ids, self.prompt_tokens, end)
+        if len(pieces) == 1:
+            [(text, token_ids)] = pieces
+            return Chunk(self.job_id, self.attempt, text, token_ids, prompt_tokens, end)
+        return Chunk(self.job_id, self.attempt, *_joined(pieces), prompt_tokens, end, _ends(pieces))
+
+
+def _joined(pieces: Sequence[Piece]) -> tuple[str, tuple[int, ...]]:
+    return "".join([text for text, _ in pieces]), tuple([token_id for _, ids in pieces for token_id in ids])
+
+
+def _ends(pieces: Sequence[Piece]) -> tuple[int, ...]:
+    """Where each token ends: all but the last of a piece bring no text."""
+    ends: list[int] = []
+    begin = 0
+    for text, token_ids in pieces:
+        end = begin + len(text)
+        ends += [begin] * (len(token_ids) - 1) + [end] * bool(token_ids)
+        begin = end
+    return tuple(ends)

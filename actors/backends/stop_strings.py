@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+Piece = tuple[str, tuple[int, ...]]
+"""Text, and the tokens that brought it: the last of them all of it. Text that a stop string has cut is of no token."""
+
 
 class StopStringFilter:
     """Passes text on in whole tokens, and withholds what may be the beginning of a stop string.
@@ -16,43 +19,43 @@ class StopStringFilter:
     def __init__(self, stop: Sequence[str] = ()) -> None:
         self._stop = tuple(filter(None, stop))
         self._pending: tuple[int, ...] = ()  # ids whose text has not come yet: half a character
-        self._held: list[tuple[str, tuple[int, ...]]] = []
+        self._held: list[Piece] = []
         self.stopped = False
 
-    def push(self, text: str, token_ids: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-        """Take in the next tokens and the text they brought; return what can be passed on now.
+    def push(self, text: str, token_id: int) -> list[Piece]:
+        """Take in the next token and the text it brought; return what can be passed on now.
 
         `stopped` is True from the push on that completed a stop string. The text before it may end within a
         token: then that token's id is left out.
         """
-        if self._pending:
-            token_ids = self._pending + token_ids
+        token_ids = (*self._pending, token_id)
         if not text:
             self._pending = token_ids
-            return "", ()
+            return []
         self._pending = ()
         if not self._stop:
-            return text, token_ids
+            return [(text, token_ids)]
         self._held.append((text, token_ids))
         return self._release()
 
-    def flush(self) -> tuple[str, tuple[int, ...]]:
+    def flush(self) -> list[Piece]:
         """The generation is over: return the text still withheld. Ids that never brought text are left out."""
         held, self._held = self._held, []
-        return _join(held)
+        return held
 
-    def _release(self) -> tuple[str, tuple[int, ...]]:
+    def _release(self) -> list[Piece]:
         text = "".join([piece for piece, _ in self._held])
         hits = [(begin + len(stop), begin) for stop in self._stop if (begin := text.find(stop)) >= 0]
         if hits:
             self.stopped = True
             _, begin = min(hits, key=lambda hit: hit[0])
-            _, ids = self._take(begin)
+            pieces = self._take(begin)
             self._held = []
-            return text[:begin], ids
+            cut = text[sum(len(piece) for piece, _ in pieces) : begin]
+            return [*pieces, (cut, ())] if cut else pieces
         return self._take(len(text) - max(_overlap(text, stop) for stop in self._stop))
 
-    def _take(self, end: int) -> tuple[str, tuple[int, ...]]:
+    def _take(self, end: int) -> list[Piece]:
         """Remove the whole tokens that lie before `end`."""
         count = length = 0
         for piece, _ in self._held:
@@ -61,14 +64,10 @@ class StopStringFilter:
                 break
             count += 1
         taken, self._held = self._held[:count], self._held[count:]
-        return _join(taken)
+        return taken
 
 
 def _overlap(text: str, stop: str) -> int:
     """How many characters at the end of `text` are the beginning of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
-
-
-def _join(pieces: list[tuple[str, tuple[int, ...]]]) -> tuple[str, tuple[int, ...]]:
-    return "".join([text for text, _ in pieces]), tuple([i for _, ids in pieces for i in ids])

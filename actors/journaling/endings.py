@@ -1,56 +1,58 @@
 """Ends on their way to the Ledger, and who is told once they are durable."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from actors.journaling.forgetting import Forgetting
 from actors.wire.batcher import Batcher
-from actors.wire.calls import AWAY, tell
+from actors.wire.calls import AWAY
 from actors.wire.notices import Notices
 from actors.wire.outage import Outage
 from cluster.clock import Clock
 from cluster.ids import EngineId
-from cluster.messages.work import Ended, JobAttempt, Placed, Released
+from cluster.messages.work import Ended, Released
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
-    from actors.engine import Engine
     from actors.ledger import Ledger
     from actors.scheduler import Scheduler
 
 
 class Ending(NamedTuple):
-    """An end on its way to the Ledger. `engine_failed` says that the job's engine gave up on it."""
+    """An end on its way to the Ledger.
+
+    `engine_failed` says that the job's engine gave up on it; `told_by` are the engines that have told of the job, and
+    the attempts that they made.
+    """
 
     ended: Ended
     engine_failed: bool
+    told_by: Sequence[tuple[EngineId, int]]
 
 
 class Endings:
-    """Makes ends durable. Only then does the Scheduler free the lease, and the engine forget."""
+    """Makes ends durable. Only then does the Scheduler free the lease, and do engines forget."""
 
     def __init__(
         self,
         ledger: "Ledger",
         scheduler: "Scheduler",
-        engine: "Callable[[EngineId], Engine]",
+        forgetting: Forgetting,
         interval_s: float,
         clock: Clock,
         timing: Timing,
     ) -> None:
         self._ledger = ledger
         self._scheduler = scheduler
-        self._engine = engine
+        self._forgetting = forgetting
         self._timing = timing
         self._outage = Outage("writing the ends of jobs", clock)
         self._finish = Batcher[Ending, None](self._finish_batch)
         self._released = Notices(self._tell_released, "scheduler.released", interval_s)
-        self._settled = Notices(self._tell_settled, "engine.settled", timing.settled_notice_s)
 
     def stop(self) -> None:
         self._released.stop()
-        self._settled.stop()
 
     async def make_durable(self, ending: Ending) -> None:
         """Returns once the Ledger has it for good."""
@@ -72,18 +74,17 @@ class Endings:
             raise  # of all of them
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
             return [error] if len(batch) == 1 else [(await self._finish_batch([ending]))[0] for ending in batch]
-        # Not before: until then the Scheduler's lease and the engine's log are what a job goes on from.
-        ran = [(ending.ended.ran, ending.engine_failed) for ending in batch if ending.ended.ran is not None]
-        self._released.add(Released(where.job_id, where.attempt, failed) for where, failed in ran)
-        self._settled.add(where for where, _ in ran)
+        # Not before: until then the Scheduler's lease and the engines' logs are what a job goes on from.
+        for ending in batch:
+            self._conclude(ending)
         return [None] * len(batch)
+
+    def _conclude(self, ending: Ending) -> None:
+        ended = ending.ended
+        if ended.ran is not None:
+            self._released.add([Released(ended.job_id, ended.ran.attempt, ending.engine_failed)])
+        for engine_id, attempt in ending.told_by:
+            self._forgetting.add(engine_id, [(ended.job_id, attempt)])
 
     async def _tell_released(self, released: Sequence[Released]) -> None:
         await self._scheduler.released(released)
-
-    async def _tell_settled(self, ran: Sequence[Placed]) -> None:
-        settled: dict[EngineId, list[JobAttempt]] = defaultdict(list)
-        for where in ran:
-            settled[where.engine_id].append((where.job_id, where.attempt))
-        for engine_id, attempts in settled.items():
-            tell(self._engine(engine_id).settled(attempts), "engine.settled")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from actors.wire.calls import Gone, Unreachable, tell
-from actors.wire.frames import follow
+from actors.wire.frames import OtherVersion, follow
 from cluster.ids import EngineId
 from cluster.messages.machines import EngineReport
 from cluster.messages.work import Delta
@@ -65,6 +65,17 @@ class EngineStreams:
         self._timing = timing
         self._readings: dict[EngineId, asyncio.Task[None]] = {}
         self._receptions: dict[EngineId, _Reception] = {}
+        # Engines from before this Journal that have told nothing yet.
+        self._unheard: set[EngineId] = set()
+        self._all_heard = asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
+
+    def start(self, engine_ids: Sequence[EngineId]) -> None:
+        """Read these, which ran before this Journal."""
+        self._unheard = set(engine_ids)
+        self._patience = asyncio.get_running_loop().call_later(self._timing.hear_engines_s, self._all_heard.set)
+        self._note_heard()
+        self.attach(engine_ids)
 
     def attach(self, engine_ids: Sequence[EngineId]) -> None:
         """Read these engines. One that is read already is left alone."""
@@ -73,8 +84,17 @@ class EngineStreams:
                 self._readings[engine_id] = asyncio.create_task(self._read(engine_id))
 
     def stop(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         for reading in self._readings.values():
             reading.cancel()
+
+    def reads(self, engine_id: EngineId) -> bool:
+        return engine_id in self._readings
+
+    async def all_heard(self) -> None:
+        """Returns when every engine from before this Journal has told all it has, or is gone, or has had its time."""
+        await self._all_heard.wait()
 
     async def acknowledge(self) -> None:
         """Tell every engine how much of its stream has come, until it knows: one that does not sends nothing more."""
@@ -88,9 +108,12 @@ class EngineStreams:
                 await self._read_once(engine_id)
         except Gone as error:
             logger.warning("%s", error)
+        except OtherVersion as error:
+            logger.error("%s is of no use: %s", engine_id, error)  # noqa: TRY400
         finally:
             del self._readings[engine_id]
             self._receptions.pop(engine_id, None)
+            self._note_heard(engine_id)
         self._lost(engine_id)
 
     async def _read_once(self, engine_id: EngineId) -> None:
@@ -111,11 +134,19 @@ class EngineStreams:
         def take(deltas: Sequence[Delta]) -> None:
             self._ingest(source, deltas)
             reception.count()
+            if self._unheard:
+                self._note_heard(source.id)
 
         try:
             await follow(engine.frames(), take, lambda _: reception.acknowledge())
-        except Unreachable:
+        except (Unreachable, OtherVersion):
             raise
         except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again
             logger.warning("reading %s again: %s: %s", source.id, type(error).__name__, error)
             await asyncio.sleep(self._timing.repeat_s)
+
+    def _note_heard(self, engine_id: EngineId | None = None) -> None:
+        if engine_id is not None:
+            self._unheard.discard(engine_id)
+        if not self._unheard:
+            self._all_heard.set()

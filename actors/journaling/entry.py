@@ -3,23 +3,84 @@
 import asyncio
 
 from actors.wire.frames import JobLog
-from cluster.ids import JobId
-from cluster.messages.work import Placed
+from cluster.ids import EngineId, JobId
+from cluster.messages.work import Delta, Output, Placed
 from cluster.text.attempts import Attempts
+from cluster.text.token_log import TokenLog
 
 
 class Entry(JobLog):
-    """A job's output here, which attempt may add to it, and where the last attempt runs."""
+    """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it."""
 
-    __slots__ = ("attempts", "ran", "settling")
+    __slots__ = ("attempts", "is_open", "ran", "settling", "told_by")
 
-    def __init__(self, job_id: JobId) -> None:
+    def __init__(self, job_id: JobId, overtaken_by: int = 0) -> None:
+        """Attempts before `overtaken_by` are not heard."""
         super().__init__(job_id)
         self.attempts = Attempts()
+        self.attempts.overtake(overtaken_by)
+        self.is_open = overtaken_by > 0
         self.ran: Placed | None = None
+        # The engines that have told of it, and the attempts that they made.
+        self.told_by: list[tuple[EngineId, int]] = []
         self.settling: asyncio.Task[None] | None = None
 
     @property
     def empty(self) -> bool:
         """Only a reader's question made it, and that reader has gone."""
         return self.attempts.empty and not self.watchers
+
+    @property
+    def is_unsure(self) -> bool:
+        """An engine has told of it, and nobody has said yet that it has not ended."""
+        return not (self.is_open or self.attempts.silent or self.attempts.ending)
+
+    @property
+    def output(self) -> Output:
+        return self.log.output(self.prompt_tokens)
+
+    def begin(self, delta: Delta, ran: Placed) -> None:
+        """An attempt is heard for the first time: what it does not say is not the job's."""
+        self.attempt = delta.attempt
+        self.ran = ran
+        self.note_teller(ran.engine_id, ran.attempt)
+        self._turn_to(delta.epoch)
+        if delta.token_offset + len(delta.token_ids) < len(self.log.token_ids):
+            self.cut(delta.token_offset + len(delta.token_ids))
+
+    def note_teller(self, engine_id: EngineId, attempt: int) -> None:
+        """This engine keeps something of the job, and may forget it when the job has ended."""
+        if (engine_id, attempt) not in self.told_by:
+            self.told_by.append((engine_id, attempt))
+
+    def take(self, delta: Delta) -> None:
+        """Add what the current attempt says. Raises Gap."""
+        self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
+        self._write(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
+
+    def take_output(self, output: Output) -> None:
+        """Add what the Scheduler has of the job, unless it is of an earlier text."""
+        self.prompt_tokens = output.prompt_tokens or self.prompt_tokens
+        if output.epoch >= self.log.epoch:
+            self._turn_to(output.epoch)
+            self._write(0, output.text, 0, output.token_ids, output.ends)
+
+    def _write(
+        self, offset: int, text: str, token_offset: int, token_ids: tuple[int, ...], ends: tuple[int, ...]
+    ) -> None:
+        """Add this. What is here already and says otherwise gives way: a former attempt has said it."""
+        log = self.log
+        if token_offset < len(log.token_ids):
+            agreed = log.agreed(token_offset, token_ids)
+            if agreed < len(log.token_ids):
+                self.cut(agreed)
+        log.append_at(offset, text, token_offset, token_ids, ends)
+        self.touch()
+
+    def _turn_to(self, epoch: int) -> None:
+        """Texts of two epochs are two texts: nothing of the one goes on in the other."""
+        if epoch == self.log.epoch:
+            return
+        if self.log.length:
+            self.begin_anew(TokenLog(epoch=epoch))
+        self.log.epoch = epoch

@@ -14,8 +14,12 @@ from cluster.ids import JobId
 from cluster.messages.work import Delta
 from cluster.text.token_log import TokenLog
 
+VERSION = 2
+"""Which frames these are: it changes with `Delta` and what it is made of. The first that had one was 2."""
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Delta])
+_decoder = msgspec.msgpack.Decoder(tuple[int, list[Delta]])
+_HEAD = bytes([0x92, VERSION])  # msgpack: an array of two, of which the first is the version
 
 # A reader that acknowledges nothing gets no more than this. Then what is new gathers in the logs, and comes as one
 # frame when there is room again: a reader that is too slow for every frame lags by this many at most, and catches up.
@@ -34,8 +38,24 @@ _LONGEST = 2.0
 RENEW_AFTER_FRAMES = 20_000
 
 
+class OtherVersion(Exception):
+    """A frame is of another version of this software: nothing that its sender says can be understood."""
+
+
+def encode(deltas: list[Delta]) -> bytes:
+    return _encoder.encode((VERSION, deltas))
+
+
 def decode(frame: bytes) -> list[Delta]:
-    return _decoder.decode(frame)
+    """Raises OtherVersion."""
+    if not frame.startswith(_HEAD):
+        raise OtherVersion(f"its frames are of version {_version(frame)}, and this process reads version {VERSION}")
+    return _decoder.decode(frame)[1]
+
+
+def _version(frame: bytes) -> int:
+    """Frames of version 1 were lists of deltas, and did not say so."""
+    return frame[1] if frame[:1] == _HEAD[:1] else 1
 
 
 async def follow(
@@ -67,7 +87,7 @@ def intervals_between_frames(jobs: int) -> float:
 class JobLog:
     """A job's output in one process: its log, the attempt that it is of, how many tokens its prompt has.
 
-    `watchers` are the outboxes that tell of it.
+    `watchers` are the outboxes that tell of it, and where each stands.
     """
 
     __slots__ = ("attempt", "job_id", "log", "prompt_tokens", "watchers")
@@ -77,18 +97,31 @@ class JobLog:
         self.attempt = attempt
         self.log = log or TokenLog()
         self.prompt_tokens = 0
-        self.watchers: set[Outbox] = set()
+        self.watchers: dict[Outbox, _Cursor] = {}
 
     def touch(self) -> None:
         """The log has changed."""
-        for outbox in self.watchers:
-            outbox.touch(self.job_id)
+        for outbox, cursor in self.watchers.items():
+            outbox.mark(cursor)
+
+    def begin_anew(self, log: TokenLog) -> None:
+        """Another text takes the place of this one: all that watch are told it from its start."""
+        self.log = log
+        for outbox in list(self.watchers):
+            outbox.watch(self)
+
+    def cut(self, tokens: int) -> None:
+        """What was told after so many tokens was not the job's: all that watch are told what is, from there on."""
+        self.log.cut(tokens)
+        for cursor in self.watchers.values():
+            cursor.offset = min(cursor.offset, self.log.length)
+            cursor.tokens = min(cursor.tokens, tokens)
 
 
 class _Cursor:
     """The position of one reader in one job's output."""
 
-    __slots__ = ("has_sent", "log", "offset", "source", "tokens")
+    __slots__ = ("has_sent", "is_marked", "log", "offset", "source", "tokens")
 
     def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
         self.source = source
@@ -96,6 +129,7 @@ class _Cursor:
         self.offset = offset
         self.tokens = tokens
         self.has_sent = False
+        self.is_marked = False
 
     @property
     def has_news(self) -> bool:
@@ -111,13 +145,27 @@ class _Cursor:
         """What is new since the last call, or None."""
         source, log = self.source, self.log
         text, offset, first = log.since(self.offset), self.offset, self.tokens
-        token_ids = tuple(log.token_ids[first:]) if with_tokens else ()
+        token_ids: tuple[int, ...] = ()
+        ends: tuple[int, ...] = ()
+        if with_tokens:
+            token_ids, ends = tuple(log.token_ids[first:]), tuple(log.ends[first:])
         if not text and not token_ids and log.end is None:
             return None
         self.has_sent = True
         self.offset += len(text)
         self.tokens += len(token_ids)
-        return Delta(source.job_id, source.attempt, offset, text, first, token_ids, source.prompt_tokens, log.end)
+        return Delta(
+            source.job_id,
+            source.attempt,
+            offset,
+            text,
+            first,
+            token_ids,
+            source.prompt_tokens,
+            log.end,
+            ends,
+            log.epoch,
+        )
 
 
 class Outbox:
@@ -132,7 +180,7 @@ class Outbox:
         self._interval_s = interval_s
         self._with_tokens = with_tokens
         self._cursors: dict[JobId, _Cursor] = {}
-        self._dirty: set[JobId] = set()
+        self._marked: list[_Cursor] = []
         self._news = asyncio.Event()
         self._urgent = asyncio.Event()
         self._room = asyncio.Event()
@@ -144,25 +192,29 @@ class Outbox:
         """Tell of this log, from `offset` on. Watched again, it begins anew there."""
         self.unwatch(source.job_id)
         cursor = self._cursors[source.job_id] = _Cursor(source, offset, tokens)
-        source.watchers.add(self)
+        source.watchers[self] = cursor
         if cursor.has_news:
-            self.touch(source.job_id)
+            self.mark(cursor)
 
     def unwatch(self, job_id: JobId) -> None:
         cursor = self._cursors.pop(job_id, None)
         if cursor is not None:
-            cursor.source.watchers.discard(self)
+            cursor.source.watchers.pop(self, None)
 
     def watches(self, job_id: JobId) -> bool:
         return job_id in self._cursors
 
     def touch(self, job_id: JobId) -> None:
         """The log of this job has changed."""
-        cursor = self._cursors.get(job_id)
-        if cursor is None:
-            return
-        self._dirty.add(job_id)
-        self._news.set()
+        if cursor := self._cursors.get(job_id):
+            self.mark(cursor)
+
+    def mark(self, cursor: _Cursor) -> None:
+        """There may be news at this position."""
+        if not cursor.is_marked:
+            cursor.is_marked = True
+            self._marked.append(cursor)
+            self._news.set()
         if cursor.is_urgent:
             self._urgent.set()
 
@@ -182,19 +234,22 @@ class Outbox:
         return watched
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Encoded lists of `Delta`, until closed."""
+        """Encoded lists of `Delta`, until closed. The first tells what there is, be it nothing."""
         while True:
-            await self._news.wait()
+            if self._sent:
+                await self._news.wait()
             await self._room.wait()
             if self._closed:
                 return
             self._news.clear()
             self._urgent.clear()
-            if deltas := list(self._collect()):
+            deltas = list(self._collect())
+            if deltas or not self._sent:
                 self._sent += 1
                 if self._sent % UNACKNOWLEDGED_FRAMES == 0:
                     self._room.clear()
-                yield _encoder.encode(deltas)
+                yield encode(deltas)
+            if deltas:
                 await self._let_news_gather(len(deltas))
 
     async def _let_news_gather(self, jobs: int) -> None:
@@ -207,10 +262,13 @@ class Outbox:
                 await self._urgent.wait()
 
     def _collect(self) -> Iterable[Delta]:
-        dirty, self._dirty = self._dirty, set()
-        for job_id in dirty:
-            cursor = self._cursors.get(job_id)
-            delta = cursor.advance(self._with_tokens) if cursor else None
+        marked, self._marked = self._marked, []
+        for cursor in marked:
+            cursor.is_marked = False
+            job_id = cursor.source.job_id
+            if self._cursors.get(job_id) is not cursor:
+                continue
+            delta = cursor.advance(self._with_tokens)
             if delta is None:
                 continue
             if delta.end is not None:

@@ -15,7 +15,7 @@ from cluster.errors import BadRequest, JobNotFound, KeyNotFound
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
-from cluster.messages.work import JobRecord
+from cluster.messages.work import JobRecord, Position
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 
@@ -39,6 +39,7 @@ StatusName = Literal["all", "pending", "processing", "completed", "failed"]
 MAX_DIGITS = 18
 """Every number of so many digits has 64 bits."""
 
+_POSITION = re.compile(r"(?:(?P<epoch>[1-9][0-9]{0,8})-)?(?P<offset>[0-9]{1,19})")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _GROUPINGS = ("key", "model", "day")
@@ -97,12 +98,11 @@ Wait = Annotated[
     Query(description="Answer when the job has ended, or after so many seconds"),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
-Position = Annotated[
-    int | None,
-    Field(ge=0, le=INT64),
-    BeforeValidator(_whole_number),
-    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 10**MAX_DIGITS - 1}),
-    Query(description="Characters that have been delivered already"),
+POSITION_PATTERN = rf"^([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}}$"
+After = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": POSITION_PATTERN}),
+    Query(description="What has been delivered already: a number of characters, or the id of an event"),
 ]
 Since = Annotated[OptionalMoment, Query(description="Inclusive; ISO 8601, without a zone it is UTC")]
 Until = Annotated[OptionalMoment, Query(description="Exclusive; ISO 8601, without a zone it is UTC")]
@@ -131,11 +131,14 @@ def state_of(status: StatusName) -> JobState | None:
     return None if status == "all" else JobState(status)
 
 
-def parse_position(name: str, value: str) -> int:
-    """A position in a text. Raises BadRequest."""
-    if not _WHOLE_NUMBER.fullmatch(value) or not 0 <= int(value) <= INT64:
-        raise BadRequest(f"{name}: must be a whole number of characters, not negative")
-    return int(value)
+def parse_position(name: str, value: str | None) -> Position:
+    """A position in a text, as the id of an event tells it. Raises BadRequest."""
+    if value is None:
+        return Position()
+    match = _POSITION.fullmatch(value)
+    if match is None or int(match["offset"]) > INT64:
+        raise BadRequest(f"{name}: must be a whole number of characters, not negative, or the id of an event")
+    return Position(int(match["offset"]), int(match["epoch"] or 1))
 
 
 async def _job_id(job_id: Annotated[str, Path()]) -> JobId:

@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.replica.streams import Piece
+from api.replica.live import Piece
 from cluster.messages.work import End, Finished
 
 PING = b": ping\n\n"
@@ -20,12 +20,17 @@ _json = msgspec.json.Encoder()
 
 
 def encode(piece: Piece) -> bytes:
-    """One event; its id is the number of code points delivered with it."""
+    """One event; its id is the position that is reached with it."""
     if piece.end is not None:
         return _encode_end(piece.end)
     if not piece.text:
         return PING
-    return b"id: %d\ndata: %b\n\n" % (piece.offset, _json.encode({"text": piece.text}))
+    return b"id: %b\ndata: %b\n\n" % (_event_id(piece), _json.encode({"text": piece.text}))
+
+
+def _event_id(piece: Piece) -> bytes:
+    """How many code points have been delivered; of a text that is not the job's first one, the epoch before that."""
+    return b"%d" % piece.offset if piece.epoch == 1 else b"%d-%d" % (piece.epoch, piece.offset)
 
 
 def _encode_end(end: End) -> bytes:

@@ -26,7 +26,7 @@ from cluster.errors import (
     NodeNotFound,
     PayloadTooLarge,
 )
-from cluster.messages.work import JobQuery
+from cluster.messages.work import JobQuery, Position
 
 router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
 
@@ -53,7 +53,7 @@ _ACCEPTED = {
 
 LastEventId = Annotated[
     str | None,
-    WithJsonSchema({"type": "string", "pattern": f"^[0-9]{{1,{queries.MAX_DIGITS}}}$"}),
+    WithJsonSchema({"type": "string", "pattern": queries.POSITION_PATTERN}),
     Header(alias="Last-Event-ID", description="The same as `after`, as an event source sends it; `after` wins"),
 ]
 
@@ -70,7 +70,7 @@ async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempo
     job = await gateway.intake.accept(caller, request.order(), idempotency_key)
     if not request.stream:
         return Answer(accepted_body(job))
-    pieces = gateway.streams.read(job.id, caller.account_id, after=0, is_new=idempotency_key is None)
+    pieces = gateway.streams.read(job.id, caller.account_id, is_new=idempotency_key is None)
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 
@@ -123,14 +123,16 @@ async def stream_job(
     gateway: CurrentGateway,
     caller: Caller,
     job_id: JobPath,
-    after: queries.Position = None,
+    after: queries.After = None,
     last_event_id: LastEventId = None,
 ) -> Response:
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
-    position = after if after is not None else _resumed_from(last_event_id)
+    position = _position(after, last_event_id)
     record = await gateway.job(job_id, caller.account_id)
     return EventStream(gateway.streams.read(record.id, record.account_id, position))
 
 
-def _resumed_from(last_event_id: str | None) -> int:
-    return 0 if last_event_id is None else queries.parse_position("Last-Event-ID", last_event_id)
+def _position(after: str | None, last_event_id: str | None) -> Position:
+    if after is not None:
+        return queries.parse_position("after", after)
+    return queries.parse_position("Last-Event-ID", last_event_id)

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from actors.wire.calls import tell
 from api.http.sse import EventStream, left
 from api.replica.gateway import Gateway
-from api.replica.streams import Piece
+from api.replica.live import Piece, is_lost
 from cluster.errors import InfernetError
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, End, Order
@@ -44,7 +44,7 @@ class ClientWatch:
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The job's text from the start, as it comes, then its end."""
-        reading = self._gateway.streams.read(self._job_id, self._account_id, 0, self._is_new)
+        reading = self._gateway.streams.read(self._job_id, self._account_id, is_new=self._is_new)
         async with aclosing(reading) as pieces:
             async for piece in pieces:
                 self._ended = piece.end is not None
@@ -64,6 +64,12 @@ class ClientWatch:
             tell(self._gateway.cancel_if_unread(self._job_id), _CANCELLING)
 
     async def _gather(self) -> tuple[str, End]:
+        """The job's text and its end. A text that was lost midway is read again: nobody has been told it."""
+        while is_lost((answer := await self._gather_once())[1]):
+            pass
+        return answer
+
+    async def _gather_once(self) -> tuple[str, End]:
         texts: list[str] = []
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:

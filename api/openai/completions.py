@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from api.http.sse import DONE, PING
 from api.jobs.schemas import TokenUsage, usage_body
 from api.openai.error_shape import failure_body
-from api.replica.streams import Piece
+from api.replica.live import Piece
 from cluster.ids import JobId
 from cluster.messages.work import Accepted, End, Failed, Finished, FinishReason
 

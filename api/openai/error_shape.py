@@ -19,6 +19,7 @@ from cluster.errors import (
     ModelNotFound,
     NoCapacity,
     NodeDisconnected,
+    StreamLost,
 )
 from cluster.messages.work import Failed
 
@@ -37,6 +38,7 @@ _STATUSES_OF_FAILED_JOBS: dict[type[InfernetError], int] = {
     NoCapacity: NoCapacity.status,
     NodeDisconnected: NoCapacity.status,
     JobTimeout: 504,
+    StreamLost: InternalError.status,
 }
 _KINDS = {kind.code: kind for kind in _STATUSES_OF_FAILED_JOBS}
 

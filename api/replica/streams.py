@@ -5,16 +5,14 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
 from actors.wire.every import Every
-from actors.wire.frames import follow
+from actors.wire.frames import OtherVersion, follow
+from api.replica.live import Live, Piece, Reader
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import AccountId, JobId, new_reader_id
-from cluster.messages.work import Delta, End, EndedRecord
-from cluster.text.token_log import TokenLog
+from cluster.messages.work import Delta, EndedRecord, Position
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -22,50 +20,6 @@ if TYPE_CHECKING:
     from actors.ledger import Ledger
 
 logger = logging.getLogger(__name__)
-
-
-class Piece(Struct, frozen=True):
-    """What a reader is told next: `text` up to position `offset`, or how the job ended; neither is a sign of life."""
-
-    text: str = ""
-    offset: int = 0
-    end: End | None = None
-
-
-class _Live:
-    """A job that has readers here: its log so far, and what the Journal has said of it."""
-
-    def __init__(self, account_id: AccountId, is_new: bool, now_s: float) -> None:
-        self.account_id = account_id
-        self.is_new = is_new
-        self.log = TokenLog()
-        self.readers = 0
-        # The Journal sends each end once, and then forgets that this replica watches the job.
-        self.journal_sent_end = False
-        self.has_news_since_check = True
-        self.last_news_s = now_s
-        self._is_news = False
-        self._woken = asyncio.Event()
-
-    def notify(self, now_s: float) -> None:
-        """Wake the readers: there is news."""
-        self.has_news_since_check = True
-        self.last_news_s = now_s
-        self._wake(is_news=True)
-
-    def remind(self) -> None:
-        """Wake the readers without news, so that they can give a sign of life."""
-        self._wake(is_news=False)
-
-    async def news(self) -> bool:
-        """Returns when there is news; False when this was only a reminder that there is none."""
-        await self._woken.wait()
-        return self._is_news
-
-    def _wake(self, is_news: bool) -> None:
-        self._is_news = is_news
-        self._woken.set()
-        self._woken.clear()
 
 
 class StreamHub:
@@ -78,7 +32,7 @@ class StreamHub:
         self._ledger = ledger
         self._clock = clock
         self._timing = timing
-        self._live: dict[JobId, _Live] = {}
+        self._live: dict[JobId, Live] = {}
         self._reader_id = new_reader_id()
         self._received = 0
         # One call at a time: calls to an actor may overtake each other, and a watch must not be undone by the
@@ -104,51 +58,51 @@ class StreamHub:
             await asyncio.gather(self._following, return_exceptions=True)
 
     async def read(
-        self, job_id: JobId, account_id: AccountId, after: int, is_new: bool = False
+        self, job_id: JobId, account_id: AccountId, after: Position = Position(), is_new: bool = False
     ) -> AsyncGenerator[Piece, None]:
-        """The job's text from position `after` on as it comes, then its end; an empty piece when there is silence.
+        """The job's text after this position as it comes, then its end; an empty piece when there is silence.
 
-        One that is new, submitted a moment ago, is not looked for among those that ended long ago.
+        One that is new, submitted a moment ago, is not looked for among those that ended long ago. The stream ends as
+        lost (`is_lost`) when the job's text turns out to be another one than that of the position, or than was told.
         """
-        live = self._enter(job_id, account_id, is_new)
+        reader = Reader(after)
+        live = self._enter(job_id, account_id, reader, is_new)
         try:
-            offset = after
             while True:
-                if text := live.log.since(offset):
-                    offset += len(text)
-                    yield Piece(text, offset)
-                elif live.log.end is not None:
-                    yield Piece(offset=offset, end=live.log.end)
-                    return
+                if piece := reader.next(live.log):
+                    yield piece
+                    if piece.end is not None:
+                        return
                 elif not await live.news():
-                    yield Piece(offset=offset)
+                    yield Piece(offset=reader.offset, epoch=reader.epoch)
         finally:
-            self._leave(job_id, live)
+            self._leave(job_id, live, reader)
 
     async def until_end(self, job_id: JobId, account_id: AccountId) -> None:
         """Returns when the job has ended."""
-        live = self._enter(job_id, account_id)
+        reader = Reader()
+        live = self._enter(job_id, account_id, reader)
         try:
             while live.log.end is None:
                 await live.news()
         finally:
-            self._leave(job_id, live)
+            self._leave(job_id, live, reader)
 
     async def unread(self, job_id: JobId) -> bool:
         """Whether nobody reads this job, here or at another replica."""
         return job_id not in self._live and not await self._journal.watched(job_id, self._reader_id)
 
-    def _enter(self, job_id: JobId, account_id: AccountId, is_new: bool = False) -> _Live:
+    def _enter(self, job_id: JobId, account_id: AccountId, reader: Reader, is_new: bool = False) -> Live:
         live = self._live.get(job_id)
         if live is None:
-            live = self._live[job_id] = _Live(account_id, is_new, self._clock.monotonic_s())
+            live = self._live[job_id] = Live(account_id, is_new, self._clock.monotonic_s())
             tell(self._interests.add(job_id), "journal.watch")
-        live.readers += 1
+        live.enter(reader)
         return live
 
-    def _leave(self, job_id: JobId, live: _Live) -> None:
-        live.readers -= 1
-        if live.readers == 0 and self._live.get(job_id) is live:
+    def _leave(self, job_id: JobId, live: Live, reader: Reader) -> None:
+        live.readers.discard(reader)
+        if not live.readers and self._live.get(job_id) is live:
             del self._live[job_id]
             if not live.journal_sent_end:
                 tell(self._interests.add(job_id), "journal.unwatch")
@@ -165,7 +119,7 @@ class StreamHub:
         lives = {job_id: self._live[job_id] for job_id in job_ids if job_id in self._live}
         if not lives:
             return
-        positions = [(job_id, live.log.length) for job_id, live in lives.items()]
+        positions = [(job_id, live.log.length, live.log.epoch) for job_id, live in lives.items()]
         for job_id in await self._journal.watch(self._reader_id, positions):
             if not lives[job_id].is_new:
                 tell(self._look_up(job_id), "looking up a job")
@@ -182,7 +136,7 @@ class StreamHub:
                 await asyncio.sleep(self._timing.reconnect_s)
                 continue
             if isinstance(record, EndedRecord):
-                live.log.append_at(0, record.content)
+                live.take(record.epoch if record.content else 0, 0, record.content)
                 live.log.close(record.end)
                 live.notify(self._clock.monotonic_s())
             return
@@ -191,11 +145,21 @@ class StreamHub:
         while True:
             try:
                 await self._follow()
+            except OtherVersion as error:
+                await self._give_up(error)
             except Exception as error:  # noqa: BLE001 - told, and mended by reading on from where we are
                 logger.warning("reading the journal again: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(self._timing.reconnect_s)
             # A new stream is a new reader: the old one may linger.
             self._reader_id = new_reader_id()
+
+    async def _give_up(self, error: OtherVersion) -> None:
+        """The Journal's process is of another version: no stream can go on here, before one of the two is replaced."""
+        logger.error("no stream can be served: the journal is of no use, %s", error)
+        for live in self._live.values():
+            live.lose()
+            live.notify(self._clock.monotonic_s())
+        await asyncio.sleep(self._timing.ask_again_s)
 
     async def _follow(self) -> None:
         """Read one stream, until it has grown old."""
@@ -212,7 +176,7 @@ class StreamHub:
             live = self._live.get(delta.job_id)
             if live is None:
                 continue
-            live.log.append_at(delta.offset, delta.text)
+            live.take(delta.epoch, delta.offset, delta.text)
             if delta.end is not None:
                 live.log.close(delta.end)
                 live.journal_sent_end = True

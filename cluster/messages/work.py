@@ -69,6 +69,13 @@ class Order(Struct, frozen=True):
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+class Position(Struct, frozen=True):
+    """Where a reader stands in a job's text: so many code points of the text of this epoch have been delivered."""
+
+    offset: int = 0
+    epoch: int = 1
+
+
 class Idempotency(Struct, frozen=True):
     """A client's name for one submission, and the hash of what it submitted under it."""
 
@@ -93,10 +100,21 @@ class Accepted(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, array_like=True):
-    """What a job has produced so far: `text` is exactly the text of `token_ids`."""
+    """What a job has produced so far: `text` is exactly the text of `token_ids`, of which each ends at its `ends`.
+
+    A token that ends within a character brings no text: the one that completes the character does. The last token
+    brings text, so that this is a point to go on from.
+
+    `epoch` tells texts apart that were drawn independently of each other: the number of the attempt that drew this one
+    from its first token. It is 0 where nothing has been drawn, and 1 where it is known that nobody has been told any
+    text. `prompt_tokens` is 0 where they are not known.
+    """
 
     text: str = ""
     token_ids: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    epoch: int = 0
+    prompt_tokens: int = 0
 
 
 class Dispatch(Struct, frozen=True):
@@ -111,6 +129,11 @@ class Dispatch(Struct, frozen=True):
     resume: Output = Output()
     confirmed: bool = True
     prompt_ids: tuple[int, ...] = ()
+
+    @property
+    def epoch(self) -> int:
+        """Whoever goes on from a text keeps its epoch; a text that is begun without the earlier one has a new one."""
+        return self.resume.epoch or self.attempt
 
 
 class Finished(Struct, frozen=True, tag=True):
@@ -135,7 +158,8 @@ End = Finished | Failed
 class Delta(Struct, frozen=True, array_like=True):
     """What is new of one job: `text`, which begins at code point `offset`, and the token ids it came from.
 
-    `token_offset` is how many tokens came before them. `prompt_tokens` is 0 until the prompt has been tokenised.
+    `token_offset` is how many tokens came before them, `ends` the position in the job's text at which each ends.
+    `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts.
     """
 
     job_id: JobId
@@ -146,6 +170,8 @@ class Delta(Struct, frozen=True, array_like=True):
     token_ids: tuple[int, ...] = ()
     prompt_tokens: int = 0
     end: End | None = None
+    ends: tuple[int, ...] = ()
+    epoch: int = 0
 
 
 class _Record(Struct, frozen=True, kw_only=True, tag_field="state"):
@@ -173,7 +199,7 @@ class ProcessingRecord(_Record, frozen=True, kw_only=True, tag="processing"):
 
 
 class CompletedRecord(_Record, frozen=True, kw_only=True, tag="completed"):
-    """A job that ended as it should. `content` is its whole text."""
+    """A job that ended as it should. `content` is its whole text, of this `epoch`."""
 
     status: ClassVar[JobState] = JobState.COMPLETED
 
@@ -182,6 +208,7 @@ class CompletedRecord(_Record, frozen=True, kw_only=True, tag="completed"):
     finish_reason: FinishReason
     usage: Usage
     ended_ms: int
+    epoch: int = 1
 
     @property
     def end(self) -> End:
@@ -200,6 +227,7 @@ class FailedRecord(_Record, frozen=True, kw_only=True, tag="failed"):
     error_message: str
     usage: Usage
     ended_ms: int
+    epoch: int = 1
 
     @property
     def end(self) -> End:
@@ -264,13 +292,17 @@ class JobQuery(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first."""
+    """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
+
+    `content` is its text of this `epoch`.
+    """
 
     job_id: JobId
     content: str
     end: End
     ended_ms: int
     ran: Placed | None = None
+    epoch: int = 1
 
 
 JobAttempt = tuple[JobId, int]
@@ -294,7 +326,7 @@ class Fenced(Struct, frozen=True):
 class Failure(Struct, frozen=True):
     """A job that fails for a reason found outside its engine.
 
-    `output` is what it had before its attempt number `attempt`, as far as the Scheduler knows.
+    `attempt` is the last one made, 0 for none, and `output` what whoever found the reason has of the job.
     """
 
     job_id: JobId

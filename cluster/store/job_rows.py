@@ -84,6 +84,7 @@ def ended_row(ended: Ended) -> dict[str, Any]:
         "prompt_tokens": ended.end.usage.prompt_tokens,
         "completion_tokens": ended.end.usage.completion_tokens,
         "ended_ms": ended.ended_ms,
+        "epoch": ended.epoch,
         **_outcome(ended.end),
     }
 
@@ -135,6 +136,7 @@ def _result(row: RowMapping) -> dict[str, Any]:
         "content": row["content"].decode(),
         "usage": Usage(row["prompt_tokens"], row["completion_tokens"]),
         "ended_ms": row["ended_ms"],
+        "epoch": row["epoch"],
     }
 
 

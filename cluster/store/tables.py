@@ -94,6 +94,7 @@ class JobRow(SQLModel, table=True):
     error: str | None = None
     error_message: str | None = Field(default=None, sa_type=Text)
     ended_ms: int | None = Field(default=None, sa_type=BigInteger)
+    epoch: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
 
     __table_args__: ClassVar[tuple[Index, ...]] = (
         Index("jobs_of_account", "account_id", "created_ms", "id"),

@@ -11,7 +11,7 @@ class Ruling(Enum):
 
     BEGIN = "take it: it is the first of its attempt"
     TAKE = "take it"
-    IGNORE = "ignore it: the end that is being made durable was told again"
+    IGNORE = "ignore it: the job is ending. Its engine keeps what it has until that is durable"
     STALE = "drop it: its engine may forget the attempt"
 
 
@@ -42,16 +42,15 @@ class Attempts:
         """Nothing is known of the job: no attempt was heard of or shut out."""
         return self.silent and self.current == 0
 
-    def heard(self, attempt: int, engine_id: EngineId, end: End | None) -> Ruling:
-        """Rule on news of `attempt` from this engine; `end` is what the news say of the job's end.
+    def heard(self, attempt: int, engine_id: EngineId) -> Ruling:
+        """Rule on news of `attempt` from this engine.
 
         An end that is taken is not the job's end before `finish`: the text before it may be missing.
         """
-        is_begun = attempt == self._begun and self._engine_id is not None
         if self.ending is not None:
-            # The engine keeps the end itself until it is durable: this process may die.
-            is_the_end = is_begun and self._engine_id == engine_id and end is not None
-            return Ruling.IGNORE if is_the_end and not self.ended else Ruling.STALE
+            # Until then the engines' logs are what the job goes on from, should this process die.
+            return Ruling.STALE if self.ended else Ruling.IGNORE
+        is_begun = attempt == self._begun and self._engine_id is not None
         # Two engines can have begun the same attempt, when the Scheduler died before it told anybody of the first.
         if attempt < self.current or (is_begun and self._engine_id != engine_id):
             return Ruling.STALE
@@ -73,6 +72,10 @@ class Attempts:
             return 1
         self.current = max(self.current, attempt) + 1
         return self.current
+
+    def overtake(self, attempt: int) -> None:
+        """`attempt` has been made somewhere: those before it are shut out."""
+        self.current = max(self.current, attempt)
 
     def finish(self, end: End) -> bool:
         """Note how the job ends. False when it has an end already: the first one stays."""

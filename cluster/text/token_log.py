@@ -1,8 +1,12 @@
 """A job's output so far. A reader is a position in it: no queue per reader, late and live readers are the same code."""
 
-from bisect import bisect_right
+from array import array
+from collections.abc import Sequence
 
 from cluster.messages.work import End, Output
+
+_MOST_PIECES = 32
+"""A text is kept in so many pieces at most: each costs as much as a dozen tokens."""
 
 
 class Gap(ValueError):
@@ -10,44 +14,76 @@ class Gap(ValueError):
 
 
 class TokenLog:
-    """Append-only text and token ids of one job, and how it ended.
+    """Append-only token ids of one job, the text of each, and how it ended.
 
-    Positions are counted in Unicode code points, which is what an SSE event id carries.
-    The token ids are those whose text has been appended, so `output()` is a point to go on from.
+    Positions are counted in Unicode code points, which is what an SSE event id carries. `ends` has for every token the
+    position at which its text ends; text after the last of them is of no whole token: a stop string has cut it.
     """
 
-    __slots__ = ("_chunks", "_starts", "end", "length", "token_ids")
+    __slots__ = ("_pieces", "end", "ends", "epoch", "length", "token_ids")
 
-    def __init__(self, resume: Output | None = None) -> None:
-        self._chunks: list[str] = []
-        self._starts: list[int] = []
+    def __init__(self, resume: Output = Output(), epoch: int = 0) -> None:
+        self._pieces: list[str] = []
         self.length = 0
-        self.token_ids: list[int] = []
+        self.token_ids = array("I")
+        self.ends = array("I")
+        self.epoch = epoch or resume.epoch
         self.end: End | None = None
-        if resume is not None:
-            self.append(resume.text, resume.token_ids)
+        self.append(resume.text, resume.token_ids, resume.ends)
 
-    def append(self, text: str, token_ids: tuple[int, ...] | list[int] = ()) -> None:
-        """Add `text`, made of `token_ids`. An ended log does not change."""
+    def append(self, text: str, token_ids: Sequence[int] = (), ends: Sequence[int] = ()) -> None:
+        """Add `text`, made of `token_ids`, which end at these positions of it; without them it came with the last.
+
+        An ended log does not change.
+        """
         if self.end is not None:
             return
+        if token_ids:
+            begin = self.length
+            self.token_ids.extend(token_ids)
+            if ends:
+                self.ends.extend([begin + end for end in ends])
+            else:
+                self.ends.extend([begin] * (len(token_ids) - 1))
+                self.ends.append(begin + len(text))
         if text:
-            self._starts.append(self.length)
-            self._chunks.append(text)
-            self.length += len(text)
-        self.token_ids.extend(token_ids)
+            self._add(text)
 
-    def append_at(self, offset: int, text: str, token_offset: int = 0, token_ids: tuple[int, ...] = ()) -> None:
+    def append_at(
+        self,
+        offset: int,
+        text: str,
+        token_offset: int = 0,
+        token_ids: Sequence[int] = (),
+        ends: Sequence[int] = (),
+    ) -> None:
         """Add text that begins at `offset`, of tokens that begin at `token_offset`, dropping what is already here.
 
-        A sender that was cut off begins again at a position it is sure of, so what it sends may overlap.
+        A sender that was cut off begins again at a position it is sure of, so what it sends may overlap. `ends` are
+        positions in the whole text.
 
         Raises Gap when something is missing between the log and what was sent.
         """
         overlap, token_overlap = self.length - offset, len(self.token_ids) - token_offset
         if overlap < 0 or token_overlap < 0:
             raise Gap(f"{self.length} code points here, the next begin at {offset}")
-        self.append(text[overlap:], token_ids[token_overlap:])
+        new_ends = [end - self.length for end in ends[token_overlap:]]
+        self.append(text[overlap:], token_ids[token_overlap:], new_ends)
+
+    def agreed(self, token_offset: int, token_ids: Sequence[int]) -> int:
+        """How many of the tokens here may be those of a sender that says `token_ids` from `token_offset` on."""
+        for number, (mine, theirs) in enumerate(zip(self.token_ids[token_offset:], token_ids, strict=False)):
+            if mine != theirs:
+                return token_offset + number
+        return len(self.token_ids)
+
+    def cut(self, tokens: int) -> None:
+        """Keep so many tokens and their text."""
+        text, self._pieces = self.text, []
+        del self.token_ids[tokens:], self.ends[tokens:]
+        self.length = 0
+        if self.ends:
+            self._add(text[: self.ends[-1]])
 
     def close(self, end: End) -> None:
         """End the log. The first end stays."""
@@ -56,16 +92,33 @@ class TokenLog:
 
     def since(self, offset: int) -> str:
         """The text from `offset` on; empty when the log is no longer than that."""
-        if offset >= self.length:
+        missing = self.length - offset
+        if missing <= 0:
             return ""
-        first = bisect_right(self._starts, offset) - 1
-        head = self._chunks[first][offset - self._starts[first] :]
-        return head if first + 1 == len(self._chunks) else head + "".join(self._chunks[first + 1 :])
+        last = self._pieces[-1]  # where most readers are
+        if missing <= len(last):
+            return last[len(last) - missing :]
+        return self.text[offset:]
 
     @property
     def text(self) -> str:
-        return "".join(self._chunks)
+        if len(self._pieces) > 1:
+            self._join()
+        return self._pieces[0] if self._pieces else ""
 
-    def output(self) -> Output:
-        """Everything so far, as a point to go on from."""
-        return Output(self.text, tuple(self.token_ids))
+    def output(self, prompt_tokens: int = 0) -> Output:
+        """Everything so far that is whole, as a point to go on from."""
+        ends, whole = self.ends, len(self.token_ids)
+        while whole and ends[whole - 1] == (ends[whole - 2] if whole > 1 else 0):
+            whole -= 1
+        length = ends[whole - 1] if whole else 0
+        return Output(self.text[:length], tuple(self.token_ids[:whole]), tuple(ends[:whole]), self.epoch, prompt_tokens)
+
+    def _add(self, text: str) -> None:
+        self._pieces.append(text)
+        self.length += len(text)
+        if len(self._pieces) > _MOST_PIECES:
+            self._join()
+
+    def _join(self) -> None:
+        self._pieces = ["".join(self._pieces)]

@@ -33,7 +33,7 @@ from cluster.ids import EngineId, JobId, NodeId, new_job_id
 from cluster.keys import secret_hash
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
-from cluster.messages.work import ChatMessage, End, Job, JobRecord, Sampling
+from cluster.messages.work import ChatMessage, End, Job, JobRecord, Position, Sampling
 from cluster.settings.schema import Settings
 from cluster.silence import Vitals
 from cluster.timing import Timing
@@ -378,7 +378,7 @@ class PlainSystem:
         text = ""
         streams = (gateway or self.gateway).streams
         async with asyncio.timeout(PATIENCE_S):
-            async for piece in streams.read(job_id, self.principal.account_id, after):
+            async for piece in streams.read(job_id, self.principal.account_id, Position(after)):
                 text += piece.text
                 if piece.end is not None:
                     return text, piece.end

@@ -101,7 +101,7 @@ class Reading:
             frame = await anext(self.stream)
         for delta in decode(frame):
             log = self.logs.setdefault(delta.job_id, TokenLog())
-            log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
+            log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
             self.attempts[delta.job_id] = delta.attempt
             self.prompts[delta.job_id] = delta.prompt_tokens or self.prompts.get(delta.job_id, 0)
             if delta.end is not None:
@@ -204,14 +204,17 @@ def test_a_resumed_job_tells_the_rest_and_to_a_new_reader_the_whole(simulated: S
     with_engine(simulated, scenario)
 
 
-def test_what_is_settled_or_forgotten_is_gone() -> None:
+def test_what_is_aborted_is_kept_and_what_is_settled_or_forgotten_is_gone() -> None:
     backend = ScriptedBackend()
 
     async def scenario(engine: Engine) -> None:
         await engine.generate([dispatch(1), dispatch(2), dispatch(3)])
         await engine.settled([("job_1", 1), ("job_3", 9), ("unknown", 1)])
-        await engine.forget([("job_2", 1), ("job_3", 9), ("unknown", 1)])
+        await engine.abort([("job_2", 1), ("job_3", 9), ("unknown", 1)])
         assert backend.aborted == [("job_2", 1), ("job_3", 9), ("unknown", 1)]
+        # It is what the job ends with, until that is durable.
+        assert (await engine.describe()).running == (("job_2", 1), ("job_3", 1))
+        await engine.forget([("job_2", 1)])
         assert (await engine.describe()).running == (("job_3", 1),)
         await backend.says(Chunk("job_1", 1, "late"), Chunk("job_2", 1, "late"), Chunk("job_3", 1, "heard"))
         reading = Reading(engine)

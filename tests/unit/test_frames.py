@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from itertools import accumulate
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.wire import frames
-from actors.wire.frames import JobLog, Outbox, decode, follow
+from actors.wire.frames import VERSION, JobLog, OtherVersion, Outbox, decode, encode, follow
 from cluster.ids import JobId
 from cluster.messages.money import Usage
 from cluster.messages.work import Delta, Finished
@@ -28,7 +29,7 @@ async def one(stream: AsyncGenerator[bytes, None]) -> list[Delta]:
 def rebuilt(deltas: Sequence[Delta]) -> TokenLog:
     log = TokenLog()
     for delta in deltas:
-        log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids)
+        log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
         if delta.end is not None:
             log.close(delta.end)
     return log
@@ -36,17 +37,17 @@ def rebuilt(deltas: Sequence[Delta]) -> TokenLog:
 
 def test_what_is_there_is_told_first_then_what_is_new() -> None:
     async def scenario() -> None:
-        source = JobLog(A, attempt=2)
+        source = JobLog(A, 2, TokenLog(epoch=2))
         source.prompt_tokens = 3
-        source.log.append("Größe ", [1, 2])
+        source.log.append("Größe ", (1, 2), (4, 6))
         outbox = Outbox(0.0, with_tokens=True)
         outbox.watch(source)
         stream = outbox.frames()
-        assert await one(stream) == [Delta(A, 2, 0, "Größe ", 0, (1, 2), 3)]
+        assert await one(stream) == [Delta(A, 2, 0, "Größe ", 0, (1, 2), 3, None, (4, 6), 2)]
         source.log.append("🦊", [7])
         source.log.close(END)
         outbox.touch(A)
-        assert await one(stream) == [Delta(A, 2, 6, "🦊", 2, (7,), 3, END)]
+        assert await one(stream) == [Delta(A, 2, 6, "🦊", 2, (7,), 3, END, (7,), 2)]
         assert not outbox.watches(A)
         await stream.aclose()
 
@@ -202,11 +203,98 @@ def test_frames_of_many_jobs_come_half_as_often_and_never_less(jobs: int, interv
     assert frames.intervals_between_frames(jobs) == intervals
 
 
+def test_a_frame_is_these_bytes() -> None:
+    """A change of them is another version: actors of two versions must not understand each other half."""
+    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2)
+    golden = (
+        "92 02 91 9a a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
+        "83 a474797065 a846696e6973686564"
+        "a57573616765 82 ad70726f6d70745f746f6b656e73 03 b1636f6d706c6574696f6e5f746f6b656e73 02"
+        "ad66696e6973685f726561736f6e a473746f70"
+        "92 07 08 02"
+    )
+    assert encode([told]) == bytes.fromhex(golden)
+    assert decode(bytes.fromhex(golden)) == [told]
+    assert VERSION == 2
+
+
+@pytest.mark.parametrize(
+    ("frame", "version"),
+    [
+        (msgspec.msgpack.encode([Delta(A, 1, 0, "x")]), 1),
+        (msgspec.msgpack.encode([]), 1),
+        (msgspec.msgpack.encode((VERSION + 1, [["whatever", "it", "is"]])), VERSION + 1),
+    ],
+    ids=["of one delta, before frames had versions", "empty, before frames had versions", "of the next version"],
+)
+def test_a_frame_of_another_version_is_refused(frame: bytes, version: int) -> None:
+    with pytest.raises(OtherVersion, match=rf"of version {version}, and this process reads version {VERSION}"):
+        decode(frame)
+
+
+def test_the_first_frame_tells_what_there_is_be_it_nothing() -> None:
+    async def scenario() -> None:
+        outbox = Outbox(3600.0)
+        stream = outbox.frames()
+        assert await one(stream) == []
+        source = JobLog(A)
+        source.log.append("at once")
+        outbox.watch(source)
+        assert [delta.text for delta in await one(stream)] == ["at once"]
+
+    run(scenario())
+
+
+def test_another_text_is_told_from_its_start_wherever_a_reader_stood() -> None:
+    async def scenario() -> None:
+        source = JobLog(A, 1, TokenLog(epoch=1))
+        source.log.append("one", (1,))
+        outbox = Outbox(0.0, with_tokens=True)
+        outbox.watch(source)
+        stream = outbox.frames()
+        await one(stream)
+        other = TokenLog(epoch=2)
+        source.begin_anew(other)
+        other.append("two", (2,))
+        source.touch()
+        assert await one(stream) == [Delta(A, 1, 0, "two", 0, (2,), 0, None, (3,), 2)]
+
+    run(scenario())
+
+
+def test_what_is_cut_off_is_told_anew_from_there() -> None:
+    async def scenario() -> None:
+        source = JobLog(A, 1)
+        for token, text in enumerate(("one ", "two ", "three")):
+            source.log.append(text, (token,))
+        outbox, behind = Outbox(0.0, with_tokens=True), Outbox(0.0)
+        outbox.watch(source)
+        behind.watch(source, offset=1)
+        stream = outbox.frames()
+        await one(stream)
+        source.cut(1)
+        source.log.append("zwei", (7,))
+        source.touch()
+        assert await one(stream) == [Delta(A, 1, 4, "zwei", 1, (7,), 0, None, (8,))]
+        assert [delta.text for delta in await one(behind.frames())] == ["ne zwei"]
+
+    run(scenario())
+
+
+def test_a_closed_outbox_watches_nothing() -> None:
+    source = JobLog(A)
+    outbox = Outbox(0.0)
+    outbox.watch(source)
+    assert list(source.watchers) == [outbox]
+    assert outbox.close() == [A]
+    assert (source.watchers, outbox.watches(A)) == ({}, False)
+
+
 async def numbered(count: int, closed: list[bool]) -> AsyncGenerator[bytes, None]:
     """So many frames, each of one job that says its number."""
     try:
         for number in range(count):
-            yield msgspec.msgpack.encode([Delta(A, 1, 0, str(number))])
+            yield encode([Delta(A, 1, 0, str(number))])
     finally:
         closed.append(True)
 
@@ -272,7 +360,8 @@ def test_any_reading_rebuilds_the_text(parts: list[str], reads: list[bool], offs
         outbox.touch(A)
         deltas += await one(stream)
         log = rebuilt(deltas)
-        assert (log.text, log.token_ids, log.end) == (full, list(range(len(parts))), END)
+        assert (log.text, list(log.token_ids), log.end) == (full, list(range(len(parts))), END)
+        assert list(log.ends) == list(accumulate(map(len, parts)))
         late.watch(source, offset)
         assert [delta.text for delta in await one(late.frames())] == [full[offset:]]
 

@@ -35,7 +35,7 @@ def test_a_fresh_database_gets_the_tables_that_the_code_declares(tmp_path: Path)
         return list(compare_metadata(MigrationContext.configure(connection), JOBS.metadata))
 
     assert database.read(difference) == []
-    assert database.read(revision) == "0003"
+    assert database.read(revision) == "0004"
     database.close()
 
 
@@ -58,7 +58,7 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         Database(url(tmp_path / "x.db")).close()
     with sqlite3.connect(tmp_path / "x.db") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
 
 
 def test_an_older_database_is_upgraded(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_older_database_is_upgraded(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
     database = Database(url(path))
-    assert database.read(revision) == "0003"
+    assert database.read(revision) == "0004"
     assert "jobs" in database.read(lambda connection: inspect(connection).get_table_names())
     database.close()
 
@@ -174,7 +174,7 @@ def test_upgrade_is_one_call_on_any_engine(tmp_path: Path) -> None:
     engine = create_engine(url(tmp_path / "plain%20name.db"))
     migrations.upgrade(engine)
     with engine.connect() as connection:
-        assert revision(connection) == "0003"
+        assert revision(connection) == "0004"
     engine.dispose()
 
 

@@ -5,16 +5,28 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from actors.wire.calls import Unreachable
-from actors.wire.frames import JobLog, Outbox
-from api.replica.streams import Piece, StreamHub
+from actors.wire.frames import VERSION, JobLog, Outbox
+from api.replica.live import Piece, is_lost
+from api.replica.streams import StreamHub
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
-from cluster.messages.work import CompletedRecord, End, Failed, FailedRecord, Finished, JobRecord, PendingRecord
+from cluster.messages.work import (
+    CompletedRecord,
+    End,
+    Failed,
+    FailedRecord,
+    Finished,
+    JobRecord,
+    PendingRecord,
+    Position,
+)
+from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import PATIENCE_S, run, settled, until
@@ -58,15 +70,16 @@ class PlainJournal:
             broken.cancel()
             self.readers.pop(reader_id, None)
 
-    async def watch(self, reader_id: str, jobs: Sequence[tuple[str, int]]) -> list[str]:
+    async def watch(self, reader_id: str, jobs: Sequence[tuple[str, int, int]]) -> list[str]:
         if self.down:
             raise Unreachable("journal is not answering")
-        self.watched += jobs
+        self.watched += [(job_id, offset) for job_id, offset, _ in jobs]
         outbox = self.readers.setdefault(reader_id, Outbox(0.0))
-        for job_id, offset in jobs:
+        for job_id, offset, epoch in jobs:
             if job_id in self.logs:
-                outbox.watch(self.logs[job_id], offset)
-        return [job_id for job_id, _ in jobs if job_id not in self.logs]
+                log = self.logs[job_id]
+                outbox.watch(log, offset if epoch == log.log.epoch else 0)
+        return [job_id for job_id, _, _ in jobs if job_id not in self.logs]
 
     async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
         await self.may_unwatch.wait()
@@ -78,14 +91,27 @@ class PlainJournal:
         self.acknowledged.append(frames)
 
     def says(self, job_id: JobId, text: str) -> None:
-        self.logs.setdefault(job_id, JobLog(job_id, 1)).log.append(text)
-        for outbox in self.readers.values():
-            outbox.touch(job_id)
+        self.logs.setdefault(job_id, JobLog(job_id, 1, TokenLog(epoch=1)))
+        self.logs[job_id].log.append(text)
+        self.logs[job_id].touch()
 
     def ends(self, job_id: JobId, end: End = DONE) -> None:
         self.logs[job_id].log.close(end)
-        for outbox in self.readers.values():
-            outbox.touch(job_id)
+        self.logs[job_id].touch()
+
+    def begins_anew(self, job_id: JobId, epoch: int) -> None:
+        """What was said of the job is lost, and another text begins."""
+        self.logs[job_id].begin_anew(TokenLog(epoch=epoch))
+
+    async def forget_positions(self) -> None:
+        """Die, and tell whoever asks everything from the start."""
+        watch = self.watch
+
+        async def from_the_start(reader_id: str, jobs: Sequence[tuple[str, int, int]]) -> list[str]:
+            return await watch(reader_id, [(job_id, 0, epoch) for job_id, _, epoch in jobs])
+
+        self.watch = from_the_start  # type: ignore[method-assign]
+        await self.breaks()
 
     async def breaks(self) -> None:
         self.broken.set()
@@ -118,10 +144,10 @@ class PlainLedger:
 class Reading:
     """One reader, and what it has been told."""
 
-    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0, is_new: bool = False) -> None:
+    def __init__(self, hub: StreamHub, job_id: JobId = A, after: int = 0, is_new: bool = False, epoch: int = 1) -> None:
         self.text = ""
         self.pieces: list[Piece] = []
-        self.stream = hub.read(job_id, US, after, is_new)
+        self.stream = hub.read(job_id, US, Position(after, epoch), is_new)
         self._after = after
         self._task = asyncio.create_task(self._read())
 
@@ -258,7 +284,7 @@ def test_a_journal_that_forgot_and_grows_again_is_not_heard_twice() -> None:
             await reading.told("one two ")
             stage.journal.down = True
             await stage.journal.breaks()
-            stage.journal.logs[A] = JobLog(A, 2)
+            stage.journal.logs[A] = JobLog(A, 2, TokenLog(epoch=1))
             stage.journal.says(A, "one ")
             stage.journal.down = False
             await until(lambda: (A, 8) in stage.journal.watched)
@@ -488,5 +514,147 @@ def test_a_reader_that_comes_while_the_last_one_is_being_forgotten_is_told_all()
             stage.journal.ends(A)
             assert await second.end() == DONE
             assert second.text == "one two"
+
+    run(scenario())
+
+
+# Another text -----------------------------------------------------------------------------------------------------
+
+
+def lost(end: End) -> bool:
+    return is_lost(end) and isinstance(end, Failed) and end.error == "stream_lost"
+
+
+def test_no_text_goes_on_in_another_one() -> None:
+    """The Journal and the engine were lost together: the job has begun anew, and draws otherwise."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "The answer is 41")
+            reading, none_yet = Reading(stage.hub), Reading(stage.hub, after=16)
+            await reading.told("The answer is 41")
+            stage.journal.begins_anew(A, epoch=2)
+            await settled()
+            stage.journal.says(A, "It is 42, which ")
+            assert lost(await reading.end())
+            assert lost(await none_yet.end())
+            assert (reading.text, none_yet.text) == ("The answer is 41", "")
+            late = Reading(stage.hub)
+            await late.told("It is 42, which ")
+            stage.journal.says(A, "is known")
+            stage.journal.ends(A)
+            assert await late.end() == DONE
+            assert late.text == "It is 42, which is known"
+            assert {piece.epoch for piece in late.pieces} == {2}
+
+    run(scenario())
+
+
+def test_who_has_not_been_told_anything_is_told_the_other_text() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "")
+            reading = Reading(stage.hub)
+            await until(lambda: stage.journal.watched)
+            stage.journal.begins_anew(A, epoch=3)
+            stage.journal.says(A, "other")
+            stage.journal.ends(A)
+            assert await reading.end() == DONE
+            assert reading.text == "other"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("after", "epoch", "text"),
+    [(3, 2, "er"), (0, 1, "other"), (9, 2, ""), (3, 1, None), (3, 3, None), (9, 1, None)],
+)
+def test_a_position_is_one_in_the_text_of_its_epoch(after: int, epoch: int, text: str | None) -> None:
+    """`text` is what is told, None where the position is in a text that the job has not any more."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "")
+            stage.journal.begins_anew(A, epoch=2)
+            stage.journal.says(A, "other")
+            stage.ledger.has(B, JobState.COMPLETED, "other", finish_reason="stop", epoch=2)
+            first = Reading(stage.hub, after=after, epoch=epoch)
+            other = Reading(stage.hub, A)
+            await other.told("other")
+            late = Reading(stage.hub, after=after, epoch=epoch)  # the job is known here by now
+            ended = Reading(stage.hub, B, after=after, epoch=epoch)
+            stage.journal.ends(A)
+            for reading in (first, late, ended):
+                end = await reading.end()
+                assert lost(end) == (text is None)
+                assert reading.text == (text or "")
+
+    run(scenario())
+
+
+def test_text_that_is_told_otherwise_is_no_text_to_go_on_from() -> None:
+    """A new Journal heard an attempt that had been shut out before it heard the one that counts."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "The answer is ")
+            fine = Reading(stage.hub)
+            await fine.told("The answer is ")
+            stage.journal.says(A, "41 or so")
+            deceived = Reading(stage.hub)
+            await deceived.told("The answer is 41 or so")
+            stage.journal.logs[A] = JobLog(A, 2, TokenLog(epoch=1))
+            stage.journal.says(A, "The answer is 42")
+            await stage.journal.forget_positions()
+            assert lost(await deceived.end())
+            assert lost(await fine.end())  # it was told the same
+
+    run(scenario())
+
+
+def test_text_that_is_told_otherwise_hurts_nobody_who_was_not_told_it() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "The answer is 41")
+            stage.journal.may_unwatch.clear()
+            slow = stage.hub.read(A, US, Position(13))
+            deceived = Reading(stage.hub)
+            await deceived.told("The answer is 41")
+            assert (await anext(slow)).text == " 41"
+            early = Reading(stage.hub, after=100)
+            await settled()
+            stage.journal.logs[A] = JobLog(A, 2, TokenLog(epoch=1))
+            stage.journal.says(A, "The answer is 42")
+            await stage.journal.forget_positions()
+            assert lost(await deceived.end())
+            assert lost(await early.end())
+            piece = await anext(slow)
+            assert piece.end is not None and lost(piece.end)
+            await slow.aclose()
+            new = Reading(stage.hub)
+            await new.told("The answer is 42")
+            stage.journal.ends(A)
+            assert await new.end() == DONE
+
+    run(scenario())
+
+
+def test_a_journal_of_another_version_is_asked_seldom_and_ends_the_streams(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "x")
+            reading = Reading(stage.hub)
+            await reading.told("x")
+
+            async def of_the_next_version(reader_id: str) -> AsyncGenerator[bytes, None]:
+                stage.journal.streams += 1
+                yield msgspec.msgpack.encode((VERSION + 1, []))
+
+            stage.journal.frames, streams = of_the_next_version, stage.journal.streams  # type: ignore[method-assign]
+            await stage.journal.breaks()
+            assert lost(await reading.end())
+            await settled()
+            assert stage.journal.streams == streams + 1
+            assert caplog.text.count(f"version {VERSION + 1}") == 1
 
     run(scenario())

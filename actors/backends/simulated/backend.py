@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Condition, Thread
 from typing import Any
 
@@ -10,7 +11,7 @@ from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated.options import Options, parse_options
-from actors.backends.simulated.text import VOCABULARY, digest, simulated_token_id
+from actors.backends.simulated.text import VOCABULARY, digest, follows, simulated_token_id, varied
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.messages.work import Dispatch, FinishReason, Sampling
 
@@ -25,7 +26,7 @@ class _Simulation(Generation):
     def __init__(self, dispatch: Dispatch, options: Options) -> None:
         job = dispatch.job
         super().__init__(dispatch, prompt_tokens(job.messages))
-        self.digest = digest(job.messages, job.sampling.seed)
+        self.digest = self._digest(dispatch, options)
         self.index = len(dispatch.resume.token_ids)
         self.last = min(job.sampling.max_tokens, options.output_tokens)
         self.finish_reason: FinishReason = "stop" if options.output_tokens < job.sampling.max_tokens else "length"
@@ -33,6 +34,14 @@ class _Simulation(Generation):
         self.trap = _trap(self.index, options)
         self.is_deadly = options.die_of is not None and any(options.die_of in m.content for m in job.messages)
         self.ready_s = 0.0
+
+    def _digest(self, dispatch: Dispatch, options: Options) -> int:
+        plain = digest(dispatch.job.messages, dispatch.job.sampling.seed)
+        if not options.vary_by_attempt:
+            return plain
+        # Whoever goes on from a text goes on with it: the attempt that drew it is the one whose tokens these are.
+        drawn = [varied(plain, attempt) for attempt in range(dispatch.attempt, 0, -1)]
+        return next(filter(partial(follows, dispatch.resume.token_ids), drawn), drawn[0])
 
     def _refusal(self, sampling: Sampling, options: Options) -> Chunk | None:
         if sampling.json_schema is not None:
@@ -45,10 +54,10 @@ class _Simulation(Generation):
             return self.refusal
         index = self.index
         if index >= self.last:  # resumed at its end
-            return self.advance("", (), self.finish_reason)
+            return self.advance((), (), self.finish_reason)
         token_id = simulated_token_id(self.digest, index)
         self.index = index = index + 1
-        return self.advance(VOCABULARY[token_id], (token_id,), self.finish_reason if index == self.last else None)
+        return self.advance((VOCABULARY[token_id],), (token_id,), self.finish_reason if index == self.last else None)
 
 
 def _trap(resumed: int, options: Options) -> int:

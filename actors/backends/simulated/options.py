@@ -32,6 +32,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     freeze_at_token: Index | None = None
     die_at_token: Index | None = None
     die_of: str | None = None
+    vary_by_attempt: bool = False
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:

@@ -32,6 +32,16 @@ def digest(messages: Sequence[ChatMessage], seed: int | None) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
 
 
+def varied(digest: int, attempt: int) -> int:
+    """What the answer depends on that this attempt draws, where each draws another one; the first draws the plain."""
+    return (digest + (attempt - 1) * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF
+
+
+def follows(token_ids: Sequence[int], digest: int) -> bool:
+    """Whether an answer that depends on `digest` begins with these tokens."""
+    return all(simulated_token_id(digest, index) == token_id for index, token_id in enumerate(token_ids))
+
+
 def simulated_token_id(digest: int, index: int) -> int:
     """Token `index` of an answer. Line ends, accents and emoji come at regular places."""
     bits = (digest ^ (index * 0x9E3779B97F4A7C15)) * 0xD6E8FEB86659FD93 >> 29 & 0xFFFFFFFF
@@ -48,7 +58,10 @@ def simulated_token(digest: int, index: int) -> str:
     return VOCABULARY[simulated_token_id(digest, index)]
 
 
-def simulated_text(messages: Sequence[ChatMessage], seed: int | None, n_tokens: int) -> str:
-    """The first `n_tokens` of the answer to `messages`: what an undisturbed job generates."""
-    key = digest(messages, seed)
+def simulated_text(messages: Sequence[ChatMessage], seed: int | None, n_tokens: int, attempt: int = 1) -> str:
+    """The first `n_tokens` of the answer to `messages`: what an undisturbed job generates.
+
+    `attempt` is the one that has drawn it, where each draws another one.
+    """
+    key = varied(digest(messages, seed), attempt)
     return "".join([simulated_token(key, index) for index in range(n_tokens)])

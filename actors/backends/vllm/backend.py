@@ -82,7 +82,7 @@ class VllmBackend:
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
-            if dispatch.prompt_ids and dispatch.job.sampling.json_schema is None:
+            if dispatch.prompt_ids and not dispatch.resume.token_ids and dispatch.job.sampling.json_schema is None:
                 self._inbox.put(partial(self._add, dispatch, Rendered(list(dispatch.prompt_ids))))
             else:
                 self._submit(self._render, dispatch)
@@ -169,13 +169,13 @@ class VllmBackend:
         generation = Generation(dispatch, len(rendered.prompt))
         refusal = generation.check_context(sampling.max_tokens, engine.context_length)
         if refusal is None and len(resumed) >= sampling.max_tokens:
-            refusal = generation.advance("", (), "length")
+            refusal = generation.advance((), (), "length")
         if refusal is not None:
             self._refuse(refusal, engine)
             return
         request_id = _request_id(generation.job_id, generation.attempt)
         try:
-            engine.add(request_id, rendered.prompt, sampling, resumed, rendered.constraint)
+            engine.add(request_id, rendered.prompt, sampling, resumed, rendered.constraint, rendered.detokenizer)
         except Exception as error:
             if engine.is_dead(error):
                 raise
@@ -198,7 +198,7 @@ class VllmBackend:
         if generation is None:  # aborted
             return None
         if produced.error is None:
-            chunk = generation.advance(produced.text, produced.token_ids, produced.finish_reason)
+            chunk = generation.advance(produced.texts, produced.token_ids, produced.finish_reason)
         else:
             log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
             # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.

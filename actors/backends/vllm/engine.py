@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from actors.backends.failures import one_line
 from actors.backends.vllm import processes, structured
+from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from actors.machine import scheduling_class
@@ -25,13 +26,13 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length
 
 
 class Produced(Struct, frozen=True):
-    """What one step produced for one request. `error` is how vLLM finished a request that it gave up.
+    """What one step produced for one request: tokens, and the text that each of them brought.
 
-    `finished`: vLLM is done with the request.
+    `error` is how vLLM finished a request that it gave up. `finished`: vLLM is done with the request.
     """
 
     request_id: str
-    text: str
+    texts: tuple[str, ...]
     token_ids: tuple[int, ...]
     finish_reason: FinishReason | None
     error: str | None
@@ -43,11 +44,15 @@ class InvalidRequest(Exception):
 
 
 class VllmEngine:
-    """A running engine of vLLM's, used by one thread, but for `tokenise` and `verify`, which a second one may call."""
+    """A running engine of vLLM's, used by one thread.
+
+    A second one may call `tokenise`, `detokenizer` and `verify`.
+    """
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
+        self._detokenizers: dict[str, Detokenizer] = {}
 
     @property
     def batch_size(self) -> int:
@@ -67,9 +72,9 @@ class VllmEngine:
         )
         return list(ids)
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of these tokens, without special ones."""
-        return str(self._engine.get_tokenizer().decode(token_ids, skip_special_tokens=True))
+    def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
+        """What tells the text of an answer to this prompt."""
+        return make_detokenizer(self._engine.get_tokenizer(), prompt)
 
     def verify(self, constraint: Constraint) -> None:
         """Raises UnsupportedSchema with what vLLM would say of a request with this constraint."""
@@ -93,8 +98,9 @@ class VllmEngine:
         sampling: Sampling,
         resumed: Sequence[int] = (),
         constraint: Constraint | None = None,
+        detokenizer: Detokenizer | None = None,
     ) -> None:
-        """Begin a request that goes on after the token ids `resumed`.
+        """Begin a request that goes on after the token ids `resumed`, of which its `detokenizer` has been told.
 
         Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be asked of it.
         """
@@ -106,6 +112,7 @@ class VllmEngine:
             self._engine.add_request(request_id, tokens_input([*prompt, *resumed]), params)
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
+        self._detokenizers[request_id] = detokenizer or self.detokenizer([*prompt, *resumed])
 
     def is_dead(self, error: Exception) -> bool:
         """Whether this error says that the engine cannot go on."""
@@ -119,11 +126,13 @@ class VllmEngine:
 
     def step(self) -> list[Produced]:
         """Generate the next tokens. Blocks until there are some."""
-        return [_produced(output) for output in self._engine.step()]
+        return [self._produced(output) for output in self._engine.step()]
 
     def abort(self, request_ids: Sequence[str]) -> None:
         """Give up these requests: nothing more comes of them."""
         self._engine.abort_request(list(request_ids))
+        for request_id in request_ids:
+            self._detokenizers.pop(request_id, None)
 
     def watch(self, killed: Callable[[Exception], None]) -> Thread | None:
         """As `processes.watch`."""
@@ -133,19 +142,31 @@ class VllmEngine:
         """Have vLLM end its processes, as well as it can."""
         self._engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
 
+    def _produced(self, output: Any) -> Produced:
+        completion = output.outputs[0]
+        reason = completion.finish_reason
+        ordinary = _FINISH_REASONS.get(str(reason)) if reason is not None else None
+        token_ids = tuple(completion.token_ids)
+        return Produced(
+            request_id=output.request_id,
+            texts=self._texts(output, token_ids, stopped=reason == "stop"),
+            token_ids=token_ids,
+            finish_reason=ordinary,
+            error=None if ordinary or reason is None else str(reason),
+            finished=output.finished,
+        )
 
-def _produced(output: Any) -> Produced:
-    completion = output.outputs[0]
-    reason = completion.finish_reason
-    ordinary = _FINISH_REASONS.get(str(reason)) if reason is not None else None
-    return Produced(
-        request_id=output.request_id,
-        text=completion.text,
-        token_ids=tuple(completion.token_ids),
-        finish_reason=ordinary,
-        error=None if ordinary or reason is None else str(reason),
-        finished=output.finished,
-    )
+    def _texts(self, output: Any, token_ids: Sequence[int], stopped: bool) -> tuple[str, ...]:
+        """What each token brought. The one that ends the answer brings nothing."""
+        request_id = output.request_id
+        detokenizer = self._detokenizers.get(request_id)
+        if output.finished:
+            self._detokenizers.pop(request_id, None)
+        if detokenizer is None:  # aborted
+            return ("",) * len(token_ids)
+        if stopped and token_ids:
+            return (*map(detokenizer.text, token_ids[:-1]), "")
+        return tuple(map(detokenizer.text, token_ids))
 
 
 def engine_args(model: Model, source: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from actors.backends.failures import one_line
 from actors.backends.vllm import structured
+from actors.backends.vllm.detokenizer import Detokenizer, NotItsText, replay
 from actors.backends.vllm.engine import VllmEngine
 from actors.backends.vllm.structured import Constraint
 from cluster.json_schemas import UnsupportedSchema
@@ -18,14 +19,15 @@ FAILED = "The engine could not generate this answer"
 
 
 class Rendered(Struct, frozen=True):
-    """A job for vLLM: its prompt's token ids, and what its answer has to follow."""
+    """A job for vLLM: its prompt's token ids, what its answer has to follow, what tells its text if it goes on."""
 
     prompt: list[int]
     constraint: Constraint | None = None
+    detokenizer: Detokenizer | None = None
 
 
 class RenderingFailed(Exception):
-    """No prompt or no constraint can be made of a job. The message is for the client."""
+    """A job cannot be begun, or cannot go on. The message is for the client."""
 
 
 def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
@@ -36,13 +38,25 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> 
     try:
         constraint = _constraint(engine, dispatch, structured_outputs)
         prompt = list(dispatch.prompt_ids) or engine.tokenise(dispatch.job.messages)
+        return Rendered(prompt, constraint, _resumed(engine, dispatch, prompt))
     except UnsupportedSchema as error:
         raise RenderingFailed(f"json_schema: {error}") from error
+    except NotItsText as error:
+        log.error("job %s: what it goes on from is not the text of its tokens", dispatch.job.id)  # noqa: TRY400
+        raise RenderingFailed(f"{FAILED}: it cannot go on from what it has") from error
     except Exception as error:
         kind = type(error).__name__  # not the error itself: it may quote the prompt
         log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
         raise RenderingFailed(f"{FAILED}: {_template_error(error)}") from error
-    return Rendered(prompt, constraint)
+
+
+def _resumed(engine: VllmEngine, dispatch: Dispatch, prompt: list[int]) -> Detokenizer | None:
+    """What tells the rest of an answer that goes on. Raises NotItsText."""
+    if not dispatch.resume.token_ids:
+        return None
+    detokenizer = engine.detokenizer(prompt)
+    replay(detokenizer, dispatch.resume)
+    return detokenizer
 
 
 def _constraint(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Constraint | None:

@@ -23,10 +23,16 @@ def sampling_params(
         "max_tokens": sampling.max_tokens - resumed,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "seed": None if sampling.seed is None else sampling.seed + resumed,
+        "seed": None if sampling.seed is None else resumed_seed(sampling.seed, resumed),
         "output_kind": RequestOutputKind.DELTA,
+        "detokenize": False,  # it is done token by token, not step by step
     }
     return SamplingParams(**{**recommended, **own, **_constrained(constraint)})
+
+
+def resumed_seed(seed: int, resumed: int) -> int:
+    """The seed for the rest of an answer. vLLM takes -1 for no seed, and a GPU nothing above 63 bits."""
+    return (seed + resumed) & (2**63 - 1)
 
 
 def constraint_params(constraint: Constraint) -> Any:

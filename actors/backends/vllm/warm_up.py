@@ -44,17 +44,18 @@ def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str
     vLLM has changed, or was started without our plugin, and answers would be corrupted.
     """
     try:
-        text, ids = _follow_schema(engine, prompt, [])
-        half = ids[: len(ids) // 2]
-        rest, _ = _follow_schema(engine, prompt, half)
+        texts, ids = _follow_schema(engine, prompt, [])
+        half = len(ids) // 2
+        rest, _ = _follow_schema(engine, prompt, ids[:half])
     except (InvalidRequest, _TrialFailed) as error:
         text, reason = "", str(error)
     else:
+        text = "".join(texts)
         reason = repr(text)
     if text != structured.TRIAL_ANSWER:
         log.warning("%s has no structured outputs: %s", model_id, reason)
         return False
-    resumed = engine.decode(half) + rest
+    resumed = "".join([*texts[:half], *rest])
     if resumed != text:
         raise RuntimeError(
             f"vLLM began a resumed structured answer anew: {text} became {resumed}. "
@@ -63,23 +64,24 @@ def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str
     return True
 
 
-def _follow_schema(engine: VllmEngine, prompt: list[int], resumed: list[int]) -> tuple[str, list[int]]:
+def _follow_schema(engine: VllmEngine, prompt: list[int], resumed: list[int]) -> tuple[list[str], list[int]]:
     constraint = structured.constraint(structured.TRIAL, len(resumed))
     sampling = Sampling(max_tokens=32 + len(resumed), temperature=0.0)
     [answer] = _generate(engine, [_Trial(prompt, sampling, resumed, constraint)])
     return answer
 
 
-def _generate(engine: VllmEngine, trials: Sequence[_Trial]) -> list[tuple[str, list[int]]]:
-    """The text and the token ids of each answer. Raises InvalidRequest and _TrialFailed."""
-    answers: dict[str, tuple[str, list[int]]] = {}
+def _generate(engine: VllmEngine, trials: Sequence[_Trial]) -> list[tuple[list[str], list[int]]]:
+    """The tokens of each answer, as texts and as ids. Raises InvalidRequest and _TrialFailed."""
+    answers: dict[str, tuple[list[str], list[int]]] = {}
     for number, trial in enumerate(trials):
-        answers[f"trial/{number}"] = ("", [])
+        answers[f"trial/{number}"] = ([], [])
         engine.add(f"trial/{number}", trial.prompt, trial.sampling, trial.resumed, trial.constraint)
     while not engine.is_idle():
         for produced in engine.step():
             if produced.error is not None:
                 raise _TrialFailed(f"vLLM finished it with {produced.error!r}")
-            text, ids = answers[produced.request_id]
-            answers[produced.request_id] = (text + produced.text, [*ids, *produced.token_ids])
+            texts, ids = answers[produced.request_id]
+            texts += produced.texts
+            ids += produced.token_ids
     return list(answers.values())
