@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import psutil
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -17,6 +18,7 @@ from actors.wire.calls import Unreachable
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import NodeId
 from cluster.messages.machines import EngineOrder, EngineReport
+from cluster.release import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class RayLauncher:
         model = self._catalogue.find(order.model)
         if model is None:
             raise Unreachable(f"model {order.model} is not in the catalogue")
-        options = self._options(model)
+        options: dict[str, Any] = self._options(model)
         await asyncio.to_thread(
             self._engines.start, order.id, order.id, model, self._node_id, self._interval_s, **options
         )
@@ -78,6 +80,7 @@ class RayLauncher:
 
     def _options(self, model: Model) -> dict[str, object]:
         return {
+            "made_of": fingerprint(*model.of_engine),
             "num_gpus": model.gpus,
             "num_cpus": model.cpus,
             "scheduling_strategy": NodeAffinitySchedulingStrategy(self._ray_node_id, soft=False),
