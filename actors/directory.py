@@ -4,6 +4,7 @@ An actor is called `kind` or `kind/key` in the namespace `infernet`. Every class
 a start that failed is repeated on the same object.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 from actors.ray.kind import Kind
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId, node_id
-from cluster.settings.schema import Settings
+from cluster.messages.people import KeyLimits
+from cluster.release import Release
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -24,13 +26,18 @@ if TYPE_CHECKING:
     from actors.supervisor import Supervisor
 
 # Each maker imports what it makes: a process pays, in seconds and in memory, for its own actor only. None starts it:
-# `actors/ray/host.py` does, and again where that fails.
+# `actors/ray/host.py` does, and again where that fails. Each is given what its actor needs of the settings, no more:
+# where that has changed, the Supervisor replaces the actor.
 
 
-async def _make_ledger(settings: Settings, admin_key: str | None) -> "Ledger":
+async def _make_ledger(database: str, admin_key: str | None, limits: KeyLimits) -> "Ledger":
+    """`database` and `admin_key` are names of secrets that the cluster's head keeps."""
     from actors.ledger import Ledger
+    from actors.ray import secrets
 
-    return Ledger(settings.database, admin_key, settings.limits)
+    url = await asyncio.to_thread(secrets.recall, database)
+    first_key = None if admin_key is None else await asyncio.to_thread(secrets.recall, admin_key)
+    return Ledger(url, first_key, limits)
 
 
 async def _make_rate_limiter() -> "RateLimiter":
@@ -39,27 +46,28 @@ async def _make_rate_limiter() -> "RateLimiter":
     return RateLimiter(LEDGER.at())
 
 
-async def _make_journal(settings: Settings) -> "Journal":
+async def _make_journal(interval_s: float) -> "Journal":
     from actors.journal import Journal
 
-    interval_s = settings.stream_interval_ms / 1000
     return Journal(LEDGER.at(), SCHEDULER.at(), engine, known_engines, interval_s)
 
 
-async def _make_scheduler(settings: Settings) -> "Scheduler":
+async def _make_scheduler(models: tuple[Model, ...]) -> "Scheduler":
     from actors.scheduler import Scheduler
 
-    return Scheduler(Catalogue(settings.models), LEDGER.at(), JOURNAL.at(), engine, known_engines)
+    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines)
 
 
-async def _make_supervisor(settings: Settings, admin_key: str | None) -> "Supervisor":
+async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervisor":
     from actors.ray.world import RayWorld
     from actors.supervisor import Supervisor
 
-    return Supervisor(RayWorld(settings, admin_key))
+    return Supervisor(RayWorld(release.settings, admin_key), release)
 
 
-async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[str, float]) -> "NodeAgent":
+async def _make_node(
+    interval_s: float, models: tuple[Model, ...], ray_node_id: str, resources: Mapping[str, float]
+) -> "NodeAgent":
     from actors.machine.hardware import probe
     from actors.machine.scheduling_class import restore_priority
     from actors.node import NodeAgent
@@ -67,8 +75,7 @@ async def _make_node(settings: Settings, ray_node_id: str, resources: Mapping[st
 
     restore_priority()
     me = node_id(ray_node_id)
-    interval_s = settings.stream_interval_ms / 1000
-    launcher = RayLauncher(ENGINE, Catalogue(settings.models), me, ray_node_id, interval_s)
+    launcher = RayLauncher(ENGINE, Catalogue(models), me, ray_node_id, interval_s)
     return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher)
 
 

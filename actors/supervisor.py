@@ -6,6 +6,7 @@ from typing import Protocol
 
 from actors.watch import Ward, Watch
 from actors.wire.every import Every
+from cluster.release import Described, Release
 from cluster.timing import Timing
 
 
@@ -18,6 +19,18 @@ class World(Protocol):
 
     def machines(self) -> set[str]:
         """The machines that are alive, by Ray's ids."""
+        ...
+
+    def machines_with_node(self) -> set[str]:
+        """Those of them that have a NodeAgent."""
+        ...
+
+    def end_outdated(self) -> None:
+        """End the core actors and NodeAgents that were made of other settings than those of this release."""
+        ...
+
+    async def end_outdated_engines(self) -> None:
+        """End the engines whose model is another one by now. What they work on goes on elsewhere."""
         ...
 
     def start_node(self, machine: str) -> None:
@@ -36,8 +49,9 @@ class World(Protocol):
 class Supervisor:
     """Looks, again and again, whether something is missing or hangs, and has it begin anew."""
 
-    def __init__(self, world: World, timing: Timing = Timing()) -> None:
+    def __init__(self, world: World, release: Release, timing: Timing = Timing()) -> None:
         self._world = world
+        self._release = release
         self._machines: set[str] = set()
         self._watch = Watch(timing)
         self._looking = Every(timing.look_s, self._look_after_cluster, "looking after the cluster")
@@ -47,6 +61,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start what is missing, then keep looking. Raises what prevents the first start; then it may be repeated."""
         await self._look_after_cluster()
+        await self._world.end_outdated_engines()
         self._looking.start()
         self._watching.start()
         self._keeping.start()
@@ -58,14 +73,18 @@ class Supervisor:
         self._watch.stop()
         self._keeping.stop()
 
+    async def release(self) -> Described:
+        """What it sees to, in words that every version reads."""
+        return self._release.described()
+
     async def look(self) -> None:
-        """Greet the machines that have joined."""
-        machines = await asyncio.to_thread(self._world.machines)
-        for machine in machines - self._machines:
+        """Start a NodeAgent where there is none."""
+        self._machines = await asyncio.to_thread(self._world.machines)
+        for machine in self._machines - await asyncio.to_thread(self._world.machines_with_node):
             await asyncio.to_thread(self._world.start_node, machine)
-        self._machines = machines
 
     async def _look_after_cluster(self) -> None:
+        await asyncio.to_thread(self._world.end_outdated)
         await asyncio.to_thread(self._world.start_core)
         await self.look()
 

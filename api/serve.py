@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
+from msgspec.structs import replace
 from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
@@ -16,12 +16,14 @@ from actors.machine import gc, scheduling_class
 from actors.ray import lifecycle
 from api.app import create_app
 from api.replica.gateway import Gateway
+from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
+from cluster.clock import wall_ms
 from cluster.errors import ConfigError
+from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.schema import Settings
 
 APP_NAME = "infernet"
-ADMIN_KEY_VARIABLE = "INFERNET_ADMIN_KEY"
 
 # Serve's logging: a line for every request would be a tenth of the ingress's work.
 QUIET = {"log_level": "WARNING", "enable_access_log": False}
@@ -37,11 +39,11 @@ class Ingress:
     A replica that could not begin while the database is away would leave nobody to say so.
     """
 
-    async def __init__(self, settings: Settings, admin_key: str | None) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
         _log_where_serve_does()
-        await lifecycle.begin(settings, admin_key)
-        self._gateway = Gateway(settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
+        await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
+        self._gateway = Gateway(release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
         gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -70,13 +72,16 @@ _deployment = serve.deployment(
 )
 
 
-def application(settings: Settings, admin_key: str | None) -> Application:
-    """The application with `server.replicas` ingress replicas."""
-    replicas = settings.server.replicas
+def application(release: Release) -> Application:
+    """The application with `server.replicas` ingress replicas.
+
+    Its arguments can be seen by others: secrets in them are references, or names that the cluster's head knows.
+    """
+    replicas = release.settings.server.replicas
     scaling: dict[str, Any] = {"num_replicas": replicas.min}
     if replicas.max > replicas.min:
         scaling = {"autoscaling_config": {"min_replicas": replicas.min, "max_replicas": replicas.max}}
-    return _deployment.options(**scaling).bind(settings, admin_key)
+    return _deployment.options(**scaling).bind(release)
 
 
 def build(args: dict[str, Any]) -> Application:
@@ -85,10 +90,9 @@ def build(args: dict[str, Any]) -> Application:
     Raises ConfigError for settings that cannot be used, and without an admin key: there is no terminal to show one on.
     """
     settings = with_database(config.parse(args, "serve config: args"), Path("~/.infernet").expanduser())
-    admin_key = os.environ.get(ADMIN_KEY_VARIABLE)
-    if not admin_key:
+    if not os.environ.get(ADMIN_KEY_VARIABLE):
         raise ConfigError(f"{ADMIN_KEY_VARIABLE}: must be set, to become the first admin key")
-    return application(settings, admin_key)
+    return application(Release(settings, wall_ms()))
 
 
 def with_database(settings: Settings, folder: Path) -> Settings:
@@ -96,4 +100,4 @@ def with_database(settings: Settings, folder: Path) -> Settings:
     if settings.database:
         return settings
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return msgspec.structs.replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")
+    return replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")

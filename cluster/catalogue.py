@@ -73,6 +73,11 @@ class Model(Struct, frozen=True):
     price: Price = Price()
 
     @property
+    def of_engine(self) -> tuple[object, ...]:
+        """All that an engine of this model is made of: where none of it changes, a running engine stays."""
+        return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env
+
+    @property
     def traits(self) -> Traits:
         """What its backend is like."""
         return TRAITS[self.backend]

@@ -8,6 +8,7 @@ answered by the process itself, whether its object has started or not.
 
 import os
 import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
@@ -19,10 +20,14 @@ from ray.util import list_named_actors
 from actors.machine import gc, scheduling_class
 from actors.ray.host import Host
 from actors.ray.remote import CALL, NAMESPACE, PULSE, STREAM, Pulse, Remote
+from cluster import clock
+from cluster.release import VERSION, fingerprint
 
 T = TypeVar("T")
 
 _CORE_LOOKUP_S = 60.0
+_NAME_S = 5.0
+_NAME_STEP_S = 0.02
 _CONCURRENT_CALLS = 10_000
 
 
@@ -50,8 +55,11 @@ class Kind(Generic[T]):
         self._core = core
         self._class: Any = None
 
-    def start(self, key: str, *args: object, **options: object) -> None:
-        """Start the actor `key` if it does not exist. `make` gets `args` in the new process."""
+    def start(self, key: str, *args: object, made_of: str | None = None, **options: object) -> None:
+        """Start the actor `key` if it does not exist. `make` gets `args` in the new process.
+
+        `made_of` is the fingerprint that its pulse tells, unless given that of `args`.
+        """
         if self._handle(key) is not None:
             return
         defaults: dict[str, object] = {
@@ -63,7 +71,7 @@ class Kind(Generic[T]):
             "max_restarts": -1 if self._core else 0,
             "num_cpus": 0,
         }
-        self.actor_class().options(**(defaults | options)).remote(*args)
+        self.actor_class().options(**(defaults | options)).remote(made_of or fingerprint(*args), *args)
 
     def at(self, key: str = "") -> T:
         """The actor `key`, to be called like an object of its class."""
@@ -75,9 +83,12 @@ class Kind(Generic[T]):
         return Remote(self.full_name(key), self._class_name, self.streams, retries, lookup_s)
 
     def kill(self, key: str = "") -> None:
-        """End the actor's process, for good."""
+        """End the actor's process, for good. Returns once another one of its name can be started."""
         if (handle := self._handle(key)) is not None:
             ray.kill(handle, no_restart=True)
+            give_up_s = clock.monotonic_s() + _NAME_S
+            while self._handle(key) is not None and clock.monotonic_s() < give_up_s:
+                time.sleep(_NAME_STEP_S)
 
     def existing(self) -> list[str]:
         """The keys of all actors of this kind that exist."""
@@ -122,8 +133,9 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
         gc.freeze()
         return hosted
 
-    async def init(self: Any, *args: object) -> None:
+    async def init(self: Any, made_of: str, *args: object) -> None:
         scheduling_class.use_batch()
+        self._made_of = made_of
         self._host = Host(class_name, partial(made, *args))
         if core:
             self._host.begin()
@@ -138,7 +150,7 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
             async for item in items:
                 yield item
 
-    async def pulse(_: Any) -> Pulse:
-        return Pulse(os.getpid(), threading.get_native_id())
+    async def pulse(self: Any) -> Pulse:
+        return Pulse(os.getpid(), threading.get_native_id(), VERSION, self._made_of)
 
     return type(class_name, (), {"__init__": init, CALL: call, STREAM: stream, PULSE: pulse})

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from typing import Any
 
 import psutil
 from ray._private.state import available_resources_per_node
@@ -19,6 +20,7 @@ from actors.wire.calls import Gone, Unreachable, Unreached
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport
+from cluster.release import fingerprint
 from cluster.silence import Vitals
 from cluster.timing import Timing
 
@@ -70,7 +72,7 @@ class RayLauncher:
 
     async def _create(self, order: EngineOrder, model: Model) -> None:
         """Have Ray make the actor. Who cancels this goes on once it is made, and can be ended."""
-        options = self._options(model)
+        options: dict[str, Any] = self._options(model)
         creating = asyncio.create_task(
             asyncio.to_thread(
                 self._engines.start, order.id, order.id, model, self._node_id, self._interval_s, **options
@@ -128,6 +130,7 @@ class RayLauncher:
 
     def _options(self, model: Model) -> dict[str, object]:
         return {
+            "made_of": fingerprint(*model.of_engine),
             "num_gpus": model.gpus,
             "num_cpus": model.cpus,
             "scheduling_strategy": NodeAffinitySchedulingStrategy(self._ray_node_id, soft=False),

@@ -5,32 +5,57 @@ import logging
 from contextlib import suppress
 
 import ray
+from msgspec.structs import replace
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
+from actors.ray import secrets
 from actors.wire.calls import Unreachable
 from cluster.errors import DatabaseFailed, StartError
-from cluster.settings.schema import Settings
+from cluster.release import UNKNOWN, Described, Release
 
 logger = logging.getLogger(__name__)
 
+DRAIN_S = 20.0
+
 _HEAD = "node:__internal_head__"
+_ANSWER_S = 30.0
 
 
-async def begin(settings: Settings, admin_key: str | None) -> None:
-    """Have started what does not run yet, without waiting for any of it."""
+def sealed(release: Release, admin_key: str | None) -> tuple[Release, str | None]:
+    """Both with their secrets kept by the cluster's head, and the secrets' names in their place. Blocks."""
+    settings = replace(release.settings, database=secrets.keep(release.settings.database))
+    return replace(release, settings=settings), None if admin_key is None else secrets.keep(admin_key)
+
+
+async def begin(release: Release, admin_key: str | None) -> None:
+    """Have this run, without waiting for it: start what does not run yet, and replace what runs by an older wish.
+
+    Other settings replace those actors that are made of them, one of another version replaces all: jobs are drained
+    first then, for what they were told by one version is not for another one to read.
+    """
+    release, admin_key = await asyncio.to_thread(sealed, release, admin_key)
+    running = await _running()
+    if running is not None and release.replaces(running):
+        if running["version"] == release.version:
+            logger.warning("other settings than those that run: what is made of them begins anew")
+            await asyncio.to_thread(SUPERVISOR.kill)
+        else:
+            logger.warning("version %s takes the place of %s", release.version, running["version"])
+            await quiesce(DRAIN_S)
+            await stop()
     head = NodeAffinitySchedulingStrategy(await asyncio.to_thread(_head_node), soft=False)
-    await asyncio.to_thread(SUPERVISOR.start, "", settings, admin_key, scheduling_strategy=head)
+    await asyncio.to_thread(SUPERVISOR.start, "", release, admin_key, scheduling_strategy=head)
 
 
-async def start(settings: Settings, admin_key: str | None) -> str | None:
+async def start(release: Release, admin_key: str | None) -> str | None:
     """Start what does not run yet, and wait until jobs can be submitted. Models load in the background.
 
     `admin_key`, if given, becomes the first admin key of a new database; otherwise the one that was made is returned,
     to whoever asks first.
     Raises StartError when a core actor cannot start, for example on a database of a newer version.
     """
-    await begin(settings, admin_key)
+    await begin(release, admin_key)
     try:
         for actor in (SUPERVISOR.at(), LEDGER.at(), SCHEDULER.at()):
             await actor.start()
@@ -67,6 +92,20 @@ async def _stop_node(key: str) -> None:
     except Unreachable as error:
         logger.warning("%s", error)
     await asyncio.to_thread(NODE.kill, key)
+
+
+async def _running() -> Described | None:
+    """What runs; None when nothing does, or nobody says."""
+    if await asyncio.to_thread(SUPERVISOR.actor_id) is None:
+        return None
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            return await SUPERVISOR.at().release()
+    except AttributeError:
+        return UNKNOWN
+    except (Unreachable, TimeoutError):
+        logger.warning("the Supervisor does not say what runs: it is taken for what is wanted")
+        return None
 
 
 def _head_node() -> str:

@@ -27,10 +27,15 @@ _FINAL = (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError)
 
 
 class Pulse(Struct, frozen=True):
-    """The process that answers, and the thread of its event loop, by the ids of the machine it runs on."""
+    """The process that answers, and the thread of its event loop, by the ids of the machine it runs on.
+
+    `version` is that of the code which runs in it, `made_of` the fingerprint of what its object was made of.
+    """
 
     pid: int
     loop_thread: int
+    version: str
+    made_of: str
 
 
 class Remote:

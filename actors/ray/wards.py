@@ -35,6 +35,16 @@ class RayWard:
         """Returns once the actor's process has answered. Raises Unreachable when it is gone."""
         self._last_pulse = await self._actor.pulse()
 
+    @property
+    def heard(self) -> Pulse | None:
+        """What it said last."""
+        return self._last_pulse
+
+    def kill(self) -> None:
+        """End the actor, for good."""
+        self._kind.kill(self._key)
+        self._last_pulse = None
+
     async def vitals(self) -> Vitals | None:
         """What the machine of its process says of that; None when there is none, or it cannot be asked."""
         self._machine, pid = await asyncio.to_thread(self._process)

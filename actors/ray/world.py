@@ -1,49 +1,88 @@
 """The Ray cluster, as the Supervisor acts on it."""
 
+import asyncio
+import logging
 from collections.abc import Sequence, Set
 from contextlib import suppress
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
+from actors.directory import ENGINE, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
 from actors.ray import haproxy
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
+from actors.ray.kind import Kind
 from actors.ray.wards import RayWard
-from cluster.ids import node_id
+from actors.wire.calls import Unreachable
+from cluster.catalogue import Catalogue
+from cluster.ids import EngineId, node_id
+from cluster.release import VERSION, fingerprint
 from cluster.settings.schema import Settings
 
-# A proxy that does not answer in this time is looked at again.
-_PROXY_S = 5.0
+logger = logging.getLogger(__name__)
+
+# A proxy, or an engine, that does not answer in this time is looked at again.
+_ANSWER_S = 5.0
 
 
 class RayWorld:
-    """The Ray cluster, as the Supervisor acts on it."""
+    """The Ray cluster, as the Supervisor acts on it: with these settings, which hold no secret, only their names."""
 
     def __init__(self, settings: Settings, admin_key: str | None) -> None:
-        self._settings = settings
-        self._admin_key = admin_key
+        self._models = settings.models
+        self._interval_s = settings.stream_interval_ms / 1000
         # A database in a file is on the machine that this runs on.
         self._here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(_this_machine(), soft=False)}
-        self._core = [RayWard(kind) for kind in (LEDGER, RATE_LIMITER, JOURNAL, SCHEDULER)]
+        self._core: list[tuple[Kind[Any], tuple[object, ...], RayWard]] = [
+            (kind, args, RayWard(kind))
+            for kind, args in (
+                (LEDGER, (settings.database, admin_key, settings.limits)),
+                (RATE_LIMITER, ()),
+                (JOURNAL, (self._interval_s,)),
+                (SCHEDULER, (self._models,)),
+            )
+        ]
         self._nodes: dict[str, RayWard] = {}
+        self._node_args: dict[str, tuple[object, ...]] = {}
         self._kept: dict[str, str] = {}
+        self._foreign: set[str] = set()
 
     def start_core(self) -> None:
-        LEDGER.start("", self._settings, self._admin_key, **self._here)
-        RATE_LIMITER.start("", **self._here)
-        JOURNAL.start("", self._settings, **self._here)
-        SCHEDULER.start("", self._settings, **self._here)
+        for kind, args, _ in self._core:
+            kind.start("", *args, **self._here)
 
     def machines(self) -> set[str]:
-        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        self._node_args = {
+            machine: (self._interval_s, self._models, machine, resources) for machine, resources in alive.items()
+        }
+        return set(alive)
+
+    def machines_with_node(self) -> set[str]:
+        there = set(NODE.existing())
+        return {machine for machine in self._node_args if node_id(machine) in there}
 
     def start_node(self, machine: str) -> None:
-        resources = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == machine)
         there = NodeAffinitySchedulingStrategy(machine, soft=False)
-        NODE.start(node_id(machine), self._settings, machine, resources, scheduling_strategy=there)
+        NODE.start(node_id(machine), *self._node_args[machine], scheduling_strategy=there)
+
+    def wards(self, machines: Set[str]) -> Sequence[RayWard]:
+        self._nodes = {machine: self._nodes.get(machine) or RayWard(NODE, node_id(machine)) for machine in machines}
+        return [*(ward for _, _, ward in self._core), *self._nodes.values()]
+
+    def end_outdated(self) -> None:
+        for _, args, ward in self._core:
+            self._end_if_outdated(ward, args)
+        for machine, ward in self._nodes.items():
+            if machine in self._node_args:
+                self._end_if_outdated(ward, self._node_args[machine])
+
+    async def end_outdated_engines(self) -> None:
+        engines = [EngineId(key) for key in await asyncio.to_thread(ENGINE.existing)]
+        await asyncio.gather(*map(self._end_engine_if_outdated, engines))
 
     def keep_proxies(self) -> None:
         for actor in list_named_actors(all_namespaces=True):
@@ -51,18 +90,38 @@ class RayWorld:
             if actor["namespace"] == SERVE_NAMESPACE and name.startswith(PROXY_PREFIX):
                 self._keep_proxy(name)
 
+    def _end_if_outdated(self, ward: RayWard, args: tuple[object, ...]) -> None:
+        """One of another version is not ended: it would only begin anew as it is. It is told of, once."""
+        heard = ward.heard
+        if heard is None:
+            return
+        if heard.version != VERSION and ward.name not in self._foreign:
+            self._foreign.add(ward.name)
+            logger.error("%s is of version %s, this of %s: start the system anew", ward.name, heard.version, VERSION)
+        if heard.version == VERSION and heard.made_of != fingerprint(*args):
+            logger.warning("%s has other settings by now: it begins anew", ward.name)
+            ward.kill()
+
+    async def _end_engine_if_outdated(self, engine_id: EngineId) -> None:
+        """An engine of a model that is gone altogether is left to its node, which is not ordered to keep it."""
+        model = Catalogue(self._models).find(engine_id.rpartition("/")[0])
+        if model is None:
+            return
+        with suppress(Unreachable, TimeoutError):
+            async with asyncio.timeout(_ANSWER_S):
+                pulse = await ENGINE.remote(engine_id).pulse()
+            if pulse.made_of != fingerprint(*model.of_engine):
+                logger.warning("engine %s is of a model that has changed: it is ended", engine_id)
+                await asyncio.to_thread(ENGINE.kill, engine_id)
+
     def _keep_proxy(self, name: str) -> None:
         """Once for each proxy: Serve starts another actor, by the same name, in the place of one that died."""
         with suppress(ValueError, RayError):  # it has gone meanwhile, or is being started: it is looked at again
             proxy = ray.get_actor(name, SERVE_NAMESPACE)
             actor_id = proxy._actor_id.hex()
             if self._kept.get(name) != actor_id:
-                ray.get(proxy.__ray_call__.remote(haproxy.keep), timeout=_PROXY_S)
+                ray.get(proxy.__ray_call__.remote(haproxy.keep), timeout=_ANSWER_S)
                 self._kept[name] = actor_id
-
-    def wards(self, machines: Set[str]) -> Sequence[RayWard]:
-        self._nodes = {machine: self._nodes.get(machine) or RayWard(NODE, node_id(machine)) for machine in machines}
-        return [*self._core, *self._nodes.values()]
 
 
 def _this_machine() -> str:

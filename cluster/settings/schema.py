@@ -15,6 +15,7 @@ from msgspec import Struct
 from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, MAX_NAME_CHARACTERS, TRAITS, Model, Price, Replicas
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
+from cluster.settings.references import is_reference
 
 _SHOWN_CHARACTERS = 60
 
@@ -252,9 +253,12 @@ def _name(value: Value) -> str:
 
 def _database(value: Value) -> str:
     url = _text(value)
-    if url and "://" not in url:
+    if url and "://" not in url and not is_reference(url):
         # It may hold a password, so it is not shown.
-        raise value.refused("must be a URL such as sqlite:///infernet.db or postgresql+psycopg://user@host/db")
+        raise value.refused(
+            "must be a URL such as sqlite:///infernet.db or postgresql+psycopg://user@host/db, "
+            "or env:NAME or file:PATH of one"
+        )
     return url
 
 

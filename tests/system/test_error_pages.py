@@ -34,6 +34,10 @@ frontend http_frontend
     bind 127.0.0.1:{port}
     use_backend http-infernet if {{ path_beg /api }}
     default_backend default_backend
+listen stats
+  bind *:{stats}
+frontend prometheus
+    bind :{metrics}
 backend default_backend
     http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found. Ping for routes."
 backend http-infernet
@@ -47,7 +51,8 @@ def haproxy(folder: Path, replica: int) -> Iterator[httpx.Client]:
     """A client of an HAProxy in front of this port, run as Serve runs it."""
     port, config = free_port(), folder / "haproxy.cfg"
     (folder / "500.http").write_text(SERVES_PAGE)
-    config.write_text(CONFIG.format(folder=folder, port=port, replica=replica))
+    ports = {"port": port, "replica": replica, "stats": free_port(), "metrics": free_port()}
+    config.write_text(CONFIG.format(folder=folder, **ports))
     script = haproxy_with_pages(folder / "pages")
     process = subprocess.Popen([script, "-db", "-f", config])
     try:
@@ -138,6 +143,13 @@ def test_what_the_application_refuses_passes_as_it_is(folder: Path) -> None:
         assert client.get("/api/v1/jobs").content == body
 
 
+def test_statistics_and_metrics_are_for_this_machine_only(folder: Path) -> None:
+    with haproxy(folder, replica=free_port()):
+        binds = [line.split()[1] for line in (folder / "haproxy.cfg").read_text().splitlines() if " bind " in line]
+    assert len(binds) == 3
+    assert {bind.partition(":")[0] for bind in binds} == {"127.0.0.1"}
+
+
 def test_a_replica_hears_of_a_client_that_has_gone(folder: Path) -> None:
     """Also when the client's request came in parts, as most clients send it."""
     with socket.create_server(("127.0.0.1", 0)) as listening, haproxy(folder, listening.getsockname()[1]) as client:
@@ -178,4 +190,6 @@ def test_serve_writes_the_lines_that_are_edited() -> None:
         assert f"    errorfile {status} {{{{ config.error_file_path }}}}" in lines
     assert "frontend http_frontend" in lines
     assert "    option splice-request" in lines
+    assert "    bind :{{ config.metrics_port }}" in lines
+    assert "  bind *:{{ config.stats_port }}" in lines
     assert any('return status 404 content-type text/plain lf-string "Path ' in line for line in lines)

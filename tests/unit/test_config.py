@@ -204,7 +204,7 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("database: 5", "1: database: must be text: put 5 in quotes"),
         ("database: [a]", "1: database: must be text, not a list"),
         ("database: infernet.db", "1: database: must be a URL such as sqlite:///infernet.db "
-                                  "or postgresql+psycopg://user@host/db"),
+                                  "or postgresql+psycopg://user@host/db, or env:NAME or file:PATH of one"),
         ("job_timeout_s: 1.5", "1: job_timeout_s: must be an integer >= 1, not 1.5"),
         ("job_timeout_s: 0", "1: job_timeout_s: must be an integer >= 1, not 0"),
         ("stream_interval_ms: -1", "1: stream_interval_ms: must be an integer >= 0, not -1"),

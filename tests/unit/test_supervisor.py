@@ -5,6 +5,8 @@ from collections.abc import Set
 
 from actors.supervisor import Supervisor
 from actors.watch import Ward
+from cluster.release import Release
+from cluster.settings.schema import Settings
 from cluster.timing import Timing
 from tests.support.plain_system import run, until
 from tests.support.wards import PlainWard
@@ -15,6 +17,7 @@ class PlainWorld:
 
     def __init__(self, *machines: str) -> None:
         self.alive = set(machines)
+        self.noded: set[str] = set()
         self.calls: list[str] = []
         self.failures: list[Exception] = []
         self.watched: set[str] = set()
@@ -25,6 +28,15 @@ class PlainWorld:
     def start_core(self) -> None:
         self.calls.append("core")
 
+    def end_outdated(self) -> None:
+        self.calls.append("end outdated")
+
+    async def end_outdated_engines(self) -> None:
+        self.calls.append("end outdated engines")
+
+    def machines_with_node(self) -> set[str]:
+        return self.noded & self.alive
+
     def machines(self) -> set[str]:
         return set(self.alive)
 
@@ -32,6 +44,7 @@ class PlainWorld:
         if self.failures:
             raise self.failures.pop()
         self.calls.append(machine)
+        self.noded.add(machine)
 
     def keep_proxies(self) -> None:
         self.proxies_kept += 1
@@ -44,33 +57,46 @@ class PlainWorld:
         return self.calls.count(machine)
 
 
+RELEASE = Release(Settings(), made_ms=7)
 QUICK = Timing(look_s=0.002, pulse_s=0.002, silent_s=0.004, stopped_s=0.006, stuck_s=0.01)
 
 
 def test_the_core_is_started_before_any_node() -> None:
     async def scenario() -> None:
         world = PlainWorld("a", "b")
-        supervisor = Supervisor(world, QUICK)
+        supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.start()
         await supervisor.stop()
-        assert world.calls[0] == "core"
-        assert sorted(world.calls[1:]) == ["a", "b"]
+        started = [call for call in world.calls if "outdated" not in call]
+        assert started[0] == "core"
+        assert sorted(started[1:]) == ["a", "b"]
 
     run(scenario())
 
 
-def test_a_machine_is_greeted_once_and_again_when_it_comes_back() -> None:
+def test_a_node_is_started_where_there_is_none() -> None:
     async def scenario() -> None:
         world = PlainWorld("a")
-        supervisor = Supervisor(world, QUICK)
+        supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.look()
         await supervisor.look()
         assert world.started("a") == 1
-        world.alive = set()
-        await supervisor.look()
         world.alive = {"a", "b"}
+        world.noded = set()  # one died for good, as an actor does whose process could not even begin
         await supervisor.look()
         assert (world.started("a"), world.started("b")) == (2, 1)
+
+    run(scenario())
+
+
+def test_what_is_made_of_other_settings_ends_before_anything_is_started() -> None:
+    async def scenario() -> None:
+        world = PlainWorld()
+        supervisor = Supervisor(world, RELEASE, QUICK)
+        await supervisor.start()
+        await supervisor.stop()
+        assert world.calls[:3] == ["end outdated", "core", "end outdated engines"]
+        assert await supervisor.release() == RELEASE.described()
 
     run(scenario())
 
@@ -78,7 +104,7 @@ def test_a_machine_is_greeted_once_and_again_when_it_comes_back() -> None:
 def test_core_actors_are_looked_after_forever() -> None:
     async def scenario() -> None:
         world = PlainWorld()
-        supervisor = Supervisor(world, QUICK)
+        supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.start()
         await until(lambda: world.started("core") > 3)
         await supervisor.stop()
@@ -93,7 +119,7 @@ def test_core_actors_are_looked_after_forever() -> None:
 def test_a_failure_is_tried_again() -> None:
     async def scenario() -> None:
         world = PlainWorld()
-        supervisor = Supervisor(world, QUICK)
+        supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.start()
         world.failures = [RuntimeError("not now"), RuntimeError("not yet")]
         world.alive = {"late"}
@@ -108,7 +134,7 @@ def test_what_hangs_is_ended_and_nobody_waits_for_it() -> None:
         world = PlainWorld("a")
         hung, awake = PlainWard("journal"), PlainWard("scheduler")
         world.core, world.nodes = [hung, awake], [PlainWard("node/a")]
-        supervisor = Supervisor(world, QUICK)
+        supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.start()
         await until(lambda: world.watched == {"a"} and awake.asked > 2)
         hung.stop()
@@ -122,7 +148,7 @@ def test_what_hangs_is_ended_and_nobody_waits_for_it() -> None:
 def test_proxies_are_looked_after_although_something_else_fails() -> None:
     async def scenario() -> None:
         world = PlainWorld()
-        supervisor = Supervisor(world, QUICK)
+        supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.start()
         world.failures = [RuntimeError("not now")] * 1000
         world.alive = {"late"}

@@ -11,7 +11,9 @@ from api.cli.run import system
 from api.cli.run.foreground import flags_layer, read_settings
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import OwnCluster
+from cluster.clock import wall_ms
 from cluster.errors import StartError
+from cluster.release import Release
 
 _MODEL = "capitals"
 _QUESTION = {
@@ -36,7 +38,8 @@ def run(folder: Path) -> None:
 async def _demo(folder: Path) -> None:
     # Neither the user's settings nor the user's database: the demo is the same everywhere.
     settings = read_settings(None, flags_layer(None, None, free_port(), None), {}, folder)
-    async with system.running(settings, folder, OwnCluster(folder), first_key=None) as (url, admin_key):
+    release, cluster = Release(settings, wall_ms()), OwnCluster(folder)
+    async with system.running(release, folder, cluster, first_key=None) as (url, admin_key):
         with Step("Loading the model `capitals` into vLLM"):
             await _model_ready()
         assert admin_key is not None

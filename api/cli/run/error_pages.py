@@ -73,6 +73,8 @@ def _edits(folder: Path) -> list[str]:
     pages = r"\n".join(f"    errorfile {status} {folder}/{status}.http" for status in _PAGES)
     rules = r"\n".join(f"    {rule}" for rule in _RULES)
     return [
+        # Statistics and metrics, which Serve offers to all machines that reach this one, without asking who they are.
+        r"s|^\( *bind\) \*\{0,1\}:\([0-9][0-9]*\)$|\1 127.0.0.1:\2|",
         "/^ *errorfile 50[24] /d",
         f"s|^ *errorfile 503 .*|{pages}|",
         rf"s|^frontend http_frontend$|&\n{rules}|",

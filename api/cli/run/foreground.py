@@ -11,9 +11,12 @@ from api.cli.render import console
 from api.cli.run import system
 from api.cli.run.progress import tell_models
 from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
-from api.serve import ADMIN_KEY_VARIABLE, with_database
+from api.secrets import admin_key_of, secret_variables, with_secrets
+from api.serve import with_database
 from cluster.catalogue import CAPITALS
+from cluster.clock import wall_ms
 from cluster.errors import ConfigError
+from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.schema import Settings
 
@@ -28,8 +31,12 @@ def serve(
 ) -> None:
     """Serve until a signal says to stop. Raises ConfigError, StartError, and SystemLost when Ray ends first."""
     settings = read_settings(config_file, flags_layer(config_file, host, port, model), os.environ, folder)
+    release, admin_key = with_secrets(Release(settings, wall_ms()), os.environ), admin_key_of(os.environ)
+    # Whoever starts a process here gives it this environment: Ray's workers run code of models.
+    for variable in secret_variables(settings, os.environ):
+        os.environ.pop(variable, None)
     cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
-    system.run(_serve(settings, folder, cluster))
+    system.run(_serve(release, admin_key, folder, cluster))
     console.print("Stopped.")
 
 
@@ -57,11 +64,11 @@ def flags_layer(file: Path | None, host: str | None, port: int | None, model: st
     return layer
 
 
-async def _serve(settings: Settings, folder: Path, cluster: Cluster) -> None:
-    async with system.running(settings, folder, cluster, os.environ.get(ADMIN_KEY_VARIABLE)) as (url, admin_key):
+async def _serve(release: Release, first_key: str | None, folder: Path, cluster: Cluster) -> None:
+    async with system.running(release, folder, cluster, first_key) as (url, made_key):
         console.print(f"Serving at {url}")
-        if admin_key is not None:
-            console.print(f"Admin key, shown this once: {admin_key}")
+        if made_key is not None:
+            console.print(f"Admin key, shown this once: {made_key}")
         await tell_models()
 
 

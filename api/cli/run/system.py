@@ -23,9 +23,9 @@ from api.cli.run.ray_life import RayProcesses, while_ray_lives
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import StartError
 from cluster.keys import secret_hash
-from cluster.settings.schema import Server, Settings
+from cluster.release import Release
+from cluster.settings.schema import Server
 
-DRAIN_S = 20.0
 _ANSWER_S = 2.0
 # What is left of a Ray of our own after this is killed. A given one we leave as we found it, which may take longer.
 _SERVE_STOP_S = 8.0
@@ -46,7 +46,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, folder: Path, cluster: Cluster, first_key: str | None
+    release: Release, folder: Path, cluster: Cluster, first_key: str | None
 ) -> AsyncIterator[tuple[str, str | None]]:
     """Start Ray, the control plane and the ingress; drain and stop them at the end, however it comes.
 
@@ -55,19 +55,20 @@ async def running(
     Raises StartError, one line, when something is in the way, and SystemLost when Ray ends first, also in what is done
     inside. What is left behind then, `guard` ends.
     """
-    with _joined(cluster, folder, settings.server):
+    server = release.settings.server
+    with _joined(cluster, folder, server):
         processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
         async with while_ray_lives(processes):
             try:
                 with Step("Starting the control plane"):
-                    admin_key = await lifecycle.start(settings, first_key)
+                    admin_key = await lifecycle.start(release, first_key)
                     # At once: it will not be told again, and much can go wrong before it is shown.
-                    url = f"http://{settings.server.host}:{settings.server.port}"
+                    url = f"http://{server.host}:{server.port}"
                     await _remember(folder, url, admin_key or first_key)
                     await _require_room()
                 with Step("Starting the ingress"):
-                    await asyncio.to_thread(_serve, settings)
+                    await asyncio.to_thread(_serve, release)
                 yield url, admin_key
             finally:
                 if await asyncio.to_thread(processes.missing) is None:
@@ -108,11 +109,12 @@ def _stop_on_signals() -> None:
         loop.add_signal_handler(number, stop)
 
 
-def _serve(settings: Settings) -> None:
-    http = {"host": settings.server.host, "port": settings.server.port}
+def _serve(release: Release) -> None:
+    http = {"host": release.settings.server.host, "port": release.settings.server.port}
+    sealed, _ = lifecycle.sealed(release, None)
     try:
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
-        serve.run(application(settings, None), name=APP_NAME, route_prefix="/")
+        serve.run(application(sealed), name=APP_NAME, route_prefix="/")
     except (RayError, RuntimeError) as error:
         raise StartError(f"the ingress does not start: {str(error).splitlines()[-1]}") from None
 
@@ -140,7 +142,7 @@ async def _remember(folder: Path, url: str, new_key: str | None) -> None:
 
 async def _stop(cluster: Cluster, served_before: bool) -> None:
     """Each step has a limit, and the next is taken whatever became of it: a process that hangs holds up none."""
-    await _step("draining", DRAIN_S + _ANSWER_S, lifecycle.quiesce(DRAIN_S))
+    await _step("draining", lifecycle.DRAIN_S + _ANSWER_S, lifecycle.quiesce(lifecycle.DRAIN_S))
     limit_s = _SERVE_STOP_S if cluster.own else _GIVEN_SERVE_STOP_S
     stopping = within(limit_s, serve.delete, APP_NAME) if served_before else within(limit_s, serve.shutdown)
     await _step("stopping the ingress", limit_s + _ANSWER_S, stopping)

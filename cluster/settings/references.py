@@ -1,0 +1,36 @@
+"""Secrets that settings name instead of holding: `env:NAME` is a variable's value, `file:PATH` a file's content."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster.errors import ConfigError
+
+VARIABLE = "env:"
+FILE = "file:"
+
+
+def is_reference(text: str) -> bool:
+    return text.startswith((VARIABLE, FILE))
+
+
+def resolved(text: str, setting: str, env: Mapping[str, str]) -> str:
+    """What `text` refers to; itself when it is no reference.
+
+    Raises ConfigError, which names the setting and the place but nothing of what is there.
+    """
+    if text.startswith(VARIABLE):
+        name = text.removeprefix(VARIABLE)
+        if value := env.get(name, "").strip():
+            return value
+        raise ConfigError(f"{setting}: the environment variable {name} is not set")
+    if text.startswith(FILE):
+        path = Path(text.removeprefix(FILE)).expanduser()
+        try:
+            value = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigError(f"{setting}: cannot read {path}: {reason}") from None
+        if value:
+            return value
+        raise ConfigError(f"{setting}: {path} is empty")
+    return text

@@ -1,0 +1,150 @@
+"""What the Supervisor does to the cluster: actors that are made of other settings are ended, and no others."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from actors.ray import world as world_module
+from actors.ray.remote import Pulse
+from actors.ray.world import RayWorld
+from actors.wire.calls import Unreachable
+from cluster.catalogue import Model
+from cluster.ids import EngineId, node_id
+from cluster.release import VERSION, fingerprint
+from cluster.settings.schema import Settings
+from tests.support.plain_system import run
+
+MACHINE = "a" * 56
+MODEL = Model("sim:a", backend="simulated", engine={"token_s": 0.1})
+SETTINGS = Settings(database="kept:1", models=(MODEL,))
+
+
+class PlainKind:
+    """Actors that say what they are made of."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.running: dict[str, tuple[str, str]] = {}
+        self.silent: set[str] = set()
+        self.killed: list[str] = []
+
+    def full_name(self, key: str = "") -> str:
+        return f"{self.name}/{key}" if key else self.name
+
+    def start(self, key: str, *args: object, **options: object) -> None:
+        self.running.setdefault(key, (VERSION, fingerprint(*args)))
+
+    def existing(self) -> list[str]:
+        return list(self.running)
+
+    def kill(self, key: str = "") -> None:
+        self.running.pop(key)
+        self.killed.append(key)
+
+    def remote(self, key: str = "") -> "PlainRemote":
+        return PlainRemote(self, key)
+
+
+class PlainRemote:
+    def __init__(self, kind: PlainKind, key: str) -> None:
+        self._kind = kind
+        self._key = key
+
+    async def pulse(self) -> Pulse:
+        if self._key in self._kind.silent:
+            raise Unreachable("it died")
+        return Pulse(1, 1, *self._kind.running[self._key])
+
+
+@pytest.fixture
+def kinds(monkeypatch: pytest.MonkeyPatch) -> dict[str, PlainKind]:
+    kinds = {name: PlainKind(name) for name in ("LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "NODE", "ENGINE")}
+    for name, kind in kinds.items():
+        monkeypatch.setattr(world_module, name, kind)
+    monkeypatch.setattr(world_module, "_this_machine", lambda: MACHINE)
+    alive: list[dict[str, Any]] = [{"NodeID": MACHINE, "Alive": True, "Resources": {"CPU": 2.0}}]
+    monkeypatch.setattr(world_module.ray, "nodes", lambda: alive)
+    return kinds
+
+
+def started(settings: Settings = SETTINGS) -> RayWorld:
+    world = RayWorld(settings, None)
+    world.start_core()
+    for machine in world.machines() - world.machines_with_node():
+        world.start_node(machine)
+    return world
+
+
+async def hear_all(world: RayWorld) -> None:
+    for ward in world.wards({MACHINE}):
+        await ward.pulse()
+
+
+def ended(kinds: dict[str, PlainKind]) -> list[str]:
+    return [name for name, kind in kinds.items() if kind.killed]
+
+
+def test_what_is_as_wanted_stays(kinds: dict[str, PlainKind]) -> None:
+    world = started()
+    world.end_outdated()
+    run(hear_all(world))
+    world.end_outdated()
+    assert ended(kinds) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "outdated"),
+    [
+        (Settings(database="kept:1", models=()), ["SCHEDULER", "NODE"]),
+        (Settings(database="kept:2", models=(MODEL,)), ["LEDGER"]),
+        (Settings(database="kept:1", models=(MODEL,), stream_interval_ms=50), ["JOURNAL", "NODE"]),
+        (Settings(database="kept:1", models=(MODEL,), job_timeout_s=5), []),
+    ],
+    ids=["other models", "another database", "another interval", "what only the ingress uses"],
+)
+def test_what_is_made_of_other_settings_begins_anew(
+    settings: Settings, outdated: list[str], kinds: dict[str, PlainKind]
+) -> None:
+    started()
+    world = started(settings)
+    run(hear_all(world))
+    world.end_outdated()
+    assert ended(kinds) == outdated
+    begun_anew = started(settings)
+    run(hear_all(begun_anew))
+    begun_anew.end_outdated()
+    assert all(len(kind.killed) <= 1 for kind in kinds.values())
+
+
+def test_one_of_another_version_is_told_of_once_and_left(
+    kinds: dict[str, PlainKind], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = started()
+    kinds["JOURNAL"].running[""] = ("0.0.1, protocol 1", "of something else")
+    run(hear_all(world))
+    with caplog.at_level(logging.ERROR):
+        world.end_outdated()
+        world.end_outdated()
+    assert ended(kinds) == []
+    assert len(caplog.messages) == 1
+    assert "JOURNAL is of version 0.0.1, protocol 1" in caplog.messages[0]
+
+
+def test_engines_of_a_model_that_changed_are_ended(kinds: dict[str, PlainKind]) -> None:
+    engines = kinds["ENGINE"]
+    engines.running = {
+        EngineId("sim:a/0"): (VERSION, fingerprint(*MODEL.of_engine)),
+        EngineId("sim:a/1"): (VERSION, "of other options"),
+        EngineId("sim:gone/0"): (VERSION, "of a model that is not wanted: its node is not ordered to keep it"),
+        EngineId("sim:a/2"): (VERSION, "of other options, and it does not answer"),
+    }
+    engines.silent = {"sim:a/2"}
+    run(started().end_outdated_engines())
+    assert engines.killed == ["sim:a/1"]
+
+
+def test_a_machine_has_one_node(kinds: dict[str, PlainKind]) -> None:
+    world = started()
+    assert world.machines() == world.machines_with_node() == {MACHINE}
+    assert list(kinds["NODE"].running) == [node_id(MACHINE)]
