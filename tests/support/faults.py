@@ -53,9 +53,9 @@ OVERTAKEN_WITHIN_S = 1.0
 class Fault(Struct, frozen=True):
     """What happens to what, `at_s` seconds after the beginning, and for how long.
 
-    `target` is a process (`journal`, `engine/1`: the second one there is), a pair of them (`scheduler>engine`), a
-    method of one as another calls it (`scheduler>engine.generate`, `journal>*.*`), or the `database`. Of a call or a
-    stream it is the next one that suffers.
+    `target` is a process (`journal`, `engine/1`: the second one there is) or the whole `system`, a pair of processes
+    (`scheduler>engine`), a method of one as another calls it (`scheduler>engine.generate`, `scheduler>engine.*`), or
+    the `database`. Of a call or a stream it is the next one that suffers.
     """
 
     at_s: float

@@ -8,7 +8,9 @@ from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
 from cluster.errors import EngineFailed, JobCancelled, JobTimeout
 from cluster.messages.work import Failed
+from tests.support.faults import PROCESS_FAULTS, Fault
 from tests.torture.clients import Client
+from tests.torture.plan import SYSTEM
 from tests.torture.world import BUDGET_TOKENS, GATEWAYS, SUBMISSIONS_PER_MINUTE, World
 
 
@@ -118,10 +120,19 @@ def failures_have_a_reason(evidence: Evidence) -> Iterator[str]:
             reasons.add(JobCancelled.code)
         if client.story.time_limit_s is not None:
             reasons.add(JobTimeout.code)
-        if evidence.world.plan.failing:
+        if any("fail_at_token" in switches for switches in evidence.world.plan.failing.values()):
             reasons.add(EngineFailed.code)
         if row.error is not None and row.error not in reasons:
             yield f"{row.id} failed with {row.error} in attempt {row.attempt}"
+
+
+def engines_are_kept(evidence: Evidence) -> Iterator[str]:
+    """No call that fails, and no loss of another process, costs a loaded engine."""
+    plan = evidence.world.plan
+    if plan.failing or any(map(_may_cost_an_engine, plan.faults)):
+        return
+    if len(evidence.world.engines) > plan.replicas:
+        yield f"{len(evidence.world.engines)} engines were started, of {plan.replicas}"
 
 
 def budgets_are_settled(evidence: Evidence) -> Iterator[str]:
@@ -153,6 +164,7 @@ RULES: tuple[Rule, ...] = (
     the_text_is_whole,
     billed_once,
     failures_have_a_reason,
+    engines_are_kept,
     budgets_are_settled,
     limits_are_kept,
 )
@@ -191,6 +203,13 @@ async def late_readers(evidence: Evidence, chance: Random) -> AsyncIterator[str]
         reading = await client.read_late(chance.randint(0, len(row.content)))
         if reading.text != row.content[reading.after :]:
             yield f"{row.id} from {reading.after}: {_difference(reading.text, row.content[reading.after :])}"
+
+
+def _may_cost_an_engine(fault: Fault) -> bool:
+    """Whether an engine, or the node that looks after it, may seem to be gone."""
+    if fault.kind in PROCESS_FAULTS:
+        return fault.target.partition("/")[0] in ("engine", "node", "scheduler", SYSTEM)
+    return fault.kind == "cut" or (fault.target.startswith("node>") and fault.for_s > 1.0)
 
 
 def _jobs(world: World) -> Iterator[Row]:

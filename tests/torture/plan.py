@@ -61,6 +61,10 @@ LINKS = (
     "journal>scheduler",
 )
 
+SWITCHES = ("fail_at_token", "hang_at_token", "die_at_token")
+"""How the simulated backend of an engine fails, where its process does not."""
+
+SYSTEM = "system"
 CORE = ("ledger", "rate_limiter", "journal", "scheduler")
 PROCESSES = (*CORE, "node", "gateway", "engine")
 MOST_ENGINE_LOSSES = 3
@@ -104,14 +108,15 @@ def draw(seed: int, with_faults: bool = True) -> Plan:
     """The plan of this seed, without what is switched off."""
     chance = Random(seed)
     nodes = chance.randint(2, 3)
-    failing = {chance.randint(0, 4): {"fail_at_token": chance.choice((0, 3, 9))}} if chance.random() < 0.15 else {}
+    switch = chance.choice(SWITCHES)
+    failing = {chance.randint(0, 4): {switch: chance.choice((3, 9, 30))}} if chance.random() < 0.25 else {}
     faults = sorted(_faults(chance), key=lambda fault: fault.at_s)
     return Plan(
         seed=seed,
         nodes=nodes,
         replicas=chance.randint(2, nodes),
         slots=chance.choice((2, 4, 8)),
-        failing={} if _is_off("fail_at_token engine") or not with_faults else failing,
+        failing={} if _is_off(f"{switch} engine") or not with_faults else failing,
         stories=tuple(_story(chance) for _ in range(chance.randint(8, 16))),
         faults=tuple(fault for fault in faults if not _is_off(fault.name)) if with_faults else (),
     )
@@ -138,12 +143,12 @@ def _process_faults(chance: Random) -> Iterator[Fault]:
     engine_losses = 0
     for _ in range(chance.choice((0, 1, 2, 3, 5, 8))):
         kind = chance.choice(("kill", "kill", "hang", "hang_and_kill", "replace", "skew"))
-        target = chance.choice(PROCESSES)
-        if target == "engine":
+        target = chance.choice((*PROCESSES, SYSTEM))
+        if target in ("engine", SYSTEM):
             engine_losses += 1
             if engine_losses > MOST_ENGINE_LOSSES:
                 continue
-            kind = "kill" if kind == "replace" else kind
+            kind = "kill" if kind == "replace" or target == SYSTEM else kind
         if target in ("node", "gateway", "engine"):
             target = f"{target}/{chance.randint(0, 2)}"
         for_s = round(chance.uniform(-2.0, 2.0), 3) if kind == "skew" else _while(chance)

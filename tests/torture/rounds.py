@@ -83,7 +83,7 @@ async def _come_to_rest(
             raise error
     for rule, looks in HELD.items():
         until_s = world.now_s() + REST_WITHIN_S
-        while (held := [what async for what in looks(world)]) and world.now_s() < until_s:  # noqa: ASYNC110 - time is virtual
+        while (held := [what async for what in looks(world)]) and world.now_s() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
         for what in held:
             yield Violation(rule, what)

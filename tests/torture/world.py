@@ -26,7 +26,7 @@ from tests.support.faults import Fault, FaultyDatabase, FaultyLinks
 from tests.support.plain_processes import Actor, Links, Process, Remote
 from tests.support.plain_system import PlainSystem
 from tests.support.virtual_time import TurnCondition, TurnThread, VirtualClock, VirtualLoop
-from tests.torture.plan import CORE, Plan
+from tests.torture.plan import CORE, SWITCHES, SYSTEM, Plan
 
 MODEL = "sim"
 GATEWAYS = 2
@@ -201,12 +201,13 @@ class World(PlainSystem):
             actor.process.skew_s += fault.for_s
 
     async def _kill(self, target: str, for_s: float) -> None:
-        actor = self._actor(target)
-        if actor is None or actor.process is None:
-            return
-        actor.kill()
+        actors = self._everybody() if target == SYSTEM else [self._actor(target)]
+        killed = [actor for actor in actors if actor is not None and actor.process is not None]
+        for actor in killed:
+            actor.kill()
         await asyncio.sleep(for_s)
-        await self._bring_back(actor)
+        for actor in killed:
+            await self._bring_back(actor)
 
     async def _hang(self, target: str, for_s: float) -> None:
         process = self._process(target)
@@ -260,6 +261,10 @@ class World(PlainSystem):
         else:
             await self.start_node(NodeId(key))
 
+    def _everybody(self) -> list[Actor]:
+        """All actors, in the order in which they need each other."""
+        return [*self._actors.values(), *self.nodes.values(), *self.replicas, *self.engines.values()]
+
     def _process(self, target: str) -> Process | None:
         actor = self._actor(target)
         return None if actor is None else actor.process
@@ -300,6 +305,9 @@ class World(PlainSystem):
         return cast(Door, Remote(self._outside, self.replicas[number % GATEWAYS], self._outer_links))
 
     def new_backend(self, model: Model) -> Backend:
+        for switch in SWITCHES:
+            if switch in model.engine:
+                self.injected[f"{switch} engine"] += 1
         return SimulatedBackend(model.engine, self.clock)
 
 
