@@ -54,14 +54,14 @@ class Ledger:
         self._admin_key = admin_key
         self._default_limits = default_limits
         self._now_ms = clock.wall_ms
-        self._database = Access(database_url, self._prepare, clock, timing)
+        # The uses of the last interval are lost with the process.
+        self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
+        self._database = Access(database_url, self._prepare, self._writing_uses, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
         self._totals = Totals()
         self._uses: dict[KeyId, int] = {}
-        # The uses of the last interval are lost with the process.
-        self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -96,7 +96,6 @@ class Ledger:
         principal = await self._read(find)
         if principal is not None:
             self._uses[principal.key_id] = now_ms
-            self._writing_uses.start()
         return principal
 
     async def write_uses(self) -> None:

@@ -22,12 +22,15 @@ R = TypeVar("R")
 class Access:
     """Writes that arrive while a commit is under way gather and are committed together. Reads do not wait for writes.
 
-    `prepare` is called once with the database that has just been opened. A call that the database leaves without an
-    answer raises `DatabaseUnavailable` in time, and the connection that it waits on is given up, so that no thread is
-    lost to it. That a database is away is logged when it begins, now and then, and when it is over.
+    `prepare` is called once with the database that has just been opened, and `from_then_on` is started. A call that
+    the database leaves without an answer raises `DatabaseUnavailable` in time, and the connection that it waits on is
+    given up, so that no thread is lost to it. That a database is away is logged when it begins, now and then, and when
+    it is over.
     """
 
-    def __init__(self, url: str, prepare: Callable[[Database], None], clock: Clock, timing: Timing) -> None:
+    def __init__(
+        self, url: str, prepare: Callable[[Database], None], from_then_on: Every, clock: Clock, timing: Timing
+    ) -> None:
         self._url = url
         self._prepare = prepare
         self._clock = clock
@@ -42,10 +45,9 @@ class Access:
         self._reading = Outage("reading from the database", clock)
         self._writing = Outage("writing to the database", clock)
         self._keeping = Outage("keeping the database", clock)
-        self._loops = (
-            Every(timing.database_look_s, self._cut, "looking for calls without an answer"),
-            Every(timing.ownership_look_s, self._keep, "making sure of the database"),
-        )
+        self._from_then_on = from_then_on
+        self._cutting = Every(timing.database_look_s, self._cut, "looking for calls without an answer")
+        self._holding = Every(timing.ownership_look_s, self._keep, "making sure of the database")
 
     async def open(self) -> None:
         """Raises `StartError`. May be repeated; the other methods do it where it has not been done."""
@@ -78,10 +80,10 @@ class Access:
 
     async def close(self) -> None:
         """Finishes the writes under way and lets go of the database. What is closed stays closed."""
-        cutting, keeping = self._loops
-        keeping.stop()
+        self._from_then_on.stop()
+        self._holding.stop()
         await asyncio.to_thread(self._close)
-        cutting.stop()
+        self._cutting.stop()
 
     def _age_s(self, moment_s: float) -> float:
         return self._clock.monotonic_s() - moment_s
@@ -115,7 +117,7 @@ class Access:
                 self._opening.add_done_callback(_retrieved)
             # Not cancelled with whoever is tired of waiting: a schema may take long to be brought up to date.
             await asyncio.shield(self._opening)
-            for loop in self._loops:
+            for loop in (self._cutting, self._holding, self._from_then_on):
                 loop.start()
         assert self._database is not None
         return self._database
