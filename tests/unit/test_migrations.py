@@ -114,8 +114,8 @@ def _write_as_version_1(place: Place) -> None:
         for row in (
             "accounts VALUES ('acct_1', 'old', 1)",
             "api_keys VALUES ('key_1', 'acct_1', 'k', 'inft_', :hash, 'admin', 1, NULL, NULL, :limits)",
-            f"jobs ({JOB}, content, finish_reason, prompt_tokens, completion_tokens, ended_ms)"
-            " VALUES ('job_1', 'acct_1', 'key_1', 'sim', 'completed', :request, '{}', 10, 20, 1, :said, 'stop', 4, 5, 15)",
+            f"jobs ({JOB}, content, finish_reason, prompt_tokens, completion_tokens, ended_ms) VALUES"
+            " ('job_1', 'acct_1', 'key_1', 'sim', 'completed', :request, '{}', 10, 20, 1, :said, 'stop', 4, 5, 15)",
             "usage VALUES ('job_1', 'acct_1', 'key_1', 'sim', 4, 5, 15)",
             f"jobs ({JOB}) VALUES ('job_2', 'acct_1', 'key_1', 'sim', 'pending', :request, '{{}}', 11, 21, 0)",
         ):
