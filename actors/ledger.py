@@ -77,6 +77,10 @@ class Ledger:
         await self.write_uses()
         await self._database.close()
 
+    async def abandon(self) -> None:
+        """Lets go of the database with nothing finished: what the death of this process does."""
+        await self._database.abandon()
+
     async def ready(self) -> None:
         """Raises what a write would raise now."""
         await self._database.ready()

@@ -41,6 +41,7 @@ class Access:
         self._writer = ThreadPoolExecutor(1, "ledger-writer")
         self._readers = ThreadPoolExecutor(CONNECTIONS - 1, "ledger-reader")
         self._keeper = ThreadPoolExecutor(1, "ledger-keeper")
+        self._threads = (self._writer, self._readers, self._keeper)
         self._commits: Batcher[Write[object], object] = Batcher(self._commit)
         self._reading = Outage("reading from the database", clock)
         self._writing = Outage("writing to the database", clock)
@@ -48,6 +49,7 @@ class Access:
         self._from_then_on = from_then_on
         self._cutting = Every(timing.database_look_s, self._cut, "looking for calls without an answer")
         self._holding = Every(timing.ownership_look_s, self._keep, "making sure of the database")
+        self._loops = (self._cutting, self._holding, from_then_on)
 
     async def open(self) -> None:
         """Raises `StartError`. May be repeated; the other methods do it where it has not been done."""
@@ -83,7 +85,15 @@ class Access:
         self._from_then_on.stop()
         self._holding.stop()
         await asyncio.to_thread(self._close)
-        self._cutting.stop()
+        self._stop_loops()
+
+    async def abandon(self) -> None:
+        """Lets go of the database with nothing finished: what the death of this process does."""
+        self._stop_loops()
+        for threads in self._threads:
+            threads.shutdown(wait=False, cancel_futures=True)
+        if self._database is not None:
+            self._database.close()
 
     def _age_s(self, moment_s: float) -> float:
         return self._clock.monotonic_s() - moment_s
@@ -117,7 +127,7 @@ class Access:
                 self._opening.add_done_callback(_retrieved)
             # Not cancelled with whoever is tired of waiting: a schema may take long to be brought up to date.
             await asyncio.shield(self._opening)
-            for loop in (self._cutting, self._holding, self._from_then_on):
+            for loop in self._loops:
                 loop.start()
         assert self._database is not None
         return self._database
@@ -145,8 +155,12 @@ class Access:
         else:
             self._keeping.succeeded()
 
+    def _stop_loops(self) -> None:
+        for loop in self._loops:
+            loop.stop()
+
     def _close(self) -> None:
-        for threads in (self._writer, self._readers, self._keeper):
+        for threads in self._threads:
             threads.shutdown()
         if self._database is not None:
             self._database.close()

@@ -220,6 +220,30 @@ def test_a_ledger_waits_for_the_one_before_it_to_go(place: Place) -> None:
     asyncio.run(scenario())
 
 
+def test_what_a_dead_ledger_had_begun_is_written_before_the_next_one_owns_the_database_or_not_at_all(
+    place: Place,
+) -> None:
+    async def scenario() -> None:
+        known = job()
+        dead = Ledger(url(place), None, DEFAULT)
+        await create(dead, known)
+        calls = [asyncio.ensure_future(dead.finish([completed(known, f"end {number}")])) for number in range(5)]
+        await asyncio.sleep(0)
+        await dead.abandon()
+        after = Ledger(url(place), None, DEFAULT)
+        await after.start()
+        await after.finish([completed(known, "the next one's end")])
+        ended = elsewhere(place, "SELECT content FROM jobs")
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert elsewhere(place, "SELECT content FROM jobs") == ended
+        assert elsewhere(place, "SELECT count(*) FROM usage") == [(1,)]
+        await after.stop()
+
+    asyncio.run(scenario())
+
+
 def test_the_lock_is_gone_with_its_process_however_that_ends(place: Place) -> None:
     told, tell = os.pipe()
     process = os.fork()
