@@ -18,11 +18,15 @@ PARALLEL := -n auto --dist worksteal
 NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 
+# PostgreSQL's programs: Debian puts them outside PATH.
+POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract unit system torture chaos mutants gpu check bench bench-peers fmt clean
+.PHONY: help install demo test contract contract-postgres postgres postgres-programs unit system torture chaos mutants \
+	gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
 install: $(INSTALLED)  ## Create .venv and install everything
 
@@ -42,10 +46,22 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
 	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/torture; plain=$$?; \
-	$(PYTEST) tests/contract tests/integration tests/chaos && exit $$plain
+	$(PYTEST) tests/postgres tests/contract tests/integration tests/chaos && exit $$plain
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
+
+contract-postgres: install $(POSTGRES) $(NODE_INSTALLED)  ## The same on a system that keeps its data in PostgreSQL
+	@$(BIN)/python -m pytest tests/contract --postgres $(ARGS)
+
+postgres: install $(POSTGRES)  ## Run a PostgreSQL for trying things out, on a port of its own; its data go when it ends
+	@$(BIN)/python -m tests.support.postgres
+
+postgres-programs:
+	@apt-get --version >/dev/null 2>&1 && [ $$(id -u) = 0 ] || \
+	{ echo "PostgreSQL's programs are not here. As root: apt-get install postgresql"; exit 1; }; \
+	echo "Installing Debian's postgresql ..."; \
+	apt-get install --quiet --quiet --yes --no-install-recommends postgresql >/dev/null
 
 unit: install  ## Run the unit tests: no Ray
 	@$(BIN)/python -m pytest $(PARALLEL) tests/unit

@@ -64,14 +64,14 @@ class Ledger:
         self._admin_key = admin_key
         self._default_limits = default_limits
         self._now_ms = clock.wall_ms
-        self._database = Access(database_url, self._prepare, clock, timing)
+        # The uses of the last interval are lost with the process.
+        self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
+        self._database = Access(database_url, self._prepare, self._writing_uses, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
         self._totals = Totals()
         self._uses: dict[KeyId, int] = {}
-        # The uses of the last interval are lost with the process.
-        self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -86,6 +86,10 @@ class Ledger:
         self._writing_uses.stop()
         await self.write_uses()
         await self._database.close()
+
+    async def abandon(self) -> None:
+        """Lets go of the database with nothing finished: what the death of this process does."""
+        await self._database.abandon()
 
     async def ready(self) -> None:
         """Raises what a write would raise now."""
@@ -105,8 +109,6 @@ class Ledger:
         find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._default_limits)
         principals = await self._read(find)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
-        if self._uses:
-            self._writing_uses.start()
         return principals
 
     async def authenticate(self, key_hash: str) -> Principal | None:

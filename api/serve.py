@@ -41,7 +41,7 @@ class Ingress:
 
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
-        _log_where_serve_does()
+        log_where_serve_does()
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at())
         gc.freeze()
@@ -50,14 +50,16 @@ class Ingress:
         return create_app(self._gateway)
 
 
-def _log_where_serve_does() -> None:
+def log_where_serve_does() -> None:
     """Have this replica's own lines in its log.
 
     Python writes what nobody handles to stderr, and Serve sends that to its log at the level INFO, which `QUIET` drops.
     """
+    # Serve keeps its lines back until there are many: these are few, and wanted at once.
+    handlers = [getattr(handler, "target", handler) for handler in logging.getLogger(SERVE_LOGGER_NAME).handlers]
     for package in ("api", "actors", "cluster"):
         logger = logging.getLogger(package)
-        logger.handlers = logging.getLogger(SERVE_LOGGER_NAME).handlers
+        logger.handlers = list(handlers)
         logger.propagate = False
 
 

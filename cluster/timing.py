@@ -70,6 +70,8 @@ class Timing(Struct, frozen=True):
     stuck_s: float = 4.0
 
     # Ingress replica
+    # How long a client waits for what takes no time when all is well; then it is told to come again.
+    answer_s: float = 9.0
     # How long who watches the system waits for the control plane to answer.
     health_s: float = 3.0
 

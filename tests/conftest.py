@@ -4,6 +4,7 @@ The system is imported and started when a test asks for it: unit tests pay nothi
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ SYSTEM = Path(__file__).parent / "contract" / "system.yaml"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract", "tests/contract on a system that runs already")
     group.addoption("--url", help="its address, such as http://127.0.0.1:8000 (default: start one)")
+    group.addoption("--postgres", action="store_true", help="on a system that is started with a PostgreSQL")
     group.addoption("--key", help="an admin key of it")
     group.addoption("--model", action="append", help="a model for the rules that hold for any (may be repeated)")
 
@@ -38,15 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Serving]":
+def serving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Serving]":
     """One system for the session: two ingress replicas, simulated models, and the built-in one on real vLLM."""
     import yaml
 
     from tests.support.serving import Serving
 
-    system = Serving(tmp_path_factory.mktemp("system"), yaml.safe_load(SYSTEM.read_text()))
-    try:
+    with ExitStack() as stack:
+        settings = yaml.safe_load(SYSTEM.read_text())
+        if request.config.getoption("--postgres"):
+            from tests.support.postgres import PostgresServer
+
+            settings["database"] = stack.enter_context(PostgresServer.installed()).create()
+        system = Serving(tmp_path_factory.mktemp("system"), settings)
+        stack.callback(system.end)
         yield system.wait_until_ready("sim:fast")
         assert system.stop() == 0
-    finally:
-        system.end()

@@ -22,12 +22,15 @@ R = TypeVar("R")
 class Access:
     """Writes that arrive while a commit is under way gather and are committed together. Reads do not wait for writes.
 
-    `prepare` is called once with the database that has just been opened. A call that the database leaves without an
-    answer raises `DatabaseUnavailable` in time, and the connection that it waits on is given up, so that no thread is
-    lost to it. That a database is away is logged when it begins, now and then, and when it is over.
+    `prepare` is called once with the database that has just been opened, and `from_then_on` is started. A call that
+    the database leaves without an answer raises `DatabaseUnavailable` in time, and the connection that it waits on is
+    given up, so that no thread is lost to it. That a database is away is logged when it begins, now and then, and when
+    it is over.
     """
 
-    def __init__(self, url: str, prepare: Callable[[Database], None], clock: Clock, timing: Timing) -> None:
+    def __init__(
+        self, url: str, prepare: Callable[[Database], None], from_then_on: Every, clock: Clock, timing: Timing
+    ) -> None:
         self._url = url
         self._prepare = prepare
         self._clock = clock
@@ -38,14 +41,15 @@ class Access:
         self._writer = ThreadPoolExecutor(1, "ledger-writer")
         self._readers = ThreadPoolExecutor(CONNECTIONS - 1, "ledger-reader")
         self._keeper = ThreadPoolExecutor(1, "ledger-keeper")
+        self._threads = (self._writer, self._readers, self._keeper)
         self._commits: Batcher[Write[object], object] = Batcher(self._commit)
         self._reading = Outage("reading from the database", clock)
         self._writing = Outage("writing to the database", clock)
         self._keeping = Outage("keeping the database", clock)
-        self._loops = (
-            Every(timing.database_look_s, self._cut, "looking for calls without an answer"),
-            Every(timing.ownership_look_s, self._keep, "making sure of the database"),
-        )
+        self._from_then_on = from_then_on
+        self._cutting = Every(timing.database_look_s, self._cut, "looking for calls without an answer")
+        self._holding = Every(timing.ownership_look_s, self._keep, "making sure of the database")
+        self._loops = (self._cutting, self._holding, from_then_on)
 
     async def open(self) -> None:
         """Raises `StartError`. May be repeated; the other methods do it where it has not been done."""
@@ -78,10 +82,18 @@ class Access:
 
     async def close(self) -> None:
         """Finishes the writes under way and lets go of the database. What is closed stays closed."""
-        cutting, keeping = self._loops
-        keeping.stop()
+        self._from_then_on.stop()
+        self._holding.stop()
         await asyncio.to_thread(self._close)
-        cutting.stop()
+        self._stop_loops()
+
+    async def abandon(self) -> None:
+        """Lets go of the database with nothing finished: what the death of this process does."""
+        self._stop_loops()
+        for threads in self._threads:
+            threads.shutdown(wait=False, cancel_futures=True)
+        if self._database is not None:
+            self._database.close()
 
     def _age_s(self, moment_s: float) -> float:
         return self._clock.monotonic_s() - moment_s
@@ -143,8 +155,12 @@ class Access:
         else:
             self._keeping.succeeded()
 
+    def _stop_loops(self) -> None:
+        for loop in self._loops:
+            loop.stop()
+
     def _close(self) -> None:
-        for threads in (self._writer, self._readers, self._keeper):
+        for threads in self._threads:
             threads.shutdown()
         if self._database is not None:
             self._database.close()

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from cluster.errors import DatabaseTaken, DatabaseUnavailable
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,37 @@ class Unreached(Unreachable):
 
 AWAY = (Unreachable, DatabaseUnavailable, DatabaseTaken)
 """What says that a part of the system cannot be asked now. It concerns no particular call, and may be over at once."""
+
+
+async def within(seconds: float, call: Awaitable[T], whose: str = "the control plane") -> T:
+    """What the call returns. Raises Unreachable when that takes longer: calls wait out an actor's restart."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError:
+        raise Unreachable(f"{whose} does not answer within {seconds:g} s") from None
+
+
+class InTime:
+    """An actor, to be called like itself; each of its methods raises Unreachable when it takes longer than `seconds`.
+
+    Not for one with methods that are async generators.
+    """
+
+    def __init__(self, actor: Any, seconds: float, name: str) -> None:
+        self._actor = actor
+        self._seconds = seconds
+        self._name = name
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def call(*args: Any) -> Awaitable[Any]:
+            return within(self._seconds, getattr(self._actor, method)(*args), self._name)
+
+        return call
+
 
 _under_way: set[asyncio.Task[None]] = set()
 

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from actors.wire.batcher import Batcher
+from actors.wire.calls import within
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest
 from cluster.ids import KeyId
 from cluster.limits.windows import Bucket, Decision, Take, refusal
 from cluster.messages.money import Usage
 from cluster.messages.people import Principal
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.rate_limiter import RateLimiter
@@ -47,8 +49,15 @@ class Allowances:
     Of at most `most_keys` keys it is known what they have paid ahead.
     """
 
-    def __init__(self, rate_limiter: "RateLimiter", clock: Clock = SYSTEM_CLOCK, most_keys: int = _MOST_KEYS) -> None:
+    def __init__(
+        self,
+        rate_limiter: "RateLimiter",
+        clock: Clock = SYSTEM_CLOCK,
+        most_keys: int = _MOST_KEYS,
+        answer_s: float = Timing().answer_s,
+    ) -> None:
         self._asked = Batcher[Take, Decision](rate_limiter.take)
+        self._answer_s = answer_s
         self._clock = clock
         self._most_keys = most_keys
         self._prepaid: dict[tuple[KeyId, Bucket], _Prepaid] = {}
@@ -60,7 +69,7 @@ class Allowances:
         prepaid = self._prepaid.get(slot)
         if prepaid is not None and prepaid.is_good(now_s):
             return prepaid.next()
-        decision = await self._asked.add(Take(*slot, principal.limits, ahead=True))
+        decision = await self._take(Take(*slot, principal.limits, ahead=True))
         if decision.spare:
             self._keep(slot, _Prepaid(decision, now_s))
         return decision
@@ -76,9 +85,12 @@ class Allowances:
         tokens = most.prompt_tokens + most.completion_tokens
         if tokens > limit:
             raise BadRequest(f"max_tokens: prompt and max_tokens are {tokens} tokens; the key has {limit} a minute")
-        decision = await self._asked.add(Take(principal.key_id, "tokens", principal.limits, tokens))
+        decision = await self._take(Take(principal.key_id, "tokens", principal.limits, tokens))
         if not decision.allowed:
             raise refusal(decision, "tokens")
+
+    async def _take(self, take: Take) -> Decision:
+        return await within(self._answer_s, self._asked.add(take), "the rate limiter")
 
     def _keep(self, slot: tuple[KeyId, Bucket], prepaid: _Prepaid) -> None:
         before = self._prepaid.get(slot)

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from actors.backends.prompts.counter import PromptCounter
-from actors.wire.calls import AWAY, Unreachable
+from actors.wire.calls import AWAY, InTime, within
 from api.replica.allowances import Allowances
 from api.replica.intake import Intake
 from api.replica.principals import Principals
@@ -69,16 +69,24 @@ class Gateway:
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
-        self._ledger = ledger
-        self._scheduler = scheduler
         self._clock = clock
         self._timing = timing
-        self._principals = Principals(ledger, clock, timing)
-        self._allowances = Allowances(rate_limiter, clock)
+        self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
+        self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
+        self._principals = Principals(self._ledger, clock, timing)
+        charging = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
+        self._allowances = Allowances(charging, clock, answer_s=timing.answer_s)
         self._prompts = PromptCounter(settings.models)
-        self.streams = StreamHub(journal, ledger, clock, timing)
+        self.streams = StreamHub(journal, self._ledger, clock, timing)
         self.intake = Intake(
-            self.catalogue, self._prompts, self._allowances, ledger, scheduler, settings.job_timeout_s, clock
+            self.catalogue,
+            self._prompts,
+            self._allowances,
+            self._ledger,
+            self._scheduler,
+            settings.job_timeout_s,
+            clock,
+            timing.answer_s,
         )
 
     async def start(self) -> None:
@@ -125,13 +133,8 @@ class Gateway:
             return None
 
     async def _promptly(self, call: Awaitable[T]) -> T:
-        """What the call returns. One that takes too long raises Unreachable: calls wait out an actor's restart."""
-        within_s = self._timing.health_s
-        try:
-            async with asyncio.timeout(within_s):
-                return await call
-        except TimeoutError:
-            raise Unreachable(f"the control plane does not answer within {within_s:g} s") from None
+        """For who watches the system, and does not wait for as long as others do."""
+        return await within(self._timing.health_s, call)
 
     async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord:
         """Raises JobNotFound, for another account's job too."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from actors.backends.prompts.counter import PromptCounter
 from actors.wire.batcher import Batcher
+from actors.wire.calls import within
 from api.replica.allowances import Allowances
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
@@ -12,6 +13,7 @@ from cluster.ids import new_job_id
 from cluster.limits.pricing import most_usage, rates
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, Idempotency, Job, Order, Submission
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.ledger import Ledger
@@ -32,6 +34,7 @@ class Intake:
         scheduler: "Scheduler",
         job_timeout_s: int,
         clock: Clock = SYSTEM_CLOCK,
+        answer_s: float = Timing().answer_s,
     ) -> None:
         self._catalogue = catalogue
         self._prompts = prompts
@@ -39,6 +42,7 @@ class Intake:
         self._ledger = ledger
         self._job_timeout_ms = job_timeout_s * 1000
         self._clock = clock
+        self._answer_s = answer_s
         self._submissions = Batcher[Submission, Accepted](scheduler.submit)
 
     async def accept(self, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
@@ -58,8 +62,11 @@ class Intake:
         return await self.submit(Submission(job, idempotency, prompt.ids))
 
     async def submit(self, submission: Submission) -> Accepted:
-        """Returns once the job is durable. Raises what the Scheduler and the Ledger refuse it for."""
-        return await self._submissions.add(submission)
+        """Returns once the job is durable. Raises what the Scheduler and the Ledger refuse it for.
+
+        Raises Unreachable when that takes too long; whether there will be such a job is not known then.
+        """
+        return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
 
     def _model(self, caller: Principal, order: Order) -> Model:
         """The model asked for. Raises what says that it cannot be asked for this, or by this caller."""

@@ -78,8 +78,9 @@ def is_sqlite(url: URL) -> bool:
 
 
 def sqlite_file(url: URL) -> Path:
+    """The file itself, whichever links lead to it."""
     assert url.database is not None
-    return Path(url.database)
+    return Path(url.database).resolve()
 
 
 def make_private(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from api.cli.run import runs
 from api.cli.run.ports import free_port
@@ -93,4 +94,9 @@ def test_a_killed_run_does_not_block_the_next_and_its_job_ends_there(tmp_path: P
     beside = [INFERNET, "up", "--state", str(second.state), "--port", str(free_port())]
     done = subprocess.run(beside, capture_output=True, text=True, timeout=60)
     assert (done.returncode, "another `infernet up` uses the state folder" in done.stderr) == (1, True)
+    # Nor can one database, whatever else is another.
+    config = tmp_path / "beside.yaml"
+    config.write_text(yaml.safe_dump({**SLOW, "database": f"sqlite:///{second.state / 'infernet.db'}"}))
+    line = refused(tmp_path / "beside", "--config", str(config), "--port", str(free_port()))
+    assert line.startswith("infernet: Another system uses the database sqlite:///")
     assert second.stop(signal.SIGTERM) == 0

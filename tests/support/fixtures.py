@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from tests.support import plain_system
+from tests.support import ledger_stage, plain_system
 
 
 def _refuse(*_: object, **__: object) -> None:
@@ -32,5 +32,23 @@ def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(prepared_database: Path, tmp_path: Path) -> Path:
     """A database file with the first admin key, `plain_system.ADMIN_KEY`, and nothing else."""
     path = tmp_path / "infernet.db"
+    path.touch(0o600)
     path.write_bytes(prepared_database.read_bytes())
     return path
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> ledger_stage.Place:
+    """Where a database may be made."""
+    return tmp_path / "fresh.db"
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> ledger_stage.NewPlace:
+    return lambda: ledger_stage.prepared(tmp_path_factory.mktemp("place") / "ledger.db")
+
+
+@pytest.fixture
+def place(places: ledger_stage.NewPlace) -> ledger_stage.Place:
+    """A database with two accounts and their keys."""
+    return places()

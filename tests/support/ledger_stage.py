@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from actors.ledger import Ledger
 from cluster.ids import AccountId, EngineId, KeyId, NodeId, new_job_id
@@ -33,26 +34,35 @@ class Clock(StillClock):
         super().__init__(ms)
 
 
-def url(path: Path) -> str:
-    return f"sqlite:///{path}"
+Place = Path | str
+"""Where a database is: a file of SQLite, or the URL of a server's."""
+
+
+NewPlace = Callable[[], Place]
+"""Makes a database with two accounts and their keys."""
+
+
+def url(place: Place) -> str:
+    return f"sqlite:///{place}" if isinstance(place, Path) else place
 
 
 def prepared(path: Path) -> Path:
     """A new database file with two accounts and their keys."""
+    path.touch(0o600)
     path.write_bytes(_prepared())
     return path
 
 
 def with_ledger(
-    path: Path,
+    place: Place,
     scenario: Callable[[Ledger], Awaitable[None]],
     clock: Clock | None = None,
     timing: Timing = Timing(),
 ) -> None:
-    """Runs `scenario` with a Ledger that has just been made for the file at `path`."""
+    """Runs `scenario` with a Ledger that has just been made for the database at `place`."""
 
     async def run() -> None:
-        ledger = Ledger(url(path), None, DEFAULT, clock or Clock(), timing)
+        ledger = Ledger(url(place), None, DEFAULT, clock or Clock(), timing)
         try:
             await scenario(ledger)
         finally:
@@ -61,9 +71,13 @@ def with_ledger(
     asyncio.run(run())
 
 
-def elsewhere(path: Path, query: str) -> list[tuple[object, ...]]:
+def elsewhere(place: Place, query: str) -> list[tuple[Any, ...]]:
     """What another process would read now."""
-    connection = sqlite3.connect(path)
+    if isinstance(place, str):
+        from tests.support import postgres
+
+        return postgres.rows(place, query)
+    connection = sqlite3.connect(place)
     try:
         return connection.execute(query).fetchall()
     finally:
@@ -111,14 +125,19 @@ def failed(job: Job, content: str = "Par") -> Ended:
     return Ended(job.id, content, end, job.created_ms + 3_000)
 
 
+def prepare(place: Place) -> None:
+    """Adds two accounts and their keys to a new database."""
+    database = Database(url(place))
+    for account, key_id, secret in ((OURS, OUR_KEY, OUR_SECRET), (THEIRS, THEIR_KEY, new_secret())):
+        add_account = partial(accounts.add, account=Account(account, "an account", NOW))
+        add_key = partial(keys.add, key=NewKey(key_id, account, "a key", secret, "member", NOW))
+        assert database.commit([add_account, add_key]) == [None, None]
+    database.close()
+
+
 @cache
 def _prepared() -> bytes:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "prepared.db"
-        database = Database(url(path))
-        for account, key_id, secret in ((OURS, OUR_KEY, OUR_SECRET), (THEIRS, THEIR_KEY, new_secret())):
-            add_account = partial(accounts.add, account=Account(account, "an account", NOW))
-            add_key = partial(keys.add, key=NewKey(key_id, account, "a key", secret, "member", NOW))
-            assert database.commit([add_account, add_key]) == [None, None]
-        database.close()
+        prepare(path)
         return path.read_bytes()

@@ -37,6 +37,7 @@ class Serving:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self._settings = settings
         self.port = port or free_port()
         config = folder / "infernet.yaml"
         folder.mkdir(exist_ok=True)
@@ -83,6 +84,14 @@ class Serving:
             if not any(f"Model {model}: ready" in line for line in self.lines):
                 self.wait_for(f"Model {model}: ready")
         return self
+
+    def database(self) -> bytes:
+        """All that its database holds: the files' bytes, or what a dump of a server's database tells."""
+        if url := self._settings.get("database"):
+            from tests.support import postgres
+
+            return postgres.dump(url)
+        return b"".join(path.read_bytes() for path in sorted(self.state.glob("infernet.db*")))
 
     def actors(self, kind: str) -> list[psutil.Process]:
         """The processes of this run that host such an actor, by their titles."""

@@ -12,10 +12,15 @@ from actors.rate_limiter import RateLimiter
 from actors.wire.calls import Unreachable
 from api.app import create_app
 from api.replica.gateway import Gateway
+from api.replica.intake import Intake
+from cluster.catalogue import Catalogue
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, StartError
+from cluster.messages.work import Submission
 from cluster.settings.schema import Settings
+from cluster.timing import Timing
 from tests.support.http_door import NoCluster, bare_gateway, door
-from tests.support.plain_system import SIM, run
+from tests.support.ledger_stage import job
+from tests.support.plain_system import PATIENCE_S, SIM, run
 
 INSIDE = 'connection to server at "10.1.2.3", port 5432 failed: user "ann", database "prod"'
 AWAY = [
@@ -98,6 +103,56 @@ def test_the_reason_is_logged_and_not_once_per_request(caplog: pytest.LogCapture
         run(main())
     (line,) = [record.message for record in caplog.records]
     assert INSIDE in line
+
+
+class Silent(NoCluster):
+    """A cluster that knows who asks, and answers nothing else."""
+
+    def __getattr__(self, method: str) -> Any:
+        async def wait_forever(*_: Any) -> Any:
+            await asyncio.Event().wait()
+
+        return wait_forever
+
+
+class Mute(Silent):
+    """A cluster that answers nothing at all."""
+
+    async def authenticate(self, key_hash: str) -> Any:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", [Silent, Mute])
+def test_no_route_waits_for_ever_for_what_does_not_answer(kind: type[NoCluster]) -> None:
+    cluster: Any = kind()
+    quick = Timing(answer_s=0.02, health_s=0.02)
+    gateway = Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster, timing=quick)
+
+    async def main() -> None:
+        async with door(gateway) as client:
+            for method, path in operations():
+                async with asyncio.timeout(PATIENCE_S):
+                    answer = await ask(client, method, path)
+                assert answer.status_code == 503, (method, path, answer.text)
+                assert "Retry-After" in answer.headers
+
+    run(main())
+
+
+def test_who_comes_while_others_wait_does_not_wait_for_them_too() -> None:
+    """Submissions travel together, one call at a time; the limit is on each, from when it came."""
+    silent: Any = Silent()
+    models = Catalogue((SIM,))
+    intake = Intake(models, silent, silent, silent, silent, job_timeout_s=300, answer_s=0.02)
+    submission = Submission(job(model="sim"))
+
+    async def main() -> None:
+        for _ in range(3):
+            with pytest.raises(Unreachable, match="scheduler"):
+                async with asyncio.timeout(PATIENCE_S):
+                    await intake.submit(submission)
+
+    run(main())
 
 
 class Unwritable(NoCluster):

@@ -34,34 +34,29 @@ from tests.support.ledger_stage import (
     OUR_KEY,
     OURS,
     THEIRS,
+    NewPlace,
+    Place,
     completed,
     create,
     elsewhere,
     failed,
     job,
     placed,
-    prepared,
     url,
     with_ledger,
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A database file with two accounts and their keys."""
-    return prepared(tmp_path / "ledger.db")
-
-
-def test_what_create_returned_is_durable(path: Path) -> None:
+def test_what_create_returned_is_durable(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         jobs = [job() for _ in range(100)]
         await create(ledger, *jobs)
-        assert elsewhere(path, "SELECT count(*), min(state) FROM jobs") == [(100, "pending")]
+        assert elsewhere(place, "SELECT count(*), min(state) FROM jobs") == [(100, "pending")]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_job_comes_back_as_it_was_accepted(path: Path) -> None:
+def test_a_job_comes_back_as_it_was_accepted(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         full = job()
         plain = job(NOW + 1, node_id=None, metadata={}, sampling=Sampling(), prompt_tokens=None, rates=Rates())
@@ -71,10 +66,10 @@ def test_a_job_comes_back_as_it_was_accepted(path: Path) -> None:
             OpenJob(plain, JobState.PENDING),
         ]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_repeated_create_is_ignored(path: Path) -> None:
+def test_a_repeated_create_is_ignored(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         first, other = job(), job()
         await create(ledger, first, first)
@@ -85,10 +80,10 @@ def test_a_repeated_create_is_ignored(path: Path) -> None:
         assert record.status is JobState.COMPLETED
         assert [open_job.job.id for open_job in await ledger.open_jobs()] == [other.id]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_the_life_of_a_job(path: Path) -> None:
+def test_the_life_of_a_job(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         lived = job()
         await create(ledger, lived)
@@ -112,10 +107,10 @@ def test_the_life_of_a_job(path: Path) -> None:
         )
         assert await ledger.open_jobs() == []
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_failed_job_keeps_what_it_produced_and_is_counted(path: Path) -> None:
+def test_a_failed_job_keeps_what_it_produced_and_is_counted(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         lost = job()
         await create(ledger, lost)
@@ -125,12 +120,12 @@ def test_a_failed_job_keeps_what_it_produced_and_is_counted(path: Path) -> None:
         assert isinstance(record, FailedRecord)
         assert (record.content, record.node_id) == ("Par", None)
         assert record.end == Failed(Usage(3, 1), "timeout", "It took too long")
-        assert elsewhere(path, "SELECT * FROM usage") == [(lost.id, OURS, OUR_KEY, "sim:fast", 3, 1, NOW + 3_000, 5)]
+        assert elsewhere(place, "SELECT * FROM usage") == [(lost.id, OURS, OUR_KEY, "sim:fast", 3, 1, NOW + 3_000, 5)]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_the_first_end_wins_and_is_counted_once(path: Path) -> None:
+def test_the_first_end_wins_and_is_counted_once(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         ended = job()
         await create(ledger, ended)
@@ -139,12 +134,12 @@ def test_the_first_end_wins_and_is_counted_once(path: Path) -> None:
         record = await ledger.job(ended.id, OURS)
         assert record is not None
         assert record.status is JobState.FAILED
-        assert elsewhere(path, "SELECT completion_tokens FROM usage") == [(1,)]
+        assert elsewhere(place, "SELECT completion_tokens FROM usage") == [(1,)]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_job_that_has_begun_is_created_as_processing(path: Path) -> None:
+def test_a_job_that_has_begun_is_created_as_processing(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         begun, waiting, unknown = job(), job(), job()
         where = replace(placed(begun), considered=ENGINES)
@@ -156,10 +151,10 @@ def test_a_job_that_has_begun_is_created_as_processing(path: Path) -> None:
         assert await ledger.placements(begun.id) == [where]
         assert await ledger.placements(unknown.id) == []
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_placed_after_the_end_is_ignored(path: Path) -> None:
+def test_placed_after_the_end_is_ignored(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         ended = job()
         await create(ledger, ended)
@@ -168,20 +163,20 @@ def test_placed_after_the_end_is_ignored(path: Path) -> None:
         await ledger.placed([placed(ended)])
         assert await ledger.job(ended.id, OURS) == before
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_unknown_jobs_and_empty_lists_change_nothing(path: Path) -> None:
+def test_unknown_jobs_and_empty_lists_change_nothing(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await ledger.placed([placed(job())])
         await ledger.finish([completed(job())])
         await asyncio.gather(ledger.create([]), ledger.placed([]), ledger.finish([]))
-        assert elsewhere(path, "SELECT count(*) FROM usage") == [(0,)]
+        assert elsewhere(place, "SELECT count(*) FROM usage") == [(0,)]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_bad_write_fails_alone(path: Path) -> None:
+def test_a_bad_write_fails_alone(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await ledger.start()
         good, bad = job(), job(account_id=AccountId("acct_nobody"))
@@ -194,10 +189,10 @@ def test_a_bad_write_fails_alone(path: Path) -> None:
         assert results[2] is None
         assert {open_job.job.id for open_job in await ledger.open_jobs()} == {good.id, other.id}
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_new_ledger_on_the_same_file_sees_all(path: Path) -> None:
+def test_a_new_ledger_on_the_same_file_sees_all(place: Place) -> None:
     pending, processing, ended = job(NOW), job(NOW + 1), job(NOW + 2)
 
     async def before(ledger: Ledger) -> None:
@@ -214,11 +209,11 @@ def test_a_new_ledger_on_the_same_file_sees_all(path: Path) -> None:
         assert record is not None
         assert record.content == "Paris."
 
-    with_ledger(path, before)
-    with_ledger(path, after)
+    with_ledger(place, before)
+    with_ledger(place, after)
 
 
-def test_another_accounts_job_is_none(path: Path) -> None:
+def test_another_accounts_job_is_none(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         theirs = job(account=THEIRS)
         await create(ledger, theirs)
@@ -227,10 +222,10 @@ def test_another_accounts_job_is_none(path: Path) -> None:
         assert await ledger.job(theirs.id, THEIRS) is not None
         assert await ledger.jobs(OURS, JobQuery()) == []
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_list_can_be_read_page_by_page_newest_first(path: Path) -> None:
+def test_a_list_can_be_read_page_by_page_newest_first(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         jobs = [job(NOW + at) for at in (0, 5, 5, 5, 5, 9, 2)]
         await create(ledger, *jobs)
@@ -246,10 +241,10 @@ def test_a_list_can_be_read_page_by_page_newest_first(path: Path) -> None:
             before = (page[-1].created_ms, page[-1].id)
         assert seen == expected
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_list_can_be_of_one_state_and_since_a_time(path: Path) -> None:
+def test_a_list_can_be_of_one_state_and_since_a_time(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         old, done, lost, running = (job(NOW + at) for at in range(4))
         await create(ledger, old, done, lost, running)
@@ -265,12 +260,10 @@ def test_a_list_can_be_of_one_state_and_since_a_time(path: Path) -> None:
         assert await ids(JobQuery(status=JobState.PENDING)) == [old.id]
         assert await ids(JobQuery(since_ms=NOW + 2)) == [running.id, lost.id]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_the_first_admin_key_is_told_once(tmp_path: Path) -> None:
-    path = tmp_path / "fresh.db"
-
+def test_the_first_admin_key_is_told_once(fresh: Place) -> None:
     async def first(ledger: Ledger) -> None:
         await asyncio.gather(ledger.start(), ledger.start())
         secret = await ledger.first_admin_key()
@@ -281,20 +274,20 @@ def test_the_first_admin_key_is_told_once(tmp_path: Path) -> None:
         principal = await ledger.authenticate(secret_hash(secret))
         assert principal is not None
         assert principal.role == "admin"
-        assert elsewhere(path, "SELECT count(*) FROM api_keys") == [(1,)]
+        assert elsewhere(fresh, "SELECT count(*) FROM api_keys") == [(1,)]
 
     async def later(ledger: Ledger) -> None:
         assert await ledger.first_admin_key() is None
-        assert elsewhere(path, "SELECT count(*) FROM api_keys") == [(1,)]
+        assert elsewhere(fresh, "SELECT count(*) FROM api_keys") == [(1,)]
 
-    with_ledger(path, first)
-    with_ledger(path, later)
+    with_ledger(fresh, first)
+    with_ledger(fresh, later)
 
 
-def test_a_given_admin_key_becomes_the_first_and_is_not_told(tmp_path: Path) -> None:
+def test_a_given_admin_key_becomes_the_first_and_is_not_told(fresh: Place) -> None:
     async def scenario() -> None:
         secret = new_secret()
-        ledger = Ledger(url(tmp_path / "fresh.db"), secret, DEFAULT)
+        ledger = Ledger(url(fresh), secret, DEFAULT)
         assert await ledger.first_admin_key() is None
         principal = await ledger.authenticate(secret_hash(secret))
         assert principal is not None
@@ -304,11 +297,11 @@ def test_a_given_admin_key_becomes_the_first_and_is_not_told(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
-def test_a_given_admin_key_is_ignored_when_there_are_keys(path: Path) -> None:
+def test_a_given_admin_key_is_ignored_when_there_are_keys(place: Place) -> None:
     async def scenario() -> None:
-        ledger = Ledger(url(path), new_secret(), DEFAULT)
+        ledger = Ledger(url(place), new_secret(), DEFAULT)
         await ledger.start()
-        assert elsewhere(path, "SELECT count(*) FROM api_keys") == [(2,)]
+        assert elsewhere(place, "SELECT count(*) FROM api_keys") == [(2,)]
         await ledger.stop()
 
     asyncio.run(scenario())
@@ -338,7 +331,7 @@ ENGINES = (
 )
 
 
-def test_every_attempt_is_kept_with_what_was_considered(path: Path) -> None:
+def test_every_attempt_is_kept_with_what_was_considered(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         moved = job()
         first, second = replace(placed(moved, 1), considered=ENGINES), placed(moved, 2)
@@ -349,10 +342,10 @@ def test_every_attempt_is_kept_with_what_was_considered(path: Path) -> None:
         assert await ledger.placements(new_job_id()) == []
         assert await ledger.open_jobs() == [OpenJob(moved, JobState.PROCESSING, attempt=2)]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_quick_jobs_placement_is_told_by_its_end_and_explained_later(path: Path) -> None:
+def test_a_quick_jobs_placement_is_told_by_its_end_and_explained_later(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         quick = job()
         seen, reasoned = placed(quick, after_ms=8), replace(placed(quick, after_ms=5), considered=ENGINES)
@@ -367,7 +360,7 @@ def test_a_quick_jobs_placement_is_told_by_its_end_and_explained_later(path: Pat
         assert record is not None
         assert (record.status, record.node_id) == (JobState.COMPLETED, "node_1")
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
 async def _complete(ledger: Ledger, jobs: Sequence[Job], tokens: int) -> None:
@@ -376,7 +369,7 @@ async def _complete(ledger: Ledger, jobs: Sequence[Job], tokens: int) -> None:
     await ledger.finish([completed(done, tokens=tokens, after_ms=3_000) for done in jobs])
 
 
-def test_speed_is_that_of_the_last_32_completed_jobs(path: Path) -> None:
+def test_speed_is_that_of_the_last_32_completed_jobs(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         for first, last, tokens in ((0, 10, 1_000), (10, 26, 20), (26, 42, 41)):  # in two seconds each
             await _complete(ledger, [job(NOW + at, model="a") for at in range(first, last)], tokens)
@@ -388,13 +381,13 @@ def test_speed_is_that_of_the_last_32_completed_jobs(path: Path) -> None:
         await ledger.finish([failed(lost), completed(unplaced)])
         assert await ledger.speeds() == {"a": 15, "b": 1}
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file for all examples of a property: they use jobs of their own."""
-    return prepared(tmp_path_factory.mktemp("shared") / "ledger.db")
+def shared(places: NewPlace) -> Place:
+    """One database for all examples of a property: they use jobs of their own."""
+    return places()
 
 
 STEPS = st.lists(st.sampled_from(["create", "placed 1", "placed 2", "completed", "failed"]), max_size=12)
@@ -403,7 +396,7 @@ STEPS = st.lists(st.sampled_from(["create", "placed 1", "placed 2", "completed",
 @settings(max_examples=25)
 @given(steps=STEPS, together=st.booleans())
 def test_any_order_and_repetition_leaves_one_end_and_one_usage_row(
-    shared: Path, steps: list[str], together: bool
+    shared: Place, steps: list[str], together: bool
 ) -> None:
     async def scenario(ledger: Ledger) -> None:
         lived = job()

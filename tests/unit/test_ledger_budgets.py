@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,15 +20,22 @@ from cluster.messages.people import Account, NewKey
 from cluster.messages.work import ChatMessage, Ended, Failed, Finished, Job, Sampling, Submission
 from cluster.store import jobs
 from cluster.store.database import Database
-from tests.support.ledger_stage import ADMIN, NOW, OURS, Clock, accepted, elsewhere, job, prepared, url, with_ledger
+from tests.support.ledger_stage import (
+    ADMIN,
+    NOW,
+    OURS,
+    Clock,
+    NewPlace,
+    Place,
+    accepted,
+    elsewhere,
+    job,
+    url,
+    with_ledger,
+)
 
 OWNER, KEY = AccountId("acct_owner"), KeyId("key_owner")
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return prepared(tmp_path / "ledger.db")
 
 
 async def owners(ledger: Ledger, account: Budget | None = None, key: Budget | None = None) -> None:
@@ -66,7 +72,7 @@ async def submit(ledger: Ledger, *jobs: Job) -> list[JobId | type]:
 
 
 @pytest.mark.parametrize("unit", ["tokens", "money"])
-def test_a_job_reserves_the_most_it_can_need_and_spends_what_it_used(path: Path, unit: BudgetUnit) -> None:
+def test_a_job_reserves_the_most_it_can_need_and_spends_what_it_used(place: Place, unit: BudgetUnit) -> None:
     budget = Budget(unit, 100, "month")
 
     async def scenario(ledger: Ledger) -> None:
@@ -78,12 +84,12 @@ def test_a_job_reserves_the_most_it_can_need_and_spends_what_it_used(path: Path,
         await ledger.finish([end(made, completion=2)])
         spent = BudgetState(budget, 6, 0)
         assert await states(ledger) == (spent, replace(spent, budget=replace(budget, period="all")))
-        assert elsewhere(path, "SELECT * FROM reservations") == []
+        assert elsewhere(place, "SELECT * FROM reservations") == []
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_money_is_reckoned_by_the_jobs_own_rates(path: Path) -> None:
+def test_money_is_reckoned_by_the_jobs_own_rates(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await owners(ledger, Budget("money", 100, "all"))
         made = theirs(prompt=3, most=5, rates=Rates(prompt=500_000, completion=1_500_000))
@@ -94,11 +100,11 @@ def test_money_is_reckoned_by_the_jobs_own_rates(path: Path) -> None:
         free = theirs(prompt=10**9, rates=Rates())
         assert await submit(ledger, free) == [free.id]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
 @pytest.mark.parametrize("whose", ["key", "account"])
-def test_a_refusal_says_which_budget_and_what_is_left_and_leaves_nothing(path: Path, whose: str) -> None:
+def test_a_refusal_says_which_budget_and_what_is_left_and_leaves_nothing(place: Place, whose: str) -> None:
     enough, scarce = Budget("tokens", 1000, "all"), Budget("tokens", 15, "month")
 
     async def scenario(ledger: Ledger) -> None:
@@ -114,10 +120,10 @@ def test_a_refusal_says_which_budget_and_what_is_left_and_leaves_nothing(path: P
         smaller = theirs(prompt=2, most=3)
         assert await submit(ledger, refused, smaller) == [BudgetExceeded, smaller.id]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_of_64_at_once_as_many_pass_as_there_is_room_for(path: Path) -> None:
+def test_of_64_at_once_as_many_pass_as_there_is_room_for(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await owners(ledger, Budget("tokens", 109, "all"))
         made = [theirs() for _ in range(64)]
@@ -128,10 +134,10 @@ def test_of_64_at_once_as_many_pass_as_there_is_room_for(path: Path) -> None:
         assert (await states(ledger))[0] == BudgetState(Budget("tokens", 109, "all"), 0, 100)
         assert {open_job.job.id for open_job in await ledger.open_jobs()} == {one.id for one in passed}
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_repeated_create_reserves_once(path: Path) -> None:
+def test_a_repeated_create_reserves_once(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await owners(ledger, Budget("tokens", 10, "all"))
         made = theirs()
@@ -139,10 +145,10 @@ def test_a_repeated_create_reserves_once(path: Path) -> None:
         assert await submit(ledger, made) == [made.id]
         assert (await states(ledger))[0] == BudgetState(Budget("tokens", 10, "all"), 0, 10)
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_only_the_first_end_settles(path: Path) -> None:
+def test_only_the_first_end_settles(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await owners(ledger, Budget("tokens", 100, "all"), Budget("tokens", 100, "all"))
         made, other = theirs(), theirs()
@@ -153,20 +159,20 @@ def test_only_the_first_end_settles(path: Path) -> None:
         account, key = await states(ledger)
         assert account == key == BudgetState(Budget("tokens", 100, "all"), 5, 10)
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_an_unbudgeted_neighbour_is_not_disturbed(path: Path) -> None:
+def test_an_unbudgeted_neighbour_is_not_disturbed(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await owners(ledger, Budget("tokens", 0, "all"))
         ours = job()
         assert await submit(ledger, theirs(), ours, theirs()) == [BudgetExceeded, ours.id, BudgetExceeded]
         assert await ledger.job(ours.id, OURS) is not None
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_new_month_spends_anew_but_keeps_what_is_reserved(path: Path) -> None:
+def test_a_new_month_spends_anew_but_keeps_what_is_reserved(place: Place) -> None:
     clock = Clock(NOW)
     monthly = Budget("tokens", 30, "month")
 
@@ -186,7 +192,7 @@ def test_a_new_month_spends_anew_but_keeps_what_is_reserved(path: Path) -> None:
         assert account == BudgetState(monthly, 6, 0)
         assert key == BudgetState(replace(monthly, period="all"), 10 + 5 + 6, 0)
 
-    with_ledger(path, scenario, clock)
+    with_ledger(place, scenario, clock)
 
 
 def test_a_month_that_has_been_left_does_not_come_back() -> None:
@@ -203,7 +209,7 @@ def test_an_uncounted_prompt_is_taken_for_more_than_it_can_be() -> None:
     assert most.prompt_tokens >= 100 * (len("Größe".encode()) + 10)
 
 
-def test_a_crash_before_the_commit_reserves_and_settles_nothing(path: Path) -> None:
+def test_a_crash_before_the_commit_reserves_and_settles_nothing(place: Place) -> None:
     """The transaction is made whole or not at all: here its process dies right before the commit."""
 
     async def before(ledger: Ledger) -> None:
@@ -216,12 +222,12 @@ def test_a_crash_before_the_commit_reserves_and_settles_nothing(path: Path) -> N
         assert (await states(ledger))[0] == BudgetState(Budget("tokens", 20, "all"), 5, 0)
 
     running = theirs()
-    with_ledger(path, before)
-    database = Database(url(path))
+    with_ledger(place, before)
+    database = Database(url(place))
     with pytest.raises(KeyboardInterrupt):
         database.commit([partial(jobs.finish, ended=[end(running)]), _die])
     database.close()
-    with_ledger(path, after)
+    with_ledger(place, after)
 
 
 def _die(_: object) -> None:
@@ -245,11 +251,6 @@ BUDGETS = st.none() | st.builds(
 )
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared") / "ledger.db"
-
-
 @settings(max_examples=20)
 @given(
     account=BUDGETS,
@@ -260,7 +261,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     together=st.booleans(),
 )
 def test_no_order_of_events_overshoots_or_leaks(
-    shared: Path,
+    places: NewPlace,
     account: Budget | None,
     key: Budget | None,
     shapes: Sequence[tuple[int, int, int, int]],
@@ -273,8 +274,8 @@ def test_no_order_of_events_overshoots_or_leaks(
         for prompt, most, prompt_rate, rate in shapes
     ]
     ends = [end(one, completion=used * one.sampling.max_tokens // 100) for one in made]
-    prepared(shared)
-    with_ledger(shared, partial(owners, account=account, key=key))
+    place = places()
+    with_ledger(place, partial(owners, account=account, key=key))
 
     async def act(ledger: Ledger, part: Sequence[tuple[str, Sequence[int]]]) -> None:
         calls = [_call(ledger, step, made, ends) for step in part]
@@ -300,9 +301,9 @@ def test_no_order_of_events_overshoots_or_leaks(
         await check(ledger, ended=True)
 
     for part in _between_reopenings(steps):
-        with_ledger(shared, partial(act, part=part))
-    with_ledger(shared, end_all)
-    assert elsewhere(shared, "SELECT * FROM reservations") == []
+        with_ledger(place, partial(act, part=part))
+    with_ledger(place, end_all)
+    assert elsewhere(place, "SELECT * FROM reservations") == []
 
 
 def _call(

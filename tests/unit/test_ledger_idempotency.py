@@ -1,7 +1,6 @@
 """The Ledger's idempotency keys: one key, one body, one job, for a day."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -19,12 +18,12 @@ from tests.support.ledger_stage import (
     OURS,
     THEIRS,
     Clock,
+    Place,
     accepted,
     completed,
     create,
     elsewhere,
     job,
-    prepared,
     with_ledger,
 )
 
@@ -33,22 +32,17 @@ ASKED = Idempotency("once", "hash of the body")
 OTHER_BODY = Idempotency("once", "hash of another body")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return prepared(tmp_path / "ledger.db")
-
-
 def new(asked: Idempotency | None = ASKED, account: AccountId = OURS) -> Submission:
     return Submission(job(account=account), asked)
 
 
-async def jobs(path: Path) -> int:
-    ((count,),) = elsewhere(path, "SELECT count(*) FROM jobs")
+async def jobs(place: Place) -> int:
+    ((count,),) = elsewhere(place, "SELECT count(*) FROM jobs")
     assert isinstance(count, int)
     return count
 
 
-def test_the_same_body_under_the_same_key_is_the_same_job(path: Path) -> None:
+def test_the_same_body_under_the_same_key_is_the_same_job(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         first, second = new(), new()
         assert await ledger.repeated(OURS, ASKED) is None
@@ -58,12 +52,12 @@ def test_the_same_body_under_the_same_key_is_the_same_job(path: Path) -> None:
         await ledger.finish([completed(first.job)])
         assert await ledger.create([first]) == [accepted(first.job)]
         assert await ledger.create([second]) == [accepted(first.job)]
-        assert await jobs(path) == 1
+        assert await jobs(place) == 1
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_another_body_under_the_same_key_is_a_conflict(path: Path) -> None:
+def test_another_body_under_the_same_key_is_a_conflict(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         first, plain = new(), new(None)
         await ledger.create([first])
@@ -72,24 +66,24 @@ def test_another_body_under_the_same_key_is_a_conflict(path: Path) -> None:
         refusal, other = await ledger.create([new(OTHER_BODY), plain])
         assert isinstance(refusal, Conflict)
         assert other == accepted(plain.job)
-        assert await jobs(path) == 2
+        assert await jobs(place) == 2
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_of_many_at_once_one_becomes_the_job_of_all(path: Path) -> None:
+def test_of_many_at_once_one_becomes_the_job_of_all(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         rivals = [new() for _ in range(40)]
         together = ledger.create(rivals[:8])
         alone = (ledger.create([rival]) for rival in rivals[8:])
         answers = [answer for answers in await asyncio.gather(together, *alone) for answer in answers]
         assert set(answers) == {accepted(rivals[0].job)}
-        assert await jobs(path) == 1
+        assert await jobs(place) == 1
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_key_is_its_accounts_own(path: Path) -> None:
+def test_a_key_is_its_accounts_own(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         ours, theirs = new(), new(account=THEIRS)
         assert await ledger.create([ours, theirs]) == [accepted(ours.job), accepted(theirs.job)]
@@ -100,10 +94,10 @@ def test_a_key_is_its_accounts_own(path: Path) -> None:
             accepted(theirs.job),
         ]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_refused_submission_does_not_use_the_key_up(path: Path) -> None:
+def test_a_refused_submission_does_not_use_the_key_up(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         owner, key = AccountId("acct_poor"), KeyId("key_poor")
         budget = BudgetState(Budget("tokens", 20, "all"))
@@ -120,10 +114,10 @@ def test_a_refused_submission_does_not_use_the_key_up(path: Path) -> None:
         assert await ledger.create([replace(dear, idempotency=OTHER_BODY)]) == [accepted(cheap.job)]
         assert (await ledger.accounts())[-1].budget == replace(budget, reserved=10)
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_a_key_counts_for_a_day_and_survives_the_ledger(path: Path) -> None:
+def test_a_key_counts_for_a_day_and_survives_the_ledger(place: Place) -> None:
     clock = Clock()
     first = new()
 
@@ -138,13 +132,13 @@ def test_a_key_counts_for_a_day_and_survives_the_ledger(path: Path) -> None:
         later = new(OTHER_BODY)
         assert await ledger.create([later]) == [accepted(later.job)]
         assert await ledger.repeated(OURS, OTHER_BODY) == accepted(later.job)
-        assert await jobs(path) == 2
+        assert await jobs(place) == 2
 
-    with_ledger(path, before, clock)
-    with_ledger(path, after, clock)
+    with_ledger(place, before, clock)
+    with_ledger(place, after, clock)
 
 
-def test_old_keys_go_a_few_at_a_time_and_never_stand_in_the_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_keys_go_a_few_at_a_time_and_never_stand_in_the_way(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "_PRUNE", idempotency._PRUNE.where(idempotency.IDEMPOTENCY.c.key < "key 5"))
     clock = Clock()
 
@@ -153,10 +147,10 @@ def test_old_keys_go_a_few_at_a_time_and_never_stand_in_the_way(path: Path, monk
         await ledger.create(old)
         clock.ms = NOW + DAY_MS
         await create(ledger, job())  # without a key: nothing is looked at
-        assert elsewhere(path, "SELECT count(*) FROM idempotency") == [(8,)]
+        assert elsewhere(place, "SELECT count(*) FROM idempotency") == [(8,)]
         again = new(Idempotency("key 7", "y"))
         (made,) = await ledger.create([again])
         assert made == Accepted(again.job.id, again.job.model, NOW)
-        assert elsewhere(path, "SELECT key FROM idempotency ORDER BY key") == [("key 5",), ("key 6",), ("key 7",)]
+        assert elsewhere(place, "SELECT key FROM idempotency ORDER BY key") == [("key 5",), ("key 6",), ("key 7",)]
 
-    with_ledger(path, scenario, clock)
+    with_ledger(place, scenario, clock)

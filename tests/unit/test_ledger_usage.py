@@ -1,9 +1,7 @@
 """What the Ledger adds up: usage and its cost, totals since it began, and the marks of rate windows."""
 
 import asyncio
-from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -22,11 +20,11 @@ from tests.support.ledger_stage import (
     OURS,
     THEIRS,
     Clock,
+    Place,
     completed,
     create,
     failed,
     job,
-    prepared,
     url,
     with_ledger,
 )
@@ -36,12 +34,7 @@ MIDNIGHT = NOW - NOW % DAY_MS
 FREE = Rates()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return prepared(tmp_path / "ledger.db")
-
-
-def test_usage_is_added_up_by_key_model_or_day(path: Path) -> None:
+def test_usage_is_added_up_by_key_model_or_day(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         second = KeyId("key_second")
         await ledger.create_key(ADMIN, NewKey(second, OURS, "second", "inft_" + "2" * 32, "member", NOW))
@@ -66,18 +59,18 @@ def test_usage_is_added_up_by_key_model_or_day(path: Path) -> None:
         assert await sums(since=NOW) == [UsageSum(None, 0, 0, 0, 0)]
         assert await sums("day", since=NOW) == []
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
-def test_usage_is_found_by_its_index(path: Path) -> None:
-    database = Database(url(path))
+def test_usage_is_found_by_its_index(place: Place) -> None:
+    database = Database(url(place))
     plan = "EXPLAIN QUERY PLAN SELECT sum(cost) FROM usage WHERE account_id = 'a' AND ended_ms >= 1 AND ended_ms < 2"
     (step,) = database.read(lambda connection: connection.execute(text(plan)).all())
     assert "USING INDEX usage_of_account (account_id=? AND ended_ms>? AND ended_ms<?)" in step.detail
     database.close()
 
 
-def test_totals_are_of_what_really_ended_since_the_ledger_began(path: Path) -> None:
+def test_totals_are_of_what_really_ended_since_the_ledger_began(place: Place) -> None:
     one, two, lost = job(model="a"), job(model="b"), job(model="a")
 
     async def before(ledger: Ledger) -> None:
@@ -91,11 +84,11 @@ def test_totals_are_of_what_really_ended_since_the_ledger_began(path: Path) -> N
         await ledger.finish([completed(one)])
         assert await ledger.totals() == []
 
-    with_ledger(path, before)
-    with_ledger(path, after)
+    with_ledger(place, before)
+    with_ledger(place, after)
 
 
-def test_the_marks_of_windows_that_are_not_over_come_back(path: Path) -> None:
+def test_the_marks_of_windows_that_are_not_over_come_back(place: Place) -> None:
     minute, hour = NOW // 60_000, NOW // 3_600_000
     marks = [
         WindowMark(OUR_KEY, "submissions", 60, minute, 7),
@@ -122,11 +115,11 @@ def test_the_marks_of_windows_that_are_not_over_come_back(path: Path) -> None:
         clock.ms = NOW
         assert await ledger.window_marks() == [marks[1]]  # what is over is gone
 
-    with_ledger(path, before, clock)
-    with_ledger(path, after, clock)
+    with_ledger(place, before, clock)
+    with_ledger(place, after, clock)
 
 
-def test_of_the_marks_of_a_window_the_most_used_holds_and_a_later_window_takes_its_place(path: Path) -> None:
+def test_of_the_marks_of_a_window_the_most_used_holds_and_a_later_window_takes_its_place(place: Place) -> None:
     minute = NOW // 60_000
 
     async def scenario(ledger: Ledger) -> None:
@@ -141,7 +134,7 @@ def test_of_the_marks_of_a_window_the_most_used_holds_and_a_later_window_takes_i
         await asyncio.gather(*(mark((minute + 1, used)) for used in (3, 2, 6, 5)))
         assert await mark() == [(minute + 1, 6)]
 
-    with_ledger(path, scenario)
+    with_ledger(place, scenario)
 
 
 COUNTS = st.integers(0, 10**6)

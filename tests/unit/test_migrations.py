@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from actors.ledger import Ledger
@@ -21,15 +21,15 @@ from cluster.store import migrations
 from cluster.store.database import Database
 from cluster.store.open import open_engine, parse
 from cluster.store.tables import JOBS
-from tests.support.ledger_stage import url, with_ledger
+from tests.support.ledger_stage import Place, elsewhere, url, with_ledger
 
 
 def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def test_a_fresh_database_gets_the_tables_that_the_code_declares(tmp_path: Path) -> None:
-    database = Database(url(tmp_path / "fresh.db"))
+def test_a_fresh_database_gets_the_tables_that_the_code_declares(fresh: Place) -> None:
+    database = Database(url(fresh))
 
     def difference(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), JOBS.metadata))
@@ -54,11 +54,10 @@ def test_partial_indexes_are_those_that_the_code_declares(tmp_path: Path) -> Non
     assert conditions("migrated.db") == conditions("declared.db") != set()
 
 
-def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+def test_opening_again_changes_nothing(fresh: Place) -> None:
     for _ in range(2):
-        Database(url(tmp_path / "x.db")).close()
-    with sqlite3.connect(tmp_path / "x.db") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+        Database(url(fresh)).close()
+    assert elsewhere(fresh, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 def test_an_older_database_is_upgraded(tmp_path: Path) -> None:
@@ -71,9 +70,8 @@ def test_an_older_database_is_upgraded(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_an_older_version_wrote_is_read_and_ended_by_this_one(tmp_path: Path) -> None:
-    path = tmp_path / "older.db"
-    _write_as_version_1(path)
+def test_what_an_older_version_wrote_is_read_and_ended_by_this_one(fresh: Place) -> None:
+    _write_as_version_1(fresh)
 
     async def scenario(ledger: Ledger) -> None:
         principal = await ledger.authenticate(secret_hash(SECRET))
@@ -88,50 +86,46 @@ def test_what_an_older_version_wrote_is_read_and_ended_by_this_one(tmp_path: Pat
         assert [record.content for record in await ledger.jobs(AccountId("acct_1"), JobQuery())] == ["bye", "hello"]
         assert await ledger.placements(left.job.id) == []
 
-    with_ledger(path, scenario)
+    with_ledger(fresh, scenario)
 
 
-def test_an_upgrade_can_be_taken_back(tmp_path: Path) -> None:
-    path = tmp_path / "older.db"
-    _write_as_version_1(path)
-    before = _schema(path)
-    engine = open_engine(parse(url(path)))
+def test_an_upgrade_can_be_taken_back(fresh: Place) -> None:
+    _write_as_version_1(fresh)
+    before = _schema(fresh)
+    engine = open_engine(parse(url(fresh)))
     migrations.upgrade(engine)
     with engine.begin() as connection:
         command.downgrade(migrations._config(connection), "0001")
     engine.dispose()
-    assert _schema(path) == before
+    assert _schema(fresh) == before
 
 
 SECRET = "inft_" + "s" * 32
+JOB = "id, account_id, key_id, model, state, request, labels, created_ms, deadline_ms, attempt"
+LIMITS = '{"submissions_per_minute":7,"submissions_per_hour":8,"reads_per_minute":9}'
 REQUEST = '{"messages":[{"role":"user","content":"Hi"}],"sampling":{"max_tokens":5}}'
 
 
-def _write_as_version_1(path: Path) -> None:
+def _write_as_version_1(place: Place) -> None:
     """A database of version 0001 with a key, a job that has ended and one that has not."""
-    engine = create_engine(url(path))
+    engine = create_engine(url(place))
     with engine.begin() as connection:
         command.upgrade(migrations._config(connection), "0001")
+        for row in (
+            "accounts VALUES ('acct_1', 'old', 1)",
+            "api_keys VALUES ('key_1', 'acct_1', 'k', 'inft_', :hash, 'admin', 1, NULL, NULL, :limits)",
+            f"jobs ({JOB}, content, finish_reason, prompt_tokens, completion_tokens, ended_ms) VALUES"
+            " ('job_1', 'acct_1', 'key_1', 'sim', 'completed', :request, '{}', 10, 20, 1, :said, 'stop', 4, 5, 15)",
+            "usage VALUES ('job_1', 'acct_1', 'key_1', 'sim', 4, 5, 15)",
+            f"jobs ({JOB}) VALUES ('job_2', 'acct_1', 'key_1', 'sim', 'pending', :request, '{{}}', 11, 21, 0)",
+        ):
+            values = {"hash": secret_hash(SECRET), "limits": LIMITS, "request": REQUEST, "said": b"hello"}
+            connection.execute(text(f"INSERT INTO {row}"), {k: v for k, v in values.items() if f":{k}" in row})
     engine.dispose()
-    job = "INSERT INTO jobs (id, account_id, key_id, model, state, request, labels, created_ms, deadline_ms, attempt"
-    with sqlite3.connect(path) as rows:
-        rows.execute("INSERT INTO accounts VALUES ('acct_1', 'old', 1)")
-        limits = '{"submissions_per_minute":7,"submissions_per_hour":8,"reads_per_minute":9}'
-        rows.execute(
-            "INSERT INTO api_keys VALUES ('key_1', 'acct_1', 'k', 'inft_', ?, 'admin', 1, NULL, NULL, ?)",
-            (secret_hash(SECRET), limits),
-        )
-        rows.execute(
-            f"{job}, content, finish_reason, prompt_tokens, completion_tokens, ended_ms)"
-            " VALUES ('job_1', 'acct_1', 'key_1', 'sim', 'completed', ?, '{}', 10, 20, 1, ?, 'stop', 4, 5, 15)",
-            (REQUEST, b"hello"),
-        )
-        rows.execute("INSERT INTO usage VALUES ('job_1', 'acct_1', 'key_1', 'sim', 4, 5, 15)")
-        rows.execute(f"{job}) VALUES ('job_2', 'acct_1', 'key_1', 'sim', 'pending', ?, '{{}}', 11, 21, 0)", (REQUEST,))
 
 
-def _schema(path: Path) -> dict[str, list[object]]:
-    engine = create_engine(url(path))
+def _schema(place: Place) -> dict[str, list[object]]:
+    engine = create_engine(url(place))
     inspector = inspect(engine)
     schema: dict[str, list[object]] = {
         table: [

@@ -14,9 +14,10 @@ from cluster.ids import AccountId, KeyId
 from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.people import Account, KeyLimits, NewKey
 from cluster.store import accounts, keys
-from cluster.store import open as engine
+from cluster.store import open as opening
 from cluster.store.database import Database, Write
 from cluster.store.tables import ACCOUNTS
+from tests.support.ledger_stage import Place, elsewhere, url
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{path}")
+def database(fresh: Place) -> Iterator[Database]:
+    database = Database(url(fresh))
     yield database
     database.close()
 
@@ -48,24 +49,33 @@ def test_sqlite_is_durable_and_concurrent(database: Database, pragma: str, value
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"),
+    ("wrong", "reason"),
     [
         ("sqlite://", "must be a path"),
         ("sqlite:///:memory:", "must be a path"),
         ("infernet.db", "not a database URL"),
         ("tapes://reel", "No such kind of database"),
+        ("mysql://ann@host/db", "No such kind of database"),
+        ("postgresql+pg8000://ann@host/db", r"postgresql\+psycopg://"),
         ("sqlite:////nowhere/at/all.db", "nowhere/at/all.db: No such file or directory"),
     ],
 )
-def test_a_database_that_cannot_be_opened_is_named_with_the_reason(url: str, reason: str) -> None:
+def test_a_database_that_cannot_be_opened_is_named_with_the_reason(wrong: str, reason: str) -> None:
     with pytest.raises(StartError, match=reason):
-        Database(url)
+        Database(wrong)
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.write_text("no database " * 100)
     with pytest.raises(StartError, match=r"store\.db"):
         Database(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://ann@host/db", "postgresql://ann@host/db", "postgresql+psycopg://ann@host/db"]
+)
+def test_every_way_to_name_a_postgresql_leads_to_the_same_driver(url: str) -> None:
+    assert opening.parse(url).drivername == "postgresql+psycopg"
 
 
 def test_no_message_tells_a_password() -> None:
@@ -75,10 +85,9 @@ def test_no_message_tells_a_password() -> None:
     assert "secret" not in refusal.value.message
 
 
-def test_writes_of_a_batch_are_committed_together(database: Database, path: Path) -> None:
+def test_writes_of_a_batch_are_committed_together(database: Database, fresh: Place) -> None:
     assert database.commit([add_account("a"), add_account("b")]) == [None, None]
-    with sqlite3.connect(path) as elsewhere:
-        assert elsewhere.execute("SELECT count(*) FROM accounts").fetchone() == (2,)
+    assert elsewhere(fresh, "SELECT count(*) FROM accounts") == [(2,)]
 
 
 def test_only_the_bad_write_of_a_batch_fails(database: Database) -> None:
@@ -106,15 +115,15 @@ def test_writes_answer_and_refuse_without_disturbing_others(database: Database) 
 
 
 def test_a_locked_database_is_the_callers_to_retry(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_SQLITE_PRAGMAS", (*engine._SQLITE_PRAGMAS, "PRAGMA busy_timeout = 1"))
-    database = Database(f"sqlite:///{path}")
-    elsewhere = sqlite3.connect(path, isolation_level=None)
-    elsewhere.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(opening, "_SQLITE_PRAGMAS", (*opening._SQLITE_PRAGMAS, "PRAGMA busy_timeout = 1"))
+    database = Database(url(path))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
     with pytest.raises(DatabaseUnavailable, match="database is locked") as refusal:
         database.commit([add_account("a"), add_account("b")])
     assert refusal.value.retryable
-    elsewhere.execute("ROLLBACK")
-    elsewhere.close()
+    other.execute("ROLLBACK")
+    other.close()
     assert database.commit([add_account("a")]) == [None]
     assert database.read(account_ids) == ["a"]
     database.close()
@@ -127,7 +136,10 @@ def test_errors_cross_process_borders_without_what_was_written(database: Databas
     (error,) = database.commit([bad])
     assert isinstance(error, DatabaseRefused)
     assert "a prompt" not in f"{error} {error.__cause__}"
-    assert str(pickle.loads(pickle.dumps(error))) == "NOT NULL constraint failed: accounts.name"
+    assert str(pickle.loads(pickle.dumps(error))) in (
+        "NOT NULL constraint failed: accounts.name",
+        'null value in column "name" of relation "accounts" violates not-null constraint',
+    )
     assert b"a prompt" not in pickle.dumps(error)
 
 
@@ -146,8 +158,8 @@ def test_a_prefix_shows_little_of_a_short_secret() -> None:
     assert visible_prefix("12345678") == "12"
 
 
-def test_the_secret_of_a_key_is_not_in_the_database(database: Database, path: Path) -> None:
-    secret = new_secret()
+def test_the_secret_of_a_key_is_not_in_the_database(path: Path) -> None:
+    database, secret = Database(url(path)), new_secret()
     key = NewKey(KeyId("key_1"), AccountId("a"), "laptop", secret, "member", 1, limits=KeyLimits(reads_per_minute=7))
     assert database.commit([add_account("a"), partial(keys.add, key=key)]) == [None, None]
     database.close()

@@ -1,0 +1,10 @@
+"""What the Ledger promises on SQLite, it promises on PostgreSQL."""
+
+from tests.unit.test_ledger import *  # noqa: F403
+from tests.unit.test_ledger_budgets import *  # noqa: F403
+from tests.unit.test_ledger_idempotency import *  # noqa: F403
+from tests.unit.test_ledger_keys import *  # noqa: F403
+from tests.unit.test_ledger_usage import *  # noqa: F403
+
+# It reads SQLite's own plan.
+del test_usage_is_found_by_its_index  # noqa: F821
