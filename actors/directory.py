@@ -83,8 +83,11 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     from actors import backends
     from actors.backends.builtin import resolve_source
     from actors.engine import Engine
+    from actors.machine import memory
     from actors.machine.scheduling_class import restore_priority
 
+    # It holds most of the memory, and its jobs go on in another.
+    memory.be_expendable()
     # What the backend starts joins this group, so that the NodeAgent can end it even when this process is gone.
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 import ray
 from ray.util import list_named_actors
 
-from actors.machine import gc, scheduling_class
+from actors.machine import gc, logs, scheduling_class
 from actors.ray.host import Host
 from actors.ray.remote import CALL, NAMESPACE, PULSE, STREAM, Pulse, Remote
 from cluster import clock
@@ -135,6 +135,7 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
 
     async def init(self: Any, made_of: str, *args: object) -> None:
         scheduling_class.use_batch()
+        logs.begin(class_name)
         self._made_of = made_of
         self._host = Host(class_name, partial(made, *args))
         if core:

@@ -10,9 +10,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import secrets
+from actors.ray.wards import RayWard
+from actors.watch import Watch
 from actors.wire.calls import Unreachable
+from actors.wire.every import Every
 from cluster.errors import DatabaseFailed, StartError
 from cluster.release import UNKNOWN, Described, Release
+from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +66,12 @@ async def start(release: Release, admin_key: str | None) -> str | None:
         return await LEDGER.at().first_admin_key()
     except (Unreachable, DatabaseFailed) as error:
         raise StartError(f"the control plane does not start: {error}") from None
+
+
+def watch_over_supervisor(timing: Timing = Timing()) -> Every:
+    """What watches over the others, watched from here: to be started, and stopped before the Supervisor is."""
+    watch, ward = Watch(timing), RayWard(SUPERVISOR)
+    return Every(timing.pulse_s, lambda: watch.look([ward]), "watching over the Supervisor")
 
 
 async def quiesce(within_s: float) -> None:

@@ -83,7 +83,7 @@ def exact(question: str) -> str:
     return simulated_text((ChatMessage("user", question),), None, TOKENS)
 
 
-@pytest.mark.parametrize("kind", ["Journal", "Scheduler", "Ledger", "RateLimiter", "NodeAgent"])
+@pytest.mark.parametrize("kind", ["Journal", "Scheduler", "Ledger", "RateLimiter", "NodeAgent", "Supervisor"])
 def test_a_stopped_core_actor_is_replaced(kind: str, serving: Serving) -> None:
     (victim,) = serving.actors(kind)
     gone_after_s: list[float] = []

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -28,6 +30,7 @@ from tests.support.serving import START_S, Serving
 BIN = Path(sys.executable).parent
 ADMIN_KEY = "inft_0123456789abcdefghijABCDEFGHIJ01"
 MODEL = {"id": "sim:given", "backend": "simulated", "engine": {"token_s": 0.005, "output_tokens": 30}}
+DATABASE = "a-database-with-a-name-of-its-own.db"
 LOOK_S = 0.5
 BODY = {"model": "sim:given", "messages": [{"role": "user", "content": "on a given cluster"}]}
 ANSWER = simulated_text((ChatMessage("user", "on a given cluster"),), None, 30)
@@ -103,20 +106,81 @@ def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Clus
     assert cluster.living_actors() == []
 
 
+def test_a_restart_with_another_catalogue_takes_effect(cluster: Cluster, tmp_path: Path) -> None:
+    """Core actors outlive the process that started them: what they were made of may not."""
+    kept = {"id": "sim:kept", "backend": "simulated", "engine": MODEL["engine"]}
+    port = free_port()
+    first = _joined(cluster, tmp_path, port, [MODEL, kept]).wait_until_ready("sim:given", "sim:kept")
+    engines = {actor["name"]: actor["pid"] for actor in _engines(cluster)}
+    first.process.kill()
+    first.process.wait()
+    second = _joined(cluster, tmp_path, port, [kept, {**MODEL, "id": "sim:new"}])
+    try:
+        with second.wait_until_ready("sim:new", "sim:kept").client() as client:
+            assert {model["id"] for model in client.models(all=True)["models"]} == {"sim:kept", "sim:new"}
+            assert "".join(client.stream({**BODY, "model": "sim:new", "stream": True})) == ANSWER
+            _wait_until(lambda: not any("sim:given" in actor["name"] for actor in _engines(cluster)))
+            with pytest.raises(RemoteError, match="model_not_found"):
+                client.submit(BODY)
+        stayed = {actor["name"]: actor["pid"] for actor in _engines(cluster) if "sim:kept" in actor["name"]}
+        assert stayed.items() <= engines.items(), "an engine of a model that has not changed was replaced"
+        assert second.interrupt() == 0
+    finally:
+        second.end()
+        cluster.call("serve", "shutdown", "--yes", "--address", cluster.dashboard)
+
+
+def _joined(cluster: Cluster, folder: Path, port: int, models: list[dict[str, Any]]) -> Serving:
+    flags = ("--ray-address", cluster.address)
+    return Serving(folder, {"models": models}, *flags, port=port, env=cluster.environment)
+
+
+def _engines(cluster: Cluster) -> list[dict[str, Any]]:
+    return [actor for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < give_up_s
+        time.sleep(LOOK_S)
+
+
 def test_serve_deploy_brings_up_the_same_system(cluster: Cluster, tmp_path: Path) -> None:
     port = free_port()
     config = yaml.safe_load(Path("ray_configs/serve.yaml").read_text())
     config["http_options"]["port"] = port
     (application,) = config["applications"]
-    application["runtime_env"]["env_vars"]["INFERNET_ADMIN_KEY"] = ADMIN_KEY
-    application["args"] = {"database": f"sqlite:///{tmp_path / 'infernet.db'}", "models": [MODEL]}
+    url, secret = tmp_path / "database", tmp_path / "key"
+    url.write_text(f"sqlite:///{tmp_path / DATABASE}")
+    secret.write_text(ADMIN_KEY)
+    application["runtime_env"]["env_vars"]["INFERNET_ADMIN_KEY"] = f"file:{secret}"
+    application["args"] = {"database": f"file:{url}", "models": [MODEL]}
     file = tmp_path / "serve.yaml"
     file.write_text(yaml.safe_dump(config))
     cluster.call("serve", "deploy", str(file), "--address", cluster.dashboard)
     with Client(Connection(f"http://127.0.0.1:{port}", ADMIN_KEY), pauses_s=[1.0] * 60) as client:
         _wait_until_ready(client)
         assert "".join(client.stream({**BODY, "stream": True})) == ANSWER
+        _assert_nobody_is_shown(cluster, ADMIN_KEY, DATABASE)
     cluster.call("serve", "shutdown", "--yes", "--address", cluster.dashboard)
+
+
+def _assert_nobody_is_shown(cluster: Cluster, *secrets: str) -> None:
+    """Neither by Ray's state API and Serve's, nor in the environment of a process."""
+    shown = [
+        cluster.call("ray", "list", "actors", "--format=json", "--detail", "--address", cluster.dashboard),
+        cluster.call("serve", "config", "--address", cluster.dashboard),
+        cluster.call("serve", "status", "--address", cluster.dashboard),
+        *map(_environment, runs.processes(str(cluster.temp))),
+    ]
+    assert [secret for secret in secrets for text in shown if secret in text] == []
+
+
+def _environment(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return str(process.environ())
+    return ""
 
 
 def _wait_until_ready(client: Client) -> None:

@@ -147,6 +147,10 @@ def environment(temp: Path) -> Mapping[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Ray would give its workers, and so vLLM, the lowest turn at the processor but four.
         "RAY_worker_niceness": "0",
+        # When memory runs out, Ray would end what it can start again, the core actors, rather than an engine, which
+        # has the memory. The kernel is left to choose, and engines offer themselves to it (decision 25).
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_worker_oom_score_adjustment": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # What Ray notes of every call for a dashboard that does not run here: a twentieth of the control plane's work,
         # and memory of its head, which would remember 100,000 calls.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from api.cli.run import kept_logs
 from cluster.errors import StartError
 
 MARK = "INFERNET_RUN"
@@ -48,11 +49,12 @@ def record(state: Path, temp: Path) -> None:
 
 
 def clear(state: Path) -> None:
-    """End the recorded run's processes and remove its files, if there is one."""
+    """End the recorded run's processes and remove its files, if there is one. Its logs are kept."""
     run_file = state / _RUN_FILE
     if run_file.exists():
         temp = str(json.loads(run_file.read_text())["temp"])
         end(temp)
+        kept_logs.keep(Path(temp), state)
         shutil.rmtree(temp, ignore_errors=True)
         run_file.unlink()
 

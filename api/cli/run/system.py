@@ -11,6 +11,7 @@ from typing import Any
 
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve.context import _get_global_client
 
 from actors.directory import LEDGER, SCHEDULER
 from actors.ray import lifecycle
@@ -24,7 +25,6 @@ from api.serve import APP_NAME, QUIET, application
 from cluster.errors import StartError
 from cluster.keys import secret_hash
 from cluster.release import Release
-from cluster.settings.schema import Server
 
 _ANSWER_S = 2.0
 # What is left of a Ray of our own after this is killed. A given one we leave as we found it, which may take longer.
@@ -56,9 +56,14 @@ async def running(
     inside. What is left behind then, `guard` ends.
     """
     server = release.settings.server
-    with _joined(cluster, folder, server):
+    if cluster.own:
+        require_free(server.host, server.port)
+    with _joined(cluster, folder):
         processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
+        if not served_before:
+            require_free(server.host, server.port)
+        watching = lifecycle.watch_over_supervisor()
         async with while_ray_lives(processes):
             try:
                 with Step("Starting the control plane"):
@@ -69,18 +74,18 @@ async def running(
                     await _require_room()
                 with Step("Starting the ingress"):
                     await asyncio.to_thread(_serve, release)
+                watching.start()
                 yield url, admin_key
             finally:
+                watching.stop()
                 if await asyncio.to_thread(processes.missing) is None:
                     with Step("Draining and stopping"):
-                        async with while_ray_lives(processes):
-                            await _stop(cluster, served_before)
+                        await _stop(cluster, served_before)
 
 
 @contextmanager
-def _joined(cluster: Cluster, folder: Path, server: Server) -> Iterator[None]:
+def _joined(cluster: Cluster, folder: Path) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
-    require_free(server.host, server.port)
     with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
         with Step("Starting Ray"):
             stack.enter_context(cluster)
@@ -114,9 +119,17 @@ def _serve(release: Release) -> None:
     sealed, _ = lifecycle.sealed(release, None)
     try:
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
+        _require_address(http["port"])
         serve.run(application(sealed), name=APP_NAME, route_prefix="/")
     except (RayError, RuntimeError) as error:
         raise StartError(f"the ingress does not start: {str(error).splitlines()[-1]}") from None
+
+
+def _require_address(port: int) -> None:
+    """Raises StartError where Serve ran before us on another port, which nobody can change while it runs."""
+    serves = _get_global_client().http_config.port
+    if serves != port:
+        raise StartError(f"Ray Serve runs on this cluster already, on port {serves}: serve there, or shut it down")
 
 
 async def _require_room() -> None:
