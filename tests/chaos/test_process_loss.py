@@ -40,7 +40,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 @pytest.mark.parametrize("disturbance", [d for d in DISTURBANCES if not is_off(d)], ids=name_of)
-def test_streams_survive(disturbance: Disturbance, serving: Serving) -> None:
+def test_streams_survive_the_loss_of(disturbance: Disturbance, serving: Serving) -> None:
     told = Streams(serving, name_of(disturbance)).read_under(disturbance)
     assert wrongs(serving, told) == []
     wait_until_whole(serving)

@@ -116,9 +116,9 @@ def draw(seed: int, with_faults: bool = True) -> Plan:
         nodes=nodes,
         replicas=chance.randint(2, nodes),
         slots=chance.choice((2, 4, 8)),
-        failing={} if _is_off(f"{switch} engine") or not with_faults else failing,
+        failing={} if is_off(f"{switch} engine") or not with_faults else failing,
         stories=tuple(_story(chance) for _ in range(chance.randint(8, 16))),
-        faults=tuple(fault for fault in faults if not _is_off(fault.name)) if with_faults else (),
+        faults=tuple(fault for fault in faults if not is_off(fault.name)) if with_faults else (),
     )
 
 
@@ -179,5 +179,6 @@ def _story(chance: Random) -> Story:
     )
 
 
-def _is_off(name: str) -> bool:
+def is_off(name: str) -> bool:
+    """Whether this is known to break, by `Fault.name`."""
     return any(fnmatchcase(name, pattern) for pattern in NOT_YET)

@@ -10,9 +10,9 @@ from actors.ledger import Ledger
 from actors.scheduler import Scheduler
 from cluster.messages.work import Ended, Released
 from cluster.text.token_log import TokenLog
-from tests.support.faults import CALL_FAULTS, DATABASE_FAULTS, STREAM_FAULTS, Fault
+from tests.support.faults import CALL_FAULTS, DATABASE_FAULTS, PROCESS_FAULTS, STREAM_FAULTS, Fault
 from tests.torture.invariants import Violation
-from tests.torture.plan import CALLS, STREAMS, Plan, draw
+from tests.torture.plan import CALLS, STREAMS, Plan, draw, is_off
 from tests.torture.rounds import Outcome, play
 from tests.torture.shrinking import shrink
 
@@ -34,7 +34,8 @@ def test_the_faults_of_these_seeds_are_many_and_of_every_kind(outcomes: list[Out
         injected.update(outcome.injected)
     assert injected.total() > 40 * len(SEEDS)
     kinds = {name.partition(" ")[0] for name in injected}
-    assert kinds >= {*CALL_FAULTS, *STREAM_FAULTS, *DATABASE_FAULTS, "cut", "kill", "hang", "hang_and_kill", "skew"}
+    of_the_database = {kind for kind in DATABASE_FAULTS if not is_off(f"{kind} database")}
+    assert kinds >= {*CALL_FAULTS, *STREAM_FAULTS, *PROCESS_FAULTS, *of_the_database, "cut"}
 
 
 def test_every_way_of_a_plan_is_travelled(outcomes: list[Outcome]) -> None:
