@@ -96,9 +96,11 @@ class Scheduler:
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
         if job_id in self.leases.places:
+            waiting = self.leases.places.waiting(job_id)
             self._carry_out(self.leases.cancelled(job_id, *self._now()))
             cancelled = JobCancelled("The job was cancelled")
-            await self._journal.fail([Failure(job_id, cancelled.code, cancelled.message)])
+            made = (waiting.attempt, waiting.resume) if waiting else ()
+            await self._journal.fail([Failure(job_id, cancelled.code, cancelled.message, *made)])
 
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}

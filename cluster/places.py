@@ -90,6 +90,15 @@ class Places:
     def get(self, job_id: JobId) -> Place | None:
         return self._places.get(job_id)
 
+    def waiting(self, job_id: JobId) -> Waiting | None:
+        """The attempt at this job that is to be made or has been, and what it goes on from; None if none has been."""
+        match self._places.get(job_id):
+            case Begun(waiting) | Leased(waiting) | Lost(waiting):
+                return waiting
+            case Queued(lane):
+                return self.queue.waiting(lane, job_id)
+        return None
+
     def put(self, job_id: JobId, place: Unconfirmed | Lost | Recovering) -> None:
         """The job is here from now on, and no engine works on it."""
         self.remove(job_id)
