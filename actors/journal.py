@@ -59,9 +59,9 @@ class Journal:
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
         self._forgetting = Forgetting(engine, self._engines.reads, timing)
         self._endings = Endings(ledger, scheduler, self._forgetting, interval_s, clock, timing)
-        self._auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
+        self.auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (
-            self._auditing,
+            self.auditing,
             Every(timing.acknowledge_s, self._engines.acknowledge, "acknowledging frames"),
             Every(timing.prune_readers_s, self._prune_readers, "dropping silent readers"),
         )
@@ -241,7 +241,7 @@ class Journal:
         if self._before.is_known and not unsure:
             return
         if (attempts := await self._open_attempts()) is None:
-            self._auditing.hasten()
+            self.auditing.hasten()
             return
         self._before.learn(attempts)
         for entry in unsure:

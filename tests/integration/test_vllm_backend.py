@@ -20,7 +20,7 @@ from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Model
 from cluster.messages.work import ChatMessage, Failed, Output
-from tests.support.backend_suite import BackendSuite, Inbox, Subject, threads_since
+from tests.support.backend_suite import BackendSuite, Inbox, Subject, joined, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
@@ -136,15 +136,13 @@ class TestStructured:
         full, full_end = loaded.run(whole)
         cuts = [Output()]
         for chunk in loaded.inbox.of(whole):
-            cuts.append(Output(cuts[-1].text + chunk.text, cuts[-1].token_ids + chunk.token_ids))
+            cuts.append(joined([chunk], cuts[-1]))
         assert cuts[-1] == full
         resumed = [loaded.dispatch(cut, attempt=2, json_schema=text) for cut in cuts]
         loaded.backend.start(resumed)
         for cut, dispatch in zip(cuts, resumed, strict=True):
             assert loaded.inbox.end(dispatch) == full_end
-            rest = loaded.inbox.output(dispatch)
-            assert cut.text + rest.text == full.text
-            assert cut.token_ids + rest.token_ids == full.token_ids
+            assert joined(loaded.inbox.of(dispatch), cut) == full
 
     def test_max_tokens_cuts_it_off(self, loaded: Subject) -> None:
         full, _ = loaded.run(loaded.dispatch(json_schema=json.dumps(CITY)))
@@ -161,7 +159,7 @@ class TestStructured:
         assert stopped.text == full.text[: full.text.index(stop[0])]
         cut = Output()
         for chunk in loaded.inbox.of(whole)[:-1]:
-            cut = Output(cut.text + chunk.text, cut.token_ids + chunk.token_ids)
+            cut = joined([chunk], cut)
             rest, end = loaded.run(loaded.dispatch(cut, attempt=2, json_schema=text, stop=stop))
             assert cut.text + rest.text == stopped.text
             assert end.finish_reason == "stop"

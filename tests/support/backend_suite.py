@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.messages.work import ChatMessage, Dispatch, End, Failed, Finished, Job, Output, Sampling
+from cluster.text.token_log import TokenLog
 
 PATIENCE_S = 60.0
 """How long to wait for a signal before a test fails. Nothing waits for time to pass."""
@@ -58,11 +60,15 @@ class Inbox:
 
     def output(self, dispatch: Dispatch) -> Output:
         """All that came of a job in this attempt."""
-        chunks = self.of(dispatch)
-        return Output(
-            "".join(chunk.text for chunk in chunks),
-            tuple(i for chunk in chunks for i in chunk.token_ids),
-        )
+        return joined(self.of(dispatch))
+
+
+def joined(chunks: Iterable[Chunk], after: Output = NOTHING) -> Output:
+    """All that these chunks bring, after what there was."""
+    log = TokenLog(after)
+    for chunk in chunks:
+        log.append(chunk.text, chunk.token_ids, chunk.ends)
+    return replace(log.output(), text=log.text)
 
 
 @dataclass
@@ -135,6 +141,8 @@ class BackendSuite:
         for chunk in chunks:
             ids, text = ids + chunk.token_ids, text + chunk.text
             assert subject.decode(ids) == text
+        begun = [subject.decode(output.token_ids[:n]) for n in range(1, len(ids) + 1)]
+        assert output.ends == tuple(len(text.rstrip("\ufffd")) for text in begun)  # half a character is no text yet
 
     def test_counts_usage(self, subject: Subject) -> None:
         output, chunks, end = subject.undisturbed()
@@ -158,17 +166,16 @@ class BackendSuite:
         full, chunks, full_end = subject.undisturbed()
         cuts = [Output()]
         for chunk in chunks:
-            cuts.append(Output(cuts[-1].text + chunk.text, cuts[-1].token_ids + chunk.token_ids))
+            cuts.append(joined([chunk], cuts[-1]))
         resumed = [subject.dispatch(cut, attempt=2) for cut in cuts]
         for cut, dispatch in zip(cuts, resumed, strict=True):
-            rest, end = subject.run(dispatch)
-            assert cut.text + rest.text == full.text
-            assert cut.token_ids + rest.token_ids == full.token_ids
+            _, end = subject.run(dispatch)
+            assert joined(subject.inbox.of(dispatch), cut) == full
             assert end == full_end
 
     def test_nothing_left_to_generate(self, subject: Subject) -> None:
         full, _, _ = subject.undisturbed()
-        cut = Output(subject.decode(full.token_ids[:2]), full.token_ids[:2])
+        cut = Output(subject.decode(full.token_ids[:2]), full.token_ids[:2], full.ends[:2])
         rest, end = subject.run(subject.dispatch(cut, attempt=2, max_tokens=2))
         assert rest == Output()
         assert isinstance(end, Finished)
@@ -200,7 +207,7 @@ class BackendSuite:
         expected, _ = subject.run(first)
         cut = Output()
         for chunk in subject.inbox.of(first)[:-1]:
-            cut = Output(cut.text + chunk.text, cut.token_ids + chunk.token_ids)
+            cut = joined([chunk], cut)
             rest, end = subject.run(subject.dispatch(cut, attempt=2, stop=(stop,)))
             assert cut.text + rest.text == expected.text
             assert isinstance(end, Finished)

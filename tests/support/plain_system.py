@@ -284,8 +284,12 @@ class PlainSystem:
         self._actors["journal"].run_in(me)
 
     async def restart_journal(self) -> None:
-        await self._stop("journal")
+        await self.lose_journal()
         await self.start_journal()
+
+    async def lose_journal(self) -> None:
+        """The Journal's process ends, and calls to it wait until there is another."""
+        await self._stop("journal")
 
     async def start_scheduler(self) -> None:
         me = Process("scheduler")

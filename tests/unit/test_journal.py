@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+import msgspec
+import pytest
 from msgspec.structs import replace
 
 from actors.journal import Journal
 from actors.wire.calls import Gone
-from actors.wire.frames import UNACKNOWLEDGED_FRAMES, JobLog, Outbox, decode
+from actors.wire.frames import UNACKNOWLEDGED_FRAMES, VERSION, JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
 from cluster.messages.work import End, Ended, Failed, Failure, Finished, JobAttempt, OpenAttempt, Output, Released
+from cluster.store.failures import DatabaseUnavailable
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
@@ -747,5 +750,405 @@ def test_a_failure_that_comes_after_the_end_is_not_the_engines() -> None:
             await failing
             await until(lambda: stage.scheduler.done)
             assert stage.scheduler.done == [Released(A, 1, failed=False)]
+
+    run(scenario())
+
+
+# What was so before -----------------------------------------------------------------------------------------------
+
+
+class Restarted(Stage):
+    """A Journal that is new: engines may have something to say that they had said before."""
+
+    async def __aenter__(self) -> "Restarted":
+        await self.journal.start()
+        return self
+
+
+def held_back(engine: PlainEngine) -> asyncio.Event:
+    """Have this engine say nothing to a new reader before the event is set."""
+    frames, may_speak = engine.frames, asyncio.Event()
+
+    async def later() -> AsyncGenerator[bytes, None]:
+        waits = [asyncio.create_task(event.wait()) for event in (may_speak, engine.dead)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        async for frame in frames():
+            yield frame
+
+    engine.frames = later  # type: ignore[method-assign]
+    return may_speak
+
+
+def test_a_new_journal_ends_what_it_does_not_know_once_its_engines_have_told_all() -> None:
+    """Its client cancelled the job while the Journal was away. What readers have is what the record has."""
+
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.first.says(A, "some text")
+        may_speak = held_back(stage.first)
+        async with stage:
+            failing = asyncio.create_task(stage.journal.fail([Failure(A, "cancelled", "Cancelled")]))
+            await until(lambda: stage.second.readings)
+            await settled()
+            assert stage.ledger.finished == []
+            may_speak.set()
+            await failing
+            (ended,) = stage.ledger.finished
+            assert (ended.content, ended.end.usage) == ("some text", Usage(3, 9))
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+
+    run(scenario())
+
+
+def test_a_new_journal_moves_what_it_does_not_know_once_its_engines_have_told_all() -> None:
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.second.says(A, "some text")
+        may_speak = held_back(stage.second)
+        async with stage:
+            fencing = asyncio.create_task(stage.journal.fence([(A, 1)]))
+            await until(lambda: stage.first.readings)
+            await settled()
+            assert not fencing.done()
+            may_speak.set()
+            assert (await fencing)[0].output == said("some text")
+
+    run(scenario())
+
+
+def test_an_engine_that_is_gone_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        stage = Restarted()
+        held_back(stage.first)
+        async with stage:
+            failing = asyncio.create_task(stage.journal.fail([Failure(A, "cancelled", "Cancelled")]))
+            await until(lambda: stage.second.readings)
+            await settled()
+            assert not failing.done()
+            stage.first.dead.set()
+            async with asyncio.timeout(5):
+                await failing
+
+    run(scenario())
+
+
+def test_an_engine_that_does_not_answer_is_waited_for_so_long_and_no_longer() -> None:
+    async def scenario() -> None:
+        stage = Restarted(replace(QUICK, hear_engines_s=0.01))
+        held_back(stage.first)
+        async with stage:
+            async with asyncio.timeout(5):
+                await stage.journal.fail([Failure(A, "cancelled", "Cancelled")])
+            assert [ended.content for ended in stage.ledger.finished] == [""]
+
+    run(scenario())
+
+
+def test_what_is_known_is_decided_at_once() -> None:
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.first.says(A, "known")
+        held_back(stage.second)
+        async with stage:
+            await stage.heard(A, "known")
+            async with asyncio.timeout(5):
+                (fence,) = await stage.journal.fence([(A, 1)])
+            assert fence.output == said("known")
+
+    run(scenario())
+
+
+def test_a_job_that_waits_with_text_ends_with_it_whatever_the_journal_knows() -> None:
+    """It waits for an engine with what it has; then the Journal is restarted, and the job times out."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            late = Failure(A, "timeout", "Too late", 2, said("some text"))
+            await stage.journal.fail([late])
+            (ended,) = stage.ledger.finished
+            assert (ended.content, ended.epoch, ended.end.usage) == ("some text", 1, Usage(3, 9))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "content"),
+    [
+        (said("some text"), said("some"), "some text"),
+        (said("some"), said("some text"), "some text"),
+        (said("some"), said("other", epoch=2), "other"),
+        (said("some", epoch=2), said("earlier text", epoch=1), "some"),
+        (said("some"), Output(), "some"),
+    ],
+    ids=["known is longer", "given is longer", "given is a later text", "given is an earlier text", "none is given"],
+)
+def test_a_job_ends_with_the_longest_of_its_last_text(known: Output, given: Output, content: str) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "", attempt=3, resume=known)
+            stage.first.outbox.watch(stage.first.logs[A])
+            await stage.heard(A, known.text)
+            await stage.journal.fail([Failure(A, "timeout", "Too late", 2, given)])
+            assert [ended.content for ended in stage.ledger.finished] == [content]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("first_heard", [E0, E1])
+def test_an_attempt_that_was_overtaken_before_is_not_heard(first_heard: EngineId) -> None:
+    """Its engine was not reached by the order to stop, and the Journal that had shut it out is no more."""
+
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.first.says(A, "The answer is 41 or so, perhaps")
+        stage.second.says(A, "42, of course", attempt=2, resume=said("The answer is "))
+        stage.ledger.open_jobs = [(A, 2, 0)]
+        other = held_back(stage.second if first_heard == E0 else stage.first)
+        async with stage:
+            await until(lambda: stage.engines[first_heard].readings)
+            await settled()
+            other.set()
+            await stage.heard(A, "The answer is 42, of course")
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+            assert stage.first.aborted == [(A, 1)]
+
+    run(scenario())
+
+
+def test_an_attempt_that_counts_puts_right_what_another_has_said() -> None:
+    """The database was away, so that nobody could say which attempt counts. Readers are told what is, from there on."""
+
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.first.says(A, "The answer is 41 or so, perhaps")
+        stage.second.says(A, "4", attempt=2, resume=said("The answer is "))
+        may_speak = held_back(stage.second)
+        async with stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            await reader.told(A, "The answer is 41 or so, perhaps")
+            may_speak.set()
+            await stage.heard(A, "The answer is 4")
+            stage.second.says(A, "2, of course", attempt=2)
+            await stage.heard(A, "The answer is 42, of course")
+            other = Reader(stage.journal, "other")
+            await other.watch(A)
+            await other.told(A, "The answer is 42, of course")
+            assert (await stage.journal.output(A)) == said("The answer is 42, of course")
+
+    run(scenario())
+
+
+def test_a_database_that_is_away_holds_up_no_engine_and_is_asked_again() -> None:
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.ledger.cannot_tell = 5
+        stage.first.says(A, "some text")
+        stage.second.says(B, "zombie")
+        stage.ledger.open_jobs = [(A, 1, 0)]
+        async with stage:
+            await stage.heard(A, "some text")
+            await until(lambda: stage.second.settled_jobs == [(B, 1)])
+            assert stage.ledger.cannot_tell == 0
+            assert await stage.jobs_are({A})
+
+    run(scenario())
+
+
+def test_what_is_told_of_a_job_that_has_ended_leaves_no_trace() -> None:
+    """It ended long ago, and its engine could not be reached since."""
+
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, audit_s=0.001)) as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.ledger.open_jobs = [(B, 1, 0)]
+            stage.first.says(A, "zombie")
+            stage.first.says(B, "fine")
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+            assert stage.first.aborted == [(A, 1)]
+            assert await stage.jobs_are({B})
+            assert await reader.watch(A) == [A]  # the Ledger knows
+            await stage.heard(B, "fine")
+
+    run(scenario())
+
+
+def test_a_job_is_looked_for_among_those_that_are_open_once() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, audit_s=0.001)) as stage:
+            stage.ledger.open_jobs = [(A, 1, 0)]
+            asked = stage.ledger.asked
+            stage.first.says(A, "fine")
+            await stage.heard(A, "fine")
+            await until(lambda: stage.ledger.asked > asked)
+            asked = stage.ledger.asked
+            for _ in range(5):
+                await stage.journal.auditing.taken()
+            assert stage.ledger.asked == asked
+
+    run(scenario())
+
+
+# Texts that were lost ---------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_is_begun_without_the_earlier_one_takes_its_place() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.first.says(A, "The answer is 41")
+            await reader.told(A, "The answer is 41")
+            stage.second.says(A, "The answer is 42", attempt=2)  # it was told nothing to go on from
+            stage.second.ends(A)
+            assert await reader.end(A) == DONE
+            assert (reader.logs[A].text, reader.logs[A].epoch) == ("The answer is 42", 2)
+            assert [(ended.content, ended.epoch) for ended in stage.ledger.finished] == [("The answer is 42", 2)]
+
+    run(scenario())
+
+
+def test_whoever_goes_on_keeps_the_epoch() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "one ", attempt=2)
+            await stage.heard(A, "one ")
+            (fence,) = await stage.journal.fence([(A, 2)])
+            assert fence.output == said("one ", epoch=2)
+            stage.second.says(A, "two", attempt=3, resume=fence.output)
+            await stage.heard(A, "one two")
+            assert (await stage.journal.output(A)).epoch == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("open_before", "epoch"),
+    [([], 1), ([(A, 1, 0)], 0), ([(A, 0, 0)], 0)],
+    ids=["accepted since", "placed before", "accepted before"],
+)
+def test_a_text_has_another_epoch_only_where_an_earlier_one_may_have_been_told(
+    open_before: list[OpenAttempt], epoch: int
+) -> None:
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.ledger.open_jobs = open_before
+        async with stage:
+            (fence,) = await stage.journal.fence([(A, 1)])
+            assert fence.output == Output(epoch=epoch)
+
+    run(scenario())
+
+
+def test_a_reader_with_a_position_in_another_text_is_told_this_one_from_its_start() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "other text", attempt=2)
+            await stage.heard(A, "other text")
+            reader = Reader(stage.journal)
+            await reader.watch(A, offset=5, epoch=1)
+            await reader.told(A, "other text")
+
+    run(scenario())
+
+
+# Who must know until it knows -------------------------------------------------------------------------------------
+
+
+def test_an_engine_is_told_what_it_may_forget_until_it_knows() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, settled_notice_s=0.001)) as stage:
+            settle, failures = stage.first.settled, [Gone("it cannot be reached"), RuntimeError("broken")] * 3
+
+            async def failing(jobs: Sequence[JobAttempt]) -> None:
+                if failures:
+                    raise failures.pop()
+                await settle(jobs)
+
+            stage.first.settled = failing  # type: ignore[method-assign]
+            stage.first.says(A, "x")
+            stage.first.ends(A)
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+            assert failures == []
+
+    run(scenario())
+
+
+def test_every_engine_that_has_told_of_a_job_forgets_it_when_it_has_ended_however() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "one ")
+            await stage.heard(A, "one ")
+            (fence,) = await stage.journal.fence([(A, 1)])
+            stage.second.says(A, "two", attempt=2, resume=fence.output)
+            await stage.heard(A, "one two")
+            assert (stage.first.settled_jobs, stage.second.settled_jobs) == ([], [])
+            await stage.journal.fail([Failure(A, "timeout", "Too late")])
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+            await until(lambda: stage.second.settled_jobs == [(A, 2)])
+
+    run(scenario())
+
+
+def test_an_engine_keeps_what_it_has_of_a_job_until_its_end_is_durable() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "some")
+            await stage.heard(A, "some")
+            stage.ledger.open.clear()
+            failing = asyncio.create_task(stage.journal.fail([Failure(A, "cancelled", "Cancelled")]))
+            await until(lambda: stage.ledger.calls)
+            stage.first.says(A, " more")
+            stage.first.says(B, "told after it")
+            await stage.heard(B, "told after it")
+            assert (stage.first.aborted, stage.first.settled_jobs) == ([], [])
+            stage.ledger.open.set()
+            await failing
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+
+    run(scenario())
+
+
+def test_an_engine_of_another_version_is_of_no_use_and_not_read_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+
+            async def of_the_next_version() -> AsyncGenerator[bytes, None]:
+                stage.first.readings += 1
+                yield msgspec.msgpack.encode((VERSION + 1, []))
+
+            stage.first.frames = of_the_next_version  # type: ignore[method-assign]
+            stage.first.outbox.close()
+            await until(lambda: stage.scheduler.lost == [E0])
+            await settled()
+            assert stage.first.readings == 2
+            assert caplog.text.count(f"version {VERSION + 1}") == 1
+
+    run(scenario())
+
+
+def test_ends_that_a_database_cannot_take_are_not_tried_one_by_one() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, repeat_s=3600.0)) as stage:
+            tried: list[int] = []
+
+            async def away(ended: Sequence[Ended]) -> None:
+                tried.append(len(ended))
+                await stage.ledger.open.wait()
+                raise DatabaseUnavailable("the database is away")
+
+            stage.ledger.finish, _ = away, stage.ledger.open.clear()  # type: ignore[method-assign]
+            for number in range(10):
+                stage.first.says(JobId(f"job_{number}"), "x")
+                stage.first.ends(JobId(f"job_{number}"))
+            await until(lambda: tried)
+            await settled()
+            stage.ledger.open.set()
+            await until(lambda: sum(tried) == 10)
+            await settled()
+            assert len(tried) <= 2
 
     run(scenario())

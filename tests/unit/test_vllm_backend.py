@@ -9,10 +9,11 @@ import pytest
 
 from actors.backends.base import BackendDied
 from actors.backends.vllm.backend import VllmBackend
+from actors.backends.vllm.detokenizer import Detokenizer
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
 from cluster.catalogue import Model
-from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
+from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Output, Sampling
 from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
 
 MODEL = Model("m", source="org/m", gpus=0)
@@ -25,6 +26,13 @@ FAILED = "The engine could not generate this answer"
 
 class EngineDead(Exception):
     pass
+
+
+class Characters:
+    """Every token is a character, but for token 0, which is half of one."""
+
+    def text(self, token_id: int) -> str:
+        return chr(token_id) if token_id else ""
 
 
 class ScriptedEngine(VllmEngine):
@@ -59,6 +67,9 @@ class ScriptedEngine(VllmEngine):
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join(map(chr, token_ids))
 
+    def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
+        return Characters()
+
     def verify(self, constraint: Constraint) -> None:
         pass
 
@@ -69,7 +80,9 @@ class ScriptedEngine(VllmEngine):
         sampling: Sampling,
         resumed: Sequence[int] = (),
         constraint: Constraint | None = None,
+        detokenizer: Detokenizer | None = None,
     ) -> None:
+        assert (detokenizer is None) == (not resumed or request_id.startswith("trial/"))
         if len(prompt) > 8:
             raise self.invalid
         if constraint is not None and not self.structured:
@@ -108,7 +121,7 @@ class ScriptedEngine(VllmEngine):
         if not rest:
             del self.running[request_id]
         return Produced(
-            request_id, text, tuple(map(ord, text)), None if rest else self.reasons[request_id], None, not rest
+            request_id, tuple(text), tuple(map(ord, text)), None if rest else self.reasons[request_id], None, not rest
         )
 
 
@@ -201,6 +214,23 @@ def test_an_idle_engine_that_is_killed_is_a_death(stage: Loaded) -> None:
     stage.engine.kill(ChildProcessError("killed"))
     stage.inbox.wait(lambda: bool(stage.inbox.deaths))
     assert str(stage.inbox.deaths[0]) == "ChildProcessError: killed"
+
+
+@pytest.mark.parametrize(
+    "resume",
+    [
+        Output("Hex", tuple(map(ord, "Hel")), (1, 2, 3), 1),
+        Output("He", tuple(map(ord, "Hel")), (1, 2, 3), 1),
+        Output("He", (*map(ord, "He"), 0), (1, 2, 2), 1),
+    ],
+    ids=["another text", "less text", "half a character"],
+)
+def test_a_job_does_not_go_on_from_what_is_not_the_text_of_its_tokens(stage: Loaded, resume: Output) -> None:
+    good = stage.dispatch()
+    output, end = stage.subject.run(stage.subject.dispatch(resume, attempt=2))
+    assert (output, end.error) == (Output(), "engine_error")
+    assert end.error_message == f"{FAILED}: it cannot go on from what it has"
+    assert stage.subject.run(good)[1].finish_reason == "stop"
 
 
 def test_a_schema_for_a_model_without_structured_outputs_is_refused(stage: Loaded) -> None:

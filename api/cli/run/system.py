@@ -119,7 +119,7 @@ def _serve(release: Release) -> None:
     sealed, _ = lifecycle.sealed(release, None)
     try:
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
-        _require_address(http["port"])
+        _require_address(release.settings.server.port)
         serve.run(application(sealed), name=APP_NAME, route_prefix="/")
     except (RayError, RuntimeError) as error:
         raise StartError(f"the ingress does not start: {str(error).splitlines()[-1]}") from None
