@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from cluster.catalogue import CAPITALS, TRAITS, BackendName, Catalogue, Model, is_local
+from cluster.errors import ModelNotFound
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for layer in ("cluster", "actors", "api") for path in (ROOT / layer).rglob("*.py")]
@@ -54,3 +55,13 @@ def test_models_are_found_by_id_and_alias() -> None:
     catalogue = Catalogue((CAPITALS, Model("m", aliases=("n",))))
     assert catalogue.find("n") is catalogue.find("m") is catalogue.models[1]
     assert catalogue.find("x") is None
+
+
+def test_a_model_is_found_by_its_id_and_its_aliases() -> None:
+    model = Model("m", aliases=("a", "b"))
+    catalogue = Catalogue((model, CAPITALS))
+    assert [catalogue.model(name) for name in ("m", "a", "b")] == [model] * 3
+    assert catalogue.find("c") is None
+    with pytest.raises(ModelNotFound) as refused:
+        catalogue.model("c")
+    assert refused.value.message == "Model c is not registered on the network"

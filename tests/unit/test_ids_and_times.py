@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_an_id_is_its_kind_and_20_hex_digits_that_differ_each_time(make: object,
 
 def test_a_nodes_id_is_the_beginning_of_rays() -> None:
     assert ids.node_id("0123456789abcdef0123456789abcdef") == "node_0123456789abcdef"
+
+
+@pytest.fixture(autouse=True, params=["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wherever the machine is, these are the same."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_times_are_whole_seconds_in_utc() -> None:

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from cluster.json_schemas import MAX_CHARACTERS, MAX_DEPTH, MAX_PATTERNS, UnsupportedSchema, parse, schemas
+from cluster.json_schemas import (
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_PATTERN_CHARACTERS,
+    MAX_PATTERN_COST,
+    MAX_PATTERNS,
+    UnsupportedSchema,
+    parse,
+    schemas,
+)
 
 PERSON: dict[str, Any] = {
     "$defs": {"Pet": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
@@ -165,6 +174,55 @@ def test_takes_patterns(pattern: str) -> None:
 def test_refuses_patterns(pattern: str, message: str) -> None:
     with pytest.raises(UnsupportedSchema, match=message):
         parse(json.dumps({"type": "string", "pattern": pattern}))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cost"),
+    [
+        ("a{40}", 40),
+        ("a{2,40}", 40),
+        ("^a{40}$", 40),
+        ("a{40}b*c+d?", 43),
+        ("(?:ab){20}", 40),
+        (r"([(]\)){20}", 40),
+        ("(a{30}bc)", 32),
+        ("(a{30})?", 30),
+        ("(a{3}){2}", 24),
+        ("(a{3}){2,}", 96),
+        ("(a{3})*", 96),
+        ("(a{3})+", 96),
+        ("(a{3}|b){2}", 40),
+        ("(a{3}b?){2}", 32),
+        ("((a*){5}){2}", 40),
+        ("((a{3})){2}", 24),
+    ],
+)
+def test_what_a_pattern_costs(pattern: str, cost: int) -> None:
+    """So many single characters fit beside it, and not one more."""
+    parse(json.dumps({"type": "string", "pattern": pattern + "x" * (MAX_PATTERN_COST - cost)}))
+    with pytest.raises(UnsupportedSchema) as refused:
+        parse(json.dumps({"type": "string", "pattern": pattern + "x" * (MAX_PATTERN_COST - cost + 1)}))
+    assert str(refused.value) == "#/pattern: has too many repeats of repeats, or repeats too often"
+
+
+def test_a_repeat_of_nothing_costs_nothing() -> None:
+    parse(json.dumps({"type": "string", "pattern": "{300}" + "x" * (MAX_PATTERN_CHARACTERS - 5)}))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("a(?=b)", "looking around, back references and such are not supported"),
+        ("(a", "has an unbalanced bracket"),
+        ("a)", "has an unbalanced bracket"),
+        ("x" * (MAX_PATTERN_CHARACTERS + 1), "must be a string of at most 256 characters"),
+        (7, "must be a string of at most 256 characters"),
+    ],
+)
+def test_says_where_a_pattern_is_refused_and_why(pattern: object, reason: str) -> None:
+    with pytest.raises(UnsupportedSchema) as refused:
+        parse(json.dumps({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}))
+    assert str(refused.value) == f"#/properties/a/pattern: {reason}"
 
 
 def test_counts_patterns() -> None:

@@ -110,3 +110,38 @@ def test_a_member_gives_no_more_models_than_its_own_key_has() -> None:
     assert keys.granted(maker, replace(asked, models=()), ACCOUNT, DEFAULT).models == ("a", "b")
     assert keys.granted(maker, ASKED, ACCOUNT, DEFAULT).models == ("a", "b")
     assert keys.granted(MEMBER, asked, ACCOUNT, DEFAULT).models == asked.models
+
+
+@pytest.mark.parametrize(
+    ("expires_ms", "revoked_ms", "now_ms", "status"),
+    [
+        (None, None, 10, "active"),
+        (11, None, 10, "active"),
+        (10, None, 10, "expired"),
+        (9, None, 10, "expired"),
+        (0, None, 10, "expired"),
+        (None, 10, 10, "revoked"),
+        (None, 0, 10, "revoked"),
+        (9, 5, 10, "revoked"),
+        (11, 5, 10, "revoked"),
+    ],
+)
+def test_what_a_key_is_and_whether_it_is_valid(
+    expires_ms: int | None, revoked_ms: int | None, now_ms: int, status: str
+) -> None:
+    assert keys.status(expires_ms, revoked_ms, now_ms) == status
+    assert keys.is_valid(expires_ms, revoked_ms, now_ms) == (status == "active")
+    assert keys.is_expired(expires_ms, now_ms) == (expires_ms is not None and expires_ms <= now_ms)
+
+
+def test_whose_account_a_caller_asks_about() -> None:
+    assert keys.account_named(MEMBER, None) == keys.account_named(MEMBER, OURS) == OURS
+    assert keys.account_named(ADMIN, None) == THEIRS
+    assert keys.account_named(ADMIN, OURS) == OURS
+    with pytest.raises(Forbidden):
+        keys.account_named(MEMBER, THEIRS)
+
+
+def test_a_member_sees_its_accounts_keys_and_an_admin_all() -> None:
+    assert keys.account_seen(MEMBER) == OURS
+    assert keys.account_seen(ADMIN) is None
