@@ -33,6 +33,9 @@ from cluster.totals import Totals
 
 logger = logging.getLogger(__name__)
 
+# So many jobs are read at once, however many there are: each may be a megabyte.
+_PAGE = 500
+
 
 class Ledger:
     """Accounts, keys, budgets, jobs, results and usage.
@@ -182,8 +185,15 @@ class Ledger:
         return await self._read(partial(jobs.records, account_id=account_id, query=query))
 
     async def open_jobs(self) -> list[OpenJob]:
-        """All jobs that have not ended, in the order of their creation."""
-        return await self._read(jobs.open_jobs)
+        """All jobs that have not ended, in the order of their creation. No limit is on how long this takes in all."""
+        found: list[OpenJob] = []
+        after = (-1, JobId(""))
+        while True:
+            page = await self._read(partial(jobs.open_jobs, after=after, limit=_PAGE))
+            found += page
+            if len(page) < _PAGE:
+                return found
+            after = (page[-1].job.created_ms, page[-1].job.id)
 
     async def placements(self, job_id: JobId) -> list[Placed]:
         """Every attempt to run this job, in their order."""

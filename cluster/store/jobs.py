@@ -82,9 +82,10 @@ def records(connection: Connection, account_id: AccountId, query: JobQuery) -> l
     return [job_rows.record(row) for row in connection.execute(newest_first).mappings()]
 
 
-def open_jobs(connection: Connection) -> list[OpenJob]:
-    """All jobs that have not ended, oldest first."""
-    oldest_first = select(JOBS).where(_IS_OPEN).order_by(JOBS.c.created_ms, JOBS.c.id)
+def open_jobs(connection: Connection, after: tuple[int, JobId], limit: int) -> list[OpenJob]:
+    """The next jobs after this time and id that have not ended, oldest first."""
+    wanted = select(JOBS).where(_IS_OPEN, tuple_(JOBS.c.created_ms, JOBS.c.id) > after)
+    oldest_first = wanted.order_by(JOBS.c.created_ms, JOBS.c.id).limit(limit)
     return [job_rows.open_job(row) for row in connection.execute(oldest_first).mappings()]
 
 
