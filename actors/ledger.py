@@ -43,6 +43,9 @@ from cluster.totals import Totals
 
 logger = logging.getLogger(__name__)
 
+# So many jobs are read at once, however many there are: each may be a megabyte.
+_PAGE = 500
+
 
 class Ledger:
     """Accounts, keys, budgets, jobs, results and usage.
@@ -195,8 +198,18 @@ class Ledger:
         return await self._read(partial(jobs.records, account_id=account_id, query=query))
 
     async def open_jobs(self, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
-        """All jobs that have not ended, or those of these, in the order of their creation."""
-        return await self._read(partial(jobs.open_jobs, job_ids=job_ids))
+        """All jobs that have not ended, or those of these, in the order of their creation.
+
+        No limit is on how long this takes in all.
+        """
+        found: list[OpenJob] = []
+        after = (-1, JobId(""))
+        while True:
+            page = await self._read(partial(jobs.open_jobs, after=after, limit=_PAGE, job_ids=job_ids))
+            found += page
+            if len(page) < _PAGE:
+                return found
+            after = (page[-1].job.created_ms, page[-1].job.id)
 
     async def open_attempts(self) -> list[OpenAttempt]:
         """Of all jobs that have not ended: the id, the last attempt recorded and when the job was created."""

@@ -57,7 +57,7 @@ def log_where_serve_does() -> None:
     """
     # Serve keeps its lines back until there are many: these are few, and wanted at once.
     handlers = [getattr(handler, "target", handler) for handler in logging.getLogger(SERVE_LOGGER_NAME).handlers]
-    for package in ("api", "actors", "cluster"):
+    for package in ("api", "actors", "cluster") if handlers else ():
         logger = logging.getLogger(package)
         logger.handlers = list(handlers)
         logger.propagate = False

@@ -92,6 +92,7 @@ class Access:
         self._stop_loops()
         for threads in self._threads:
             threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._keeper.shutdown)  # it might take the lock again
         if self._database is not None:
             self._database.close()
 

@@ -25,7 +25,7 @@ class Unreached(Unreachable):
 
 
 AWAY = (Unreachable, DatabaseUnavailable, DatabaseTaken)
-"""What says that a part of the system cannot be asked now. It concerns no particular call, and may be over at once."""
+"""What says that a part of the system cannot be asked now, whatever it is asked for."""
 
 
 async def within(seconds: float, call: Awaitable[T], whose: str = "the control plane") -> T:

@@ -9,6 +9,7 @@ from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.frames import OtherVersion, follow
+from actors.wire.outage import Outage
 from api.replica.live import Live, Piece, Reader
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import AccountId, JobId, new_reader_id
@@ -32,6 +33,7 @@ class StreamHub:
         self._ledger = ledger
         self._clock = clock
         self._timing = timing
+        self._looking_up = Outage("looking up jobs", clock)
         self._live: dict[JobId, Live] = {}
         self._reader_id = new_reader_id()
         self._received = 0
@@ -132,9 +134,10 @@ class StreamHub:
             try:
                 record = await self._ledger.job(job_id, live.account_id)
             except Exception as error:  # noqa: BLE001 - told, and tried again while anybody waits for it
-                logger.warning("looking up %s: %s", job_id, type(error).__name__)
+                self._looking_up.failed(error)
                 await asyncio.sleep(self._timing.reconnect_s)
                 continue
+            self._looking_up.succeeded()
             if isinstance(record, EndedRecord):
                 live.take(record.epoch if record.content else 0, 0, record.content)
                 live.log.close(record.end)

@@ -70,7 +70,7 @@ class Database:
         except (DatabaseUnavailable, DatabaseTaken):
             raise
         except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
-            return [error] if len(writes) == 1 else [self._commit_alone(write) for write in writes]
+            return [error] if len(writes) == 1 else self._commit_each(writes)
 
     def keep(self) -> None:
         """Makes sure of the lock, which may have been lost with its connection or its file, and of the database.
@@ -95,11 +95,15 @@ class Database:
         with self._transaction() as connection:
             return query(connection)
 
-    def _commit_alone(self, write: Write[R]) -> R | Exception:
-        try:
-            return _again_if_lost(partial(self._commit, [write]))[0]
-        except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
-            return error
+    def _commit_each(self, writes: Sequence[Write[R]]) -> list[R | Exception]:
+        """Each in a transaction of its own; once the database is away, the rest is not tried."""
+        answers: list[R | Exception] = []
+        for number, write in enumerate(writes):
+            try:
+                answers += self.commit([write])
+            except (DatabaseUnavailable, DatabaseTaken) as away:
+                return answers + [away] * (len(writes) - number)
+        return answers
 
     def _commit(self, writes: Sequence[Write[R]]) -> list[R | Exception]:
         with self._transaction(**IMMEDIATE) as connection:
@@ -122,7 +126,7 @@ class Database:
             if time.monotonic() >= give_up_s:
                 raise StartError(
                     f"Another system uses the database {shown(self._url)}, and there can be only one: stop that one "
-                    "first. The lock of a machine that has just died is gone after 15 s"
+                    f"first{self._lock.hint}"
                 )
             time.sleep(_LOCK_STEP_S)
 

@@ -25,15 +25,18 @@ _PASSING = (OperationalError, InterfaceError, InternalError, PendingRollbackErro
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises the database's errors as `ConnectionLost`, `DatabaseUnavailable` or `DatabaseRefused`."""
+    """Raises the database's errors as `ConnectionLost`, `DatabaseUnavailable` or `DatabaseRefused`.
+
+    Without their cause, which a traceback in a log would show: PostgreSQL quotes the row that it refuses.
+    """
     try:
         yield
     except SQLAlchemyError as error:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise ConnectionLost(reason(error)) from error
+            raise ConnectionLost(reason(error)) from None
         if isinstance(error, _PASSING):
-            raise DatabaseUnavailable(reason(error)) from error
-        raise DatabaseRefused(reason(error)) from error
+            raise DatabaseUnavailable(reason(error)) from None
+        raise DatabaseRefused(reason(error)) from None
 
 
 def reason(error: SQLAlchemyError) -> str:

@@ -82,11 +82,14 @@ def records(connection: Connection, account_id: AccountId, query: JobQuery) -> l
     return [job_rows.record(row) for row in connection.execute(newest_first).mappings()]
 
 
-def open_jobs(connection: Connection, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
-    """All jobs that have not ended, or those of these, oldest first."""
-    oldest_first = select(JOBS).where(_IS_OPEN).order_by(JOBS.c.created_ms, JOBS.c.id)
+def open_jobs(
+    connection: Connection, after: tuple[int, JobId], limit: int, job_ids: Sequence[JobId] | None = None
+) -> list[OpenJob]:
+    """The next jobs after this time and id that have not ended, or those of these, oldest first."""
+    wanted = select(JOBS).where(_IS_OPEN, tuple_(JOBS.c.created_ms, JOBS.c.id) > after)
     if job_ids is not None:
-        oldest_first = oldest_first.where(JOBS.c.id.in_(job_ids))
+        wanted = wanted.where(JOBS.c.id.in_(job_ids))
+    oldest_first = wanted.order_by(JOBS.c.created_ms, JOBS.c.id).limit(limit)
     return [job_rows.open_job(row) for row in connection.execute(oldest_first).mappings()]
 
 

@@ -17,7 +17,9 @@ from cluster.store.in_use import InUse
 
 
 class OwnerLock(Protocol):
-    """Gone with the process that holds it, however it ends."""
+    """Gone with the process that holds it, however it ends. `hint` is for who does not get it."""
+
+    hint: str
 
     def take(self) -> bool:
         """Whether it is ours now. One that was lost is taken again; one that is still held is left alone.
@@ -31,6 +33,8 @@ class OwnerLock(Protocol):
 
 class FileLock:
     """A locked file, beside a database that is a file."""
+
+    hint = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -69,6 +73,8 @@ class FileLock:
 
 class AdvisoryLock:
     """PostgreSQL's, of the schema that the tables are in. It lives with a connection of its own."""
+
+    hint = ". The lock of a machine that has just died is gone after 15 s"
 
     def __init__(self, engine: Engine, in_use: InUse) -> None:
         self._engine = engine

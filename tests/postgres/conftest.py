@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import ledger_stage
-from tests.support.fixtures import no_ray, place
+from tests.support.fixtures import no_ray
 from tests.support.postgres import PostgresServer, plain
 
-__all__ = ["no_ray", "place"]
+__all__ = ["no_ray"]
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +19,19 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def fresh(server: PostgresServer) -> ledger_stage.Place:
+def fresh(server: PostgresServer) -> Iterator[ledger_stage.Place]:
     """An empty database."""
-    return server.create()
+    url = server.create()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def place(server: PostgresServer, places: ledger_stage.NewPlace) -> Iterator[ledger_stage.Place]:
+    """A database with two accounts and their keys."""
+    url = str(places())
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture(scope="session")

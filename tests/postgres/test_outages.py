@@ -10,7 +10,6 @@ from functools import partial
 
 import psycopg
 import pytest
-from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 from actors.database.access import Access
@@ -19,9 +18,10 @@ from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK
 from cluster.errors import ConnectionLost, DatabaseTaken, DatabaseUnavailable, StartError
 from cluster.messages.work import Job, Submission
-from cluster.store.database import Database
+from cluster.store import jobs, submissions
+from cluster.store.database import Database, Write
 from cluster.timing import Timing
-from tests.support.ledger_stage import DEFAULT, accepted, completed, create, job, placed
+from tests.support.ledger_stage import DEFAULT, NOW, accepted, completed, create, job, placed
 from tests.support.plain_system import until
 from tests.support.postgres import PostgresServer, plain, rows
 from tests.support.proxy import Proxy
@@ -31,9 +31,6 @@ PROMISED_S = 10.0
 
 SOON = Timing(database_s=3.0, database_silence_s=0.5, database_look_s=0.05, ownership_wait_s=0.2, ownership_look_s=0.05)
 """Everything in fractions of a second but the limit on a whole call."""
-
-ALONE = replace(SOON, ownership_look_s=60.0)
-"""With nothing that a Ledger says to the database by itself."""
 
 
 @asynccontextmanager
@@ -221,30 +218,29 @@ def test_connections_that_the_server_ends_cost_no_call(place: str) -> None:
 
 
 def test_a_commit_whose_answer_is_lost_is_made_once(proxy: Proxy, place: str) -> None:
-    async def scenario() -> None:
-        async with running(through(proxy, place), ALONE) as ledger:
-            made = job()
-            proxy.break_after(b"COMMIT")
-            await create(ledger, made)
-            assert rows(place, "SELECT id FROM jobs") == [(made.id,)]
-            proxy.break_after(b"COMMIT")
-            await ledger.finish([completed(made)])
-            assert rows(place, "SELECT job_id FROM usage") == [(made.id,)]
-
-    run(scenario())
+    database, made = Database(through(proxy, place)), job()
+    proxy.break_after(b"COMMIT")
+    assert database.commit([submitted(made)]) == [[accepted(made)]]
+    assert rows(place, "SELECT id FROM jobs") == [(made.id,)]
+    proxy.break_after(b"COMMIT")
+    database.commit([partial(jobs.finish, ended=[completed(made)])])
+    assert rows(place, "SELECT job_id FROM usage") == [(made.id,)]
+    assert proxy.broken == 2
+    database.close()
 
 
 def test_a_commit_whose_answer_is_lost_again_and_again_is_known_when_it_is_repeated(proxy: Proxy, place: str) -> None:
-    async def scenario() -> None:
-        async with running(through(proxy, place), ALONE) as ledger:
-            made = job()
-            proxy.break_after(b"COMMIT", times=2)
-            with pytest.raises(ConnectionLost):
-                await create(ledger, made)
-            assert await ledger.create([Submission(made)]) == [accepted(made)]
-            assert rows(place, "SELECT id FROM jobs") == [(made.id,)]
+    database, made = Database(through(proxy, place)), job()
+    proxy.break_after(b"COMMIT", times=2)
+    with pytest.raises(ConnectionLost):
+        database.commit([submitted(made)])
+    assert database.commit([submitted(made)]) == [[accepted(made)]]
+    assert rows(place, "SELECT id FROM jobs") == [(made.id,)]
+    database.close()
 
-    run(scenario())
+
+def submitted(made: Job) -> Write[object]:
+    return partial(submissions.accept, submissions=[Submission(made)], begun=(), now_ms=NOW)
 
 
 def test_a_server_that_takes_no_writes_any_more_is_away(server: PostgresServer, place: str) -> None:

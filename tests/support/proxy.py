@@ -21,6 +21,7 @@ class Proxy:
         self._pairs: list[_Pair] = []
         self._silent = False
         self._to_break: list[bytes] = []
+        self.broken = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -58,6 +59,7 @@ class Proxy:
             found = next((words for words in self._to_break if words in sent), None)
             if found is not None:
                 self._to_break.remove(found)
+                self.broken += 1
             return found is not None
 
     def _accept(self) -> None:

@@ -69,6 +69,20 @@ def test_a_job_comes_back_as_it_was_accepted(place: Place) -> None:
     with_ledger(place, scenario)
 
 
+def test_open_jobs_are_read_a_few_at_a_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time within the limit on a call: however many jobs there are, a Scheduler can start."""
+    monkeypatch.setattr("actors.ledger._PAGE", 3)
+
+    async def scenario(ledger: Ledger) -> None:
+        for count in range(8):
+            made = sorted((job(NOW + at // 3) for at in range(count)), key=lambda job: (job.created_ms, job.id))
+            await create(ledger, *made)
+            assert await ledger.open_jobs() == [OpenJob(one, JobState.PENDING) for one in made]
+            await ledger.finish([completed(one) for one in made])
+
+    with_ledger(place, scenario)
+
+
 def test_a_repeated_create_is_ignored(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         first, other = job(), job()
