@@ -39,9 +39,9 @@ class Cluster(Protocol):
 
 
 class OwnCluster:
-    """A Ray on this machine that lives as long as this object, with HAProxy in front of Serve.
+    """A Ray on this machine, with HAProxy in front of Serve. To be used in what `guard` runs.
 
-    What it leaves behind carries the mark of the run that is recorded in the state folder.
+    `guard` ends it, by the mark of the run that is recorded in the state folder.
     """
 
     own = True
