@@ -20,7 +20,7 @@ import os, signal, subprocess, sys, time
 from pathlib import Path
 from api.cli.run import guard, runs
 from cluster.errors import StartError, SystemLost
-guard.STOP_S, runs._GRACE_S = 1.0, 0.3
+runs._GRACE_S = 0.3
 state = Path(sys.argv[1])
 
 def work():
@@ -41,6 +41,7 @@ sys.exit(guard.run(state, work))
 ENDS = ("signal.SIG_DFL", "pass")
 WAITS = ("lambda *_: os._exit(0)", "signal.pause()")
 STUBBORN = ("signal.SIG_IGN", "signal.pause()")
+IMPATIENT = "guard.STOP_S = 1.0\n"
 REFUSES = ("signal.SIG_DFL", 'raise StartError("no room for model big")')
 FAILS = ("signal.SIG_DFL", 'raise ValueError("nobody foresaw this")')
 
@@ -52,10 +53,10 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
         process.kill()
 
 
-def start(state: Path, what: tuple[str, str]) -> tuple[subprocess.Popen[str], int]:
+def start(state: Path, what: tuple[str, str], before: str = "") -> tuple[subprocess.Popen[str], int]:
     """The user's process, and the system's id."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT % what, str(state)],
+        [sys.executable, "-c", SCRIPT.replace("\nstate", f"\n{before}state") % what, str(state)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -98,7 +99,7 @@ def test_a_signal_for_the_group_reaches_the_system_as_a_request(number: signal.S
 
 
 def test_a_system_that_does_not_stop_is_killed(tmp_path: Path) -> None:
-    process, _ = start(tmp_path, STUBBORN)
+    process, _ = start(tmp_path, STUBBORN, IMPATIENT)
     process.terminate()
     code, failed = ended(process, tmp_path)
     assert code == 1
