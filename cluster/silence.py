@@ -6,6 +6,7 @@ in line for it.
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.timing import Timing
 
@@ -31,6 +32,13 @@ class Vitals(Struct, frozen=True):
     busy_s: float
     queued_s: float | None
     hindered: bool
+
+
+def seen_from(watching: Vitals | None, watched: Vitals) -> Vitals:
+    """What is seen of a process by another one, which has to get its turn, too, before it can hear an answer."""
+    if watching is None or watching.queued_s is None or watched.queued_s is None:
+        return watched
+    return replace(watched, queued_s=watched.queued_s + watching.queued_s)
 
 
 class Silence:

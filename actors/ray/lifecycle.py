@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Coroutine
+from typing import Any
 
 import ray
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ DRAIN_S = 20.0
 
 _HEAD = "node:__internal_head__"
 _ANSWER_S = 30.0
+_STOP_S = 22.0  # an engine has 20 s to stop
 
 
 def sealed(release: Release, admin_key: str | None) -> tuple[Release, str | None]:
@@ -88,20 +90,25 @@ async def stop() -> None:
     await asyncio.to_thread(SUPERVISOR.kill)
     await asyncio.gather(*(_stop_node(key) for key in await asyncio.to_thread(NODE.existing)))
     # The Ledger last: the RateLimiter tells it what was used.
-    for actor in (RATE_LIMITER.at(), LEDGER.at()):
-        with suppress(Unreachable):
-            await actor.stop()
+    for name, actor in (("RateLimiter", RATE_LIMITER.at()), ("Ledger", LEDGER.at())):
+        await _stop_or_tell(name, actor.stop())
     # Whoever calls goes before whom it calls.
     for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, LEDGER):
         await asyncio.to_thread(kind.kill)
 
 
 async def _stop_node(key: str) -> None:
-    try:
-        await NODE.at(key).stop()
-    except Unreachable as error:
-        logger.warning("%s", error)
+    await _stop_or_tell(f"Node {key}", NODE.at(key).stop())
     await asyncio.to_thread(NODE.kill, key)
+
+
+async def _stop_or_tell(name: str, stopping: Coroutine[Any, Any, None]) -> None:
+    """Whatever becomes of it: its database away, or its process hanging, the rest is to be stopped all the same."""
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await stopping
+    except Exception as error:  # noqa: BLE001 - told, and its process is ended next
+        logger.warning("%s did not stop by itself: %s", name, error or type(error).__name__)
 
 
 async def _running() -> Described | None:

@@ -1,6 +1,7 @@
 """An actor, as it is watched: its pulse, and the process that Ray runs it in."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.machine import vitals
 from actors.ray.kind import Kind
 from actors.ray.remote import Pulse
-from cluster.silence import Vitals
+from cluster.silence import Vitals, seen_from
 
 R = TypeVar("R")
 
@@ -52,7 +53,8 @@ class RayWard:
             return None
         pulse = self._last_pulse
         thread = pulse.loop_thread if pulse is not None and pulse.pid == pid else None
-        return await self._there(vitals.read, pid, thread)
+        watched = await self._there(vitals.read, pid, thread)
+        return watched and seen_from(await asyncio.to_thread(vitals.read, os.getpid()), watched)
 
     async def end(self, seen: Vitals) -> None:
         """End the process, if it is still this one."""

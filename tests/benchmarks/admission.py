@@ -14,16 +14,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from actors.directory import LEDGER, RATE_LIMITER
+from actors.ray import secrets
 from actors.ray.kind import Kind
 from actors.wire.batcher import Batcher
+from api.cli.run import guard
 from api.cli.run.ray_cluster import OwnCluster
 from cluster.ids import KeyId
 from cluster.limits.windows import Decision, Take
 from cluster.messages.people import KeyLimits
-from cluster.settings.schema import Settings
 from tests.benchmarks import report
 from tests.benchmarks.servers import end_on_signals
 
@@ -45,6 +47,9 @@ class Caller:
     def __init__(self, number: int) -> None:
         self._random = random.Random(number)
         self._takes = Batcher[Take, Decision](RATE_LIMITER.at().take)
+
+    async def start(self) -> None:
+        """Nothing to do before it is asked to."""
 
     async def ask(self, per_s: float, seconds: float, takes: Sequence[Take]) -> list[float]:
         """The seconds that each request waited for its decision. Raises RuntimeError if one was refused."""
@@ -71,9 +76,14 @@ CALLER: Kind[Caller] = Kind("tests.benchmarks.admission:Caller", _make_caller)
 
 def main() -> None:
     options = _options()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        sys.exit(guard.run(Path(folder), partial(_run, options, Path(folder))))
+
+
+def _run(options: Options, folder: Path) -> None:
     end_on_signals()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, OwnCluster(Path(folder)):
-        LEDGER.start("", Settings(database=f"sqlite:///{folder}/infernet.db"), None)
+    with OwnCluster(folder):
+        LEDGER.start("", secrets.keep(f"sqlite:///{folder}/infernet.db"), None, KeyLimits())
         RATE_LIMITER.start("")
         for number in range(options.callers):
             CALLER.start(str(number), number)

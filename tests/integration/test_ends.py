@@ -1,9 +1,9 @@
-"""However the system ends, `infernet up` ends soon after it, says how, and leaves no process, file or port behind."""
+"""However the system ends, `infernet up` ends soon after it, says how, and leaves no process, file or port behind.
 
-import os
-import signal
+What needs no Ray to be seen is in tests/system/test_guard.py.
+"""
+
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +15,7 @@ from api.cli.run import runs
 from tests.support.serving import Serving
 
 SETTINGS = {"server": {"replicas": 1}, "models": [{"id": "sim:end", "backend": "simulated"}]}
-# On a machine with nothing else to do these are about ten and five seconds.
+# About ten, where nothing else runs.
 STOPPED_S = 45.0
 
 
@@ -29,9 +29,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
 
 def assert_ends(serving: Serving, run: str, code: int) -> None:
-    began_s = time.monotonic()
     assert serving.process.wait(STOPPED_S) == code
-    print(f"ended after {time.monotonic() - began_s:.1f} s")
     assert runs.processes(run) == []
     assert not Path(run).exists()
     with socket.socket() as probe:
@@ -45,22 +43,14 @@ def system_of(serving: Serving) -> psutil.Process:
     return system
 
 
-def test_a_signal_for_the_whole_process_group(serving: Serving) -> None:
-    run = serving.run
-    os.killpg(os.getpgid(serving.process.pid), signal.SIGTERM)
-    assert_ends(serving, run, 0)
-
-
 def test_a_signal_for_every_process(serving: Serving) -> None:
     """As systemd sends it, unless told otherwise: to all of the control group, whatever their sessions are."""
     run = serving.run
     for process in [*runs.processes(run), system_of(serving), psutil.Process(serving.process.pid)]:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    began_s = time.monotonic()
-    code = serving.process.wait(STOPPED_S)
-    print(f"ended with {code} after {time.monotonic() - began_s:.1f} s")
-    assert runs.processes(run) == []
+    # Whether it could stop as it should, or found that Ray had ended first, is decided by who is quicker.
+    assert_ends(serving, run, serving.process.wait(STOPPED_S))
 
 
 def test_a_serve_controller_that_hangs(serving: Serving) -> None:
@@ -77,11 +67,4 @@ def test_a_ray_that_is_gone(lost: str, serving: Serving) -> None:
     (process,) = [process for process in runs.processes(run) if process.name() == lost]
     process.kill()
     assert_ends(serving, run, 1)
-    assert "Ray has gone" in "".join(serving.lines)
-
-
-def test_its_own_process_that_is_killed(serving: Serving) -> None:
-    run = serving.run
-    system_of(serving).kill()
-    assert_ends(serving, run, 1)
-    assert "was ended by SIGKILL" in "".join(serving.lines)
+    serving.wait_for("infernet: Ray has gone")

@@ -1,5 +1,6 @@
 """What a start does with what runs already."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from actors.wire.calls import Unreachable
 from cluster.catalogue import Model
 from cluster.release import Described, Release
 from cluster.settings.schema import Settings
+from cluster.store.failures import DatabaseUnavailable
 from tests.support.plain_system import run
 
 URL = "postgresql+psycopg://infernet:hunter2@db/infernet"
@@ -137,6 +139,43 @@ def test_arguments_hold_names_of_secrets_only(begin: Callable[..., PlainSupervis
     release, key = arguments
     assert secrets.recall(release.settings.database) == URL
     assert secrets.recall(key) == "inft_the_admins_key"
+
+
+def test_stopping_goes_on_whoever_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Kind:
+        def __init__(self, name: str, failure: Exception | None = None, hangs: bool = False) -> None:
+            self._name, self._failure, self._hangs = name, failure, hangs
+
+        def at(self, key: str = "") -> "Kind":
+            return self
+
+        def existing(self) -> list[str]:
+            return ["a"]
+
+        def kill(self, key: str = "") -> None:
+            done.append(f"kill {self._name}")
+
+        async def stop(self) -> None:
+            if self._hangs:
+                await asyncio.Event().wait()
+            if self._failure is not None:
+                raise self._failure
+            done.append(f"stop {self._name}")
+
+    for name, failure, hangs in (
+        ("SUPERVISOR", None, False),
+        ("NODE", None, True),
+        ("RATE_LIMITER", DatabaseUnavailable("away"), False),
+        ("LEDGER", Unreachable("ledger has not started yet"), False),
+        ("JOURNAL", None, False),
+        ("SCHEDULER", None, False),
+    ):
+        monkeypatch.setattr(lifecycle, name, Kind(name, failure, hangs))
+    monkeypatch.setattr(lifecycle, "_STOP_S", 0.01)
+    run(lifecycle.stop())
+    assert done == [f"kill {name}" for name in ("SUPERVISOR", "NODE", "JOURNAL", "SCHEDULER", "RATE_LIMITER", "LEDGER")]
 
 
 def test_a_name_is_the_same_on_one_cluster_and_another_on_the_next(kept: Kept) -> None:

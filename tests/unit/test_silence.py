@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from cluster.silence import Silence, Vitals
+from cluster.silence import Silence, Vitals, seen_from
 from cluster.timing import Timing
 
 TIMING = Timing(pulse_s=1.0, stopped_s=2.0, stuck_s=4.0)
@@ -52,6 +52,15 @@ def test_its_other_threads_may_do_a_little() -> None:
 )
 def test_one_that_is_kept_from_answering_does_not(seen: list[Vitals]) -> None:
     assert looks_until_it_hangs(*seen) is None
+
+
+def test_who_watches_has_to_get_its_turn_too() -> None:
+    """An answer may have arrived where nobody has had the time to hear it."""
+    starved = [seen_from(watching, ASLEEP) for watching in grown(queued_s=0.9)]
+    assert looks_until_it_hangs(*starved) is None
+    at_ease = [seen_from(watching, ASLEEP) for watching in grown(busy_s=0.5)]
+    assert looks_until_it_hangs(*at_ease) == 4
+    assert seen_from(None, ASLEEP) == ASLEEP
 
 
 def test_one_that_is_stopped_for_a_moment_does_not() -> None:

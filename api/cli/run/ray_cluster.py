@@ -39,9 +39,9 @@ class Cluster(Protocol):
 
 
 class OwnCluster:
-    """A Ray on this machine that lives as long as this object, with HAProxy in front of Serve.
+    """A Ray on this machine, with HAProxy in front of Serve. To be used in what `guard` runs.
 
-    What it leaves behind carries the mark of the run that is recorded in the state folder.
+    `guard` ends it, by the mark of the run that is recorded in the state folder.
     """
 
     own = True
@@ -143,6 +143,8 @@ def environment(temp: Path) -> Mapping[str, str]:
         # Serve's controller looks ten times a second whether anything is to be done, on a core that models want.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        # A proxy's process that takes longer than five seconds to begin would be ended, and the start of all with it.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         # Jobs have been drained by the time the ingress stops, so nothing is worth half a minute's wait.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Ray would give its workers, and so vLLM, the lowest turn at the processor but four.

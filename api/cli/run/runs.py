@@ -23,7 +23,9 @@ MARK = "INFERNET_RUN"
 
 _RUN_FILE = "run.json"
 _LOCK_FILE = "lock"
-_GRACE_S = 5.0
+# What has to end well has ended by now: these are Ray's processes, and of ours those that hang or were cut off.
+_GRACE_S = 2.0
+_KILLED_S = 5.0
 _ROUNDS = 10
 
 
@@ -74,7 +76,7 @@ def end(run: str) -> int:
         # Looked for again: until all have ended, one may start another in the place of one that has.
         for process in (alive := processes(run)):
             _send(process, psutil.Process.kill)
-        psutil.wait_procs(alive, timeout=_GRACE_S)
+        psutil.wait_procs(alive, timeout=_KILLED_S)
         if not alive:
             break
     return len(found)

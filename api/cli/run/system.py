@@ -15,6 +15,7 @@ from ray.serve.context import _get_global_client
 
 from actors.directory import LEDGER, SCHEDULER
 from actors.ray import lifecycle
+from actors.wire.calls import Unreachable
 from api.cli.connection import Connection, read, write
 from api.cli.render import Step, console, one_line
 from api.cli.run.bounded import within
@@ -25,6 +26,7 @@ from api.serve import APP_NAME, QUIET, application
 from cluster.errors import StartError
 from cluster.keys import secret_hash
 from cluster.release import Release
+from cluster.store.failures import DatabaseFailed
 
 _ANSWER_S = 2.0
 # What is left of a Ray of our own after this is killed. A given one we leave as we found it, which may take longer.
@@ -66,12 +68,9 @@ async def running(
         watching = lifecycle.watch_over_supervisor()
         async with while_ray_lives(processes):
             try:
+                url = f"http://{server.host}:{server.port}"
                 with Step("Starting the control plane"):
-                    admin_key = await lifecycle.start(release, first_key)
-                    # At once: it will not be told again, and much can go wrong before it is shown.
-                    url = f"http://{server.host}:{server.port}"
-                    await _remember(folder, url, admin_key or first_key)
-                    await _require_room()
+                    admin_key = await _start_control_plane(release, folder, url, first_key)
                 with Step("Starting the ingress"):
                     await asyncio.to_thread(_serve, release)
                 watching.start()
@@ -112,6 +111,18 @@ def _stop_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+
+
+async def _start_control_plane(release: Release, folder: Path, url: str, first_key: str | None) -> str | None:
+    """The admin key, if this start made one."""
+    try:
+        admin_key = await lifecycle.start(release, first_key)
+        # At once: it will not be told again, and much can go wrong before it is shown.
+        await _remember(folder, url, admin_key or first_key)
+        await _require_room()
+    except (Unreachable, DatabaseFailed) as error:
+        raise StartError(f"the control plane does not start: {error}") from None
+    return admin_key
 
 
 def _serve(release: Release) -> None:
