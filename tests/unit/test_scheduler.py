@@ -11,6 +11,7 @@ from actors.scheduler import Scheduler
 from actors.wire.calls import Gone, Unreached
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.errors import BudgetExceeded, InfernetError
+from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeReport
@@ -1276,6 +1277,37 @@ def test_what_does_not_fit_the_models_context_is_refused_before_its_node_is_look
                 None,
                 "context_length_exceeded",
             ]
+
+    run(scenario())
+
+
+def test_what_there_ought_to_be_is_planned_once_a_tick_however_many_nodes_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plan looks at every machine. At once it is made for a machine that joins, and where an engine was lost."""
+
+    async def scenario() -> None:
+        plans = []
+        plan = Fleet.plan
+
+        def counted(self: Fleet, now_s: float) -> None:
+            plans.append(now_s)
+            plan(self, now_s)
+
+        monkeypatch.setattr(Fleet, "plan", counted)
+        async with Stage([M, replace(M, id="big", cpus=999.0)]) as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.heartbeat(N1)
+            await stage.tick()
+            plans.clear()
+            for _ in range(10):
+                await stage.heartbeat(N0, E0)
+                await stage.heartbeat(N1)
+            assert plans == []
+            await stage.tick()
+            assert len(plans) == 1
+            assert await stage.heartbeat(N0) == [EngineOrder(E1, "m")]
+            assert len(plans) == 2
 
     run(scenario())
 
