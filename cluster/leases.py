@@ -132,13 +132,16 @@ class Leases:
                 self.places.deliver(place, now_s)
 
     def unreached(self, engine_id: EngineId, attempts: Iterable[JobAttempt], now_s: float, now_ms: int) -> list[Action]:
-        """A call to this engine failed that may succeed again. It may have brought these orders, or not."""
+        """A call to this engine failed that may succeed again. It may have brought these orders, or not.
+
+        It is asked from the next tick on: where one call fails and another does not, they are not made in a circle.
+        """
         replica = self.fleet.replica(engine_id)
         if replica is None:
             return []
         replica.note_unreached(now_s)
         uncertain = [attempt[0] for attempt in attempts if self.places.given_to(engine_id, attempt)]
-        return [*self._losses.taken_back(uncertain), Ask(engine_id), *self.dispatched(now_ms)]
+        return [*self._losses.taken_back(uncertain), *self.dispatched(now_ms)]
 
     def reached(self, engine_id: EngineId, now_ms: int) -> list[Action]:
         """This engine has answered."""
