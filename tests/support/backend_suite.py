@@ -136,6 +136,11 @@ class BackendSuite:
             ids, text = ids + chunk.token_ids, text + chunk.text
             assert subject.decode(ids) == text
 
+    def test_counts_its_steps(self, subject: Subject) -> None:
+        before = subject.backend.steps
+        _, chunks, _ = subject.undisturbed()
+        assert subject.backend.steps - before >= len(chunks) > 1
+
     def test_counts_usage(self, subject: Subject) -> None:
         output, chunks, end = subject.undisturbed()
         assert isinstance(end, Finished)
