@@ -124,6 +124,10 @@ class Fleet:
         """All engines that are wanted."""
         return self._replicas.values()
 
+    def ready(self) -> list[EngineId]:
+        """The engines that can be given jobs, as far as they themselves tell."""
+        return [replica.id for replica in self._replicas.values() if replica.state == "ready"]
+
     def unreached(self) -> list[Replica]:
         """The engines to which calls fail that may succeed again."""
         return [replica for replica in self._replicas.values() if replica.unreached_since_s is not None]

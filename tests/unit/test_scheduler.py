@@ -105,8 +105,12 @@ class PlainJournal:
         self.ending: set[str] = set()
         self.failures_to_fence = 0
         self.failures_to_fail = 0
+        self.failures_to_attach = 0
 
     async def attach(self, engine_ids: Sequence[EngineId]) -> None:
+        if self.failures_to_attach:
+            self.failures_to_attach -= 1
+            raise Gone("journal died")
         self.attached += engine_ids
 
     async def fail(self, failures: Sequence[Failure]) -> None:
@@ -788,6 +792,23 @@ def test_who_cancels_a_job_that_ends_already_waits_for_that() -> None:
             await stage.tick()
             await stage.scheduler.cancel(JobId("a"))
             assert stage.failures == [("a", "timeout")]
+
+    run(scenario())
+
+
+def test_an_engine_that_the_journal_could_not_be_told_of_is_read_all_the_same() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.failures_to_attach = 2
+            await stage.heartbeat(N0, E0)
+            await stage.tick()
+            assert stage.journal.attached == []
+            await stage.tick()
+            await stage.tick()
+            assert stage.journal.attached == [E0]
+            # It may have stopped reading, and have told nobody.
+            await stage.compare()
+            assert stage.journal.attached == [E0, E0]
 
     run(scenario())
 
