@@ -7,8 +7,8 @@ from actors.engine import Engine
 from actors.wire.calls import Gone, Unreachable
 from cluster.clock import Clock
 from cluster.messages.machines import EngineReport
-from cluster.progress import Progress
 from cluster.silence import Silence, Vitals
+from cluster.stalls import Progress
 from cluster.timing import Timing
 
 

@@ -63,7 +63,7 @@ class Errands:
                     if engine_id not in self._asking:
                         tell(self._ask(engine_id), "engine.describe")
                 case Attach(engine_ids):
-                    tell(self._journal.attach(engine_ids), "journal.attach")
+                    tell(self._attach(engine_ids), "journal.attach")
                 case Fence(attempts):
                     tell(self._fence(attempts), "journal.fence")
                 case Fail(failures):
@@ -115,6 +115,13 @@ class Errands:
         if orders:
             await asyncio.wait(orders)
         await self._engine(engine_id).confirm(attempts)
+
+    async def _attach(self, engine_ids: Sequence[EngineId]) -> None:
+        try:
+            await self._journal.attach(engine_ids)
+        except BaseException:
+            self._leases.not_attached(engine_ids)
+            raise
 
     async def _fence(self, attempts: Sequence[JobAttempt]) -> None:
         try:

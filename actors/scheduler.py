@@ -173,6 +173,7 @@ class Scheduler:
 
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
+        self._carry_out(self.leases.attached())
         held = self.leases.durable()
         open_attempts = await self._ledger.open_attempts()
         now_ms = self._clock.wall_ms()

@@ -53,6 +53,8 @@ class Leases:
         self._recovery = Recovery(self.places, self._losses, round(timing.stray_s * 1000))
         # How many calls submit a job: one that got no answer is repeated, perhaps while the first is under way.
         self._submitting: Counter[JobId] = Counter()
+        # Engines that the Journal could not be told of.
+        self._unattached: set[EngineId] = set()
         self.quiescent = False
         """No more jobs are accepted or placed."""
         open_jobs = list(open_jobs)
@@ -132,13 +134,16 @@ class Leases:
                 self.places.deliver(place, now_s)
 
     def unreached(self, engine_id: EngineId, attempts: Iterable[JobAttempt], now_s: float, now_ms: int) -> list[Action]:
-        """A call to this engine failed that may succeed again. It may have brought these orders, or not."""
+        """A call to this engine failed that may succeed again. It may have brought these orders, or not.
+
+        It is asked from the next tick on: where one call fails and another does not, they are not made in a circle.
+        """
         replica = self.fleet.replica(engine_id)
         if replica is None:
             return []
         replica.note_unreached(now_s)
         uncertain = [attempt[0] for attempt in attempts if self.places.given_to(engine_id, attempt)]
-        return [*self._losses.taken_back(uncertain), Ask(engine_id), *self.dispatched(now_ms)]
+        return [*self._losses.taken_back(uncertain), *self.dispatched(now_ms)]
 
     def reached(self, engine_id: EngineId, now_ms: int) -> list[Action]:
         """This engine has answered."""
@@ -181,6 +186,10 @@ class Leases:
         """Those of these jobs that are still lost are asked for again at the next tick."""
         self._losses.not_fenced(asked)
 
+    def not_attached(self, engine_ids: Iterable[EngineId]) -> None:
+        """The Journal is told of these engines again at the next tick."""
+        self._unattached.update(engine_ids)
+
     def released(self, released: Iterable[Released], now_s: float, now_ms: int) -> list[Action]:
         """These attempts have ended their jobs, durably."""
         for done in released:
@@ -202,6 +211,10 @@ class Leases:
         self._endings.not_told(failures)
 
     # The Ledger ---------------------------------------------------------------------------------------------------
+
+    def attached(self) -> list[Action]:
+        """The Journal reads every engine that is ready, whatever it has heard of them."""
+        return [Attach(ready)] if (ready := self.fleet.ready()) else []
 
     def durable(self) -> set[JobId]:
         """The jobs here that the Ledger has."""
@@ -227,6 +240,7 @@ class Leases:
         actions = [
             *self._losses.gone(self.fleet.expire(now_s).lost),
             *self._give_up_unreached(now_s),
+            *self._attach_again(),
             *self._endings.repeat(),
             *self._end(self._deadlines.passed(now_ms), JobTimeout("The job did not end in time")),
             *self._end_lanes(self._patience.disconnected()),
@@ -283,6 +297,11 @@ class Leases:
             if reclaimed := [a for a in engine.running if self._recovery.reclaim(engine.id, a, now_s)]:
                 # The Scheduler before this one may have died before it did.
                 yield Confirm(engine.id, reclaimed)
+
+    def _attach_again(self) -> list[Action]:
+        unattached, self._unattached = self._unattached, set()
+        ready = [engine_id for engine_id in self.fleet.ready() if engine_id in unattached]
+        return [Attach(ready)] if ready else []
 
     def _keep_deadlines(self, open_jobs: Iterable[OpenJob]) -> None:
         for open_job in open_jobs:

@@ -105,8 +105,8 @@ class Fleet:
         for model in self._catalogue.models:
             backoff = self._backoffs[model.id]
             missing = model.replicas.min - len(self._model_replicas[model.id].counted)
-            for _ in range(missing if now_s >= backoff.retry_at_s else 0):
-                self._order(model, backoff, now_s)
+            if now_s >= backoff.retry_at_s:
+                self._order(model, missing, backoff, now_s)
 
     def settled(self, now_s: float) -> bool:
         """Every engine that ran before this began has been heard of, or has had its time to be."""
@@ -123,6 +123,10 @@ class Fleet:
     def replicas(self) -> Collection[Replica]:
         """All engines that are wanted."""
         return self._replicas.values()
+
+    def ready(self) -> list[EngineId]:
+        """The engines that can be given jobs, as far as they themselves tell."""
+        return [replica.id for replica in self._replicas.values() if replica.state == "ready"]
 
     def unreached(self) -> list[Replica]:
         """The engines to which calls fail that may succeed again."""
@@ -145,6 +149,11 @@ class Fleet:
         """Whether an engine of this model is ready."""
         return bool(self._model_replicas[model].ready())
 
+    def _is_coming(self, model: str) -> bool:
+        """Whether an engine that starts, or is about to, is expected to come up."""
+        backoff = self._backoffs[model]
+        return backoff.is_hopeful and (bool(self._model_replicas[model].counted) or backoff.is_pausing)
+
     def context_length(self, model: str) -> int | None:
         """The model's context in tokens, as its engines told or the catalogue says; None before either has."""
         return self._contexts[model]
@@ -158,13 +167,15 @@ class Fleet:
     def can_serve(self, model: str, node_id: NodeId | None, now_s: float) -> bool:
         """An engine of this model is ready (on this node), or may become so, or it is too early to say.
 
-        An engine that starts after another one failed is not counted on.
+        An engine that starts after several have failed is not counted on.
         """
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
-        hopeful = self._backoffs[model].failures == 0
+        if node_id is None and self._is_coming(model):
+            return True
+        hopeful = self._backoffs[model].is_hopeful
         there = self._model_replicas[model].counted.values() if node_id is None else self._counted_on(node_id, model)
-        return any(hopeful or r.state == "ready" for r in there)
+        return any(hopeful or replica.state == "ready" for replica in there)
 
     def has_replica(self, model: str, node_id: NodeId) -> bool:
         """Whether this node has, or is to have, an engine of this model that may take more work."""
@@ -196,7 +207,7 @@ class Fleet:
         replica.hear(engine)
         self._contexts[engine.model] = engine.context_length or self._contexts[engine.model]
         if became_ready:
-            self._backoffs[engine.model] = StartBackoff()
+            self._backoffs[engine.model] = StartBackoff(has_served=True)
         return became_ready
 
     def _note_failure(self, engine: EngineReport, now_s: float) -> bool:
@@ -232,15 +243,17 @@ class Fleet:
         for replica in [r for r in node.replicas.values() if not r.tokens_of]:
             self.drop(replica.id)
 
-    def _order(self, model: Model, backoff: StartBackoff, now_s: float) -> None:
-        node = self._roomiest(model)
-        if node is None:
-            backoff.no_room(self._no_room_message(model), now_s)
-            return
-        backoff.found_room()
-        engine_id = EngineId(f"{model.id}/{self._next_number}")
-        self._next_number += 1
-        self._join(engine_id, model, node)
+    def _order(self, model: Model, missing: int, backoff: StartBackoff, now_s: float) -> None:
+        """Order as many of the missing engines as there is room for. Where one finds none, no other does."""
+        for _ in range(missing):
+            node = self._roomiest(model)
+            if node is None:
+                backoff.no_room(self._no_room_message(model), now_s)
+                return
+            backoff.found_room()
+            engine_id = EngineId(f"{model.id}/{self._next_number}")
+            self._next_number += 1
+            self._join(engine_id, model, node)
 
     def _roomiest(self, model: Model) -> Machine | None:
         fitting = [n for n in self._nodes.values() if n.takes_work and self._fits(model, n)]
@@ -271,7 +284,8 @@ class Fleet:
     def _model_view(self, model: Model, queued: int) -> ModelView:
         ready = self._model_replicas[model.id].ready()
         backoff = self._backoffs[model.id]
-        state: ModelState = "ready" if ready else "failed" if backoff.message else "starting"
+        failed = bool(backoff.message) and not self._is_coming(model.id)
+        state: ModelState = "ready" if ready else "failed" if failed else "starting"
         return ModelView(
             id=model.id,
             state=state,

@@ -144,6 +144,11 @@ class BackendSuite:
         begun = [subject.decode(output.token_ids[:n]) for n in range(1, len(ids) + 1)]
         assert output.ends == tuple(len(text.rstrip("\ufffd")) for text in begun)  # half a character is no text yet
 
+    def test_counts_its_steps(self, subject: Subject) -> None:
+        before = subject.backend.steps
+        _, chunks, _ = subject.undisturbed()
+        assert subject.backend.steps - before >= len(chunks) > 1
+
     def test_counts_usage(self, subject: Subject) -> None:
         output, chunks, end = subject.undisturbed()
         assert isinstance(end, Finished)

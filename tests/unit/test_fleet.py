@@ -9,6 +9,7 @@ from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
 from cluster.messages.work import RuledOut
 from cluster.placement import Candidate
+from cluster.queue import LaneId
 from cluster.timing import Timing
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
@@ -293,6 +294,81 @@ def test_what_can_be_served() -> None:
     assert subject.can_serve("m", None, 0.0)
     assert subject.can_serve("m", N1, 0.0)
     assert not subject.can_serve("m", N0, 0.0)
+
+
+def test_a_model_whose_engine_failed_once_is_counted_on_and_one_that_fails_again_is_not() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    heartbeat(subject, N0, engine(E0))
+    subject.drop(E0)
+    subject.plan(1.0)
+    heartbeat(subject, N0, engine(E1, "failed", message="its memory is not free yet"), now_s=1.0)
+    subject.drop(E1)
+    assert subject.can_serve("m", None, 1.0)  # until it is started again
+    subject.plan(1.0 + FIRST_BACKOFF_S)
+    assert orders(subject) == [EngineOrder(E2, "m")]
+    assert subject.can_serve("m", None, 7.0)
+    heartbeat(subject, N0, engine(E2, "failed", message="its memory is not free yet"), now_s=7.0)
+    subject.drop(E2)
+    assert not subject.can_serve("m", None, 7.0)
+    subject.plan(100.0)
+    assert not subject.can_serve("m", None, 100.0)
+    heartbeat(subject, N0, engine(EngineId("m/3")), now_s=100.0)
+    assert subject.can_serve("m", None, 100.0)
+
+
+def test_a_model_whose_engine_failed_and_finds_no_room_any_more_is_not_counted_on() -> None:
+    subject = fleet()
+    heartbeat(subject, N0)
+    subject.plan(0.0)
+    heartbeat(subject, N0, engine(E0, "failed"), now_s=1.0)
+    subject.drop(E0)
+    heartbeat(subject, N0, gpus=0, now_s=20.0)
+    subject.plan(20.0)
+    assert not subject.can_serve("m", None, 20.0)
+
+
+def test_a_report_that_is_not_complete_loses_no_engine() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0))
+    report = NodeReport(N0, Hardware("host", 8.0, 1 << 30, 1), (), complete=False)
+    assert subject.report(report, 1.0, 1000).lost == ()
+    assert heartbeat(subject, N0, now_s=2.0).lost == (E0,)
+
+
+def test_an_engine_that_cannot_be_reached_is_ruled_out_until_it_can() -> None:
+    subject = fleet()
+    heartbeat(subject, N0, engine(E0))
+    replica = subject.replica(E0)
+    assert replica is not None
+    replica.note_unreached(1.0)
+    replica.note_unreached(2.0)
+    assert (reasons(subject), replica.unreached_since_s) == ({E0: "cannot be reached"}, 1.0)
+    assert subject.unreached() == [replica]
+    replica.note_reached()
+    assert (reasons(subject), subject.unreached()) == ({E0: None}, [])
+
+
+def test_a_suspect_goes_to_an_engine_that_has_none() -> None:
+    subject = fleet(replace(M, replicas=Replicas(2, 2)))
+    heartbeat(subject, N0, engine(E0))
+    heartbeat(subject, N1, engine(E1, node=N1))
+    first, second = subject.replica(E0), subject.replica(E1)
+    assert first is not None and second is not None
+    suspects = LaneId("m", suspect=True)
+    assert subject.best(suspects) is first
+    first.assign("a", 10, suspect=True)
+    second.assign("b", 1000)
+    assert subject.best(suspects) is second
+    assert subject.best(LaneId("m")) is first  # which others may share with it
+    assert subject.best(LaneId("m", N0, suspect=True)) is None
+    second.assign("c", 10, suspect=True)
+    assert subject.best(suspects) is None
+    verdicts = subject.ranking("m").considered(None, suspect=True)
+    assert {verdict.ruled_out_by for verdict in verdicts} == {"has a suspect"}
+    first.release("a")
+    assert subject.best(suspects) is first
 
 
 def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:

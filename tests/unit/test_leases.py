@@ -497,7 +497,7 @@ class World(RuleBasedStateMachine):
             self._follow(self.leases.confirmed([s.job for s in submissions if s.job.id not in self.refused]))
             self._follow(self.leases.answered(submissions))
         for _ in range(80):
-            if not len(self.leases.places) and not self.under_way:
+            if self.durable <= self.ended and not len(self.leases.places) and not self.under_way:
                 break
             for node_id in NODES:
                 self._heartbeat(node_id)

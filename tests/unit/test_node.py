@@ -308,7 +308,7 @@ def test_a_process_that_works_may_be_silent() -> None:
 
 def test_an_engine_that_generates_no_more_is_ended() -> None:
     async def scenario() -> None:
-        timing = replace(QUICK, stall_s=5.0, heartbeat_s=0.002)
+        timing = replace(QUICK, stall_s=0.05)
         async with Stage(timing) as stage:
             engine = stage.launcher.engines[E0] = PlainEngine(E0, "ready")
             stage.scheduler.wants(E0)

@@ -11,6 +11,7 @@ from actors.scheduler import Scheduler
 from actors.wire.calls import Gone, Unreached
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.errors import BudgetExceeded, DatabaseUnavailable, InfernetError
+from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeReport
@@ -103,8 +104,12 @@ class PlainJournal:
         self.ending: set[str] = set()
         self.failures_to_fence = 0
         self.failures_to_fail = 0
+        self.failures_to_attach = 0
 
     async def attach(self, engine_ids: Sequence[EngineId]) -> None:
+        if self.failures_to_attach:
+            self.failures_to_attach -= 1
+            raise Gone("journal died")
         self.attached += engine_ids
 
     async def fail(self, failures: Sequence[Failure]) -> None:
@@ -790,6 +795,23 @@ def test_who_cancels_a_job_that_ends_already_waits_for_that() -> None:
     run(scenario())
 
 
+def test_an_engine_that_the_journal_could_not_be_told_of_is_read_all_the_same() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.failures_to_attach = 2
+            await stage.heartbeat(N0, E0)
+            await stage.tick()
+            assert stage.journal.attached == []
+            await stage.tick()
+            await stage.tick()
+            assert stage.journal.attached == [E0]
+            # It may have stopped reading, and have told nobody.
+            await stage.compare()
+            assert stage.journal.attached == [E0, E0]
+
+    run(scenario())
+
+
 def test_a_confirmation_that_was_lost_is_given_again() -> None:
     async def scenario() -> None:
         async with Stage() as stage:
@@ -1275,6 +1297,37 @@ def test_what_does_not_fit_the_models_context_is_refused_before_its_node_is_look
                 None,
                 "context_length_exceeded",
             ]
+
+    run(scenario())
+
+
+def test_what_there_ought_to_be_is_planned_once_a_tick_however_many_nodes_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plan looks at every machine. At once it is made for a machine that joins, and where an engine was lost."""
+
+    async def scenario() -> None:
+        plans = []
+        plan = Fleet.plan
+
+        def counted(self: Fleet, now_s: float) -> None:
+            plans.append(now_s)
+            plan(self, now_s)
+
+        monkeypatch.setattr(Fleet, "plan", counted)
+        async with Stage([M, replace(M, id="big", cpus=999.0)]) as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.heartbeat(N1)
+            await stage.tick()
+            plans.clear()
+            for _ in range(10):
+                await stage.heartbeat(N0, E0)
+                await stage.heartbeat(N1)
+            assert plans == []
+            await stage.tick()
+            assert len(plans) == 1
+            assert await stage.heartbeat(N0) == [EngineOrder(E1, "m")]
+            assert len(plans) == 2
 
     run(scenario())
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,8 +129,8 @@ class ScriptedEngine(VllmEngine):
 class Loaded:
     """A backend with a scripted engine, loaded."""
 
-    def __init__(self) -> None:
-        self.engine = engine = ScriptedEngine()
+    def __init__(self, engine: ScriptedEngine | None = None) -> None:
+        self.engine = engine = engine or ScriptedEngine()
         self.inbox = Inbox()
         self.backend = VllmBackend(MODEL, "org/m", lambda *_: engine)
         loaded = self.backend.load(self.inbox.sink, self.inbox.died)
@@ -201,6 +202,57 @@ def test_an_invalid_request_ends_alone(stage: Loaded, caplog: pytest.LogCaptureF
     assert stage.inbox.end(bad).error_message == FAILED
     assert stage.inbox.end(good).finish_reason == "stop"
     assert "too many" not in caplog.text  # it may quote the prompt
+
+
+@pytest.mark.parametrize(
+    ("invalid", "retryable"), [(InvalidRequest("too many"), False), (RuntimeError("out of sockets"), True)]
+)
+def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
+    invalid: Exception, retryable: bool, stage: Loaded
+) -> None:
+    stage.engine.invalid = invalid
+    bad = stage.dispatch(messages=9)
+    stage.backend.start([bad])
+    assert stage.inbox.end(bad).error == "engine_error"
+    assert stage.inbox.of(bad)[-1].retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish_reason", "error"),
+    [
+        ("stop", "stop", None),
+        ("length", "length", None),
+        ("repetition", "stop", None),
+        ("error", None, "error"),
+        ("abort", None, "abort"),
+        (None, None, None),
+    ],
+)
+def test_vllms_finish_reasons(reason: str | None, finish_reason: str | None, error: str | None) -> None:
+    """Its `repetition` is an end that the engine was told to look for; `error` and `abort` are no ends of an answer."""
+    completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason)
+    output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=reason is not None)
+    config = SimpleNamespace(get_diff_sampling_param=dict)
+    (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output])).step()
+    assert (produced.finish_reason, produced.error) == (finish_reason, error)
+
+
+def test_an_answer_that_vllm_gave_up_may_be_tried_again() -> None:
+    class GivingUp(ScriptedEngine):
+        gives_up = False
+
+        def _produce(self, request_id: str) -> Produced:
+            if not self.gives_up:
+                return super()._produce(request_id)
+            del self.running[request_id]
+            return Produced(request_id, "", (), None, "error", True)
+
+    stage = Loaded(engine := GivingUp())
+    engine.gives_up = True  # once it is warm
+    stage.backend.start([given_up := stage.dispatch()])
+    assert stage.inbox.end(given_up).error_message == FAILED
+    assert stage.inbox.of(given_up)[-1].retryable
+    stage.backend.close()
 
 
 def test_a_dead_engine_is_a_death(stage: Loaded) -> None:

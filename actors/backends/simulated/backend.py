@@ -127,11 +127,11 @@ class SimulatedBackend:
         try:
             while self._wait_for_step():
                 chunks = self._step()
+                self._steps += 1
                 if chunks:
                     sink(chunks)
                 self._freeze_if_trapped()
                 self._raise_if_dying()
-                self._steps += 1
         except BackendDied as death:
             self._report_death(died, death)
         except Exception as error:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineReport
-from cluster.progress import PREFILL_TOKENS_PER_S, Progress
+from cluster.stalls import PREFILL_TOKENS_PER_S, Progress
 from cluster.timing import Timing
 
 TIMING = Timing()
