@@ -219,11 +219,16 @@ class Outbox:
         if self._sent - frames < UNACKNOWLEDGED_FRAMES:
             self._room.set()
 
-    def close(self) -> list[JobId]:
-        """Watch nothing more and end the frames: who still reads begins anew. Returns the jobs that were watched."""
+    def unwatch_all(self) -> list[JobId]:
+        """Have nothing more to tell. Returns the jobs that were watched."""
         watched = list(self._cursors)
         for job_id in watched:
             self.unwatch(job_id)
+        return watched
+
+    def close(self) -> list[JobId]:
+        """Watch nothing more and end the frames: who still reads begins anew. Returns the jobs that were watched."""
+        watched = self.unwatch_all()
         self._closed = True
         self._news.set()
         self._room.set()
