@@ -124,7 +124,8 @@ class Engine:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Everything of every job from its start, then what is new, as frames."""
-        self._outbox.close()
+        # Not ended: a Journal that has been replaced would read again, and take the stream from the one that is read.
+        self._outbox.unwatch_all()
         self._outbox = outbox = Outbox(self._interval_s, with_tokens=True)
         for job_id, job_log in self._logs.items():
             if job_id not in self._unconfirmed:

@@ -171,7 +171,7 @@ class Journal:
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         stale: list[JobAttempt] = []
         for delta in deltas:
-            entry = self._entry(delta.job_id)
+            entry = self._entries.get(delta.job_id) or self._entry(delta.job_id)
             ruling = entry.attempts.heard(delta.attempt, source.id)
             if ruling is Ruling.STALE:
                 stale.append((delta.job_id, delta.attempt))

@@ -213,7 +213,6 @@ class StreamLost(InfernetError):
     """The text that was streamed is not the job's any more: it was lost, and the job has begun anew."""
 
     code = "stream_lost"
-    retryable = True
 
     def __init__(
         self, message: str = "The text streamed so far was lost, and the job has begun anew: read it from its start"

@@ -56,26 +56,24 @@ class Entry(JobLog):
     def take(self, delta: Delta) -> None:
         """Add what the current attempt says. Raises Gap."""
         self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
-        self._write(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
+        self._give_way(delta.token_offset, delta.token_ids)
+        self.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
+        self.touch()
 
     def take_output(self, output: Output) -> None:
         """Add what the Scheduler has of the job, unless it is of an earlier text."""
         self.prompt_tokens = output.prompt_tokens or self.prompt_tokens
         if output.epoch >= self.log.epoch:
             self._turn_to(output.epoch)
-            self._write(0, output.text, 0, output.token_ids, output.ends)
+            self._give_way(0, output.token_ids)
+            self.log.append_at(0, output.text, 0, output.token_ids, output.ends)
+            self.touch()
 
-    def _write(
-        self, offset: int, text: str, token_offset: int, token_ids: tuple[int, ...], ends: tuple[int, ...]
-    ) -> None:
-        """Add this. What is here already and says otherwise gives way: a former attempt has said it."""
-        log = self.log
-        if token_offset < len(log.token_ids):
-            agreed = log.agreed(token_offset, token_ids)
-            if agreed < len(log.token_ids):
-                self.cut(agreed)
-        log.append_at(offset, text, token_offset, token_ids, ends)
-        self.touch()
+    def _give_way(self, token_offset: int, token_ids: tuple[int, ...]) -> None:
+        """What is here already and says otherwise was said by a former attempt, and does not count."""
+        held = len(self.log.token_ids)
+        if token_offset < held and (agreed := self.log.agreed(token_offset, token_ids)) < held:
+            self.cut(agreed)
 
     def _turn_to(self, epoch: int) -> None:
         """Texts of two epochs are two texts: nothing of the one goes on in the other."""

@@ -6,7 +6,7 @@ follows the number of frames and not of tokens times streams.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import msgspec
 
@@ -136,11 +136,6 @@ class _Cursor:
         log = self.log
         return log.length > self.offset or len(log.token_ids) > self.tokens or log.end is not None
 
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a reader waits for the first text or for the end, and not for more of a text that flows."""
-        return not self.has_sent or self.log.end is not None
-
     def advance(self, with_tokens: bool) -> Delta | None:
         """What is new since the last call, or None."""
         source, log = self.source, self.log
@@ -215,7 +210,8 @@ class Outbox:
             cursor.is_marked = True
             self._marked.append(cursor)
             self._news.set()
-        if cursor.is_urgent:
+        # A reader waits for the first text or for the end, and not for more of a text that flows.
+        if not cursor.has_sent or cursor.log.end is not None:
             self._urgent.set()
 
     def acknowledge(self, frames: int) -> None:
@@ -223,11 +219,16 @@ class Outbox:
         if self._sent - frames < UNACKNOWLEDGED_FRAMES:
             self._room.set()
 
-    def close(self) -> list[JobId]:
-        """Watch nothing more and end the frames: who still reads begins anew. Returns the jobs that were watched."""
+    def unwatch_all(self) -> list[JobId]:
+        """Have nothing more to tell. Returns the jobs that were watched."""
         watched = list(self._cursors)
         for job_id in watched:
             self.unwatch(job_id)
+        return watched
+
+    def close(self) -> list[JobId]:
+        """Watch nothing more and end the frames: who still reads begins anew. Returns the jobs that were watched."""
+        watched = self.unwatch_all()
         self._closed = True
         self._news.set()
         self._room.set()
@@ -257,9 +258,9 @@ class Outbox:
         interval_s = self._interval_s * intervals_between_frames(jobs)
         at_least_s = self._interval_s * _URGENT_SHARE
         await asyncio.sleep(at_least_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(interval_s - at_least_s):
-                await self._urgent.wait()
+        due = asyncio.get_running_loop().call_later(interval_s - at_least_s, self._urgent.set)
+        await self._urgent.wait()
+        due.cancel()
 
     def _collect(self) -> Iterable[Delta]:
         marked, self._marked = self._marked, []

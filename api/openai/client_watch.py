@@ -66,7 +66,7 @@ class ClientWatch:
     async def _gather(self) -> tuple[str, End]:
         """The job's text and its end. A text that was lost midway is read again: nobody has been told it."""
         while is_lost((answer := await self._gather_once())[1]):
-            pass
+            self._ended = False
         return answer
 
     async def _gather_once(self) -> tuple[str, End]:

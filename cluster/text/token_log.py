@@ -38,14 +38,17 @@ class TokenLog:
         """
         if self.end is not None:
             return
+        begin = self.length
+        if len(token_ids) == 1 and text:  # what most steps bring
+            self.token_ids.append(token_ids[0])
+            self.length = end = begin + len(text)
+            self.ends.append(end)
+            self._pieces.append(text)
+            if len(self._pieces) > _MOST_PIECES:
+                self._join()
+            return
         if token_ids:
-            begin = self.length
-            self.token_ids.extend(token_ids)
-            if ends:
-                self.ends.extend([begin + end for end in ends])
-            else:
-                self.ends.extend([begin] * (len(token_ids) - 1))
-                self.ends.append(begin + len(text))
+            self._extend(text, token_ids, [begin + end for end in ends])
         if text:
             self._add(text)
 
@@ -67,8 +70,14 @@ class TokenLog:
         overlap, token_overlap = self.length - offset, len(self.token_ids) - token_offset
         if overlap < 0 or token_overlap < 0:
             raise Gap(f"{self.length} code points here, the next begin at {offset}")
-        new_ends = [end - self.length for end in ends[token_overlap:]]
-        self.append(text[overlap:], token_ids[token_overlap:], new_ends)
+        if self.end is not None:
+            return
+        if overlap or token_overlap:
+            text, token_ids, ends = text[overlap:], token_ids[token_overlap:], ends[token_overlap:]
+        if token_ids:
+            self._extend(text, token_ids, ends)
+        if text:
+            self._add(text)
 
     def agreed(self, token_offset: int, token_ids: Sequence[int]) -> int:
         """How many of the tokens here may be those of a sender that says `token_ids` from `token_offset` on."""
@@ -113,6 +122,14 @@ class TokenLog:
             whole -= 1
         length = ends[whole - 1] if whole else 0
         return Output(self.text[:length], tuple(self.token_ids[:whole]), tuple(ends[:whole]), self.epoch, prompt_tokens)
+
+    def _extend(self, text: str, token_ids: Sequence[int], ends: Sequence[int]) -> None:
+        self.token_ids.extend(token_ids)
+        if ends:
+            self.ends.extend(ends)
+        else:
+            self.ends.extend([self.length] * (len(token_ids) - 1))
+            self.ends.append(self.length + len(text))
 
     def _add(self, text: str) -> None:
         self._pieces.append(text)

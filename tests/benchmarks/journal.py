@@ -1,8 +1,8 @@
 """What the Journal's process can carry, without Ray's part of it: python -m tests.benchmarks.journal
 
-One engine tells of many jobs, some tokens of each in every frame, as fast as the Journal takes them in. Each job is
-watched by one of so many ingress replicas, which are sent what is new at the interval of production. Counted is what
-the Journal used of the processor, frames in and out. Then what a log holds per token.
+One engine tells of many jobs, two tokens of each in every step. Each job is watched by one of so many ingress replicas,
+and every one of them is sent one frame after each step. Counted is what the Journal uses of the processor for a delta
+that comes in and goes out. Then what a log holds per token.
 """
 
 import argparse
@@ -22,7 +22,6 @@ from cluster.messages.machines import EngineReport
 from cluster.text.token_log import TokenLog
 from tests.benchmarks import report
 
-_INTERVAL_S = 0.02
 _JOBS_PER_FRAME = 64
 _TOKENS_PER_DELTA = 2
 _TOKEN_CHARACTERS = 4
@@ -48,23 +47,23 @@ class Anyone:
 
 
 class Talker(Anyone):
-    """An engine that has so many frames to tell, made before they are asked for."""
+    """An engine that tells its frames in steps. It waits after each until it may go on."""
 
-    def __init__(self, frames: list[bytes]) -> None:
-        self._frames = frames
+    def __init__(self, steps: list[list[bytes]]) -> None:
+        self._steps = steps
         self.told = asyncio.Event()
-        self.used_s = 0.0
+        self.may_go_on = asyncio.Event()
 
     async def describe(self) -> EngineReport:
         return EngineReport(EngineId("m/0"), "m", NodeId("n"), "ready")
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        began_s = time.process_time()
-        for frame in self._frames:
-            yield frame
-            await asyncio.sleep(0)
-        self.used_s = time.process_time() - began_s
-        self.told.set()
+        for frames in self._steps:
+            for frame in frames:
+                yield frame
+            self.told.set()
+            await self.may_go_on.wait()
+            self.may_go_on.clear()
         await asyncio.Event().wait()
 
 
@@ -80,55 +79,49 @@ def main() -> None:
 
 
 async def _carry(options: Options, readers: int) -> tuple[int, float]:
-    """How many deltas went in, and what the process used until they had gone in, with what went out meanwhile."""
+    """How many deltas went in and out, and what the process used for that."""
     jobs = [JobId(f"job_{number:020x}") for number in range(options.jobs)]
     talker = Talker(await _told(jobs, options.steps))
     anyone: Any = Anyone()
     engine: Any = talker
-    journal = Journal(anyone, anyone, lambda _: engine, list, _INTERVAL_S)
+    journal = Journal(anyone, anyone, lambda _: engine, list, 0.0)
     await journal.start()
-    await _watch(journal, jobs, readers)
-    reading = [asyncio.create_task(_read(journal, f"reader_{number}")) for number in range(readers)]
+    names = [f"reader_{number}" for number in range(readers)]
+    for number, name in enumerate(names):
+        await journal.watch(name, [(job_id, 0, 0) for job_id in jobs[number::readers]])
+    streams = [journal.frames(name) for name in names]
+    began_s = time.process_time()
     await journal.attach([EngineId("m/0")])
-    await talker.told.wait()
-    for task in reading:
-        task.cancel()
-    await asyncio.gather(*reading, return_exceptions=True)
+    for step in range(options.steps):
+        await talker.told.wait()
+        talker.told.clear()
+        for name, stream in zip(names, streams, strict=True):
+            await anext(stream)
+            await journal.acknowledge(name, step + 1)
+        talker.may_go_on.set()
+    used_s = time.process_time() - began_s
     await journal.stop()
-    return options.jobs * options.steps, talker.used_s
+    return options.jobs * options.steps, used_s
 
 
-async def _watch(journal: Journal, jobs: list[JobId], readers: int) -> None:
-    for number in range(readers):
-        await journal.watch(f"reader_{number}", [(job_id, 0) for job_id in jobs[number::readers]])
-
-
-async def _read(journal: Journal, reader_id: str) -> None:
-    received = 0
-    async for _ in journal.frames(reader_id):
-        received += 1
-        await journal.acknowledge(reader_id, received)
-
-
-async def _told(jobs: list[JobId], steps: int) -> list[bytes]:
-    """What an engine's outbox makes of these jobs: so many steps of each."""
-    frames: list[bytes] = []
+async def _told(jobs: list[JobId], steps: int) -> list[list[bytes]]:
+    """What engines' outboxes make of these jobs, in so many steps. Each frame tells of some of them."""
+    told: list[list[bytes]] = [[] for _ in range(steps)]
     for first in range(0, len(jobs), _JOBS_PER_FRAME):
         sources = [JobLog(job_id, attempt=1) for job_id in jobs[first : first + _JOBS_PER_FRAME]]
         outbox = Outbox(0.0, with_tokens=True)
         for source in sources:
             outbox.watch(source)
         stream = outbox.frames()
-        for _ in range(steps):
+        for frames in told:
             for source in sources:
                 for text, token_id in _tokens(_TOKENS_PER_DELTA):
                     source.log.append(text, (token_id,))
                 source.touch()
             frames.append(await anext(stream))
-            outbox.acknowledge(len(frames))
+            outbox.acknowledge(steps)
         await stream.aclose()
-    # Every job is told of in turn, as by many engines.
-    return [frame for step in range(steps) for frame in frames[step::steps]]
+    return told
 
 
 def _bytes_per_token(logs: int) -> float:

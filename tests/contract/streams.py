@@ -8,17 +8,18 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
-_TEXT = re.compile(r"id: (\d+)\ndata: (\{.*\})")
+_TEXT = re.compile(r"id: (?:([1-9]\d*)-)?(\d+)\ndata: (\{.*\})")
 # A reader that hears nothing but pings for this many gives up, so that a lost stream fails its test and hangs none.
 _MOST_PINGS = 4
 _END = re.compile(r"data: (\{.*\}|\[DONE\])")
 
 
 class Event(Struct, frozen=True):
-    """A piece of text and the position after it, a ping (neither), or an end."""
+    """A piece of text and the position after it, in the text of its epoch; a ping (neither); or an end."""
 
     text: str = ""
     id: int | None = None
+    epoch: int = 1
     error: dict[str, Any] | None = None
     done: bool = False
 
@@ -58,12 +59,14 @@ def read(response: httpx.Response, start: int = 0) -> Told:
     """The whole stream, each id checked against the text before it, and its one end."""
     assert response.status_code == 200, response.text
     told: list[Event] = []
-    position = start
+    position, epochs = start, set()
     for event in events(response):
         assert not (told and told[-1].ends), f"after the end: {event}"
         if event.id is not None:
             position += len(event.text)
             assert event.id == position
+            epochs.add(event.epoch)
+            assert len(epochs) == 1, "two texts in one stream"
         told.append(event)
     assert told, "an empty stream"
     assert told[-1].ends, f"a clean end of the body without an end of the stream: {told[-1]}"
@@ -76,10 +79,11 @@ def _event(block: bytes) -> Event:
         assert lines == ": ping"
         return Event()
     if match := _TEXT.fullmatch(lines):
-        body = json.loads(match[2])
+        body = json.loads(match[3])
+        assert match[1] != "1", "positions in the first text are plain numbers"
         assert list(body) == ["text"], lines
         assert body["text"], lines
-        return Event(body["text"], int(match[1]))
+        return Event(body["text"], int(match[2]), int(match[1] or 1))
     match = _END.fullmatch(lines)
     assert match, f"no event of the contract: {lines!r}"
     if match[1] == "[DONE]":

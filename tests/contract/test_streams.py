@@ -90,7 +90,21 @@ def test_a_position_beyond_the_end_gives_the_end_alone(api: Api, model: str) -> 
         assert event.done
 
 
-@pytest.mark.parametrize("position", ["-1", "1.5", "1.0", "x", " ", "+1", "0x1", "１", "9" * 30, "1 ", "null"])
+def test_a_position_is_one_in_the_text_that_its_id_names(api: Api, fast: str) -> None:
+    job_id, told = api.submit_streamed(question(fast))
+    [epoch] = {event.epoch for event in told.events if event.text}
+    for position in ({"params": {"after": f"{epoch}-3"}}, {"headers": {"Last-Event-ID": f"{epoch}-3"}}):
+        with api.stream("GET", f"/jobs/{job_id}/stream", **position) as response:
+            assert read(response, 3).text == told.text[3:]
+    with api.stream("GET", f"/jobs/{job_id}/stream", params={"after": f"{epoch + 1}-3"}) as response:
+        (event,) = read(response).events
+        assert event.error is not None
+        assert event.error["error"] == "stream_lost"
+
+
+@pytest.mark.parametrize(
+    "position", ["-1", "1.5", "1-", "0-1", "1-2-3", "01-1", "1.0", "x", " ", "+1", "0x1", "１", "9" * 30, "1 ", "null"]
+)
 def test_a_malformed_position(api: Api, fast: str, position: str) -> None:
     job_id = api.submit(question(fast))["id"]
     refused(api.get(f"/jobs/{job_id}/stream", params={"after": position}), 400, "bad_request", "after")

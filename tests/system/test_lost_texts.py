@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
 from api.replica.live import is_lost
+from cluster.ids import JobId
 from cluster.messages.money import Usage
 from cluster.messages.work import CompletedRecord, End, Failed, FailedRecord, Job, Position, Submission
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
@@ -235,15 +236,35 @@ def test_ids_name_the_text_that_they_are_positions_in(database: Path) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_clients_of_v1_are_told_or_given_the_text_that_counts(database: Path, stream: bool) -> None:
-    """Who is given a whole answer has been told nothing yet: it gets the one that counts."""
+CHAT = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": TOKENS}
+
+
+def test_a_stream_of_v1_whose_text_is_lost_ends_with_an_error(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [TWO], nodes=2) as system, system.served() as client:
+            await system.ready()
+            async with client.stream("POST", "/v1/chat/completions", json=CHAT | {"stream": True}) as response:
+                lines = response.aiter_lines()
+                while '"content":"' not in (line := await anext(lines)) or '"content":""' in line:
+                    pass
+                await lose_journal_and_engine(system)
+                *_, last = [line async for line in lines if line and line != ": ping"]
+            error = json.loads(last.removeprefix("data: "))["error"]
+            assert (error["code"], error["type"]) == ("stream_lost", "server_error")
+            record = await system.ended(JobId(response.headers["X-Job-Id"]))
+            assert isinstance(record, CompletedRecord)  # it goes on
+            assert record.epoch == 2
+
+    run(scenario())
+
+
+def test_a_client_of_v1_that_waits_for_a_whole_answer_is_given_the_text_that_counts(database: Path) -> None:
+    """It has been told nothing yet."""
 
     async def scenario() -> None:
         async with PlainSystem(database, [TWO], nodes=2) as system, system.served() as client:
             await system.ready()
-            body = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": TOKENS}
-            asking = asyncio.create_task(client.post("/v1/chat/completions", json=body | {"stream": stream}))
+            asking = asyncio.create_task(client.post("/v1/chat/completions", json=CHAT))
             await until(lambda: system.rows("SELECT id FROM jobs"), "a job")
             [(job_id,)] = system.rows("SELECT id FROM jobs")
 
@@ -253,14 +274,9 @@ def test_clients_of_v1_are_told_or_given_the_text_that_counts(database: Path, st
             await until(has_text, "text")
             await lose_journal_and_engine(system)
             answer = await asking
-            if stream:
-                *_, last = await events(answer)
-                error = data(last)["error"]
-                assert isinstance(error, dict) and error["code"] == "stream_lost"
             record = await system.ended(job_id)
             assert isinstance(record, CompletedRecord)
-            if not stream:
-                assert answer.json()["choices"][0]["message"]["content"] == record.content
+            assert answer.json()["choices"][0]["message"]["content"] == record.content
             assert record.epoch == 2
 
     run(scenario())

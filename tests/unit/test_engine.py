@@ -372,3 +372,24 @@ def test_an_engine_whose_backend_died_ends_itself() -> None:
         assert (ended, report.state, report.message) == (["left"], "failed", "out of memory")
 
     run(scenario())
+
+
+def test_a_reader_that_has_been_replaced_is_told_nothing_and_does_not_come_back() -> None:
+    """A Journal that lives on beside the new one would else take the stream from it, again and again."""
+    backend = ScriptedBackend()
+
+    async def scenario(engine: Engine) -> None:
+        old = Reading(engine)
+        await old.frame()
+        new = Reading(engine)
+        await new.frame()
+        await engine.generate([dispatch(1)])
+        await backend.says(Chunk("job_1", 1, "word", (1,), 3, END))
+        await new.until_ended("job_1")
+        waiting = asyncio.ensure_future(anext(old.stream))
+        await settled()
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    with_engine(backend, scenario)

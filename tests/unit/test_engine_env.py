@@ -99,8 +99,8 @@ def let_out(stop: tuple[str, ...], *pieces: str) -> tuple[str, tuple[int, ...], 
     stop_strings = StopStringFilter(stop)
     text, ids = "", ()
     for token_id, piece in enumerate(pieces):
-        more, more_ids = stop_strings.push(piece, (token_id,))
-        text, ids = text + more, ids + more_ids
+        for more, more_ids in stop_strings.push(piece, token_id):
+            text, ids = text + more, ids + more_ids
     return text, ids, stop_strings.stopped
 
 
@@ -129,6 +129,6 @@ def test_the_stop_string_complete_first_counts() -> None:
 
 def test_flush_gives_the_rest() -> None:
     stop_strings = StopStringFilter(("END",))
-    assert stop_strings.push("the E", (1,)) == ("", ())
-    assert stop_strings.push("", (2,)) == ("", ())
-    assert stop_strings.flush() == ("the E", (1,))
+    assert stop_strings.push("the E", 1) == []
+    assert stop_strings.push("", 2) == []
+    assert stop_strings.flush() == [("the E", (1,))]

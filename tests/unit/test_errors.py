@@ -7,7 +7,7 @@ import pytest
 
 from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
 
-# The contract's table. 500 stands for those that only a failed job shows.
+# The contract's table. 500 stands for those that only a failed job shows, or a stream.
 STATUS_OF = {
     "unauthorized": 401,
     "forbidden": 403,
@@ -29,6 +29,7 @@ STATUS_OF = {
     "node_disconnected": 500,
     "cancelled": 500,
     "engine_error": 500,
+    "stream_lost": 500,
 }
 COMMAND_LINE_ONLY = {"config_error", "start_error", "system_lost"}
 # What the HTTP routes and the engines cannot do without.

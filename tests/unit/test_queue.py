@@ -122,7 +122,13 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
         "json_schema": st.none() | texts,
     },
     Rates: {"prompt": counts, "completion": counts},
-    Output: {"text": texts, "token_ids": st.lists(counts).map(tuple)},
+    Output: {
+        "text": texts,
+        "token_ids": st.lists(counts).map(tuple),
+        "ends": st.lists(counts).map(tuple),
+        "epoch": st.integers(0, 9),
+        "prompt_tokens": counts,
+    },
 }
 FIELDS[Job] = {
     "id": texts,

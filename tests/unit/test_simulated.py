@@ -156,6 +156,27 @@ def test_closing_waits_for_a_thread_that_is_being_started(monkeypatch: pytest.Mo
     assert threads_since(before) == set()
 
 
+def test_each_attempt_draws_another_text_when_told_so() -> None:
+    subject = load(vary_by_attempt=True)
+    texts = []
+    for attempt in (1, 2, 3):
+        output, end = subject.run(subject.dispatch(attempt=attempt))
+        assert output.text == simulated_text(MESSAGES, None, 40, attempt)
+        assert end.finish_reason == "stop"
+        texts.append(output.text)
+    assert texts[0] == simulated_text(MESSAGES, None, 40)
+    assert len(set(texts)) == 3
+    subject.backend.close()
+
+
+def test_an_attempt_that_goes_on_draws_what_was_begun() -> None:
+    subject = load(vary_by_attempt=True)
+    begun, _ = subject.run(subject.dispatch(attempt=2, max_tokens=13))
+    rest, _ = subject.run(subject.dispatch(begun, attempt=5))
+    assert begun.text + rest.text == simulated_text(MESSAGES, None, 40, attempt=2)
+    subject.backend.close()
+
+
 def test_fails_on_load() -> None:
     with pytest.raises(BackendDied, match=r"^out of imaginary memory$"):
         load(fail_on_load="out of imaginary memory")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.backends.vllm import plugin, structured
+from actors.backends.vllm.sampling import resumed_seed
 from cluster.json_schemas import UnsupportedSchema
 
 RESUMED = structured.RESUMED
@@ -83,3 +84,11 @@ def test_a_grammar_begins_after_the_resumed_tokens(extra_args: dict[str, Any] | 
 def test_tokens_that_do_not_follow_the_grammar_end_the_request() -> None:
     with pytest.raises(ValueError, match="job/2: its 2 resumed tokens do not follow its grammar"):
         structured.resume(Grammar(follows=False), request({RESUMED: 2}))
+
+
+@pytest.mark.parametrize(
+    ("seed", "resumed", "given"),
+    [(7, 0, 7), (7, 5, 12), (-1, 0, 2**63 - 1), (-6, 5, 2**63 - 1), (2**63 - 1, 1, 0), (-(2**63), 0, 0)],
+)
+def test_a_seed_is_never_what_vllm_takes_for_none(seed: int, resumed: int, given: int) -> None:
+    assert resumed_seed(seed, resumed) == given
