@@ -25,6 +25,10 @@ class World(Protocol):
         """Those of them that have a NodeAgent."""
         ...
 
+    async def hear_all(self) -> None:
+        """Hear from the core actors and NodeAgents that exist what they are made of."""
+        ...
+
     def end_outdated(self) -> None:
         """End the core actors and NodeAgents that were made of other settings than those of this release."""
         ...
@@ -60,6 +64,8 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start what is missing, then keep looking. Raises what prevents the first start; then it may be repeated."""
+        # Whoever waits for this start is to meet none of those that are to be replaced.
+        await self._world.hear_all()
         await self._look_after_cluster()
         await self._world.end_outdated_engines()
         self._looking.start()

@@ -41,6 +41,10 @@ class RayWard:
         """What it said last."""
         return self._last_pulse
 
+    def exists(self) -> bool:
+        """Whether there is such an actor, alive or being started."""
+        return self._kind.actor_id(self._key) is not None
+
     def kill(self) -> None:
         """End the actor, for good."""
         self._kind.kill(self._key)

@@ -73,6 +73,10 @@ class RayWorld:
         self._nodes = {machine: self._nodes.get(machine) or RayWard(NODE, node_id(machine)) for machine in machines}
         return [*(ward for _, _, ward in self._core), *self._nodes.values()]
 
+    async def hear_all(self) -> None:
+        machines = await asyncio.to_thread(self.machines)
+        await asyncio.gather(*map(_hear, self.wards(machines)))
+
     def end_outdated(self) -> None:
         for _, args, ward in self._core:
             self._end_if_outdated(ward, args)
@@ -122,6 +126,13 @@ class RayWorld:
             if self._kept.get(name) != actor_id:
                 ray.get(proxy.__ray_call__.remote(haproxy.keep), timeout=_ANSWER_S)
                 self._kept[name] = actor_id
+
+
+async def _hear(ward: RayWard) -> None:
+    with suppress(Unreachable, TimeoutError):
+        if await asyncio.to_thread(ward.exists):
+            async with asyncio.timeout(_ANSWER_S):
+                await ward.pulse()
 
 
 def _this_machine() -> str:

@@ -35,6 +35,9 @@ class PlainKind:
     def start(self, key: str, *args: object, **options: object) -> None:
         self.running.setdefault(key, (VERSION, fingerprint(*args)))
 
+    def actor_id(self, key: str = "") -> str | None:
+        return "an id" if key in self.running else None
+
     def existing(self) -> list[str]:
         return list(self.running)
 
@@ -76,11 +79,6 @@ def started(settings: Settings = SETTINGS) -> RayWorld:
     return world
 
 
-async def hear_all(world: RayWorld) -> None:
-    for ward in world.wards({MACHINE}):
-        await ward.pulse()
-
-
 def ended(kinds: dict[str, PlainKind]) -> list[str]:
     return [name for name, kind in kinds.items() if kind.killed]
 
@@ -88,7 +86,7 @@ def ended(kinds: dict[str, PlainKind]) -> list[str]:
 def test_what_is_as_wanted_stays(kinds: dict[str, PlainKind]) -> None:
     world = started()
     world.end_outdated()
-    run(hear_all(world))
+    run(world.hear_all())
     world.end_outdated()
     assert ended(kinds) == []
 
@@ -108,11 +106,11 @@ def test_what_is_made_of_other_settings_begins_anew(
 ) -> None:
     started()
     world = started(settings)
-    run(hear_all(world))
+    run(world.hear_all())
     world.end_outdated()
     assert ended(kinds) == outdated
     begun_anew = started(settings)
-    run(hear_all(begun_anew))
+    run(begun_anew.hear_all())
     begun_anew.end_outdated()
     assert all(len(kind.killed) <= 1 for kind in kinds.values())
 
@@ -122,7 +120,7 @@ def test_one_of_another_version_is_told_of_once_and_left(
 ) -> None:
     world = started()
     kinds["JOURNAL"].running[""] = ("0.0.1, protocol 1", "of something else")
-    run(hear_all(world))
+    run(world.hear_all())
     with caplog.at_level(logging.ERROR):
         world.end_outdated()
         world.end_outdated()
