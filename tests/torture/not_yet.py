@@ -13,6 +13,5 @@ NOT_YET: dict[str, str] = {
     "kill system": "the same",
     "hang* scheduler": "a late clock counts as dead machines",
     "hang* engine/*": "nobody notices that an engine makes no progress before a minute has passed",
-    "hang_at_token engine": "nobody ever notices",
 }
 """Faults (`kind target`, with wildcards) and rules (`rule: name`) that are left out, and why."""

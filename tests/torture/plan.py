@@ -61,7 +61,7 @@ LINKS = (
     "journal>scheduler",
 )
 
-SWITCHES = ("fail_at_token", "hang_at_token", "die_at_token")
+SWITCHES = ("fail_at_token", "die_at_token")
 """How the simulated backend of an engine fails, where its process does not."""
 
 SYSTEM = "system"

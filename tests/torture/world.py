@@ -36,6 +36,8 @@ SUBMISSIONS_PER_MINUTE = 40
 BUDGET_TOKENS = 400
 JOB_TIMEOUT_S = 120
 """Much longer than everything that goes wrong takes."""
+SUPERSEDED_S = 20.0
+"""How long a process goes on whose name another one has."""
 LOOK_S = 1.0
 """How soon something that is missing is started again, as the Supervisor does."""
 
@@ -227,7 +229,10 @@ class World(PlainSystem):
             await self._bring_back(actor)
 
     async def _replace(self, target: str, for_s: float) -> None:
-        """Another process takes the name of one that stands still, and is not needed any more when it wakes up."""
+        """Another process takes the name of one that stands still, and is not needed any more when it wakes up.
+
+        It goes on for a while, as one does whose machine was cut off, until somebody ends it.
+        """
         actor = self._actor(target)
         process = actor.forget() if actor is not None else None
         if actor is None or process is None:
@@ -236,6 +241,8 @@ class World(PlainSystem):
         await self._bring_back(actor)
         await asyncio.sleep(for_s)
         process.go_on()
+        await asyncio.sleep(SUPERSEDED_S)
+        process.kill()
 
     async def _database_away(self, for_s: float) -> None:
         self.faulty_database.away = True
