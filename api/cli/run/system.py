@@ -23,10 +23,9 @@ from api.cli.run.ports import require_free
 from api.cli.run.ray_cluster import Cluster
 from api.cli.run.ray_life import RayProcesses, while_ray_lives
 from api.serve import APP_NAME, QUIET, application
-from cluster.errors import StartError
+from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
 from cluster.release import Release
-from cluster.store.failures import DatabaseFailed
 
 _ANSWER_S = 2.0
 # What is left of a Ray of our own after this is killed. A given one we leave as we found it, which may take longer.
