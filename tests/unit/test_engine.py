@@ -281,7 +281,7 @@ def test_an_attempt_that_failed_before_its_first_token_is_reported_and_not_told_
         await backend.says(Chunk("job_2", 1, "word", (1,), 3))
         await backend.says(failed_chunk(1), failed_chunk(2), failed_chunk(3, retryable=False))
         await reading.until_ended("job_2", "job_3")
-        assert "job_1" not in reading.logs
+        assert not reading.ended("job_1")
         report = await engine.describe()
         assert report.failed == (FailedAttempt(JobId("job_1"), 1, "no"),)
         assert (report.generating, len(report.running)) == (0, 3)

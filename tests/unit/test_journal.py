@@ -104,7 +104,7 @@ class PlainEngine:
         finally:
             death.cancel()
 
-    async def forget(self, jobs: Sequence[JobAttempt]) -> None:
+    async def abort(self, jobs: Sequence[JobAttempt]) -> None:
         self._unless_dead()
         self.aborted.extend(jobs)
 

@@ -1,6 +1,7 @@
 """A database file that is locked, full, or another system's, under the real Ledger. PostgreSQL: tests/postgres."""
 
 import asyncio
+import fcntl
 import logging
 import os
 import resource
@@ -302,11 +303,22 @@ def test_one_that_is_idle_notices_too(place: Place, caplog: pytest.LogCaptureFix
         with_ledger(place, scenario, timing=SOON)
 
 
+def is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def test_a_lock_file_that_was_removed_is_made_again(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         await ledger.start()
         lock_file(place).unlink()
-        await until(lock_file(place).exists, "a lock file")
+        await until(lambda: is_locked(lock_file(place)), "a lock")
         with pytest.raises(StartError, match="Another system"):
             Database(url(place))
         await create(ledger, job())
