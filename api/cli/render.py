@@ -17,7 +17,8 @@ _PLAIN_WIDTH = 10_000
 _NAMES = ("id", "name")
 
 # The terminal itself: `sys.stdout` is Ray's while it runs, which prints there from threads of its own.
-console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
+# What is shown are names that users chose: `sim:new: ready` holds no emoji, and `big[x]` no markup.
+console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
 class Step:

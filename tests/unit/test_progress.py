@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from actors.wire.calls import Unreachable
+from api.cli.render import console
 from api.cli.run import progress
 from cluster.messages.machines import ModelView
 from tests.support.plain_system import run, until
@@ -48,3 +49,9 @@ def test_what_is_only_shown_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch)
         "The models' states are not known: scheduler died; asking again",
         "Model sim: ready",
     ]
+
+
+def test_names_are_shown_as_they_are() -> None:
+    with console.capture() as captured:
+        console.print("Model sim:new: ready, Model big[x]: failed")
+    assert captured.get() == "Model sim:new: ready, Model big[x]: failed\n"

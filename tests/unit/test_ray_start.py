@@ -1,11 +1,16 @@
 """That Ray waits longer for its raylet hangs on how Ray asks for it: by a function that raises until it is there."""
 
 import inspect
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 from ray._private import node, services
 
+from api.cli.run import ray_start
 from api.cli.run.ray_start import patience
+from cluster.errors import StartError
 
 
 def test_ray_asks_as_we_expect() -> None:
@@ -22,6 +27,7 @@ def test_a_raylet_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch)
         return f"{node_id} of {gcs_address}"
 
     monkeypatch.setattr(services, "get_node", get_node)
+    monkeypatch.setattr(ray_start, "_raylet_lives", lambda: True)
     with patience(30.0):
         assert services.get_node("head", "this node") == "this node of head"
     assert services.get_node is get_node
@@ -34,3 +40,24 @@ def test_one_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.M
     monkeypatch.setattr(services, "get_node", get_node)
     with patience(0.0), pytest.raises(RuntimeError, match="no such node"):
         services.get_node("head", "this node")
+
+
+def test_a_raylet_that_has_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_node(gcs_address: str, node_id: str) -> str:
+        raise RuntimeError("no such node")
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    # Not a RuntimeError: after such a one Ray itself asks again, for half a minute.
+    with patience(30.0), pytest.raises(StartError, match="its raylet has ended"):
+        services.get_node("head", "this node")
+
+
+def test_a_raylet_is_known_by_its_name(tmp_path: Path) -> None:
+    raylet = tmp_path / "raylet"
+    raylet.symlink_to("/bin/sleep")
+    process = subprocess.Popen([raylet, "60"])
+    assert ray_start._raylet_lives()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not ray_start._raylet_lives()
+    process.wait()

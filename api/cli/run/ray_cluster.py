@@ -21,8 +21,9 @@ from cluster.errors import StartError, SystemLost
 # HAProxy's sockets lie under it, in a folder named by Ray's 56 hex digits, and their paths may have 97 characters.
 _LONGEST_TEMP = 8
 _START_S = 150.0
-# What stands in the way of one start, such as a port that was taken meanwhile, may not stand in the way of the next.
-_ATTEMPTS = 2
+# What stands in the way of one start, such as an agent that took too long, may not stand in the way of the next: the
+# files that it reads are in memory by then.
+_ATTEMPTS = 4
 
 
 class Cluster(Protocol):

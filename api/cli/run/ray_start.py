@@ -2,17 +2,22 @@
 
 Ray gives its raylet half a minute to appear in the cluster, and no setting to change that. But the raylet appears only
 after two agents, Python programs with large imports: on a machine that loads models, at its boot or beside other work,
-that takes longer, and the start would fail for no other reason.
+that takes longer, and the start would fail for no other reason. The raylet itself ends when an agent takes longer than
+a quarter of a minute; then nothing is left to wait for, and all has to be started anew.
 """
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 from ray._private import services
 
+from cluster.errors import StartError
+
 _LOOK_S = 0.25
+_RAYLET = "raylet"
 
 
 @contextmanager
@@ -28,6 +33,8 @@ def patience(limit_s: float) -> Iterator[None]:
             except RuntimeError:
                 if time.monotonic() >= give_up_s:
                     raise
+                if not _raylet_lives():
+                    raise StartError("its raylet has ended: an agent of it took too long to begin") from None
             time.sleep(_LOOK_S)
 
     services.get_node = get_node
@@ -35,3 +42,12 @@ def patience(limit_s: float) -> Iterator[None]:
         yield
     finally:
         services.get_node = asked_once
+
+
+def _raylet_lives() -> bool:
+    """Whether the raylet that this process has started runs."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == _RAYLET and child.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
