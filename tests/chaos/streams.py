@@ -34,7 +34,7 @@ WHOLE_WITHIN_S = 120.0
 
 
 class Told(NamedTuple):
-    """What one reader was told, and the longest time for which it was told nothing, once all had begun."""
+    """What one reader was told, and the longest time for which it was told nothing after it had begun."""
 
     question: str
     job_id: str
@@ -86,8 +86,8 @@ class Streams:
                 pieces.append(piece)
                 self._speaks(question)
                 now_s = time.monotonic()
-                longest_pause_s = max(longest_pause_s, 0.0 if heard_s is None else now_s - heard_s)
-                heard_s = now_s if self._all_speak.is_set() else None
+                longest_pause_s = max(longest_pause_s, now_s - (heard_s or now_s))
+                heard_s = now_s
         return Told(question, job_id, "".join(pieces), longest_pause_s)
 
     def _speaks(self, question: str) -> None:
