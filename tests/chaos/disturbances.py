@@ -2,11 +2,11 @@
 
 import signal
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from random import Random
 from typing import Literal, NamedTuple
 
@@ -37,20 +37,17 @@ class Deed(NamedTuple):
     def __str__(self) -> str:
         return f"{self.kind} {self.target}" + (f" for {self.for_s:g} s" if self.for_s else "")
 
-    def do(self, serving: Serving) -> None:
-        """Do it, and return when it is over."""
+    def on(self, serving: Serving) -> Callable[[], None]:
+        """What does it, and returns when it is over. Its process is looked for now: that takes a second."""
         match self.kind:
             case "kill":
-                _process(serving, self.target).kill()
+                return _process(serving, self.target).kill
             case "stop":
-                process = _process(serving, self.target)
-                process.send_signal(signal.SIGSTOP)
-                time.sleep(self.for_s)
-                _go_on(process)
+                return partial(_stop, _process(serving, self.target), self.for_s)
             case "lock":
-                _lock(serving, self.for_s)
+                return partial(_lock, serving, self.for_s)
             case "take away":
-                _take_away(serving, self.for_s)
+                return partial(_take_away, serving, self.for_s)
 
 
 Disturbance = tuple[Deed, ...]
@@ -59,25 +56,6 @@ Disturbance = tuple[Deed, ...]
 
 def name_of(disturbance: Disturbance) -> str:
     return ", ".join(map(str, disturbance))
-
-
-def disturb(serving: Serving, disturbance: Disturbance) -> None:
-    """Do all of it at once, and return when it is over. Raises what prevents one of the deeds."""
-    errors: list[Exception] = []
-
-    def do(deed: Deed) -> None:
-        try:
-            deed.do(serving)
-        except Exception as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    threads = [threading.Thread(target=do, args=(deed,)) for deed in disturbance]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def draw(seed: int) -> Iterator[Disturbance]:
@@ -112,11 +90,11 @@ def _process(serving: Serving, target: str) -> psutil.Process:
     return next(process for process in runs.processes(serving.run) if process.name() == "haproxy")
 
 
-def _go_on(process: psutil.Process) -> None:
-    try:
+def _stop(process: psutil.Process, for_s: float) -> None:
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(for_s)
+    with suppress(psutil.NoSuchProcess):  # somebody has noticed, and ended it
         process.send_signal(signal.SIGCONT)
-    except psutil.NoSuchProcess:
-        return  # somebody has noticed, and ended it
 
 
 def _lock(serving: Serving, for_s: float) -> None:

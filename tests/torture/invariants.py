@@ -1,11 +1,13 @@
 """What holds when all is over, whatever went wrong. Each rule tells what breaks it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from random import Random
 from typing import NamedTuple
 
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
+from actors.wire.calls import Unreachable
 from cluster.errors import EngineFailed, JobCancelled, JobTimeout
 from cluster.messages.work import Failed
 from tests.support.faults import PROCESS_FAULTS, Fault
@@ -182,9 +184,9 @@ async def still_held(world: World) -> AsyncIterator[str]:
     if jobs:
         yield f"the Journal: {sorted(jobs)}"
     for engine_id in world.known_engines():
-        running = (await world.engine(engine_id).describe()).running
-        if running:
-            yield f"{engine_id}: {running}"
+        with suppress(Unreachable):  # it has just died
+            if running := (await world.engine(engine_id).describe()).running:
+                yield f"{engine_id}: {running}"
     for (count,) in world.rows("SELECT count(*) FROM jobs WHERE ended_ms IS NULL"):
         if count:
             yield f"the Ledger: {count} jobs that have not ended"
