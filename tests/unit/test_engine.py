@@ -269,7 +269,7 @@ def test_a_report_tells_what_is_generated_and_what_may_not_be_told_yet() -> None
 
 def failed_chunk(number: int, text: str = "", retryable: bool = True) -> Chunk:
     ids = (1,) if text else ()
-    return Chunk(f"job_{number}", 1, text, ids, 3, Failed(Usage(3, 0), "engine_error", "no"), retryable)
+    return Chunk(f"job_{number}", 1, text, ids, 3, Failed(Usage(3, 0), "engine_error", "no"), retryable=retryable)
 
 
 def test_an_attempt_that_failed_before_its_first_token_is_reported_and_not_told_as_the_jobs_end() -> None:
