@@ -45,7 +45,7 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
-	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/torture; plain=$$?; \
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system; plain=$$?; \
 	$(PYTEST) tests/postgres tests/contract tests/integration tests/chaos && exit $$plain
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours

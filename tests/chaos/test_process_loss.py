@@ -9,6 +9,10 @@ from tests.chaos.streams import MODEL, SETTINGS, Streams, wait_until_whole, wron
 from tests.support.serving import Serving
 
 
+GO_ON_S = 10.0
+STOPPED_S = 20.0
+
+
 def kill(*processes: str) -> Disturbance:
     return tuple(Deed("kill", process) for process in processes)
 
@@ -43,4 +47,11 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 def test_streams_survive_the_loss_of(disturbance: Disturbance, serving: Serving) -> None:
     told = Streams(serving, name_of(disturbance)).read_under(disturbance)
     assert wrongs(serving, told) == []
+    wait_until_whole(serving)
+
+
+def test_streams_of_an_engine_that_is_stopped_go_on_within_10_s(serving: Serving) -> None:
+    told = Streams(serving, "a stopped engine").read_under((Deed("stop", "Engine", STOPPED_S),))
+    assert wrongs(serving, told) == []
+    assert 0.5 < max(each.longest_pause_s for each in told) < GO_ON_S
     wait_until_whole(serving)
