@@ -8,7 +8,6 @@ from tests.chaos.disturbances import CORE, DATABASE, HAPROXY, REPLICA, Deed, Dis
 from tests.chaos.streams import MODEL, SETTINGS, Streams, wait_until_whole, wrongs
 from tests.support.serving import Serving
 
-
 GO_ON_S = 10.0
 STOPPED_S = 20.0
 
