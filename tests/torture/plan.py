@@ -149,6 +149,8 @@ def _process_faults(chance: Random) -> Iterator[Fault]:
             if engine_losses > MOST_ENGINE_LOSSES:
                 continue
             kind = "kill" if kind == "replace" or target == SYSTEM else kind
+        if target == "ledger" and kind == "replace":
+            kind = "hang_and_kill"  # a second one does not start while the first has the database's lock
         if target in ("node", "gateway", "engine"):
             target = f"{target}/{chance.randint(0, 2)}"
         for_s = round(chance.uniform(-2.0, 2.0), 3) if kind == "skew" else _while(chance)

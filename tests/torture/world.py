@@ -206,10 +206,17 @@ class World(PlainSystem):
         actors = self._everybody() if target == SYSTEM else [self._actor(target)]
         killed = [actor for actor in actors if actor is not None and actor.process is not None]
         for actor in killed:
-            actor.kill()
+            await self._end(actor)
         await asyncio.sleep(for_s)
         for actor in killed:
             await self._bring_back(actor)
+
+    async def _end(self, actor: Actor) -> None:
+        """End its process. The kernel takes a Ledger's lock from it, which is this process's here."""
+        process = actor.process
+        actor.kill()
+        if process is not None and isinstance(process.content, Ledger):
+            await process.content.abandon()
 
     async def _hang(self, target: str, for_s: float) -> None:
         process = self._process(target)
@@ -225,7 +232,7 @@ class World(PlainSystem):
         process.halt()
         await asyncio.sleep(for_s)
         if actor.process is process:
-            actor.kill()
+            await self._end(actor)
             await self._bring_back(actor)
 
     async def _replace(self, target: str, for_s: float) -> None:
