@@ -33,7 +33,7 @@ class Entry(JobLog):
     @property
     def is_unsure(self) -> bool:
         """An engine has told of it, and nobody has said yet that it has not ended."""
-        return not (self.is_open or self.attempts.silent or self.attempts.ending)
+        return not (self.is_open or self.attempts.empty or self.attempts.ending)
 
     @property
     def output(self) -> Output:

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 from random import Random
 
-from cluster.errors import BudgetExceeded, Conflict, InfernetError, RateLimited
+from cluster.errors import BudgetExceeded, Conflict, InfernetError, RateLimited, StreamLost
 from cluster.ids import JobId, new_job_id
-from cluster.messages.work import ChatMessage, End, Job, Order, Sampling
+from cluster.messages.work import ChatMessage, End, Failed, Job, Order, Position, Sampling
 from tests.torture.plan import Story
 from tests.torture.world import FREE_SECRET, GATEWAYS, KEY_IDS, MODEL, TIGHT_SECRET, World
 
@@ -22,8 +22,11 @@ class Reading:
     """What one reader has been told, from `after` on."""
 
     after: int = 0
+    epoch: int = 1
     text: str = ""
     end: End | None = None
+    is_lost: bool = False
+    """It was told that its text is not the job's any more."""
     faults: list[str] = field(default_factory=list)
     """What it was told that cannot be."""
 
@@ -51,9 +54,9 @@ class Client:
         if self.job_id is not None:
             await asyncio.gather(self._cancel(), *(self._read(reading) for reading in self.readings))
 
-    async def read_late(self, after: int) -> Reading:
+    async def read_late(self, after: int, epoch: int) -> Reading:
         """All that a reader is told who comes when all is over."""
-        reading = Reading(after=after)
+        reading = Reading(after=after, epoch=epoch)
         await self._read(reading)
         return reading
 
@@ -133,13 +136,16 @@ class Client:
         assert self.job_id is not None
         door = self.world.door(self.chance.randrange(GATEWAYS))
         pieces = 0
-        stream = door.read(self.job_id, self.world.account_id, reading.after + len(reading.text))
+        position = Position(reading.after + len(reading.text), reading.epoch)
+        stream = door.read(self.job_id, self.world.account_id, position)
         try:
             while reading.end is None:
                 async with asyncio.timeout(SILENT_S):
                     piece = await anext(stream)
                 reading.text += piece.text
+                reading.epoch = piece.epoch if piece.text else reading.epoch
                 reading.end = piece.end
+                reading.is_lost = isinstance(piece.end, Failed) and piece.end.error == StreamLost.code
                 if piece.text and piece.offset != reading.after + len(reading.text):
                     reading.faults.append(f"at {reading.after + len(reading.text)}, told that it is at {piece.offset}")
                 pieces += bool(piece.text)

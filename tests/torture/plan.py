@@ -13,7 +13,7 @@ FAULTS_WITHIN_S = 20.0
 ARRIVALS_WITHIN_S = 15.0
 
 CALLS = (
-    "gateway>ledger.authenticate",
+    "gateway>ledger.principals",
     "gateway>ledger.job",
     "gateway>ledger.repeated",
     "gateway>rate_limiter.take",
@@ -61,7 +61,7 @@ LINKS = (
     "journal>scheduler",
 )
 
-SWITCHES = ("fail_at_token", "die_at_token")
+SWITCHES = ("fail_at_token", "freeze_at_token", "die_at_token")
 """How the simulated backend of an engine fails, where its process does not."""
 
 SYSTEM = "system"

@@ -13,14 +13,14 @@ from actors.backends.base import Backend
 from actors.backends.simulated import SimulatedBackend
 from actors.ledger import Ledger
 from api.replica.gateway import Gateway
-from api.replica.streams import Piece
+from api.replica.live import Piece
 from cluster.catalogue import Model, Replicas
 from cluster.clock import Clock
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.limits.windows import refusal
 from cluster.messages.money import Budget
 from cluster.messages.people import KeyLimits, NewKey, Principal
-from cluster.messages.work import Accepted, Job, JobRecord, Order, Submission
+from cluster.messages.work import Accepted, Job, JobRecord, Order, Position, Submission
 from cluster.timing import Timing
 from tests.support.faults import Fault, FaultyDatabase, FaultyLinks
 from tests.support.plain_processes import Actor, Links, Process, Remote
@@ -67,7 +67,7 @@ class Door:
     async def cancel(self, job_id: JobId, account_id: AccountId) -> JobRecord:
         return await self.gateway.cancel(job_id, account_id)
 
-    async def read(self, job_id: JobId, account_id: AccountId, after: int) -> AsyncGenerator[Piece, None]:
+    async def read(self, job_id: JobId, account_id: AccountId, after: Position) -> AsyncGenerator[Piece, None]:
         async for piece in self.gateway.streams.read(job_id, account_id, after):
             yield piece
 
@@ -326,11 +326,12 @@ class World(PlainSystem):
 
 
 def _model(plan: Plan) -> Model:
+    options = {"first_token_s": 0.0, "token_s": TOKEN_S, "batch_slots": plan.slots, "output_tokens": 1000}
     return Model(
         id=MODEL,
         backend="simulated",
         gpus=0,
         cpus=1.0,
         replicas=Replicas(plan.replicas, plan.replicas),
-        engine={"first_token_s": 0.0, "token_s": TOKEN_S, "batch_slots": plan.slots, "output_tokens": 1000},
+        engine={**options, "vary_by_attempt": True},
     )
