@@ -235,7 +235,7 @@ class Journal:
         """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.
 
         An engine that could not be reached for long may tell of them, or one that the Journal before this one had shut
-        out. A job that is open here ends here, so that each is looked at once.
+        out. That Journal may also end a job after this one has begun.
         """
         unsure = [entry for entry in self._entries.values() if entry.is_unsure]
         if self._before.is_known and not unsure:
@@ -247,7 +247,6 @@ class Journal:
         for entry in unsure:
             if entry.job_id in attempts:
                 entry.attempts.overtake(attempts[entry.job_id])
-                entry.is_open = True
             elif entry.attempts.ending is None:
                 self._forget(entry)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cluster.queue import Waiting
 
-MOST_LOSSES = 3
+MOST_LOSSES = 5
 """So many engines may die under a job before it fails."""
 
 MAX_ATTEMPTS = 5

@@ -12,14 +12,13 @@ from cluster.text.token_log import TokenLog
 class Entry(JobLog):
     """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it."""
 
-    __slots__ = ("attempts", "is_open", "ran", "settling", "told_by")
+    __slots__ = ("attempts", "ran", "settling", "told_by")
 
     def __init__(self, job_id: JobId, overtaken_by: int = 0) -> None:
         """Attempts before `overtaken_by` are not heard."""
         super().__init__(job_id)
         self.attempts = Attempts()
         self.attempts.overtake(overtaken_by)
-        self.is_open = overtaken_by > 0
         self.ran: Placed | None = None
         # The engines that have told of it, and the attempts that they made.
         self.told_by: list[tuple[EngineId, int]] = []
@@ -32,8 +31,8 @@ class Entry(JobLog):
 
     @property
     def is_unsure(self) -> bool:
-        """An engine has told of it, and nobody has said yet that it has not ended."""
-        return not (self.is_open or self.attempts.empty or self.attempts.ending)
+        """Something is known of it, and no end: a Journal before this one may have ended it."""
+        return not (self.attempts.empty or self.attempts.ending)
 
     @property
     def output(self) -> Output:

@@ -976,18 +976,17 @@ def test_what_is_told_of_a_job_that_has_ended_leaves_no_trace() -> None:
     run(scenario())
 
 
-def test_a_job_is_looked_for_among_those_that_are_open_once() -> None:
+def test_a_job_that_another_journal_has_ended_meanwhile_leaves_no_trace() -> None:
     async def scenario() -> None:
         async with Stage(replace(QUICK, audit_s=0.001)) as stage:
             stage.ledger.open_jobs = [(A, 1, 0)]
-            asked = stage.ledger.asked
             stage.first.says(A, "fine")
             await stage.heard(A, "fine")
-            await until(lambda: stage.ledger.asked > asked)
-            asked = stage.ledger.asked
-            for _ in range(5):
-                await stage.journal.auditing.taken()
-            assert stage.ledger.asked == asked
+            await stage.journal.auditing.taken()
+            assert (await stage.journal.held())[0] == {A}
+            stage.ledger.open_jobs = []
+            await until(lambda: A in dict(stage.first.settled_jobs))
+            assert (await stage.journal.held())[0] == set()
 
     run(scenario())
 
