@@ -22,7 +22,7 @@ NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres postgres postgres-programs unit system torture chaos mutants \
+.PHONY: help install demo test contract contract-postgres postgres postgres-programs unit system torture chaos outages mutants \
 	gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
@@ -45,8 +45,8 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
-	@$(PYTEST) $(PARALLEL) tests/unit tests/system; plain=$$?; \
-	$(PYTEST) tests/postgres tests/contract tests/integration tests/chaos && exit $$plain
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/torture; plain=$$?; \
+	$(PYTEST) -m 'not long' tests/postgres tests/contract tests/integration tests/outages tests/chaos && exit $$plain
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
@@ -80,6 +80,9 @@ torture: install  ## Draw faults for the control plane in one process: SEED=1, M
 
 chaos: install  ## Kill and stop processes of a running system, one and two at once: KILLS=50, SEED=1
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
+
+outages: install  ## Stop, starve and lose what a running system is made of: all of tests/outages
+	@$(BIN)/python -m pytest tests/outages $(ARGS)
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
 	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results

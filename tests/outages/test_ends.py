@@ -53,6 +53,7 @@ def test_a_signal_for_every_process(serving: Serving) -> None:
     assert_ends(serving, run, serving.process.wait(STOPPED_S))
 
 
+@pytest.mark.long
 def test_a_serve_controller_that_hangs(serving: Serving) -> None:
     run = serving.run
     (controller,) = serving.actors("ServeController")
@@ -61,7 +62,7 @@ def test_a_serve_controller_that_hangs(serving: Serving) -> None:
     assert_ends(serving, run, 0)
 
 
-@pytest.mark.parametrize("lost", ["raylet", "gcs_server"])
+@pytest.mark.parametrize("lost", ["raylet", pytest.param("gcs_server", marks=pytest.mark.long)])
 def test_a_ray_that_is_gone(lost: str, serving: Serving) -> None:
     run = serving.run
     (process,) = [process for process in runs.processes(run) if process.name() == lost]

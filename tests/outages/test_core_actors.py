@@ -83,7 +83,10 @@ def exact(question: str) -> str:
     return simulated_text((ChatMessage("user", question),), None, TOKENS)
 
 
-@pytest.mark.parametrize("kind", ["Journal", "Scheduler", "Ledger", "RateLimiter", "NodeAgent", "Supervisor"])
+LONG = [pytest.param(kind, marks=pytest.mark.long) for kind in ("Scheduler", "Ledger", "RateLimiter", "Supervisor")]
+
+
+@pytest.mark.parametrize("kind", ["Journal", "NodeAgent", *LONG])
 def test_a_stopped_core_actor_is_replaced(kind: str, serving: Serving) -> None:
     (victim,) = serving.actors(kind)
     gone_after_s: list[float] = []
