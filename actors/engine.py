@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from actors.backends.base import Backend, BackendDied, Chunk, Loaded
-from actors.generating import Generating
+from actors.backends.generating import Generating
 from actors.machine import gc
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.backends.base import BackendDied
 from actors.engine import Engine
-from actors.engine_watch import EngineWatch, Hangs, Processes
+from actors.supervising.engine_watch import EngineWatch, Hangs, Processes
 from actors.wire.calls import Gone, Unreachable, tell
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from actors.errands import Errands
+from actors.scheduling.errands import Errands
 from actors.wire.every import Every
 from cluster import acceptance
 from cluster.actions import Action, Fail

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence, Set
 from typing import Protocol
 
-from actors.watch import Ward, Watch
+from actors.supervising.watch import Ward, Watch
 from actors.wire.every import Every
 from cluster.release import Described, Release
 from cluster.timing import Timing

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import secrets
 from actors.ray.wards import RayWard
-from actors.watch import Watch
+from actors.supervising.watch import Watch
 from actors.wire.calls import Unreachable
 from actors.wire.every import Every
 from cluster.errors import DatabaseFailed, StartError

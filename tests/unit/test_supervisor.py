@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Set
 
+from actors.supervising.watch import Ward
 from actors.supervisor import Supervisor
-from actors.watch import Ward
 from cluster.release import Release
 from cluster.settings.schema import Settings
 from cluster.timing import Timing

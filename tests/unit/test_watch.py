@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from actors.watch import Watch
+from actors.supervising.watch import Watch
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled

@@ -1,0 +1,1 @@
+"""What the Scheduler is made of: errands, told until they are done."""

@@ -1,0 +1,1 @@
+"""Watching: the Supervisor over the core actors, a NodeAgent over its engines."""
