@@ -1,5 +1,9 @@
 """What is to be done about jobs: `cluster/leases.py` decides it, the Scheduler carries it out."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from msgspec import Struct
 
 from cluster.ids import EngineId
@@ -72,3 +76,14 @@ class Beginning(Struct, frozen=True):
 
     placed: list[Placed]
     orders: list[Order]
+
+
+T = TypeVar("T")
+
+
+def per_engine(pairs: Iterable[tuple[EngineId, T]]) -> Iterator[tuple[EngineId, list[T]]]:
+    """What concerns each engine, in its order: an action, and a call, for many jobs."""
+    gathered: dict[EngineId, list[T]] = defaultdict(list)
+    for engine_id, each in pairs:
+        gathered[engine_id].append(each)
+    yield from gathered.items()

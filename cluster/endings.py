@@ -1,9 +1,8 @@
 """Jobs that fail for a reason found outside their engine, until that is durable. Pure."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from cluster.actions import Abort, Action, Fail, Forget
+from cluster.actions import Abort, Action, Fail, Forget, per_engine
 from cluster.errors import InfernetError
 from cluster.ids import EngineId, JobId
 from cluster.messages.work import Failure, JobAttempt
@@ -20,7 +19,7 @@ class Endings:
 
     def begin(self, waiting: Iterable[Waiting], error: InfernetError) -> list[Action]:
         """These jobs end with this error. Engines that work on them stop, and keep what they have."""
-        stopping: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        stopping: list[tuple[EngineId, JobAttempt]] = []
         failures = []
         for each in waiting:
             place, failure = self._places.get(each.job.id), _failure(each, error)
@@ -28,19 +27,19 @@ class Endings:
             self._places.put(each.job.id, Ending(failure, engine_id))
             failures.append(failure)
             if engine_id is not None:
-                stopping[engine_id].append((each.job.id, each.attempt))
-        return [*(Abort(*abort) for abort in stopping.items()), Fail(failures)] if failures else []
+                stopping.append((engine_id, (each.job.id, each.attempt)))
+        return [*(Abort(*abort) for abort in per_engine(stopping)), Fail(failures)] if failures else []
 
     def durable(self, failures: Sequence[Failure]) -> list[Action]:
         """These ends are durable, or the jobs had ended before. Their engines may forget them."""
-        forgotten: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        forgotten: list[tuple[EngineId, JobAttempt]] = []
         for failure in failures:
             place = self._places.get(failure.job_id)
             if isinstance(place, Ending):
                 self._places.remove(failure.job_id)
                 if place.engine_id is not None:
-                    forgotten[place.engine_id].append(place.attempt)
-        return [Forget(*forget) for forget in forgotten.items()]
+                    forgotten.append((place.engine_id, place.attempt))
+        return [Forget(*forget) for forget in per_engine(forgotten)]
 
     def not_told(self, failures: Sequence[Failure]) -> None:
         """The Journal could not be told of these, or could not answer."""

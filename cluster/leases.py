@@ -3,10 +3,10 @@
 Each public method is something that happens. It moves jobs from place to place and returns the actions that follow.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from cluster.actions import Action, Ask, Attach, Beginning, Confirm, Fail, Forget, Order, Record
+from cluster.actions import Action, Ask, Attach, Beginning, Confirm, Fail, Forget, Order, Record, per_engine
 from cluster.deadlines import Deadlines
 from cluster.endings import Endings
 from cluster.errors import InfernetError, JobCancelled, JobTimeout
@@ -73,7 +73,7 @@ class Leases:
     def submitted(self, submissions: Sequence[Submission], now_ms: int) -> Beginning:
         """Engines begin on these jobs while they are made durable, as far as they would be placed at once."""
         placed: list[Placed] = []
-        orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
+        orders: list[tuple[EngineId, Dispatch]] = []
         for submission in submissions:
             job, waiting = submission.job, Waiting(submission.job)
             self._submitting[job.id] += 1
@@ -84,23 +84,24 @@ class Leases:
                 continue
             if (replica := self.fleet.best(waiting.lane)) is not None:
                 placed.append(self._lease(Begun(waiting, replica.id), replica, now_ms))
-                orders[replica.id].append(Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids))
-        return Beginning(placed, [Order(*order) for order in orders.items()])
+                dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
+                orders.append((replica.id, dispatch))
+        return Beginning(placed, [Order(*order) for order in per_engine(orders)])
 
     def confirmed(self, jobs: Iterable[Job]) -> list[Action]:
         """These jobs are durable."""
-        attempts: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        attempts: list[tuple[EngineId, JobAttempt]] = []
         for job in jobs:
             match self.places.get(job.id):
                 case Begun(waiting, engine_id) as begun:
                     self.places.confirm(job.id, begun)
-                    attempts[engine_id].append((job.id, waiting.attempt))
+                    attempts.append((engine_id, (job.id, waiting.attempt)))
                 case Unconfirmed(waiting):
                     self.places.enqueue(waiting)
                 case _:
                     continue  # submitted twice at once, or cancelled meanwhile
             self._deadlines.keep(job.id, job.deadline_ms)
-        return [Confirm(*confirm) for confirm in attempts.items()]
+        return [Confirm(*confirm) for confirm in per_engine(attempts)]
 
     def answered(self, submissions: Iterable[Submission]) -> list[Action]:
         """This call is over. Its jobs that were not confirmed were refused, or could not be made durable.
@@ -108,15 +109,15 @@ class Leases:
         A job that another call submits as well is left to that one.
         """
         self._submitting -= Counter(submission.job.id for submission in submissions)
-        forgotten: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        forgotten: list[tuple[EngineId, JobAttempt]] = []
         for job_id in {s.job.id for s in submissions if s.job.id not in self._submitting}:
             match self.places.get(job_id):
                 case Begun(waiting, engine_id):
                     self.places.remove(job_id)
-                    forgotten[engine_id].append((job_id, waiting.attempt))
+                    forgotten.append((engine_id, (job_id, waiting.attempt)))
                 case Unconfirmed():
                     self.places.remove(job_id)
-        return [Forget(*forget) for forget in forgotten.items()]
+        return [Forget(*forget) for forget in per_engine(forgotten)]
 
     def cancelled(self, job_id: JobId, now_ms: int) -> list[Action]:
         """A client wants no more of this job. The next one has its place."""
@@ -256,13 +257,13 @@ class Leases:
         """Every job for which there is an engine goes to it."""
         if self.quiescent:
             return []
-        orders: dict[EngineId, list[Dispatch]] = defaultdict(list)
+        orders: list[tuple[EngineId, Dispatch]] = []
         placed: list[Placed] = []
         for lane in self.places.queue.lanes():
             while (replica := self.fleet.best(lane)) is not None and (waiting := self.places.pop(lane)) is not None:
                 placed.append(self._lease(Leased(waiting, replica.id), replica, now_ms))
-                orders[replica.id].append(Dispatch(waiting.job, waiting.attempt, waiting.resume))
-        return [*(Order(*order) for order in orders.items()), Record(placed)] if placed else []
+                orders.append((replica.id, Dispatch(waiting.job, waiting.attempt, waiting.resume)))
+        return [*(Order(*order) for order in per_engine(orders)), Record(placed)] if placed else []
 
     def _end(self, job_ids: Iterable[JobId], error: InfernetError) -> list[Action]:
         """These jobs end with this error, unless they have ended or do so already."""

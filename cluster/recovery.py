@@ -1,9 +1,8 @@
 """The jobs of the Ledger that nobody here knows of: after a restart, and when a notice was lost. Pure."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from cluster.actions import Action, Forget
+from cluster.actions import Action, Forget, per_engine
 from cluster.ids import EngineId, JobId
 from cluster.losses import Losses
 from cluster.messages.work import JobAttempt, OpenAttempt, OpenJob
@@ -68,9 +67,9 @@ class Recovery:
 
     def drop(self, job_ids: Iterable[JobId]) -> list[Action]:
         """These jobs have ended, by the Ledger: the notice of it was lost. Engines that work on them forget them."""
-        forgotten: dict[EngineId, list[JobAttempt]] = defaultdict(list)
+        forgotten: list[tuple[EngineId, JobAttempt]] = []
         for job_id in job_ids:
             place = self._places.remove(job_id)
             if isinstance(place, Leased):
-                forgotten[place.engine_id].append((job_id, place.waiting.attempt))
-        return [Forget(*forget) for forget in forgotten.items()]
+                forgotten.append((place.engine_id, (job_id, place.waiting.attempt)))
+        return [Forget(*forget) for forget in per_engine(forgotten)]
