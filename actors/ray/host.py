@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.wire.calls import Unreached
+from actors.wire.calls import NotStarted, Unreached
 from cluster.errors import StartError
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Host:
                 async with asyncio.timeout(self._patience.call_s):
                     await self._has_started.wait()
             except TimeoutError:
-                raise Unreached(f"{self._name} has not started yet") from None
+                raise NotStarted(f"{self._name} has not started yet") from None
         return self._hosted
 
     async def close(self) -> None:

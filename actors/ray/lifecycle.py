@@ -13,7 +13,7 @@ from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUP
 from actors.ray import secrets
 from actors.ray.wards import RayWard
 from actors.supervising.watch import Watch
-from actors.wire.calls import Unreachable
+from actors.wire.calls import NotStarted, Unreachable
 from actors.wire.every import Every
 from cluster.errors import DatabaseFailed, StartError
 from cluster.release import UNKNOWN, Described, Release
@@ -81,6 +81,8 @@ async def quiesce(within_s: float) -> None:
     try:
         if not await SCHEDULER.at().quiesce(within_s):
             logger.warning("stopping with jobs still running; they go on at the next start")
+    except NotStarted:
+        return
     except Unreachable as error:
         logger.warning("nothing to drain: %s", error)
 
@@ -107,6 +109,8 @@ async def _stop_or_tell(name: str, stopping: Coroutine[Any, Any, None]) -> None:
     try:
         async with asyncio.timeout(_STOP_S):
             await stopping
+    except NotStarted:
+        return
     except Exception as error:  # noqa: BLE001 - told, and its process is ended next
         logger.warning("%s did not stop by itself: %s", name, error or type(error).__name__)
 

@@ -24,6 +24,10 @@ class Unreached(Unreachable):
     """The actor cannot be reached now. It may live, it may have done what it was asked, and it may answer again."""
 
 
+class NotStarted(Unreached):
+    """The actor's process answers, and the object in it has not started yet: there is nothing in it to end."""
+
+
 AWAY = (Unreachable, DatabaseUnavailable, DatabaseTaken)
 """What says that a part of the system cannot be asked now, whatever it is asked for."""
 
