@@ -57,7 +57,7 @@ class Journal:
         self._entries: dict[JobId, Entry] = {}
         self._engines = EngineStreams(engine, self._ingest, self._engine_lost, self._engine_unreached, timing)
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
-        self._forgetting = Forgetting(engine, self._engines.reads, timing)
+        self._forgetting = Forgetting(engine, timing)
         self._endings = Endings(ledger, scheduler, self._forgetting, interval_s, clock, timing)
         self.auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (

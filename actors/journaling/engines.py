@@ -89,9 +89,6 @@ class EngineStreams:
         for reading in self._readings.values():
             reading.cancel()
 
-    def reads(self, engine_id: EngineId) -> bool:
-        return engine_id in self._readings
-
     async def all_heard(self) -> None:
         """Returns when every engine from before this Journal has told all it has, or is gone, or has had its time."""
         await self._all_heard.wait()

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from actors.wire.calls import Unreachable, tell
+from actors.wire.calls import Gone, tell
 from actors.wire.every import Every
 from cluster.ids import EngineId
 from cluster.messages.work import JobAttempt
@@ -20,12 +20,8 @@ class Forgetting:
     An engine that is gone has forgotten.
     """
 
-    def __init__(
-        self, engine: "Callable[[EngineId], Engine]", is_read: Callable[[EngineId], bool], timing: Timing
-    ) -> None:
-        """`is_read` tells whether an engine lives, as far as is known."""
+    def __init__(self, engine: "Callable[[EngineId], Engine]", timing: Timing) -> None:
         self._engine = engine
-        self._is_read = is_read
         self._due: dict[EngineId, set[JobAttempt]] = defaultdict(set)
         self._being_told: set[EngineId] = set()
         self._telling = Every(timing.settled_notice_s, self._tell_all, "telling engines what they may forget")
@@ -49,10 +45,8 @@ class Forgetting:
         told = frozenset(self._due[engine_id])
         try:
             await self._engine(engine_id).settled(sorted(told))
-        except Unreachable:
-            if self._is_read(engine_id):
-                raise
-            told = frozenset(self._due[engine_id])  # it is gone: there is nobody to tell
+        except Gone:
+            told = frozenset(self._due[engine_id])  # there is nobody to tell
         finally:
             self._being_told.discard(engine_id)
         self._due[engine_id] -= told

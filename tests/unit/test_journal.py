@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.journal import Journal
-from actors.wire.calls import Gone
+from actors.wire.calls import Gone, Unreached
 from actors.wire.frames import UNACKNOWLEDGED_FRAMES, VERSION, JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport
@@ -1060,7 +1060,7 @@ def test_a_reader_with_a_position_in_another_text_is_told_this_one_from_its_star
 def test_an_engine_is_told_what_it_may_forget_until_it_knows() -> None:
     async def scenario() -> None:
         async with Stage(replace(QUICK, settled_notice_s=0.001)) as stage:
-            settle, failures = stage.first.settled, [Gone("it cannot be reached"), RuntimeError("broken")] * 3
+            settle, failures = stage.first.settled, [Unreached("it cannot be reached"), RuntimeError("broken")] * 3
 
             async def failing(jobs: Sequence[JobAttempt]) -> None:
                 if failures:
