@@ -54,12 +54,15 @@ SCHEMAS: list[dict[str, Any]] = [
 ]
 
 
+SHARED = {"infernet", "postgres"}
+
+
 def processes() -> set[psutil.Process]:
-    """Those below this one, but for multiprocessing's resource tracker, which stays, and a system that tests share."""
+    """Those below this one, but for multiprocessing's resource tracker, which stays, and servers that tests share."""
     found: set[psutil.Process] = set()
     for child in psutil.Process().children():
         command = child.cmdline()
-        if "resource_tracker" not in " ".join(command) and "infernet" not in map(os.path.basename, command):
+        if "resource_tracker" not in " ".join(command) and SHARED.isdisjoint(map(os.path.basename, command)):
             found |= {child, *child.children(recursive=True)}
     return found
 
