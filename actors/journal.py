@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from actors.journaling.before import Before
-from actors.journaling.endings import Ending, Endings
 from actors.journaling.engines import EngineStreams
 from actors.journaling.entry import Entry
+from actors.journaling.finishing import Finish, Finishing
 from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
 from actors.wire.calls import tell
@@ -22,7 +22,8 @@ from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.work import Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output, Placed
+from cluster.messages.placements import Placed
+from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output
 from cluster.text.attempts import Ruling
 from cluster.timing import Timing
 
@@ -58,7 +59,7 @@ class Journal:
         self._engines = EngineStreams(engine, self._ingest, self._engine_lost, self._engine_unreached, timing)
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
         self._forgetting = Forgetting(engine, timing)
-        self._endings = Endings(ledger, scheduler, self._forgetting, interval_s, clock, timing)
+        self._finishing = Finishing(ledger, scheduler, self._forgetting, interval_s, clock, timing)
         self.auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (
             self.auditing,
@@ -78,7 +79,7 @@ class Journal:
         for loop in (*self._loops, self._forgetting):
             loop.stop()
         self._engines.stop()
-        self._endings.stop()
+        self._finishing.stop()
         for entry in self._entries.values():
             if entry.settling is not None:
                 entry.settling.cancel()
@@ -134,6 +135,11 @@ class Journal:
             for job_id in job_ids:
                 outbox.unwatch(job_id)
         self._forget_empty(job_ids)
+
+    async def watching(self, reader_id: str) -> list[JobId]:
+        """The jobs that this reader is told of, as far as is known here: it may have left some of them since."""
+        outbox = self._readers.find(reader_id)
+        return [] if outbox is None else outbox.watching()
 
     async def watched(self, job_id: JobId, reader_id: str) -> bool:
         """Whether any reader but this one watches the job."""
@@ -207,7 +213,7 @@ class Journal:
         """What the next attempt goes on from."""
         output = entry.output
         if output.epoch == 0 and self._before.is_new(entry.job_id):
-            return Output(epoch=1)  # nobody has been told any text: none is lost
+            return UNTOLD
         return output
 
     def _fail(self, failure: Failure) -> None:
@@ -223,9 +229,9 @@ class Journal:
 
     async def _settle(self, entry: Entry, end: End, engine_failed: bool) -> None:
         """Make the end durable, then visible, and after a while forget it."""
-        epoch = entry.log.epoch or 1
-        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran, epoch)
-        await self._endings.make_durable(Ending(ended, engine_failed, entry.told_by))
+        entry.log.epoch = self._output(entry).epoch
+        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran, entry.log.epoch)
+        await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         entry.attempts.settle()
         entry.log.close(end)
         entry.touch()

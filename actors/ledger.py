@@ -14,17 +14,9 @@ from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, WindowMark
-from cluster.messages.work import (
-    Accepted,
-    Ended,
-    Idempotency,
-    JobQuery,
-    JobRecord,
-    OpenAttempt,
-    OpenJob,
-    Placed,
-    Submission,
-)
+from cluster.messages.placements import Placed
+from cluster.messages.records import JobQuery, JobRecord
+from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
     first_admin,

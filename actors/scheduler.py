@@ -1,4 +1,4 @@
-"""Which job runs where and when. What is to be done is decided in `cluster/leases.py`; this carries it out."""
+"""Which job runs where and when. What is to be done is decided in `cluster/leases/leases.py`; this carries it out."""
 
 import asyncio
 import logging
@@ -10,17 +10,18 @@ from msgspec.structs import replace
 from actors.scheduling.errands import Errands
 from actors.wire.every import Every
 from cluster import acceptance
-from cluster.actions import Action, Fail
-from cluster.attention import AttendedTime
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
 from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.leases import Leases
+from cluster.leases.actions import Action, Fail
+from cluster.leases.leases import Leases
+from cluster.leases.places import Queued
+from cluster.liveness.attention import AttendedTime
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
-from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission, Verdict
-from cluster.places import Queued
+from cluster.messages.placements import Verdict
+from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
 from cluster.timing import Timing
 
 if TYPE_CHECKING:

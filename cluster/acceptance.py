@@ -11,7 +11,7 @@ from cluster.ids import JobId
 from cluster.messages.work import Job
 
 if TYPE_CHECKING:
-    from cluster.leases import Leases
+    from cluster.leases.leases import Leases
 
 
 def refusals(jobs: Sequence[Job], catalogue: Catalogue, leases: "Leases", now_s: float) -> dict[JobId, InfernetError]:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from cluster.ids import EngineId, NodeId
-from cluster.messages.work import Job, RuledOut, Verdict
+from cluster.messages.placements import RuledOut, Verdict
+from cluster.messages.work import Job
 
 # An engine that fails at once always has the least to do: unless each failure outweighs a good deal of work
 # elsewhere, it attracts every job.

@@ -26,8 +26,8 @@ class LaneId(NamedTuple):
 class Waiting(Struct, frozen=True, array_like=True):
     """A job to place: the attempt to make, and the output to go on from.
 
-    `losses` is how many deaths of engines are laid to it (`cluster/suspicion.py`), `failures` how many engines have
-    failed it and gone on.
+    `losses` is how many deaths of engines are laid to it (`cluster/leases/suspicion.py`), `failures` how many engines
+    have failed it and gone on.
     """
 
     job: Job
@@ -54,7 +54,7 @@ class JobQueue:
     """One lane per model and pinned node, and one for suspects: a job that waits for one engine holds up nobody.
 
     The jobs of a lane ask for the same: an engine that can take one can take each. Whoever asks for a job knows its
-    lane (`cluster/leases.py`). What is done to one job costs the same however many wait.
+    lane (`cluster/leases/leases.py`). What is done to one job costs the same however many wait.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,8 @@ import asyncio
 
 from actors.wire.frames import JobLog
 from cluster.ids import EngineId, JobId
-from cluster.messages.work import Delta, Output, Placed
+from cluster.messages.placements import Placed
+from cluster.messages.work import Delta, Output
 from cluster.text.attempts import Attempts
 from cluster.text.token_log import TokenLog
 

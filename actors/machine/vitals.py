@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.silence import Vitals
+from cluster.liveness.silence import Vitals
 
 _NS = 1e9
 # Runs or stands in line; waits for a disk or for memory.

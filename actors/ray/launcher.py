@@ -19,9 +19,9 @@ from actors.ray.kind import Kind
 from actors.wire.calls import Gone, Unreachable, Unreached
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId
+from cluster.liveness.silence import Vitals
 from cluster.messages.machines import EngineOrder, EngineReport
 from cluster.release import fingerprint
-from cluster.silence import Vitals
 from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.machine import vitals
 from actors.ray.kind import Kind
 from actors.ray.remote import Pulse
-from cluster.silence import Vitals, seen_from
+from cluster.liveness.silence import Vitals, seen_from
 
 R = TypeVar("R")
 

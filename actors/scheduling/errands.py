@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
 from actors.wire.calls import Gone, Unreachable, tell
-from cluster.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
 from cluster.ids import EngineId, JobId
-from cluster.leases import Leases
+from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
+from cluster.leases.leases import Leases
 from cluster.messages.machines import FailedAttempt
 from cluster.messages.work import Dispatch, Failure, JobAttempt
 from cluster.timing import Timing

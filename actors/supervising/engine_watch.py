@@ -6,9 +6,9 @@ from typing import Protocol
 from actors.engine import Engine
 from actors.wire.calls import Gone, Unreachable
 from cluster.clock import Clock
+from cluster.liveness.silence import Silence, Vitals
+from cluster.liveness.stalls import Progress
 from cluster.messages.machines import EngineReport
-from cluster.silence import Silence, Vitals
-from cluster.stalls import Progress
 from cluster.timing import Timing
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from actors.wire.calls import Unreachable
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.silence import Silence, Vitals
+from cluster.liveness.silence import Silence, Vitals
 from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from cluster.errors import BadRequest, JobNotFound, KeyNotFound
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
-from cluster.messages.work import JobRecord, Position
+from cluster.messages.records import JobRecord
+from cluster.messages.work import Position
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from api.http.bodies import JobIdText, NodeIdText, Time
 from cluster.clock import iso_utc
-from cluster.messages.work import Placed, Placement, RuledOut, Verdict
+from cluster.messages.placements import Placed, Placement, RuledOut, Verdict
 
 
 class Candidate(TypedDict):

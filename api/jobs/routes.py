@@ -26,7 +26,8 @@ from cluster.errors import (
     NodeNotFound,
     PayloadTooLarge,
 )
-from cluster.messages.work import JobQuery, Position
+from cluster.messages.records import JobQuery
+from cluster.messages.work import Position
 
 router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
 

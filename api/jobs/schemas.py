@@ -11,19 +11,8 @@ from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Reques
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
 from cluster.messages.money import Usage
-from cluster.messages.work import (
-    Accepted,
-    ChatMessage,
-    CompletedRecord,
-    FailedRecord,
-    FinishReason,
-    JobRecord,
-    Order,
-    PendingRecord,
-    ProcessingRecord,
-    Role,
-    Sampling,
-)
+from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
+from cluster.messages.work import Accepted, ChatMessage, FinishReason, Order, Role, Sampling
 
 MAX_STOPS = 4
 MAX_METADATA = 16

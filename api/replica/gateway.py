@@ -19,7 +19,8 @@ from cluster.limits.windows import Bucket, Decision
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, NewKey, Principal
-from cluster.messages.work import FailedRecord, JobQuery, JobRecord, Placement
+from cluster.messages.placements import Placement
+from cluster.messages.records import FailedRecord, JobQuery, JobRecord
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 

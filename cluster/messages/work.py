@@ -5,13 +5,14 @@ Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Tim
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.money import Rates, Usage
+from cluster.messages.placements import Placed
 
 Role = Literal["system", "user", "assistant"]
 
@@ -117,6 +118,10 @@ class Output(Struct, frozen=True, array_like=True):
     prompt_tokens: int = 0
 
 
+UNTOLD = Output(epoch=1)
+"""What a job has of which nobody has been told any text: it can begin anew, and lose nothing."""
+
+
 class Dispatch(Struct, frozen=True):
     """An order to an engine: generate this job from `resume` on, as attempt number `attempt`.
 
@@ -174,106 +179,6 @@ class Delta(Struct, frozen=True, array_like=True):
     epoch: int = 0
 
 
-class _Record(Struct, frozen=True, kw_only=True, tag_field="state"):
-    """What the Ledger tells of a job in whatever state."""
-
-    id: JobId
-    account_id: AccountId
-    model: str
-    created_ms: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-class PendingRecord(_Record, frozen=True, kw_only=True, tag="pending"):
-    """A job that waits for its first engine."""
-
-    status: ClassVar[JobState] = JobState.PENDING
-
-
-class ProcessingRecord(_Record, frozen=True, kw_only=True, tag="processing"):
-    """A job that has been given to an engine, last on the node `node_id`."""
-
-    status: ClassVar[JobState] = JobState.PROCESSING
-
-    node_id: NodeId
-
-
-class CompletedRecord(_Record, frozen=True, kw_only=True, tag="completed"):
-    """A job that ended as it should. `content` is its whole text, of this `epoch`."""
-
-    status: ClassVar[JobState] = JobState.COMPLETED
-
-    node_id: NodeId
-    content: str
-    finish_reason: FinishReason
-    usage: Usage
-    ended_ms: int
-    epoch: int = 1
-
-    @property
-    def end(self) -> End:
-        """How it ended, as its readers are told."""
-        return Finished(self.usage, self.finish_reason)
-
-
-class FailedRecord(_Record, frozen=True, kw_only=True, tag="failed"):
-    """A job that ended otherwise. `content` is what it had produced; it has no node if it never ran."""
-
-    status: ClassVar[JobState] = JobState.FAILED
-
-    node_id: NodeId | None
-    content: str
-    error: str
-    error_message: str
-    usage: Usage
-    ended_ms: int
-    epoch: int = 1
-
-    @property
-    def end(self) -> End:
-        """How it ended, as its readers are told."""
-        return Failed(self.usage, self.error, self.error_message)
-
-
-EndedRecord = CompletedRecord | FailedRecord
-
-JobRecord = PendingRecord | ProcessingRecord | EndedRecord
-"""A job as the Ledger tells it."""
-
-
-RuledOut = Literal[
-    "offline", "draining", "not ready", "cannot be reached", "no room", "not the pinned node", "has a suspect"
-]
-
-
-class Verdict(Struct, frozen=True):
-    """What was made of one engine when a job was placed. The lower `score` wins, of those that nothing ruled out."""
-
-    engine_id: EngineId
-    node_id: NodeId
-    ruled_out_by: RuledOut | None
-    score: int
-
-
-class Placed(Struct, frozen=True):
-    """A job has been given to an engine. `considered` is what was made of this one and of the others."""
-
-    job_id: JobId
-    node_id: NodeId
-    engine_id: EngineId
-    attempt: int
-    placed_ms: int
-    considered: tuple[Verdict, ...] = ()
-
-
-class Placement(Struct, frozen=True):
-    """Why a job runs where it runs: every attempt, and, of a job that waits, what rules the engines out now."""
-
-    job_id: JobId
-    attempts: tuple[Placed, ...]
-    waiting: tuple[Verdict, ...] | None = None
-
-
 class OpenJob(Struct, frozen=True):
     """A job that has not ended, as the Ledger knows it: what the Scheduler rebuilds its queue from."""
 
@@ -282,19 +187,10 @@ class OpenJob(Struct, frozen=True):
     attempt: int = 0
 
 
-class JobQuery(Struct, frozen=True):
-    """Which jobs to list, newest first. `before` is the (created_ms, id) of the last job already listed."""
-
-    limit: int = 20
-    status: JobState | None = None
-    since_ms: int | None = None
-    before: tuple[int, JobId] | None = None
-
-
 class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
-    `content` is its text of this `epoch`.
+    `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
     """
 
     job_id: JobId

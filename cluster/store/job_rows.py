@@ -8,22 +8,9 @@ from sqlalchemy import RowMapping
 
 from cluster.job_states import JobState
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import (
-    ChatMessage,
-    CompletedRecord,
-    End,
-    Ended,
-    Failed,
-    FailedRecord,
-    Finished,
-    Job,
-    JobRecord,
-    OpenJob,
-    PendingRecord,
-    Placed,
-    ProcessingRecord,
-    Sampling,
-)
+from cluster.messages.placements import Placed
+from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
+from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Job, OpenJob, Sampling
 
 NEW_COLUMNS = (
     "id",

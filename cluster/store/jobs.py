@@ -17,7 +17,9 @@ from sqlalchemy import (
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
-from cluster.messages.work import Ended, Failed, Job, JobQuery, JobRecord, OpenAttempt, OpenJob, Placed
+from cluster.messages.placements import Placed
+from cluster.messages.records import JobQuery, JobRecord
+from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
 from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
 from cluster.store.usage import Billed

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from cluster.ids import JobId
-from cluster.messages.work import Placed, Verdict
+from cluster.messages.placements import Placed, Verdict
 from cluster.store.tables import JOBS, PLACEMENTS
 
 

@@ -9,7 +9,8 @@ from cluster.ids import JobId
 from cluster.limits import budgets
 from cluster.limits.budgets import Balance
 from cluster.limits.pricing import most_usage
-from cluster.messages.work import Accepted, Job, Placed, Submission
+from cluster.messages.placements import Placed
+from cluster.messages.work import Accepted, Job, Submission
 from cluster.store import budgets as budget_rows
 from cluster.store import idempotency, jobs
 from cluster.store.budgets import Reservation

@@ -1,6 +1,6 @@
 """What placing a job costs, by engines and by waiting jobs: python -m tests.benchmarks.decisions
 
-The Scheduler's own decisions (`cluster/leases.py`), without Ray. Every engine is full, as it is when jobs wait, and
+The Scheduler's own decisions (`cluster/leases/`), without Ray. Every engine is full, as it is when jobs wait, and
 whenever jobs end, those that wait longest take their places. Without waiting jobs, each takes the place of one that has
 ended as it comes. Memory is that of a process of its own, which holds jobs as they come out of a call: no two share
 anything.
@@ -22,14 +22,15 @@ from pathlib import Path
 
 import psutil
 
-from cluster.actions import Record
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId, new_job_id
-from cluster.leases import Leases
+from cluster.leases.actions import Record
+from cluster.leases.leases import Leases
+from cluster.leases.places import Queued
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
-from cluster.messages.work import ChatMessage, Job, Placed, Released, Sampling, Submission
-from cluster.places import Queued
+from cluster.messages.placements import Placed
+from cluster.messages.work import ChatMessage, Job, Released, Sampling, Submission
 from cluster.timing import Timing
 from tests.benchmarks import report
 

@@ -17,12 +17,12 @@ from cluster.release import PROTOCOL_VERSION
 
 FILE = Path(__file__).with_name("layouts.txt")
 # What is told between actors besides the messages, and what their makers are given.
-_OTHERS = ("actors.backends.base", "actors.ray.remote", "cluster.actions")
+_OTHERS = ("actors.backends.base", "actors.ray.remote", "cluster.leases.actions")
 
 
 def written() -> str:
     """The version, then a line per struct: its name, how it is encoded, and its fields in their order."""
-    lines = [_line(struct) for struct in sorted(_structs(), key=lambda struct: (struct.__module__, struct.__name__))]
+    lines = [line(struct) for struct in sorted(_structs(), key=lambda struct: (struct.__module__, struct.__name__))]
     return "\n".join([f"protocol {PROTOCOL_VERSION}", *lines, ""])
 
 
@@ -39,7 +39,7 @@ def _structs() -> set[type[Struct]]:
     return {thing for thing in found if issubclass(thing, Struct) and thing is not Struct}
 
 
-def _line(struct: type[Struct]) -> str:
+def line(struct: type[Struct]) -> str:
     config = struct.__struct_config__
     encoding = f"array_like={config.array_like} tag={config.tag!r}"
     fields = ", ".join(f"{field.encode_name}: {_type(field.type)}" for field in structs.fields(struct))

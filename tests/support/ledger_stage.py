@@ -13,7 +13,8 @@ from cluster.ids import AccountId, EngineId, KeyId, NodeId, new_job_id
 from cluster.keys import new_secret
 from cluster.messages.money import Rates, Usage
 from cluster.messages.people import Account, KeyLimits, NewKey, Principal
-from cluster.messages.work import Accepted, ChatMessage, Ended, Failed, Finished, Job, Placed, Sampling, Submission
+from cluster.messages.placements import Placed
+from cluster.messages.work import Accepted, ChatMessage, Ended, Failed, Finished, Job, Sampling, Submission
 from cluster.store import accounts, keys
 from cluster.store.database import Database
 from cluster.timing import Timing

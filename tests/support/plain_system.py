@@ -31,11 +31,12 @@ from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import EngineId, JobId, NodeId, new_job_id
 from cluster.keys import secret_hash
+from cluster.liveness.silence import Vitals
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
-from cluster.messages.work import ChatMessage, End, Job, JobRecord, Position, Sampling
+from cluster.messages.records import JobRecord
+from cluster.messages.work import ChatMessage, End, Job, Position, Sampling
 from cluster.settings.schema import Settings
-from cluster.silence import Vitals
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
 
@@ -235,6 +236,11 @@ class PlainSystem:
 
     def known_engines(self) -> list[EngineId]:
         return [engine_id for engine_id, actor in self.engines.items() if actor.process is not None]
+
+    async def engine_reports(self) -> list[EngineReport]:
+        """What each engine that lives says of itself, asked past all links."""
+        processes = [self.engines[engine_id].process for engine_id in self.known_engines()]
+        return [await cast(Engine, process.content).describe() for process in processes if process is not None]
 
     def start_engine(self, order: EngineOrder, node_id: NodeId) -> Engine:
         """Start it, unless it runs already."""

@@ -5,7 +5,7 @@ import asyncio
 from msgspec.structs import replace
 
 from actors.wire.calls import Gone
-from cluster.silence import Vitals
+from cluster.liveness.silence import Vitals
 
 RUNNING = Vitals(pid=7, born_s=100.0, stopped=False, busy_s=5.0, queued_s=1.0, hindered=True)
 

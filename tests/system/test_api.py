@@ -128,9 +128,11 @@ def test_a_cancelled_job_stops_and_is_billed_for_what_it_produced(database: Path
         stream = Stream((await client.get(f"/api/v1/jobs/{job_id}/stream")).text)
         assert (stream.text, json.loads(stream.last)["error"]) == (PARTIAL, "cancelled")
 
-        (engine,) = system._engine_objects
-        await until(lambda: not engine._logs, "an engine without jobs")
-        assert (await engine.describe()).running == ()
+        async def forgotten() -> bool:
+            (report,) = await system.engine_reports()
+            return report.running == ()
+
+        await until(forgotten, "an engine without jobs")
         assert system.scheduler.leases.idle
         await hung(system, client)  # its place is free
 
@@ -266,13 +268,13 @@ def test_a_job_can_be_waited_for(database: Path) -> None:
         for too_short in (0, 1):
             assert (await client.get(path, params={"wait": too_short})).json()["status"] == "processing"
         waiting = asyncio.create_task(client.get(path, params={"wait": 60}))
-        await until(lambda: system.gateway.streams._live, "a request that waits")
+        await until(lambda: system.gateway.streams.reading, "a request that waits")
         assert not waiting.done()
         cancelled = (await client.post(f"{path}/cancel")).json()
         async with asyncio.timeout(PATIENCE_S):
             assert (await waiting).json() == cancelled
             assert (await client.get(path, params={"wait": 60})).json() == cancelled
-        assert system.gateway.streams._live == {}
+        assert system.gateway.streams.reading == set()
 
     with_api(database, scenario, models=[HANGING])
 

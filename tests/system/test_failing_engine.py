@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from actors.backends.simulated import simulated_text
 from cluster.ids import EngineId
+from cluster.leases.suspicion import MOST_LOSSES
 from cluster.messages.work import Failed, Finished, Submission
-from cluster.suspicion import MOST_LOSSES
 from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run
 
 CLIENTS, JOBS_OF_EACH = 8, 15

@@ -15,7 +15,8 @@ from actors.backends.simulated import simulated_text
 from actors.scheduler import Scheduler
 from cluster.errors import NoCapacity
 from cluster.ids import JobId
-from cluster.messages.work import CompletedRecord, Submission
+from cluster.messages.records import CompletedRecord
+from cluster.messages.work import Submission
 from tests.support.openai_door import ASKED, BODY, HANGING, PARTIAL, job_ids, openai_client, with_openai
 from tests.support.plain_system import SIM, PlainSystem, settled, until
 
@@ -34,14 +35,28 @@ async def spoken(stream: AsyncStream[ChatCompletionChunk], text: str) -> None:
         heard += (await anext(stream)).choices[0].delta.content or ""
 
 
-def generating(system: PlainSystem) -> int:
+async def generating(system: PlainSystem) -> int:
     """How many answers the engines work on."""
-    return sum(len(engine._backend._batch) for engine in system._engine_objects)  # type: ignore[attr-defined]
+    return sum(report.generating for report in await system.engine_reports())
+
+
+async def at_rest(system: PlainSystem) -> None:
+    async def rests() -> bool:
+        return not await generating(system)
+
+    await until(rests, "an engine that stops")
+
+
+async def at_work(system: PlainSystem) -> None:
+    async def works() -> bool:
+        return bool(await generating(system) and job_ids(system))
+
+    await until(works, "an engine that works on a job")
 
 
 async def is_cancelled(system: PlainSystem, job_id: JobId) -> bool:
     job = await system.ended(job_id)
-    await until(lambda: not generating(system), "an engine that stops")
+    await at_rest(system)
     return job.error == "cancelled"
 
 
@@ -59,7 +74,7 @@ def test_a_stream_that_is_closed(database: Path) -> None:
     async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
         stream = await client.chat.completions.create(**BODY, stream=True)
         await spoken(stream, PARTIAL)
-        assert generating(system) == 1
+        assert await generating(system) == 1
         await stream.close()
         (job_id,) = job_ids(system)
         assert await is_cancelled(system, job_id)
@@ -70,7 +85,7 @@ def test_a_stream_that_is_closed(database: Path) -> None:
 def test_a_client_that_waits_for_the_whole_answer_no_longer(database: Path) -> None:
     async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
         asking = asyncio.create_task(client.chat.completions.create(**BODY))
-        await until(lambda: generating(system) and job_ids(system), "an engine that works on a job")
+        await at_work(system)
         asking.cancel()
         (job_id,) = job_ids(system)
         assert await is_cancelled(system, job_id)
@@ -111,7 +126,7 @@ def test_a_request_that_is_cancelled_while_its_job_runs(database: Path, stream: 
     async def scenario(system: PlainSystem, _: AsyncOpenAI) -> None:
         async with system.client() as client:
             asking = asyncio.create_task(client.post("/v1/chat/completions", json=BODY | {"stream": stream}))
-            await until(lambda: generating(system) and job_ids(system), "an engine that works on a job")
+            await at_work(system)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking

@@ -13,8 +13,8 @@ from actors.backends.simulated import simulated_text
 from actors.journal import Journal
 from api.replica.live import is_lost
 from cluster.ids import NodeId
+from cluster.leases.suspicion import MAX_ATTEMPTS
 from cluster.messages.work import End, Finished, Job, Submission
-from cluster.suspicion import MAX_ATTEMPTS
 from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run, until
 
 TWO = replicated(SIM, 2)
@@ -133,10 +133,11 @@ async def at_rest(system: PlainSystem) -> None:
     await until(lambda: len(scheduler.leases.places) == 0, "rest")
     assert scheduler.leases.idle and len(scheduler.leases.places.queue) == 0
     assert all(not r.tokens_of and r.assigned_tokens == 0 for r in scheduler.fleet.replicas)
-    for engine_id in system.known_engines():
-        engine = system.engines[engine_id].process
-        assert engine is not None
-        await until(lambda engine=engine: not engine.content._logs, "the engine forgot")
+
+    async def forgotten() -> bool:
+        return not any(report.running for report in await system.engine_reports())
+
+    await until(forgotten, "the engines forgot")
 
 
 def test_an_undisturbed_run(database: Path) -> None:
@@ -254,8 +255,12 @@ def test_an_end_that_was_heard_and_not_written_is_not_lost_with_the_journal(
             finish, never = system.ledger.finish, asyncio.Event()
             system.ledger.finish = lambda _: never.wait()  # type: ignore[method-assign, assignment, return-value]
             watch = Watch(system, [system.job(f"Job {n}", max_tokens=5) for n in range(4)])
-            entries = system.journal._entries
-            await until(lambda: sum(entry.attempts.ending is not None for entry in entries.values()) == 4, "four ends")
+
+            async def generated() -> bool:
+                reports = await system.engine_reports()
+                return sum(len(r.running) for r in reports) == 4 and not any(r.generating for r in reports)
+
+            await until(generated, "four ends")
             for deed in deeds:
                 # What follows from the deed before.
                 await system.ticks(15)

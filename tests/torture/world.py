@@ -20,7 +20,8 @@ from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.limits.windows import refusal
 from cluster.messages.money import Budget
 from cluster.messages.people import KeyLimits, NewKey, Principal
-from cluster.messages.work import Accepted, Job, JobRecord, Order, Position, Submission
+from cluster.messages.records import JobRecord
+from cluster.messages.work import Accepted, Job, Order, Position, Submission
 from cluster.timing import Timing
 from tests.support.faults import Fault, FaultyDatabase, FaultyLinks
 from tests.support.plain_processes import Actor, Links, Process, Remote

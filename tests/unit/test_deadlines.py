@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.deadlines import Deadlines
+from cluster.leases.deadlines import Deadlines
 
 LATEST_MS = 250
 

@@ -7,7 +7,7 @@ from cluster.fleet.backoff import FIRST_BACKOFF_S, LONGEST_BACKOFF_S
 from cluster.fleet.fleet import Change, Fleet
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, ModelView, NodeReport
-from cluster.messages.work import RuledOut
+from cluster.messages.placements import RuledOut
 from cluster.placement import Candidate
 from cluster.queue import LaneId
 from cluster.timing import Timing

@@ -151,6 +151,10 @@ class Reader:
         self.logs[job_id] = _log_from(offset, epoch)
         return await self.journal.watch(self.name, [(job_id, offset, epoch)])
 
+    async def ended(self) -> None:
+        """Returns once the Journal has ended this reader's stream."""
+        await self._task
+
     async def leave(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -642,7 +646,7 @@ def test_the_stream_of_a_dropped_reader_ends() -> None:
             await until(lambda: stage.readers_are({"silent"}))
             stage.clock.advance(QUICK.reader_silence_s + 1)
             async with asyncio.timeout(5):
-                await silent._task
+                await silent.ended()
 
     run(scenario())
 

@@ -9,27 +9,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cluster.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
-from cluster.attention import AttendedTime
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
-from cluster.leases import Leases
+from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
+from cluster.leases.leases import Leases
+from cluster.leases.places import Begun, Ending, Leased, Lost, Queued, Recovering, Unconfirmed
+from cluster.liveness.attention import AttendedTime
 from cluster.messages.machines import EngineReport, FailedAttempt, Hardware, NodeReport
-from cluster.messages.work import (
-    Dispatch,
-    Fenced,
-    Job,
-    JobAttempt,
-    OpenJob,
-    Output,
-    Placed,
-    Released,
-    Sampling,
-    Submission,
-)
-from cluster.places import Begun, Ending, Leased, Lost, Queued, Recovering, Unconfirmed
+from cluster.messages.placements import Placed
+from cluster.messages.work import Dispatch, Fenced, Job, JobAttempt, OpenJob, Output, Released, Sampling, Submission
 from cluster.timing import Timing
 
 MODELS = (

@@ -15,19 +15,9 @@ from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.job_states import JobState
 from cluster.keys import new_secret, secret_hash
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import (
-    CompletedRecord,
-    Failed,
-    FailedRecord,
-    Job,
-    JobQuery,
-    OpenJob,
-    PendingRecord,
-    ProcessingRecord,
-    Sampling,
-    Submission,
-    Verdict,
-)
+from cluster.messages.placements import Verdict
+from cluster.messages.records import CompletedRecord, FailedRecord, JobQuery, PendingRecord, ProcessingRecord
+from cluster.messages.work import Failed, Job, OpenJob, Sampling, Submission
 from tests.support.ledger_stage import (
     DEFAULT,
     NOW,

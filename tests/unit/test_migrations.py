@@ -16,7 +16,8 @@ from cluster.ids import AccountId, KeyId
 from cluster.keys import secret_hash
 from cluster.messages.money import Rates, Usage, UsageQuery, UsageSum
 from cluster.messages.people import Account, KeyLimits, Principal
-from cluster.messages.work import Ended, Finished, JobQuery, Sampling
+from cluster.messages.records import JobQuery
+from cluster.messages.work import Ended, Finished, Sampling
 from cluster.store import migrations
 from cluster.store.database import Database
 from cluster.store.open import open_engine, parse
@@ -95,7 +96,7 @@ def test_an_upgrade_can_be_taken_back(fresh: Place) -> None:
     engine = open_engine(parse(url(fresh)))
     migrations.upgrade(engine)
     with engine.begin() as connection:
-        command.downgrade(migrations._config(connection), "0001")
+        command.downgrade(migrations.config_of(connection), "0001")
     engine.dispose()
     assert _schema(fresh) == before
 
@@ -110,7 +111,7 @@ def _write_as_version_1(place: Place) -> None:
     """A database of version 0001 with a key, a job that has ended and one that has not."""
     engine = create_engine(url(place))
     with engine.begin() as connection:
-        command.upgrade(migrations._config(connection), "0001")
+        command.upgrade(migrations.config_of(connection), "0001")
         for row in (
             "accounts VALUES ('acct_1', 'old', 1)",
             "api_keys VALUES ('key_1', 'acct_1', 'k', 'inft_', :hash, 'admin', 1, NULL, NULL, :limits)",

@@ -11,8 +11,8 @@ from actors.backends.base import BackendDied
 from actors.node import NodeAgent
 from actors.wire.calls import Gone, Unreached
 from cluster.ids import EngineId, NodeId
+from cluster.liveness.silence import Vitals
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
-from cluster.silence import Vitals
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled, until

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
-from cluster.messages.work import ChatMessage, Job, Sampling, Verdict
+from cluster.messages.placements import Verdict
+from cluster.messages.work import ChatMessage, Job, Sampling
 from cluster.placement import FAILURE_COST_TOKENS, Candidate, Ranking, estimate_tokens, ruled_out_by, score
 
 IDLE = Candidate(

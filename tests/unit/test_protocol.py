@@ -29,8 +29,8 @@ def test_a_field_more_is_noticed() -> None:
         job_id: str
         attempt: int
 
-    assert layouts._line(Told).partition("(")[2] == "job_id: str)"
-    assert layouts._line(ToldMore).partition("(")[2] == "job_id: str, attempt: int)"
+    assert layouts.line(Told).partition("(")[2] == "job_id: str)"
+    assert layouts.line(ToldMore).partition("(")[2] == "job_id: str, attempt: int)"
 
 
 def test_messages_travel_by_position() -> None:

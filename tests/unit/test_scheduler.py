@@ -14,7 +14,10 @@ from cluster.errors import BudgetExceeded, DatabaseUnavailable, InfernetError
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
+from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
+from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeReport
+from cluster.messages.placements import Placed
 from cluster.messages.work import (
     Accepted,
     Dispatch,
@@ -25,14 +28,11 @@ from cluster.messages.work import (
     OpenAttempt,
     OpenJob,
     Output,
-    Placed,
     Released,
     Sampling,
     Submission,
 )
-from cluster.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.queue import LaneId
-from cluster.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
@@ -1196,7 +1196,7 @@ def test_a_job_that_had_only_begun_when_its_engine_was_lost_is_placed_once_it_is
             assert (stage.e1.jobs, stage.journal.fenced) == ([], [])
             stage.ledger.committing.set()
             assert await submitting == [None]
-            assert [(d.job.id, d.attempt, d.confirmed) for d in stage.e1.dispatches] == [("a", 2, True)]
+            assert [(d.job.id, d.attempt, d.epoch, d.confirmed) for d in stage.e1.dispatches] == [("a", 2, 1, True)]
             assert (stage.e0.confirmed, stage.journal.fenced) == ([], [])
 
     run(scenario())

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from cluster.silence import Silence, Vitals, seen_from
+from cluster.liveness.silence import Silence, Vitals, seen_from
 from cluster.timing import Timing
 
 TIMING = Timing(pulse_s=1.0, stopped_s=2.0, stuck_s=4.0)

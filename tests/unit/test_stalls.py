@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.ids import EngineId, NodeId
+from cluster.liveness.stalls import PREFILL_TOKENS_PER_S, Progress
 from cluster.messages.machines import EngineReport
-from cluster.stalls import PREFILL_TOKENS_PER_S, Progress
 from cluster.timing import Timing
 
 TIMING = Timing()

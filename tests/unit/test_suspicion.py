@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.attention import AttendedTime
 from cluster.ids import AccountId, JobId, KeyId
+from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES, blamed, is_given_up
+from cluster.liveness.attention import AttendedTime
 from cluster.messages.work import Job, Sampling
 from cluster.queue import SUSPECT_AFTER, Waiting
-from cluster.suspicion import MAX_ATTEMPTS, MOST_LOSSES, blamed, is_given_up
 
 STEP_S, LATE_S = 0.5, 2.0
 

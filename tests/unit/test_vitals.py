@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.machine import vitals
-from cluster.silence import Silence, Vitals
+from cluster.liveness.silence import Silence, Vitals
 from cluster.timing import Timing
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -23,12 +23,12 @@ def upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(_TAKE_YOUR_TIME)
-        config = _config(connection)
+        config = config_of(connection)
         _refuse_newer(connection, ScriptDirectory.from_config(config))
         command.upgrade(config, "head")
 
 
-def _config(connection: Connection) -> Config:
+def config_of(connection: Connection) -> Config:
     config = Config()
     # ConfigParser interpolates '%'.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))

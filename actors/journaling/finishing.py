@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actors.scheduler import Scheduler
 
 
-class Ending(NamedTuple):
+class Finish(NamedTuple):
     """An end on its way to the Ledger.
 
     `engine_failed` says that the job's engine gave up on it; `told_by` are the engines that have told of the job, and
@@ -31,7 +31,7 @@ class Ending(NamedTuple):
     told_by: Sequence[tuple[EngineId, int]]
 
 
-class Endings:
+class Finishing:
     """Makes ends durable. Only then does the Scheduler free the lease, and do engines forget."""
 
     def __init__(
@@ -48,42 +48,42 @@ class Endings:
         self._forgetting = forgetting
         self._timing = timing
         self._outage = Outage("writing the ends of jobs", clock)
-        self._finish = Batcher[Ending, None](self._finish_batch)
+        self._finish = Batcher[Finish, None](self._finish_batch)
         self._released = Notices(self._tell_released, "scheduler.released", interval_s)
 
     def stop(self) -> None:
         self._released.stop()
 
-    async def make_durable(self, ending: Ending) -> None:
+    async def make_durable(self, finish: Finish) -> None:
         """Returns once the Ledger has it for good."""
         # A job accepted is a job that ends: there is nobody to give this up to.
         while True:
             try:
-                await self._finish.add(ending)
+                await self._finish.add(finish)
             except Exception as error:  # noqa: BLE001 - told, and repeated until it succeeds
                 self._outage.failed(error)
                 await asyncio.sleep(self._timing.repeat_s)
             else:
                 return self._outage.succeeded()
 
-    async def _finish_batch(self, batch: list[Ending]) -> list[Exception | None]:
+    async def _finish_batch(self, batch: list[Finish]) -> list[Exception | None]:
         """All in one call; if one of them fails it, each alone, so that one bad end holds up no other."""
         try:
-            await self._ledger.finish([ending.ended for ending in batch])
+            await self._ledger.finish([finish.ended for finish in batch])
         except AWAY:
             raise  # of all of them
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
-            return [error] if len(batch) == 1 else [(await self._finish_batch([ending]))[0] for ending in batch]
+            return [error] if len(batch) == 1 else [(await self._finish_batch([finish]))[0] for finish in batch]
         # Not before: until then the Scheduler's lease and the engines' logs are what a job goes on from.
-        for ending in batch:
-            self._conclude(ending)
+        for finish in batch:
+            self._conclude(finish)
         return [None] * len(batch)
 
-    def _conclude(self, ending: Ending) -> None:
-        ended = ending.ended
+    def _conclude(self, finish: Finish) -> None:
+        ended = finish.ended
         if ended.ran is not None:
-            self._released.add([Released(ended.job_id, ended.ran.attempt, ending.engine_failed)])
-        for engine_id, attempt in ending.told_by:
+            self._released.add([Released(ended.job_id, ended.ran.attempt, finish.engine_failed)])
+        for engine_id, attempt in finish.told_by:
             self._forgetting.add(engine_id, [(ended.job_id, attempt)])
 
     async def _tell_released(self, released: Sequence[Released]) -> None:

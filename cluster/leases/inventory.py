@@ -2,12 +2,12 @@
 
 from collections.abc import Container, Iterator
 
-from cluster.actions import Abort, Action, Confirm, Forget
 from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId
+from cluster.leases.actions import Abort, Action, Confirm, Forget
+from cluster.leases.places import Begun, Ending, Leased, Lost, Places, Recovering
 from cluster.messages.machines import EngineReport
 from cluster.messages.work import JobAttempt
-from cluster.places import Begun, Ending, Leased, Lost, Places, Recovering
 
 
 class Inventory:

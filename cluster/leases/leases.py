@@ -6,32 +6,33 @@ Each public method is something that happens. It moves jobs from place to place 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from cluster.actions import Action, Ask, Attach, Beginning, Confirm, Fail, Forget, Order, Record, per_engine
-from cluster.deadlines import Deadlines
-from cluster.endings import Endings
 from cluster.errors import InfernetError, JobCancelled, JobTimeout
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.replica import Replica
 from cluster.ids import EngineId, JobId
-from cluster.inventory import Inventory
-from cluster.losses import Losses
-from cluster.messages.machines import EngineReport, FailedAttempt, NodeReport
-from cluster.messages.work import (
-    Dispatch,
-    Failure,
-    Fenced,
-    Job,
-    JobAttempt,
-    OpenAttempt,
-    OpenJob,
-    Placed,
-    Released,
-    Submission,
+from cluster.leases.actions import (
+    Action,
+    Ask,
+    Attach,
+    Beginning,
+    Confirm,
+    Fail,
+    Forget,
+    Order,
+    Record,
+    per_engine,
 )
-from cluster.patience import Patience
-from cluster.places import Begun, Ending, Leased, Lost, Places, Queued, Recovering, Unconfirmed
+from cluster.leases.deadlines import Deadlines
+from cluster.leases.endings import Endings
+from cluster.leases.inventory import Inventory
+from cluster.leases.losses import Losses
+from cluster.leases.patience import Patience
+from cluster.leases.places import Begun, Ending, Leased, Lost, Places, Queued, Recovering, Unconfirmed
+from cluster.leases.recovery import Recovery
+from cluster.messages.machines import EngineReport, FailedAttempt, NodeReport
+from cluster.messages.placements import Placed
+from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
 from cluster.queue import LaneId, Waiting
-from cluster.recovery import Recovery
 from cluster.timing import Timing
 
 # Of a large fleet the best engines tell enough of why one was chosen.

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from cluster.actions import Action, Fence
-from cluster.endings import Endings
 from cluster.errors import EngineFailed
 from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId
+from cluster.leases.actions import Action, Fence
+from cluster.leases.endings import Endings
+from cluster.leases.patience import disconnected
+from cluster.leases.places import Begun, Leased, Lost, Places, Unconfirmed
+from cluster.leases.suspicion import blamed, is_given_up
 from cluster.messages.machines import FailedAttempt
-from cluster.messages.work import Fenced, JobAttempt
-from cluster.patience import disconnected
-from cluster.places import Begun, Leased, Lost, Places, Unconfirmed
+from cluster.messages.work import UNTOLD, Fenced, JobAttempt
 from cluster.queue import Waiting
-from cluster.suspicion import blamed, is_given_up
 
 
 class Losses:
@@ -78,7 +78,8 @@ class Losses:
                     self._places.put(each.job.id, Lost(each))
                     attempts.append((each.job.id, each.attempt))
                 case Begun():
-                    self._places.put(each.job.id, Unconfirmed(replace(each, attempt=each.attempt + 1)))
+                    again = replace(each, attempt=each.attempt + 1, resume=UNTOLD)
+                    self._places.put(each.job.id, Unconfirmed(again))
         if attempts:
             yield Fence(attempts)
 

@@ -8,7 +8,7 @@
 
     any of them -> Ending -> (the end is durable) gone
 
-`cluster/leases.py` moves jobs between these places, and nobody else does.
+`cluster/leases/leases.py` moves jobs between these places, and nobody else does.
 """
 
 from collections.abc import Iterable, Iterator

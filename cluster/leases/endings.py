@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from cluster.actions import Abort, Action, Fail, Forget, per_engine
 from cluster.errors import InfernetError
 from cluster.ids import EngineId, JobId
+from cluster.leases.actions import Abort, Action, Fail, Forget, per_engine
+from cluster.leases.places import Begun, Ending, Leased, Places
 from cluster.messages.work import Failure, JobAttempt
-from cluster.places import Begun, Ending, Leased, Places
 from cluster.queue import Waiting
 
 

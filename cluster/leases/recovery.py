@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from cluster.actions import Action, Forget, per_engine
 from cluster.ids import EngineId, JobId
-from cluster.losses import Losses
+from cluster.leases.actions import Action, Forget, per_engine
+from cluster.leases.losses import Losses
+from cluster.leases.places import Begun, Leased, Places, Recovering, Unconfirmed
 from cluster.messages.work import JobAttempt, OpenAttempt, OpenJob
-from cluster.places import Begun, Leased, Places, Recovering, Unconfirmed
 from cluster.queue import Waiting
 
 

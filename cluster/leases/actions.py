@@ -1,4 +1,4 @@
-"""What is to be done about jobs: `cluster/leases.py` decides it, the Scheduler carries it out."""
+"""What is to be done about jobs: `cluster/leases/leases.py` decides it, the Scheduler carries it out."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from cluster.ids import EngineId
-from cluster.messages.work import Dispatch, Failure, JobAttempt, Placed
+from cluster.messages.placements import Placed
+from cluster.messages.work import Dispatch, Failure, JobAttempt
 
 
 class Order(Struct, frozen=True):

@@ -1,0 +1,39 @@
+"""What is said of where jobs run, and why there."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from cluster.ids import EngineId, JobId, NodeId
+
+RuledOut = Literal[
+    "offline", "draining", "not ready", "cannot be reached", "no room", "not the pinned node", "has a suspect"
+]
+
+
+class Verdict(Struct, frozen=True):
+    """What was made of one engine when a job was placed. The lower `score` wins, of those that nothing ruled out."""
+
+    engine_id: EngineId
+    node_id: NodeId
+    ruled_out_by: RuledOut | None
+    score: int
+
+
+class Placed(Struct, frozen=True):
+    """A job has been given to an engine. `considered` is what was made of this one and of the others."""
+
+    job_id: JobId
+    node_id: NodeId
+    engine_id: EngineId
+    attempt: int
+    placed_ms: int
+    considered: tuple[Verdict, ...] = ()
+
+
+class Placement(Struct, frozen=True):
+    """Why a job runs where it runs: every attempt, and, of a job that waits, what rules the engines out now."""
+
+    job_id: JobId
+    attempts: tuple[Placed, ...]
+    waiting: tuple[Verdict, ...] | None = None
