@@ -196,6 +196,10 @@ class Outbox:
         if cursor is not None:
             cursor.source.watchers.pop(self, None)
 
+    def watching(self) -> list[JobId]:
+        """The jobs that are watched, without those whose end has been told."""
+        return list(self._cursors)
+
     def watches(self, job_id: JobId) -> bool:
         return job_id in self._cursors
 

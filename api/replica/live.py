@@ -76,7 +76,7 @@ class Live:
 
     def enter(self, reader: Reader) -> None:
         self.readers.add(reader)
-        if self.log.epoch:
+        if self.log.epoch or self.log.end is not None:
             reader.keep_to(self.log.epoch, _WHOLE)
 
     def take(self, epoch: int, offset: int, text: str) -> None:
@@ -92,6 +92,12 @@ class Live:
             kept.append(log.text[: offset + at])
             self._turn_to(kept, kept.length)
         self.log.append_at(offset, text)
+
+    def close(self, epoch: int, end: End) -> None:
+        """The job has ended, with a text of this epoch. 0 says that it has none, and that one may have been lost."""
+        if epoch == 0:
+            self._turn_to(TokenLog(), 0)
+        self.log.close(end)
 
     def lose(self) -> None:
         """Nobody here can be told any more of it."""

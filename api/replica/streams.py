@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Sequence, Set
 from typing import TYPE_CHECKING
 
 from actors.wire.batcher import Batcher
@@ -13,7 +13,8 @@ from actors.wire.outage import Outage
 from api.replica.live import Live, Piece, Reader
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import AccountId, JobId, new_reader_id
-from cluster.messages.work import Delta, EndedRecord, Position
+from cluster.messages.records import EndedRecord
+from cluster.messages.work import Delta, Position
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class StreamHub:
         self._loops = (
             Every(timing.alive_s, self.keep_alive, "telling the journal that this replica lives"),
             Every(timing.ask_again_s, self.ask_again, "asking again for silent jobs"),
+            Every(timing.ask_again_s, self.leave_again, "leaving again what nobody reads"),
             Every(timing.silence_s, self.remind, "giving signs of life"),
         )
 
@@ -89,6 +91,11 @@ class StreamHub:
                 await live.news()
         finally:
             self._leave(job_id, live, reader)
+
+    @property
+    def reading(self) -> Set[JobId]:
+        """The jobs that somebody reads here."""
+        return self._live.keys()
 
     async def unread(self, job_id: JobId) -> bool:
         """Whether nobody reads this job, here or at another replica."""
@@ -139,8 +146,8 @@ class StreamHub:
                 continue
             self._looking_up.succeeded()
             if isinstance(record, EndedRecord):
-                live.take(record.epoch if record.content else 0, 0, record.content)
-                live.log.close(record.end)
+                live.take(record.epoch, 0, record.content)
+                live.close(record.epoch, record.end)
                 live.notify(self._clock.monotonic_s())
             return
 
@@ -181,7 +188,7 @@ class StreamHub:
                 continue
             live.take(delta.epoch, delta.offset, delta.text)
             if delta.end is not None:
-                live.log.close(delta.end)
+                live.close(delta.epoch, delta.end)
                 live.journal_sent_end = True
             live.notify(now_s)
 
@@ -199,6 +206,12 @@ class StreamHub:
             live.has_news_since_check = False
         if silent:
             tell(self._watch(silent), "journal.watch")
+
+    async def leave_again(self) -> None:
+        """Leave again the jobs that nobody reads here: that they were left, or when, may have been lost."""
+        for job_id in await self._journal.watching(self._reader_id):
+            if job_id not in self._live:
+                tell(self._interests.add(job_id), "journal.unwatch")
 
     async def remind(self) -> None:
         """Have the readers of jobs that are silent give a sign of life: one clock for all, not one for each."""

@@ -16,7 +16,8 @@ from actors.backends.simulated import simulated_text
 from api.replica.live import is_lost
 from cluster.ids import JobId
 from cluster.messages.money import Usage
-from cluster.messages.work import CompletedRecord, End, Failed, FailedRecord, Job, Position, Submission
+from cluster.messages.records import CompletedRecord, FailedRecord
+from cluster.messages.work import End, Failed, Job, Position, Submission
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
 
 VARIED = replace(SIM, engine={**SIM.engine, "token_s": 0.005, "vary_by_attempt": True})
@@ -157,6 +158,31 @@ def test_a_job_that_waits_with_text_keeps_it_though_the_journal_is_new(database:
             await system.scheduler.cancel(job.id)
             await reading.end()
             await holds_what_was_told(system, job, reading.text)
+
+    run(scenario())
+
+
+def test_a_job_that_ends_without_the_text_that_was_told_has_lost_it(database: Path) -> None:
+    """Its end is the job's to those who have been told nothing. To the others it would say that theirs was all."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [VARIED]) as system:
+            await system.ready()
+            job, other = await submitted(system), await submitted(system)
+            reading = Reading(system, job)
+            await reading.some(200)
+            await system.kill_node(system.node_ids[0])  # it starts no other engine
+            await lose_journal_and_engine(system)
+            await until(lambda: len(system.scheduler.leases.places.queue) == 2, "jobs that wait")
+            await system.scheduler.cancel(job.id)
+            assert is_lost(await reading.end())
+            end = await Reading(system, job).end()
+            assert isinstance(end, Failed) and end.error == "cancelled"
+            assert is_lost(await Reading(system, job, Position(len(reading.text))).end())
+            record = await system.ended(job.id)
+            assert (record.content, record.epoch) == ("", 0)
+            assert await billed(system, job) == [(0, 0)]
+            await system.scheduler.cancel(other.id)
 
     run(scenario())
 

@@ -16,16 +16,8 @@ from api.replica.streams import StreamHub
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.money import Usage
-from cluster.messages.work import (
-    CompletedRecord,
-    End,
-    Failed,
-    FailedRecord,
-    Finished,
-    JobRecord,
-    PendingRecord,
-    Position,
-)
+from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord
+from cluster.messages.work import End, Failed, Finished, Position
 from cluster.text.token_log import TokenLog
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
@@ -83,9 +75,14 @@ class PlainJournal:
 
     async def unwatch(self, reader_id: str, job_ids: Sequence[str]) -> None:
         await self.may_unwatch.wait()
+        if self.down:
+            raise Unreachable("journal is not answering")
         self.unwatched += job_ids
         for job_id in job_ids:
             self.readers[reader_id].unwatch(job_id)
+
+    async def watching(self, reader_id: str) -> list[JobId]:
+        return self.readers[reader_id].watching()
 
     async def acknowledge(self, reader_id: str, frames: int) -> None:
         self.acknowledged.append(frames)
@@ -203,7 +200,7 @@ def test_two_readers_of_one_job_and_one_of_another() -> None:
             assert await first.end() == await second.end() == await other.end() == DONE
             assert (first.text, second.text, other.text) == ("Größe 👩‍🚀", "öße 👩‍🚀", "other")
             assert sorted(stage.journal.watched) == [(A, 0), (B, 0)]
-            assert stage.hub._live == {}
+            assert stage.hub.reading == set()
 
     run(scenario())
 
@@ -232,7 +229,7 @@ def test_when_the_last_reader_leaves_nothing_is_kept() -> None:
             await reading.told("one ")
             await reading.leave()
             assert stage.journal.unwatched == [A]
-            assert stage.hub._live == {}
+            assert stage.hub.reading == set()
             again = Reading(stage.hub, after=2)
             stage.journal.says(A, "two")
             stage.journal.ends(A)
@@ -588,6 +585,44 @@ def test_a_position_is_one_in_the_text_of_its_epoch(after: int, epoch: int, text
                 end = await reading.end()
                 assert lost(end) == (text is None)
                 assert reading.text == (text or "")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("after", "is_told"), [(0, True), (3, False)])
+def test_the_end_of_a_text_that_nobody_knows_is_for_those_who_were_told_none(after: int, is_told: bool) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            failed = {"error": "cancelled", "error_message": "The job was cancelled"}
+            stage.ledger.has(A, JobState.FAILED, "", epoch=0, **failed)
+            stage.journal.logs[B] = JobLog(B, 1, TokenLog())
+            ended, told = Reading(stage.hub, after=after), Reading(stage.hub, B, after=after)
+            await until(lambda: len(stage.journal.watched) == 2)
+            stage.journal.ends(B)
+            assert lost(await ended.end()) != is_told
+            assert lost(await told.end()) != is_told
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("loses", ["the notice", "its time"])
+def test_a_job_that_nobody_reads_is_left_until_the_journal_knows(loses: str) -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "one ")
+            reading = Reading(stage.hub)
+            await reading.told("one ")
+            stage.journal.down = True
+            await reading.leave()
+            await settled()
+            stage.journal.down = False
+            (reader_id,) = stage.journal.readers
+            if loses == "its time":
+                await stage.journal.watch(reader_id, [(A, 0, 1)])  # an earlier question comes after it
+            assert await stage.journal.watching(reader_id) == [A]
+            await stage.hub.leave_again()
+            await settled()
+            assert await stage.journal.watching(reader_id) == []
 
     run(scenario())
 
