@@ -30,11 +30,12 @@ help:  ## Show this help
 
 install: $(INSTALLED)  ## Create .venv and install everything
 
+# Compiled once: a system is twenty processes, and each would compile what it imports where Python may not write it.
 $(INSTALLED): pyproject.toml constraints.txt
 	@began=$$(date +%s); echo "Installing into .venv ..."; \
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
 	$(BIN)/python -m pip install --quiet uv && \
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet $(TORCH) $(PINS) --editable '.[$(EXTRAS)]' && \
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode $(TORCH) $(PINS) --editable '.[$(EXTRAS)]' && \
 	touch $@ && echo "Installed in $$(($$(date +%s) - began)) s"
 
 demo: install  ## Run the main job: a chat job over HTTP on vLLM, streamed back
