@@ -81,7 +81,7 @@ class Engine:
             self._backend.abort(superseded)
         for dispatch in fresh:
             job_id, log = dispatch.job.id, TokenLog(dispatch.resume, dispatch.epoch)
-            self._logs[job_id] = JobLog(job_id, dispatch.attempt, log)
+            self._logs[job_id] = JobLog(job_id, dispatch.attempt, log, dispatch.resume.prompt_ids)
             self._generating.begin(dispatch)
             if dispatch.confirmed:
                 self._unconfirmed.discard(job_id)
@@ -166,6 +166,8 @@ class Engine:
                 continue
             job_log = self._logs[chunk.job_id]
             job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens
+            if chunk.prompt_ids:
+                job_log.keep_prompt(chunk.prompt_ids)
             job_log.log.append(chunk.text, chunk.token_ids, chunk.ends)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)

@@ -21,7 +21,8 @@ class Chunk(Struct, frozen=True):
     possible stop string) come with the chunk that brings their text, and the last one brings text. `ends` is where in
     `text` each token ends; it is empty where all of it came with the last. Ids that never bring text (the one that ends
     the answer, one cut by a stop string) are left out, but counted in the usage.
-    A generation's first chunk carries `prompt_tokens`. The last one carries `end`, whose usage counts the
+    A generation's first chunk carries `prompt_tokens`, and `prompt_ids` where another rendering of the prompt would not
+    make the same. The last one carries `end`, whose usage counts the
     whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another attempt,
     here or elsewhere, need not meet.
     """
@@ -34,6 +35,7 @@ class Chunk(Struct, frozen=True):
     end: End | None = None
     ends: tuple[int, ...] = ()
     retryable: bool = False
+    prompt_ids: tuple[int, ...] = ()
 
 
 Sink = Callable[[Sequence[Chunk]], None]

@@ -15,6 +15,7 @@ class Generation:
 
     __slots__ = (
         "_announced",
+        "_prompt_ids",
         "_stop_strings",
         "attempt",
         "completion_tokens",
@@ -23,10 +24,12 @@ class Generation:
         "prompt_tokens",
     )
 
-    def __init__(self, dispatch: Dispatch, prompt_tokens: int = 0) -> None:
+    def __init__(self, dispatch: Dispatch, prompt_tokens: int = 0, prompt_ids: Sequence[int] = ()) -> None:
+        """`prompt_ids` are told with the first chunk."""
         self.job_id = dispatch.job.id
         self.attempt = dispatch.attempt
         self.prompt_tokens = prompt_tokens
+        self._prompt_ids = tuple(prompt_ids)
         self.completion_tokens = len(dispatch.resume.token_ids)
         self.ended = False
         self._announced = False
@@ -77,12 +80,14 @@ class Generation:
         return Usage(self.prompt_tokens, self.completion_tokens)
 
     def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
-        prompt_tokens = 0 if self._announced else self.prompt_tokens
-        self._announced = True
+        if not self._announced:
+            self._announced = True
+            first = self._chunk(pieces, end)
+            return replace(first, prompt_tokens=self.prompt_tokens, prompt_ids=self._prompt_ids)
         if len(pieces) == 1:
             [(text, token_ids)] = pieces
-            return Chunk(self.job_id, self.attempt, text, token_ids, prompt_tokens, end)
-        return Chunk(self.job_id, self.attempt, *_joined(pieces), prompt_tokens, end, _ends(pieces))
+            return Chunk(self.job_id, self.attempt, text, token_ids, end=end)
+        return Chunk(self.job_id, self.attempt, *_joined(pieces), end=end, ends=_ends(pieces))
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[str, tuple[int, ...]]:

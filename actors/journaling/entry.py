@@ -37,7 +37,7 @@ class Entry(JobLog):
 
     @property
     def output(self) -> Output:
-        return self.log.output(self.prompt_tokens)
+        return self.log.output(self.prompt_tokens, self.prompt_ids)
 
     def begin(self, delta: Delta, ran: Placed) -> None:
         """An attempt is heard for the first time: what it does not say is not the job's."""
@@ -56,6 +56,7 @@ class Entry(JobLog):
     def take(self, delta: Delta) -> None:
         """Add what the current attempt says. Raises Gap."""
         self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
+        self.keep_prompt(delta.prompt_ids)
         self._give_way(delta.token_offset, delta.token_ids)
         self.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
         self.touch()
@@ -65,6 +66,7 @@ class Entry(JobLog):
         self.prompt_tokens = output.prompt_tokens or self.prompt_tokens
         if output.epoch >= self.log.epoch:
             self._turn_to(output.epoch)
+            self.keep_prompt(output.prompt_ids)
             self._give_way(0, output.token_ids)
             self.log.append_at(0, output.text, 0, output.token_ids, output.ends)
             self.touch()

@@ -5,7 +5,8 @@ follows the number of frames and not of tokens times streams.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from array import array
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -14,7 +15,7 @@ from cluster.ids import JobId
 from cluster.messages.work import Delta
 from cluster.text.token_log import TokenLog
 
-VERSION = 2
+VERSION = 3
 """Which frames these are: it changes with `Delta` and what it is made of. The first that had one was 2."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -87,17 +88,27 @@ def intervals_between_frames(jobs: int) -> float:
 class JobLog:
     """A job's output in one process: its log, the attempt that it is of, how many tokens its prompt has.
 
+    `prompt_ids` are the prompt's tokens, where it could not be rendered again.
     `watchers` are the outboxes that tell of it, and where each stands.
     """
 
-    __slots__ = ("attempt", "job_id", "log", "prompt_tokens", "watchers")
+    __slots__ = ("attempt", "job_id", "log", "prompt_ids", "prompt_tokens", "watchers")
 
-    def __init__(self, job_id: JobId, attempt: int = 0, log: TokenLog | None = None) -> None:
+    def __init__(
+        self, job_id: JobId, attempt: int = 0, log: TokenLog | None = None, prompt_ids: Sequence[int] = ()
+    ) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.log = log or TokenLog()
         self.prompt_tokens = 0
+        self.prompt_ids: Sequence[int] = ()
+        self.keep_prompt(prompt_ids)
         self.watchers: dict[Outbox, _Cursor] = {}
+
+    def keep_prompt(self, prompt_ids: Sequence[int]) -> None:
+        """The prompt has these tokens."""
+        if prompt_ids:
+            self.prompt_ids = array("I", prompt_ids)
 
     def touch(self) -> None:
         """The log has changed."""
@@ -142,7 +153,10 @@ class _Cursor:
         text, offset, first = log.since(self.offset), self.offset, self.tokens
         token_ids: tuple[int, ...] = ()
         ends: tuple[int, ...] = ()
+        prompt_ids: tuple[int, ...] = ()
         if with_tokens:
+            if source.prompt_ids and not self.has_sent:
+                prompt_ids = tuple(source.prompt_ids)
             token_ids, ends = tuple(log.token_ids[first:]), tuple(log.ends[first:])
         if not text and not token_ids and log.end is None:
             return None
@@ -160,6 +174,7 @@ class _Cursor:
             log.end,
             ends,
             log.epoch,
+            prompt_ids,
         )
 
 

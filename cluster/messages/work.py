@@ -109,6 +109,8 @@ class Output(Struct, frozen=True, array_like=True):
     `epoch` tells texts apart that were drawn independently of each other: the number of the attempt that drew this one
     from its first token. It is 0 where nothing has been drawn, and 1 where it is known that nobody has been told any
     text. `prompt_tokens` is 0 where they are not known.
+
+    `prompt_ids` are the prompt's tokens where another rendering would not make the same: its template tells the time.
     """
 
     text: str = ""
@@ -116,6 +118,7 @@ class Output(Struct, frozen=True, array_like=True):
     ends: tuple[int, ...] = ()
     epoch: int = 0
     prompt_tokens: int = 0
+    prompt_ids: tuple[int, ...] = ()
 
 
 UNTOLD = Output(epoch=1)
@@ -164,7 +167,8 @@ class Delta(Struct, frozen=True, array_like=True):
     """What is new of one job: `text`, which begins at code point `offset`, and the token ids it came from.
 
     `token_offset` is how many tokens came before them, `ends` the position in the job's text at which each ends.
-    `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts.
+    `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts. `prompt_ids`, where
+    there are any, come with the first that a reader of tokens is told.
     """
 
     job_id: JobId
@@ -177,6 +181,7 @@ class Delta(Struct, frozen=True, array_like=True):
     end: End | None = None
     ends: tuple[int, ...] = ()
     epoch: int = 0
+    prompt_ids: tuple[int, ...] = ()
 
 
 class OpenJob(Struct, frozen=True):

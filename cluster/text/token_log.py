@@ -115,13 +115,14 @@ class TokenLog:
             self._join()
         return self._pieces[0] if self._pieces else ""
 
-    def output(self, prompt_tokens: int = 0) -> Output:
+    def output(self, prompt_tokens: int = 0, prompt_ids: Sequence[int] = ()) -> Output:
         """Everything so far that is whole, as a point to go on from."""
         ends, whole = self.ends, len(self.token_ids)
         while whole and ends[whole - 1] == (ends[whole - 2] if whole > 1 else 0):
             whole -= 1
         length = ends[whole - 1] if whole else 0
-        return Output(self.text[:length], tuple(self.token_ids[:whole]), tuple(ends[:whole]), self.epoch, prompt_tokens)
+        token_ids, ends_of = tuple(self.token_ids[:whole]), tuple(ends[:whole])
+        return Output(self.text[:length], token_ids, ends_of, self.epoch, prompt_tokens, tuple(prompt_ids))
 
     def _extend(self, text: str, token_ids: Sequence[int], ends: Sequence[int]) -> None:
         self.token_ids.extend(token_ids)

@@ -204,6 +204,20 @@ def test_a_resumed_job_tells_the_rest_and_to_a_new_reader_the_whole(simulated: S
     with_engine(simulated, scenario)
 
 
+@pytest.mark.parametrize("given", ["by the backend", "with the order"])
+def test_a_prompt_that_cannot_be_rendered_again_is_told_with_its_text(given: str) -> None:
+    backend = ScriptedBackend()
+    known, made = ((4, 5), ()) if given == "with the order" else ((), (4, 5))
+
+    async def scenario(engine: Engine) -> None:
+        await engine.generate([dispatch(1, attempt=2, resume=Output("a", (1,), (1,), prompt_ids=known))])
+        await backend.says(Chunk("job_1", 2, "b", (2,), prompt_ids=made))
+        deltas = decode(await anext(engine.frames()))
+        assert [(delta.text, delta.prompt_ids) for delta in deltas] == [("ab", (4, 5))]
+
+    with_engine(backend, scenario)
+
+
 def test_what_is_aborted_is_kept_and_what_is_settled_or_forgotten_is_gone() -> None:
     backend = ScriptedBackend()
 

@@ -203,19 +203,36 @@ def test_frames_of_many_jobs_come_half_as_often_and_never_less(jobs: int, interv
     assert frames.intervals_between_frames(jobs) == intervals
 
 
+@pytest.mark.parametrize(("with_tokens", "told"), [(True, [(5, 6), ()]), (False, [(), ()])])
+def test_a_prompt_that_is_kept_is_told_once_to_whom_is_told_tokens(with_tokens: bool, told: list[tuple[int]]) -> None:
+    async def scenario() -> None:
+        source = JobLog(A, prompt_ids=[5, 6])
+        outbox = Outbox(0.0, with_tokens)
+        outbox.watch(source)
+        stream, heard = outbox.frames(), []
+        await anext(stream)
+        for token_id, text in enumerate(("a", "b")):
+            source.log.append(text, (token_id,))
+            source.touch()
+            heard += await one(stream)
+        assert [delta.prompt_ids for delta in heard] == told
+
+    run(scenario())
+
+
 def test_a_frame_is_these_bytes() -> None:
     """A change of them is another version: actors of two versions must not understand each other half."""
-    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2)
+    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,))
     golden = (
-        "92 02 91 9a a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
+        "92 03 91 9b a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
         "83 a474797065 a846696e6973686564"
         "a57573616765 82 ad70726f6d70745f746f6b656e73 03 b1636f6d706c6574696f6e5f746f6b656e73 02"
         "ad66696e6973685f726561736f6e a473746f70"
-        "92 07 08 02"
+        "92 07 08 02 91 05"
     )
     assert encode([told]) == bytes.fromhex(golden)
     assert decode(bytes.fromhex(golden)) == [told]
-    assert VERSION == 2
+    assert VERSION == 3
 
 
 @pytest.mark.parametrize(

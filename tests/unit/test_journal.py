@@ -452,6 +452,22 @@ def test_a_job_that_is_ending_is_not_fenced_before_it_has_ended() -> None:
     run(scenario())
 
 
+def test_a_prompt_that_cannot_be_rendered_again_goes_with_the_text() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.first.says(A, "x")
+            stage.first.logs[A].keep_prompt([7, 8, 9])
+            await stage.heard(A, "x")
+            again = stage.new_journal()
+            await again.start()
+            for journal in (stage.journal, again):
+                (fence,) = await journal.fence([(A, 1)])
+                assert (fence.output.text, fence.output.prompt_ids) == ("x", (7, 8, 9))
+            await again.stop()
+
+    run(scenario())
+
+
 def test_a_gap_is_closed_by_reading_from_the_start() -> None:
     async def scenario() -> None:
         async with Stage() as stage:

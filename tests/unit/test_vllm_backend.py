@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.backends.base import BackendDied
 from actors.backends.vllm.backend import VllmBackend
@@ -45,10 +46,12 @@ class ScriptedEngine(VllmEngine):
 
     context_length = 100
     batch_size = 16
+    prompts_tell_time = False
 
     def __init__(self, structured: bool = False) -> None:
         self.structured = structured
         self.running: dict[str, str] = {}
+        self.prompts: dict[str, list[int]] = {}
         self.reasons: dict[str, FinishReason] = {}
         self.aborted: list[str] = []
         self.held = False
@@ -89,6 +92,7 @@ class ScriptedEngine(VllmEngine):
         if constraint is not None and not self.structured:
             raise InvalidRequest("no grammar")
         answer = TRIAL_ANSWER if constraint is not None else ANSWER
+        self.prompts[request_id] = list(prompt)
         self.running[request_id] = answer[len(resumed) : sampling.max_tokens]
         self.reasons[request_id] = "stop" if len(answer) <= sampling.max_tokens else "length"
 
@@ -194,6 +198,32 @@ def test_no_refusal_is_lost_while_another_waits_for_a_step_to_end(stage: Loaded)
         end = stage.inbox.end(refused)
         assert (end.error, end.error_message) == ("engine_error", f"{FAILED}: its prompt could not be rendered")
     assert stage.inbox.end(running).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("tells_time", [True, False])
+def test_a_prompt_that_tells_the_time_is_kept_and_gone_on_with(tells_time: bool, stage: Loaded) -> None:
+    stage.engine.prompts_tell_time = tells_time
+    first = stage.dispatch(messages=2)
+    stage.subject.run(first)
+    told = [chunk.prompt_ids for chunk in stage.inbox.of(first)]
+    assert told == [(1, 1) if tells_time else (), *[()] * (len(told) - 1)]
+
+    resume = Output("Hel", tuple(map(ord, "Hel")), (1, 2, 3), prompt_ids=(3, 2, 1) if tells_time else ())
+    resumed = replace(stage.dispatch(messages=2), attempt=2, resume=resume)
+    output, _ = stage.subject.run(resumed)
+    assert output.text == ANSWER[3:]
+    assert stage.engine.prompts[f"{resumed.job.id}/2"] == ([3, 2, 1] if tells_time else [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("template", "tells_time"),
+    [("{{ strftime_now('%d %b %Y') }}", True), ({"default": "{{ strftime_now('%H') }}"}, True), ("{{ x }}", False)],
+)
+def test_which_chat_templates_tell_the_time(template: object, tells_time: bool) -> None:
+    tokenizer = SimpleNamespace(chat_template=template)
+    config = SimpleNamespace(get_diff_sampling_param=dict)
+    engine = VllmEngine(SimpleNamespace(model_config=config, get_tokenizer=lambda: tokenizer))
+    assert engine.prompts_tell_time is tells_time
 
 
 def test_an_invalid_request_ends_alone(stage: Loaded, caplog: pytest.LogCaptureFixture) -> None:

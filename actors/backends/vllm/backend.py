@@ -166,7 +166,7 @@ class VllmBackend:
 
     def _add(self, dispatch: Dispatch, rendered: Rendered, engine: VllmEngine) -> None:
         sampling, resumed = dispatch.job.sampling, dispatch.resume.token_ids
-        generation = Generation(dispatch, len(rendered.prompt))
+        generation = Generation(dispatch, len(rendered.prompt), rendered.prompt if engine.prompts_tell_time else ())
         refusal = generation.check_context(sampling.max_tokens, engine.context_length)
         if refusal is None and len(resumed) >= sampling.max_tokens:
             refusal = generation.advance((), (), "length")

@@ -5,6 +5,7 @@ vLLM is imported when an engine is made, which takes 14 s.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -63,6 +64,11 @@ class VllmEngine:
     def context_length(self) -> int:
         """The most tokens that prompt and answer have together."""
         return int(self._engine.model_config.max_model_len)
+
+    @cached_property
+    def prompts_tell_time(self) -> bool:
+        """Whether the chat template asks for the time: a dialogue rendered again may have another prompt."""
+        return "strftime_now" in str(self._engine.get_tokenizer().chat_template)
 
     def tokenise(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The token ids of a dialogue. Raises what the model's chat template raises."""

@@ -37,7 +37,7 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> 
     """
     try:
         constraint = _constraint(engine, dispatch, structured_outputs)
-        prompt = list(dispatch.prompt_ids) or engine.tokenise(dispatch.job.messages)
+        prompt = list(dispatch.resume.prompt_ids or dispatch.prompt_ids) or engine.tokenise(dispatch.job.messages)
         return Rendered(prompt, constraint, _resumed(engine, dispatch, prompt))
     except UnsupportedSchema as error:
         raise RenderingFailed(f"json_schema: {error}") from error
