@@ -22,7 +22,7 @@ NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres postgres postgres-programs unit system torture chaos outages mutants \
+.PHONY: help install demo test contract contract-postgres postgres postgres-programs long unit system torture chaos outages mutants \
 	gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
@@ -46,8 +46,12 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
-	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/torture; plain=$$?; \
-	$(PYTEST) -m 'not long' tests/postgres tests/contract tests/integration tests/outages tests/chaos && exit $$plain
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture
+	@$(PYTEST) -m 'not long' tests/contract tests/integration
+	@$(PYTEST) -m 'not long' tests/outages tests/chaos
+
+long: install  ## Run the tests that take so long that `make test` leaves them out
+	@$(PYTEST) -m long tests
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)

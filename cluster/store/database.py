@@ -47,7 +47,7 @@ class Database:
         self._epoch = 0
         try:
             with _start_errors(self._url):
-                self._take_lock(time.monotonic() + lock_wait_s)
+                _take(self._lock, self._url, lock_wait_s)
                 migrations.upgrade(self._engine)
                 self._epoch = self._take_over(clock.wall_ms())
         except BaseException:
@@ -121,18 +121,36 @@ class Database:
         ):
             yield connection
 
-    def _take_lock(self, give_up_s: float) -> None:
-        while not self._lock.take():
-            if time.monotonic() >= give_up_s:
-                raise StartError(
-                    f"Another system uses the database {shown(self._url)}, and there can be only one: stop that one "
-                    f"first{self._lock.hint}"
-                )
-            time.sleep(_LOCK_STEP_S)
-
     def _take_over(self, now_ms: int) -> int:
         with self._transaction(**IMMEDIATE) as connection:
             return owner.take_over(connection, now_ms)
+
+
+def require_free(url: str, lock_wait_s: float = 0.0) -> None:
+    """Raises `StartError`, as opening it would, for a database that cannot be reached, or that another system has.
+
+    Leaves it as it is. Waits up to `lock_wait_s` for the system that has it to go.
+    """
+    parsed = parse(url)
+    engine = open_engine(parsed)
+    lock = _lock(parsed, engine, InUse(SYSTEM_CLOCK))
+    try:
+        with _start_errors(parsed):
+            _take(lock, parsed, lock_wait_s)
+    finally:
+        lock.release()
+        engine.dispose()
+
+
+def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
+    give_up_s = time.monotonic() + wait_s
+    while not lock.take():
+        if time.monotonic() >= give_up_s:
+            raise StartError(
+                f"Another system uses the database {shown(url)}, and there can be only one: stop that one "
+                f"first{lock.hint}"
+            )
+        time.sleep(_LOCK_STEP_S)
 
 
 def _lock(url: URL, engine: Engine, in_use: InUse) -> OwnerLock:

@@ -14,6 +14,7 @@ from tests.support.serving import Serving, in_parallel
 RUNNING, WAITING = 8, 12
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)  # two starts of a whole system
 def test_all_is_killed_and_started_again_with_jobs_running_and_waiting(tmp_path: Path) -> None:
     (model,) = SETTINGS["models"]  # type: ignore[misc]

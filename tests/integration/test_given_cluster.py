@@ -106,6 +106,7 @@ def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Clus
     assert cluster.living_actors() == []
 
 
+@pytest.mark.long
 def test_a_restart_with_another_catalogue_takes_effect(cluster: Cluster, tmp_path: Path) -> None:
     """Core actors outlive the process that started them: what they were made of may not."""
     kept = {"id": "sim:kept", "backend": "simulated", "engine": MODEL["engine"]}

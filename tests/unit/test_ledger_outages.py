@@ -22,6 +22,7 @@ from actors.ledger import Ledger
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK
 from cluster.errors import DatabaseTaken, DatabaseUnavailable, StartError
+from cluster.store import database
 from cluster.store import open as opening
 from cluster.store.database import Database
 from cluster.timing import Timing
@@ -206,6 +207,17 @@ def test_a_second_system_is_refused_at_its_start(place: Place) -> None:
 
     with_ledger(place, scenario)
     with_ledger(place, lambda ledger: create(ledger, job()))
+
+
+def test_whether_a_database_is_free_can_be_asked_without_taking_it(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        database.require_free(url(place))
+        await ledger.start()
+        with pytest.raises(StartError, match="Another system uses the database"):
+            database.require_free(url(place))
+        await create(ledger, job())
+
+    with_ledger(place, scenario)
 
 
 def test_a_ledger_waits_for_the_one_before_it_to_go(place: Place) -> None:

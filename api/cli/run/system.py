@@ -26,6 +26,8 @@ from api.serve import APP_NAME, QUIET, application
 from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
 from cluster.release import Release
+from cluster.store import database
+from cluster.timing import Timing
 
 _ANSWER_S = 2.0
 # What is left of a Ray of our own after this is killed. A given one we leave as we found it, which may take longer.
@@ -58,7 +60,9 @@ async def running(
     """
     server = release.settings.server
     if cluster.own:
+        # What can be said in a second need not wait for Ray.
         require_free(server.host, server.port)
+        await asyncio.to_thread(database.require_free, release.settings.database, Timing().ownership_wait_s)
     with _joined(cluster, folder):
         processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
