@@ -17,6 +17,7 @@ from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
 from actors.wire.calls import tell
 from actors.wire.every import Every
+from actors.wire.role import Role
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
@@ -60,6 +61,7 @@ class Journal:
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
         self._forgetting = Forgetting(engine, timing)
         self._finishing = Finishing(ledger, scheduler, self._forgetting, interval_s, clock, timing)
+        self.role = Role("Journal", ledger, self._leave, timing)
         self.auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (
             self.auditing,
@@ -69,6 +71,7 @@ class Journal:
 
     async def start(self) -> None:
         """Learn which jobs are open, if the Ledger can tell it soon, and read from every engine that already runs."""
+        self.role.start()
         await self._audit()
         self._engines.start(await asyncio.to_thread(self._known_engines))
         self._forgetting.start()
@@ -76,6 +79,11 @@ class Journal:
             loop.start()
 
     async def stop(self) -> None:
+        self.role.stop()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Read and write nothing more."""
         for loop in (*self._loops, self._forgetting):
             loop.stop()
         self._engines.stop()

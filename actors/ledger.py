@@ -12,6 +12,7 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
+from cluster.liveness.roles import Roles
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, WindowMark
 from cluster.messages.placements import Placed
@@ -66,6 +67,7 @@ class Ledger:
         self._write = self._database.write
         self._first_admin_key: str | None = None
         self._totals = Totals()
+        self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
 
     async def start(self) -> None:
@@ -89,6 +91,13 @@ class Ledger:
     async def ready(self) -> None:
         """Raises what a write would raise now."""
         await self._database.ready()
+
+    async def hold(self, role: str, holder: str, begins: bool) -> bool:
+        """Whether this process, and no other that began later, is the one in this role.
+
+        Asked of no database: what this process does not know, it takes for true.
+        """
+        return self._roles.hold(role, holder, begins)
 
     async def first_admin_key(self) -> str | None:
         """The secret of the admin key that this process made, once; None if it was given, or is not new."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.scheduling.errands import Errands
 from actors.wire.every import Every
+from actors.wire.role import Role
 from cluster import acceptance
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
@@ -56,12 +57,14 @@ class Scheduler:
         self._idle = asyncio.Event()
         self.ticking = Every(timing.tick_s, self._tick, "a tick")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
+        self.role = Role("Scheduler", ledger, self._superseded, timing)
         self._begin((), ())
 
     async def start(self) -> None:
         """Take up every job that has not ended, then keep time."""
         existing = await asyncio.to_thread(self._known_engines)
         self._begin(existing, await self._ledger.open_jobs())
+        self.role.start()
         self.ticking.start()
         self.comparing.start()
 
@@ -71,6 +74,13 @@ class Scheduler:
         self._errands = Errands(self.leases, self._ledger, self._journal, self._engine, self._now, self._timing)
 
     async def stop(self) -> None:
+        self.ticking.stop()
+        self.comparing.stop()
+        self.role.stop()
+
+    def _superseded(self) -> None:
+        """Nodes report to another one by now, and it would take their silence for their death."""
+        self.leases.quiescent = True
         self.ticking.stop()
         self.comparing.stop()
 

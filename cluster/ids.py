@@ -30,6 +30,11 @@ def new_reader_id() -> str:
     return f"reader_{_random_hex()}"
 
 
+def new_holder_id() -> str:
+    """Names one process that is, or was, one of the core actors."""
+    return f"holder_{_random_hex()}"
+
+
 def node_id(ray_node_id: str) -> NodeId:
     """The node's id, derived from Ray's, so that it is stable for the machine's life in the cluster."""
     return NodeId(f"node_{ray_node_id[:_NODE_HEX_DIGITS]}")

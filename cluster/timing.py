@@ -6,6 +6,9 @@ from msgspec import Struct
 class Timing(Struct, frozen=True):
     """Every interval of the control plane, in seconds. The defaults are those of production."""
 
+    # How often the Scheduler and the Journal make sure that no other has begun in their place.
+    hold_s: float = 1.0
+
     # Scheduler
     tick_s: float = 0.5
     # A tick that comes so much later says that the Scheduler stood still, and that silence of others means nothing.

@@ -182,7 +182,7 @@ class Leases:
 
     def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced], now_ms: int) -> list[Action]:
         """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
-        return self._losses.fenced(asked, fences) + self.dispatched(now_ms)
+        return self._losses.fenced(asked, fences, now_ms) + self.dispatched(now_ms)
 
     def not_fenced(self, asked: Sequence[JobAttempt]) -> None:
         """Those of these jobs that are still lost are asked for again at the next tick."""

@@ -13,7 +13,7 @@ from cluster.leases.patience import disconnected
 from cluster.leases.places import Begun, Leased, Lost, Places, Unconfirmed
 from cluster.leases.suspicion import blamed, is_given_up
 from cluster.messages.machines import FailedAttempt
-from cluster.messages.work import UNTOLD, Fenced, JobAttempt
+from cluster.messages.work import LAST_EPOCH, UNTOLD, Fenced, JobAttempt
 from cluster.queue import Waiting
 
 
@@ -85,7 +85,7 @@ class Losses:
 
     # How they go on -----------------------------------------------------------------------------------------------
 
-    def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced]) -> list[Action]:
+    def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced], now_ms: int) -> list[Action]:
         """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
         actions: list[Action] = []
         for fence in reversed(fences):  # each goes to the front
@@ -93,7 +93,8 @@ class Losses:
             if isinstance(place, Lost):
                 self._places.remove(fence.job_id)
                 if not fence.ended:
-                    actions += self._requeue(replace(place.waiting, attempt=fence.attempt, resume=fence.output))
+                    waiting = replace(place.waiting, attempt=fence.attempt, resume=fence.output)
+                    actions += self._requeue(_begun_anew(waiting, now_ms) if fence.output.epoch == 0 else waiting)
         self.not_fenced(asked)
         return actions
 
@@ -115,3 +116,12 @@ class Losses:
             return self._endings.begin([waiting], EngineFailed("The engines that ran this job failed"))
         self._places.enqueue(waiting, first=True)
         return []
+
+
+def _begun_anew(waiting: Waiting, now_ms: int) -> Waiting:
+    """The job as it begins a text in the place of one that may have been told, and is lost.
+
+    Attempts may have been made that nobody wrote down: their number is no new epoch for sure, but time goes on.
+    """
+    age_ms = min(now_ms - waiting.job.created_ms, LAST_EPOCH)
+    return replace(waiting, resume=replace(waiting.resume, epoch=max(waiting.attempt, age_ms)))

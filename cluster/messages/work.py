@@ -106,9 +106,9 @@ class Output(Struct, frozen=True, array_like=True):
     A token that ends within a character brings no text: the one that completes the character does. The last token
     brings text, so that this is a point to go on from.
 
-    `epoch` tells texts apart that were drawn independently of each other: the number of the attempt that drew this one
-    from its first token. It is 0 where nothing has been drawn, and 1 where it is known that nobody has been told any
-    text. `prompt_tokens` is 0 where they are not known.
+    `epoch` tells texts apart that were drawn independently of each other: the first one of a job has 1, one that begins
+    in the place of another the job's age in milliseconds. It is 0 where nothing has been drawn. `prompt_tokens` is 0
+    where they are not known.
 
     `prompt_ids` are the prompt's tokens where another rendering would not make the same: its template tells the time.
     """
@@ -120,6 +120,8 @@ class Output(Struct, frozen=True, array_like=True):
     prompt_tokens: int = 0
     prompt_ids: tuple[int, ...] = ()
 
+
+LAST_EPOCH = 999_999_999
 
 UNTOLD = Output(epoch=1)
 """What a job has of which nobody has been told any text: it can begin anew, and lose nothing."""
@@ -140,7 +142,7 @@ class Dispatch(Struct, frozen=True):
 
     @property
     def epoch(self) -> int:
-        """Whoever goes on from a text keeps its epoch; a text that is begun without the earlier one has a new one."""
+        """Whoever goes on from a text keeps its epoch."""
         return self.resume.epoch or self.attempt
 
 

@@ -12,6 +12,7 @@ from actors.journal import Journal
 from actors.wire.calls import Gone, Unreached
 from actors.wire.frames import UNACKNOWLEDGED_FRAMES, VERSION, JobLog, Outbox, decode
 from cluster.ids import EngineId, JobId, NodeId
+from cluster.liveness.roles import Roles
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
 from cluster.messages.work import End, Ended, Failed, Failure, Finished, JobAttempt, OpenAttempt, Output, Released
@@ -32,6 +33,7 @@ class PlainLedger:
 
     def __init__(self) -> None:
         self.finished: list[Ended] = []
+        self.roles = Roles()
         self.calls = 0
         self.failures = 0
         self.open_jobs: list[OpenAttempt] = []
@@ -39,6 +41,9 @@ class PlainLedger:
         self.asked = 0
         self.open = asyncio.Event()
         self.open.set()
+
+    async def hold(self, role: str, holder: str, begins: bool) -> bool:
+        return self.roles.hold(role, holder, begins)
 
     async def open_attempts(self) -> list[OpenAttempt]:
         if self.cannot_tell:

@@ -16,6 +16,7 @@ from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
+from cluster.liveness.roles import Roles
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeReport
 from cluster.messages.placements import Placed
 from cluster.messages.work import (
@@ -46,9 +47,14 @@ UNREACHED_S = Timing().unreached_s
 M = Model(id="m", source="s", gpus=0, cpus=1.0, max_queue=3)
 
 
+SOME = Output("some", (1, 2), (2, 4), epoch=1)
+AGE_MS = 1_500
+
+
 class PlainLedger:
     def __init__(self, open_jobs: Sequence[OpenJob] = ()) -> None:
         self.open = list(open_jobs)
+        self.roles = Roles()
         self.created: list[str] = []
         self.jobs: dict[JobId, Job] = {}
         self.failing: Exception | None = None
@@ -82,6 +88,9 @@ class PlainLedger:
 
     async def open_jobs(self, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
         return [each for each in self.open if job_ids is None or each.job.id in job_ids]
+
+    async def hold(self, role: str, holder: str, begins: bool) -> bool:
+        return self.roles.hold(role, holder, begins)
 
     async def open_attempts(self) -> list[OpenAttempt]:
         return [(each.job.id, each.attempt, each.job.created_ms) for each in self.open]
@@ -422,15 +431,17 @@ def test_what_a_lost_engine_worked_on_goes_on_first_from_what_it_has() -> None:
             assert [order.id for order in await stage.heartbeat(N0)] == [E0]
             await stage.heartbeat(N0, E0)
             await stage.submit(job("a"), job("b"), job("c"))
-            stage.journal.outputs["a"] = Output("some", (1, 2))
+            stage.journal.outputs["a"] = SOME
+            stage.clock.advance(AGE_MS / 1000)
+            await stage.heartbeat(N0, E0)
             await stage.lost(E0)
             assert stage.journal.fenced == [("a", 1), ("b", 1)]
             # Its replacement, on the same machine.
             assert [order.id for order in await stage.heartbeat(N0)] == [E1]
             await stage.heartbeat(N0, E1, slots=3)
             assert [(d.job.id, d.attempt, d.resume) for d in stage.e1.dispatches] == [
-                ("a", 2, Output("some", (1, 2))),
-                ("b", 2, Output()),
+                ("a", 2, SOME),
+                ("b", 2, Output(epoch=AGE_MS)),  # what may have been told of it is lost
                 ("c", 1, Output()),
             ]
 
@@ -519,14 +530,14 @@ def test_after_so_many_engines_a_job_fails_with_what_it_has() -> None:
         async with Stage() as stage:
             await stage.heartbeat(N0)
             await stage.submit(job("a"))
-            stage.journal.outputs["a"] = Output("some", (1, 2))
+            stage.journal.outputs["a"] = SOME
             for _ in range(MOST_LOSSES):
                 assert stage.failures == []
                 engine_id, engine = await engine_in_place(stage)
                 assert engine.jobs == ["a"]
                 await stage.lost(engine_id)
             (failure,) = stage.journal.failed
-            assert (failure.job_id, failure.error, failure.output) == ("a", "engine_error", Output("some", (1, 2)))
+            assert (failure.job_id, failure.error, failure.output) == ("a", "engine_error", SOME)
             assert stage.jobs_at(object) == []
 
     run(scenario())

@@ -1,0 +1,17 @@
+"""Which of several processes of one actor is the one that counts. Pure.
+
+One that was paused, or cut off, while another began in its place may wake up later, and decide by what it remembers.
+"""
+
+
+class Roles:
+    """Who holds each role: the one that began last, as far as is known here."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, str] = {}
+
+    def hold(self, role: str, holder: str, begins: bool) -> bool:
+        """Whether this one holds the role. One that begins takes it; of nobody's role whoever asks has it."""
+        if begins:
+            self._holders[role] = holder
+        return self._holders.get(role, holder) == holder
