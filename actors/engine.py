@@ -125,13 +125,19 @@ class Engine:
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Everything of every job from its start, then what is new, as frames."""
         # Not ended: a Journal that has been replaced would read again, and take the stream from the one that is read.
-        self._outbox.unwatch_all()
-        self._outbox = outbox = Outbox(self._interval_s, with_tokens=True)
+        before, self._outbox = self._outbox, Outbox(self._interval_s, with_tokens=True)
+        before.unwatch_all()
+        outbox = self._outbox
         for job_id, job_log in self._logs.items():
             if job_id not in self._unconfirmed:
                 outbox.watch(job_log)
-        async for frame in outbox.frames():
-            yield frame
+        try:
+            async for frame in outbox.frames():
+                yield frame
+        finally:
+            # Nobody reads any more, unless this was a Journal that had been replaced: then the other one reads again.
+            if self._outbox is outbox:
+                before.close()
 
     async def acknowledge(self, frames: int) -> None:
         self._outbox.acknowledge(frames)

@@ -6,7 +6,7 @@ becomes visible once the Ledger has it for good.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from actors.journaling.before import Before
@@ -21,9 +21,11 @@ from actors.wire.role import Role
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
+from cluster.liveness.roles import JOURNAL_ROLE
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
 from cluster.messages.placements import Placed
+from cluster.messages.records import EndedRecord
 from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output
 from cluster.text.attempts import Ruling
 from cluster.timing import Timing
@@ -60,8 +62,8 @@ class Journal:
         self._engines = EngineStreams(engine, self._ingest, self._engine_lost, self._engine_unreached, timing)
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
         self._forgetting = Forgetting(engine, timing)
-        self._finishing = Finishing(ledger, scheduler, self._forgetting, interval_s, clock, timing)
-        self.role = Role("Journal", ledger, self._leave, timing)
+        self.role = Role(JOURNAL_ROLE, ledger, self._leave, timing)
+        self._finishing = Finishing(self._finish, scheduler, self._forgetting, interval_s, clock, timing)
         self.auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (
             self.auditing,
@@ -235,12 +237,17 @@ class Journal:
         if entry.attempts.finish(end):
             entry.settling = asyncio.create_task(self._settle(entry, end, engine_failed))
 
+    async def _finish(self, ended: Sequence[Ended]) -> Mapping[JobId, EndedRecord]:
+        return await self._ledger.finish(ended, self.role.holder)
+
     async def _settle(self, entry: Entry, end: End, engine_failed: bool) -> None:
         """Make the end durable, then visible, and after a while forget it."""
         entry.log.epoch = self._output(entry).epoch
         ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran, entry.log.epoch)
-        await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
+        before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         entry.attempts.settle()
+        if before is not None:
+            entry.turn_to(before)
         entry.log.close(end)
         entry.touch()
         asyncio.get_running_loop().call_later(self._timing.linger_s, self._entries.pop, entry.job_id, None)

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from actors.database.access import Access
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError
+from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, Superseded
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
-from cluster.liveness.roles import Roles
+from cluster.liveness.roles import JOURNAL_ROLE, Roles
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, WindowMark
 from cluster.messages.placements import Placed
-from cluster.messages.records import JobQuery, JobRecord
+from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
@@ -185,10 +185,18 @@ class Ledger:
         """Records where jobs run. What has ended, and what a later attempt has overtaken, stays as it is."""
         await self._write(partial(jobs.place, placed=placed))
 
-    async def finish(self, ended: Sequence[Ended]) -> None:
-        """Records results, usage and what budgets spend together, once per job: the first end wins."""
-        for billed in await self._write(partial(jobs.finish, ended=ended)):
-            self._totals.add(billed.model, billed.usage, billed.failed)
+    async def finish(self, ended: Sequence[Ended], journal: str | None = None) -> dict[JobId, EndedRecord]:
+        """Records results, usage and what budgets spend together, once per job: the first end wins.
+
+        Answers how those ended that had ended before. Raises Superseded when `journal` is not the Journal any more:
+        what it remembers may be older than what another one has told.
+        """
+        if journal is not None and not self._roles.hold(JOURNAL_ROLE, journal, begins=False):
+            raise Superseded("another Journal has begun")
+        billed, before = await self._write(partial(jobs.finish, ended=ended))
+        for each in billed:
+            self._totals.add(each.model, each.usage, each.failed)
+        return before
 
     async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
         """The job; None if there is none, or it is another account's."""

@@ -13,7 +13,7 @@ from actors.supervising.engine_watch import EngineWatch, Hangs, Processes
 from actors.wire.calls import Gone, Unreachable, tell
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.ids import EngineId, NodeId
+from cluster.ids import EngineId, NodeId, new_holder_id
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeOrders, NodeReport
 from cluster.timing import Timing
 
@@ -91,6 +91,7 @@ class NodeAgent:
         self._replicas: dict[EngineId, _Replica] = {}
         self._stopping: set[EngineId] = set()
         self._draining = False
+        self._agent = new_holder_id()
         # Whether the engines that ran here before this process have been asked.
         self._complete = False
         self._heartbeat = Every(timing.heartbeat_s, self._beat, "heartbeat")
@@ -118,7 +119,7 @@ class NodeAgent:
     async def describe(self) -> NodeReport:
         """What the next heartbeat reports."""
         engines = tuple(replica.current() for replica in self._replicas.values())
-        return NodeReport(self._id, self._hardware, engines, self._draining, self._complete)
+        return NodeReport(self._id, self._hardware, engines, self._draining, self._complete, self._agent)
 
     async def apply(self, orders: NodeOrders) -> None:
         """Start what is missing, stop what is not ordered, and remember whether this node is being drained.
@@ -136,7 +137,12 @@ class NodeAgent:
             self._start_engine(wanted[engine_id])
 
     async def _beat(self) -> None:
-        await self.apply(await self._scheduler.report(await self.describe()))
+        orders = await self._scheduler.report(await self.describe())
+        if orders.superseded:
+            logger.error("another NodeAgent has begun here: this one does nothing more")
+            await self.abandon()
+        else:
+            await self.apply(orders)
 
     async def _reconcile(self) -> None:
         """Take over the engines that run here and are not known: from before this process, or left behind.

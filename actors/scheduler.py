@@ -20,6 +20,7 @@ from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
 from cluster.leases.places import Queued
 from cluster.liveness.attention import AttendedTime
+from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.placements import Verdict
 from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
@@ -55,9 +56,10 @@ class Scheduler:
         self._timing = timing
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
         self._idle = asyncio.Event()
+        self._agents = Roles()
         self.ticking = Every(timing.tick_s, self._tick, "a tick")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
-        self.role = Role("Scheduler", ledger, self._superseded, timing)
+        self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, timing)
         self._begin((), ())
 
     async def start(self) -> None:
@@ -161,6 +163,8 @@ class Scheduler:
 
     async def report(self, report: NodeReport) -> NodeOrders:
         """A node's heartbeat. Returns all that it is to do."""
+        if not self._agents.hold(report.node_id, report.agent, begins=not report.complete):
+            return NodeOrders(superseded=True)
         self._carry_out(self.leases.reported(report, *self._now()))
         return self.fleet.orders(report.node_id)
 

@@ -35,6 +35,8 @@ a client is told instead is decided at the edge (`api/http/answers.py`).
     ├── DatabaseTaken         another system owns the database now
     └── DatabaseRefused       the same call fails again
 
+    Superseded                another process has begun in the place of this one
+
 They cross process borders: every field is positional and passed to `Exception.__init__`, so that they pickle.
 """
 
@@ -236,6 +238,10 @@ class SystemLost(InfernetError):
     """What the system runs on has gone while it ran: one line says what."""
 
     code = "system_lost"
+
+
+class Superseded(Exception):
+    """Another process is the actor of this name by now. What this one still wants is refused, for good."""
 
 
 class DatabaseFailed(Exception):

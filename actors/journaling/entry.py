@@ -5,6 +5,7 @@ import asyncio
 from actors.wire.frames import JobLog
 from cluster.ids import EngineId, JobId
 from cluster.messages.placements import Placed
+from cluster.messages.records import EndedRecord
 from cluster.messages.work import Delta, Output
 from cluster.text.attempts import Attempts
 from cluster.text.token_log import TokenLog
@@ -60,6 +61,14 @@ class Entry(JobLog):
         self._give_way(delta.token_offset, delta.token_ids)
         self.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
         self.touch()
+
+    def turn_to(self, record: EndedRecord) -> None:
+        """The job had ended already, as this says: its text is this one, and so is its end."""
+        if (record.epoch, record.content) != (self.log.epoch, self.log.text):
+            log = TokenLog(epoch=record.epoch)
+            log.append(record.content)
+            self.begin_anew(log)
+        self.log.close(record.end)
 
     def take_output(self, output: Output) -> None:
         """Add what the Scheduler has of the job, unless it is of an earlier text."""

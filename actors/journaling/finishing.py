@@ -1,7 +1,7 @@
 """Ends on their way to the Ledger, and who is told once they are durable."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.journaling.forgetting import Forgetting
@@ -10,12 +10,12 @@ from actors.wire.calls import AWAY
 from actors.wire.notices import Notices
 from actors.wire.outage import Outage
 from cluster.clock import Clock
-from cluster.ids import EngineId
+from cluster.ids import EngineId, JobId
+from cluster.messages.records import EndedRecord
 from cluster.messages.work import Ended, Released
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
-    from actors.ledger import Ledger
     from actors.scheduler import Scheduler
 
 
@@ -36,40 +36,41 @@ class Finishing:
 
     def __init__(
         self,
-        ledger: "Ledger",
+        finish: Callable[[Sequence[Ended]], Awaitable[Mapping[JobId, EndedRecord]]],
         scheduler: "Scheduler",
         forgetting: Forgetting,
         interval_s: float,
         clock: Clock,
         timing: Timing,
     ) -> None:
-        self._ledger = ledger
+        self._write = finish
         self._scheduler = scheduler
         self._forgetting = forgetting
         self._timing = timing
         self._outage = Outage("writing the ends of jobs", clock)
-        self._finish = Batcher[Finish, None](self._finish_batch)
+        self._finish = Batcher[Finish, EndedRecord | None](self._finish_batch)
         self._released = Notices(self._tell_released, "scheduler.released", interval_s)
 
     def stop(self) -> None:
         self._released.stop()
 
-    async def make_durable(self, finish: Finish) -> None:
-        """Returns once the Ledger has it for good."""
+    async def make_durable(self, finish: Finish) -> EndedRecord | None:
+        """Returns once the Ledger has it for good, or how the job had ended before: the first end wins."""
         # A job accepted is a job that ends: there is nobody to give this up to.
         while True:
             try:
-                await self._finish.add(finish)
+                before = await self._finish.add(finish)
             except Exception as error:  # noqa: BLE001 - told, and repeated until it succeeds
                 self._outage.failed(error)
                 await asyncio.sleep(self._timing.repeat_s)
             else:
-                return self._outage.succeeded()
+                self._outage.succeeded()
+                return before
 
-    async def _finish_batch(self, batch: list[Finish]) -> list[Exception | None]:
+    async def _finish_batch(self, batch: list[Finish]) -> list[Exception | EndedRecord | None]:
         """All in one call; if one of them fails it, each alone, so that one bad end holds up no other."""
         try:
-            await self._ledger.finish([finish.ended for finish in batch])
+            before = await self._write([finish.ended for finish in batch])
         except AWAY:
             raise  # of all of them
         except Exception as error:  # noqa: BLE001 - answered to whom it concerns
@@ -77,7 +78,7 @@ class Finishing:
         # Not before: until then the Scheduler's lease and the engines' logs are what a job goes on from.
         for finish in batch:
             self._conclude(finish)
-        return [None] * len(batch)
+        return [before.get(finish.ended.job_id) for finish in batch]
 
     def _conclude(self, finish: Finish) -> None:
         ended = finish.ended

@@ -150,7 +150,9 @@ class _Cursor:
     def advance(self, with_tokens: bool) -> Delta | None:
         """What is new since the last call, or None."""
         source, log = self.source, self.log
-        text, offset, first = log.since(self.offset), self.offset, self.tokens
+        # A reader may be further than this text is long, when it was told one that has been cut since.
+        offset, first = min(self.offset, log.length), self.tokens
+        text = log.since(offset)
         token_ids: tuple[int, ...] = ()
         ends: tuple[int, ...] = ()
         prompt_ids: tuple[int, ...] = ()
@@ -161,7 +163,7 @@ class _Cursor:
         if not text and not token_ids and log.end is None:
             return None
         self.has_sent = True
-        self.offset += len(text)
+        self.offset = offset + len(text)
         self.tokens += len(token_ids)
         return Delta(
             source.job_id,

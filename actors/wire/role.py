@@ -24,7 +24,7 @@ class Role:
         self._name = name
         self._ledger = ledger
         self._lost = lost
-        self._holder = new_holder_id()
+        self.holder = new_holder_id()
         self._begins = True
         self.holding = Every(timing.hold_s, self._hold, f"holding the role of the {name}")
 
@@ -35,7 +35,7 @@ class Role:
         self.holding.stop()
 
     async def _hold(self) -> None:
-        if await self._ledger.hold(self._name, self._holder, self._begins):
+        if await self._ledger.hold(self._name, self.holder, self._begins):
             self._begins = False
             return
         logger.error("another %s has begun: this one does nothing more", self._name)

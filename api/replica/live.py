@@ -93,10 +93,15 @@ class Live:
             self._turn_to(kept, kept.length)
         self.log.append_at(offset, text)
 
-    def close(self, epoch: int, end: End) -> None:
-        """The job has ended, with a text of this epoch. 0 says that it has none, and that one may have been lost."""
-        if epoch == 0:
-            self._turn_to(TokenLog(), 0)
+    def close(self, end: End, epoch: int, length: int) -> None:
+        """The job has ended, with a text of this epoch and length: whoever was told more has lost it.
+
+        Epoch 0 says that the job has no text, and that one may have been told.
+        """
+        if epoch == 0 or length < self.log.length:
+            kept = TokenLog(epoch=epoch)
+            kept.append(self.log.text[:length])
+            self._turn_to(kept, length)
         self.log.close(end)
 
     def lose(self) -> None:

@@ -147,7 +147,7 @@ class StreamHub:
             self._looking_up.succeeded()
             if isinstance(record, EndedRecord):
                 live.take(record.epoch, 0, record.content)
-                live.close(record.epoch, record.end)
+                live.close(record.end, record.epoch, len(record.content))
                 live.notify(self._clock.monotonic_s())
             return
 
@@ -188,7 +188,7 @@ class StreamHub:
                 continue
             live.take(delta.epoch, delta.offset, delta.text)
             if delta.end is not None:
-                live.close(delta.epoch, delta.end)
+                live.close(delta.end, delta.epoch, delta.offset + len(delta.text))
                 live.journal_sent_end = True
             live.notify(now_s)
 

@@ -3,6 +3,9 @@
 One that was paused, or cut off, while another began in its place may wake up later, and decide by what it remembers.
 """
 
+JOURNAL_ROLE = "Journal"
+SCHEDULER_ROLE = "Scheduler"
+
 
 class Roles:
     """Who holds each role: the one that began last, as far as is known here."""

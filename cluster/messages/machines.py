@@ -65,7 +65,8 @@ class NodeReport(Struct, frozen=True):
     """A node's heartbeat: all that the Scheduler may know of it, each time.
 
     `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again. Until a new
-    NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them.
+    NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them. `agent`
+    tells it from the one before it, which may only have stood still.
     """
 
     node_id: NodeId
@@ -73,6 +74,7 @@ class NodeReport(Struct, frozen=True):
     engines: tuple[EngineReport, ...] = ()
     draining: bool = False
     complete: bool = True
+    agent: str = ""
 
 
 class EngineOrder(Struct, frozen=True):
@@ -83,10 +85,14 @@ class EngineOrder(Struct, frozen=True):
 
 
 class NodeOrders(Struct, frozen=True):
-    """All that a node is to do: the engines to run, and whether it is being drained."""
+    """All that a node is to do: the engines to run, and whether it is being drained.
+
+    Nothing any more where it is `superseded`: another NodeAgent has begun on its machine.
+    """
 
     engines: tuple[EngineOrder, ...] = ()
     draining: bool = False
+    superseded: bool = False
 
 
 NodeStatus = Literal["online", "draining", "offline"]

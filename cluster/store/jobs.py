@@ -1,6 +1,6 @@
 """Queries about jobs. Every write may be repeated: what has been done before changes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,7 +18,7 @@ from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
-from cluster.messages.records import JobQuery, JobRecord
+from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
 from cluster.store import budgets, job_rows, placements, usage
 from cluster.store.tables import JOBS
@@ -47,10 +47,10 @@ def place(connection: Connection, placed: Sequence[Placed]) -> None:
         placements.add(connection, placed)
 
 
-def finish(connection: Connection, ended: Sequence[Ended]) -> list[Billed]:
+def finish(connection: Connection, ended: Sequence[Ended]) -> tuple[list[Billed], dict[JobId, EndedRecord]]:
     """Records how jobs ended, counts their usage and settles their budgets, once: the first end wins.
 
-    Answers those that have ended by this. Unknown jobs are ignored.
+    Answers those that have ended by this, and how the others had ended before. Unknown jobs are ignored.
     """
     first = {end.job_id: end for end in reversed(ended)}
     # A quick job ends before its placement has been told.
@@ -61,7 +61,7 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> list[Billed]:
             connection.execute(end_as, rows)
     usage.add(connection, billed)
     budgets.settle(connection, billed)
-    return billed
+    return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 
 
 def record(connection: Connection, job_id: JobId, account_id: AccountId) -> JobRecord | None:
@@ -98,6 +98,15 @@ def open_jobs(
 def open_attempts(connection: Connection) -> list[OpenAttempt]:
     """Of all jobs that have not ended: the id, the last attempt recorded and when the job was created."""
     return [(row.id, row.attempt, row.created_ms) for row in connection.execute(_OPEN_ATTEMPTS)]
+
+
+def _ended(connection: Connection, job_ids: Iterable[JobId]) -> dict[JobId, EndedRecord]:
+    """Those of these jobs that have ended."""
+    if not (wanted := list(job_ids)):
+        return {}
+    rows = connection.execute(_RECORDS.where(JOBS.c.id.in_(wanted))).mappings()
+    records = [job_rows.record(row) for row in rows]
+    return {each.id: each for each in records if isinstance(each, EndedRecord)}
 
 
 def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed]:

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from actors.journal import Journal
 from actors.wire.calls import Gone, Unreached
 from actors.wire.frames import UNACKNOWLEDGED_FRAMES, VERSION, JobLog, Outbox, decode
+from cluster.errors import Superseded
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.liveness.roles import Roles
+from cluster.liveness.roles import JOURNAL_ROLE, Roles
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
+from cluster.messages.records import EndedRecord
 from cluster.messages.work import End, Ended, Failed, Failure, Finished, JobAttempt, OpenAttempt, Output, Released
 from cluster.store.failures import DatabaseUnavailable
 from cluster.text.token_log import TokenLog
@@ -34,6 +36,7 @@ class PlainLedger:
     def __init__(self) -> None:
         self.finished: list[Ended] = []
         self.roles = Roles()
+        self.before: dict[str, EndedRecord] = {}
         self.calls = 0
         self.failures = 0
         self.open_jobs: list[OpenAttempt] = []
@@ -52,13 +55,16 @@ class PlainLedger:
         self.asked += 1
         return self.open_jobs
 
-    async def finish(self, ended: Sequence[Ended]) -> None:
+    async def finish(self, ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
         self.calls += 1
         await self.open.wait()
         if self.failures:
             self.failures -= 1
             raise ConnectionError("the disk is full")
-        self.finished.extend(ended)
+        if not self.roles.hold(JOURNAL_ROLE, journal, begins=False):
+            raise Superseded("another Journal has begun")
+        self.finished.extend(end for end in ended if end.job_id not in self.before)
+        return {end.job_id: self.before[end.job_id] for end in ended if end.job_id in self.before}
 
 
 class PlainScheduler:
