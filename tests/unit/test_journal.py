@@ -12,11 +12,11 @@ from actors.journal import Journal
 from actors.wire.calls import Gone, Unreached
 from actors.wire.frames import UNACKNOWLEDGED_FRAMES, VERSION, JobLog, Outbox, decode
 from cluster.errors import Superseded
-from cluster.ids import EngineId, JobId, NodeId
+from cluster.ids import AccountId, EngineId, JobId, NodeId
 from cluster.liveness.roles import JOURNAL_ROLE, Roles
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.records import EndedRecord
+from cluster.messages.records import CompletedRecord, EndedRecord, FailedRecord
 from cluster.messages.work import End, Ended, Failed, Failure, Finished, JobAttempt, OpenAttempt, Output, Released
 from cluster.store.failures import DatabaseUnavailable
 from cluster.text.token_log import TokenLog
@@ -27,6 +27,7 @@ from tests.support.plain_system import run, settled, until
 A, B = JobId("job_a"), JobId("job_b")
 E0, E1 = EngineId("sim/0"), EngineId("sim/1")
 DONE = Finished(Usage(3, 2), "stop")
+TIMEOUT = Failed(Usage(3, 1), "timeout", "The job did not end in time")
 QUICK = Timing(repeat_s=0.001)
 
 
@@ -88,6 +89,7 @@ class PlainEngine:
         self.outbox = Outbox(0.0, with_tokens=True)
         self.dead = asyncio.Event()
         self.readings = 0
+        self.dead_readers = 0
         self.aborted: list[JobAttempt] = []
         self.settled_jobs: list[JobAttempt] = []
         self.acknowledged: list[int] = []
@@ -113,6 +115,7 @@ class PlainEngine:
                     raise Gone(f"{self.id} died")
                 yield frame.result()
         finally:
+            self.dead_readers += 1
             death.cancel()
 
     async def abort(self, jobs: Sequence[JobAttempt]) -> None:
@@ -302,10 +305,10 @@ def test_one_end_that_cannot_be_written_holds_up_no_other() -> None:
         async with Stage() as stage:
             finish = stage.ledger.finish
 
-            async def refuse_a(ended: Sequence[Ended]) -> None:
+            async def refuse_a(ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
                 if any(end.job_id == A for end in ended):
                     raise ValueError("refused")
-                await finish(ended)
+                return await finish(ended, journal)
 
             stage.ledger.finish = refuse_a  # type: ignore[method-assign]
             reader = Reader(stage.journal)
@@ -475,6 +478,54 @@ def test_a_prompt_that_cannot_be_rendered_again_goes_with_the_text() -> None:
                 (fence,) = await journal.fence([(A, 1)])
                 assert (fence.output.text, fence.output.prompt_ids) == ("x", (7, 8, 9))
             await again.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("text", "end"), [("Hello", DONE), ("Hell", TIMEOUT), ("Other", DONE), ("", TIMEOUT)])
+def test_readers_are_told_how_a_job_had_ended_before(text: str, end: End) -> None:
+    """A Journal before this one had written it, and died before it told anybody."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.ledger.before[A] = ended_before(text, end)
+            reader = Reader(stage.journal)
+            await reader.watch(A)
+            stage.first.says(A, "Hello")
+            await reader.told(A, "Hello")
+            stage.first.ends(A)
+            assert await reader.end(A) == end
+            late = Reader(stage.journal, "late")
+            await late.watch(A)
+            assert await late.end(A) == end
+            assert late.logs[A].text == text
+            assert stage.ledger.finished == []
+
+    run(scenario())
+
+
+def ended_before(text: str, end: End) -> EndedRecord:
+    common: Any = {"id": A, "account_id": AccountId("us"), "model": "sim", "created_ms": 0, "node_id": NodeId("n")}
+    common |= {"content": text, "usage": end.usage, "ended_ms": 1}
+    if isinstance(end, Failed):
+        return FailedRecord(**common, error=end.error, error_message=end.error_message)
+    return CompletedRecord(**common, finish_reason=end.finish_reason)
+
+
+def test_a_journal_whose_place_another_has_taken_ends_no_job_and_reads_no_more() -> None:
+    async def scenario() -> None:
+        async with Stage(replace(QUICK, hold_s=0.001)) as stage:
+            await stage.journal.role.holding.taken()
+            stage.ledger.roles.hold(JOURNAL_ROLE, "another", begins=True)
+            # What it is asked for before it knows.
+            failing = asyncio.create_task(stage.journal.fail([Failure(A, "timeout", "Late")]))
+            await until(lambda: stage.first.dead_readers)
+            stage.first.says(B, "x")
+            await settled()
+            assert (await stage.journal.output(B)).text == ""
+            assert stage.ledger.finished == []
+            failing.cancel()
+            await asyncio.gather(failing, return_exceptions=True)
 
     run(scenario())
 
@@ -1165,7 +1216,7 @@ def test_ends_that_a_database_cannot_take_are_not_tried_one_by_one() -> None:
         async with Stage(replace(QUICK, repeat_s=3600.0)) as stage:
             tried: list[int] = []
 
-            async def away(ended: Sequence[Ended]) -> None:
+            async def away(ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
                 tried.append(len(ended))
                 await stage.ledger.open.wait()
                 raise DatabaseUnavailable("the database is away")

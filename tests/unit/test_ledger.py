@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from actors.ledger import Ledger
-from cluster.errors import DatabaseRefused, DatabaseUnavailable, StartError
+from cluster.errors import DatabaseRefused, DatabaseUnavailable, StartError, Superseded
 from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.job_states import JobState
 from cluster.keys import new_secret, secret_hash
+from cluster.liveness.roles import JOURNAL_ROLE
 from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Verdict
 from cluster.messages.records import CompletedRecord, FailedRecord, JobQuery, PendingRecord, ProcessingRecord
@@ -436,3 +437,33 @@ def _end_of(steps: list[str]) -> tuple[JobState, str | None] | None:
         if step == "failed":
             return JobState.FAILED, "Par"
     return (JobState.PROCESSING if any("placed" in step for step in lived) else JobState.PENDING), None
+
+
+def test_who_ends_a_job_again_is_told_how_it_had_ended(shared: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        lived, other = job(), job()
+        await create(ledger, lived)
+        await create(ledger, other)
+        assert await ledger.finish([completed(lived)]) == {}
+        before = await ledger.finish([failed(lived), completed(other)])
+        assert before == {lived.id: await ledger.job(lived.id, lived.account_id)}
+        assert await ledger.finish([completed(replace(lived, id=new_job_id()))]) == {}
+
+    with_ledger(shared, scenario)
+
+
+def test_a_journal_whose_place_another_has_taken_ends_no_job(shared: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        lived, other = job(), job()
+        await create(ledger, lived)
+        await create(ledger, other)
+        assert await ledger.hold(JOURNAL_ROLE, "first", begins=True)
+        await ledger.finish([completed(lived)], "first")
+        assert await ledger.hold(JOURNAL_ROLE, "second", begins=True)
+        assert not await ledger.hold(JOURNAL_ROLE, "first", begins=False)
+        with pytest.raises(Superseded):
+            await ledger.finish([completed(other)], "first")
+        assert other.id in {each.job.id for each in await ledger.open_jobs()}
+        await ledger.finish([completed(other)], "second")
+
+    with_ledger(shared, scenario)

@@ -29,6 +29,7 @@ class PlainScheduler:
     def __init__(self) -> None:
         self.orders: list[EngineOrder] = []
         self.draining = False
+        self.has_another = False
         self.reports: list[NodeReport] = []
         self.failure: Exception | None = None
 
@@ -36,7 +37,7 @@ class PlainScheduler:
         self.reports.append(report)
         if self.failure is not None:
             raise self.failure
-        return NodeOrders(tuple(self.orders), self.draining)
+        return NodeOrders(tuple(self.orders), self.draining, self.has_another)
 
     def told(self) -> dict[EngineId, EngineState]:
         return {engine.id: engine.state for engine in self.reports[-1].engines} if self.reports else {}
@@ -606,5 +607,26 @@ def test_what_is_abandoned_runs_on_and_is_not_reported_any_more() -> None:
             stage.launcher.engines[E0].dead = True
             await asyncio.sleep(5 * QUICK.heartbeat_s)
             assert (len(stage.scheduler.reports), stage.launcher.killed) == (reports, [])
+
+    run(scenario())
+
+
+def test_an_agent_whose_place_another_has_taken_does_nothing_more() -> None:
+    """It stood still, and would end what the other one has started."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            stage.scheduler.wants(E0)
+            await stage.told(e0="ready")
+            stage.scheduler.orders.clear()
+            stage.scheduler.has_another = True
+            told = len(stage.scheduler.reports)
+            await until(lambda: len(stage.scheduler.reports) > told, "a report")
+            told = len(stage.scheduler.reports)
+            engine.dead = True
+            await settled()
+            assert len(stage.scheduler.reports) == told
+            assert stage.launcher.killed == []
 
     run(scenario())

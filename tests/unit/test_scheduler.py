@@ -16,8 +16,8 @@ from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
-from cluster.liveness.roles import Roles
-from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeReport
+from cluster.liveness.roles import SCHEDULER_ROLE, Roles
+from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeOrders, NodeReport
 from cluster.messages.placements import Placed
 from cluster.messages.work import (
     Accepted,
@@ -199,6 +199,7 @@ class Stage:
         open_jobs: Sequence[OpenJob] = (),
         existing: Sequence[EngineId] = (),
         tick_s: float = 3600.0,
+        hold_s: float = 3600.0,
     ) -> None:
         self.ledger = PlainLedger(open_jobs)
         self.journal = PlainJournal()
@@ -206,7 +207,7 @@ class Stage:
         self.e0, self.e1 = self.engines[E0], self.engines[E1]
         collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
         self.clock = StillClock(NOW_MS)
-        timing = Timing(tick_s=tick_s, compare_s=3600.0)
+        timing = Timing(tick_s=tick_s, compare_s=3600.0, hold_s=hold_s)
         self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.clock, timing)
 
     async def __aenter__(self) -> "Stage":
@@ -1391,5 +1392,38 @@ def test_a_pinned_job_whose_node_will_not_have_the_model_any_more_fails() -> Non
                 await stage.heartbeat(N0, E0, slots=0)
                 await stage.tick((GRACE_S + 1) / 2)
             assert stage.failures == [("pinned", "no_capacity")]
+
+    run(scenario())
+
+
+def test_a_scheduler_whose_place_another_has_taken_fails_nothing() -> None:
+    """Nodes report to the other one: their silence is no death."""
+
+    async def scenario() -> None:
+        async with Stage(hold_s=0.001) as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.submit(job("a"), job("b"), job("c"))
+            await stage.scheduler.role.holding.taken()
+            stage.ledger.roles.hold(SCHEDULER_ROLE, "another", begins=True)
+            await stage.scheduler.role.holding.taken()
+            for _ in range(20):
+                stage.clock.advance(5.0)
+                stage.scheduler.ticking.hasten()
+                await settled()
+            assert (stage.failures, stage.journal.fenced) == ([], [])
+
+    run(scenario())
+
+
+def test_a_node_agent_whose_place_another_has_taken_is_told_so() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            before = NodeReport(N0, Hardware("host", 1.0, 1 << 30), (), agent="before")
+            after = replace(before, agent="after")
+            assert not (await stage.scheduler.report(before)).superseded
+            assert not (await stage.scheduler.report(replace(after, complete=False))).superseded
+            assert not (await stage.scheduler.report(after)).superseded
+            assert (await stage.scheduler.report(before)) == NodeOrders(superseded=True)
+            assert not (await stage.scheduler.report(replace(before, node_id=N1))).superseded
 
     run(scenario())

@@ -605,6 +605,32 @@ def test_the_end_of_a_text_that_nobody_knows_is_for_those_who_were_told_none(aft
     run(scenario())
 
 
+@pytest.mark.parametrize("told_by", ["the Journal", "the Ledger"])
+def test_an_end_after_less_text_than_was_told_is_no_end_of_that_text(told_by: str) -> None:
+    """What was lost of it was never written down."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            stage.journal.says(A, "as it was told")
+            reading = Reading(stage.hub)
+            await reading.told("as it was told")
+            if told_by == "the Ledger":
+                stage.ledger.has(A, JobState.COMPLETED, "as it was", finish_reason="stop")
+                del stage.journal.logs[A]
+            else:
+                stage.journal.logs[A] = shorter = JobLog(A, 1, TokenLog(epoch=1))
+                shorter.log.append("as it was")
+                shorter.log.close(DONE)
+            await stage.hub.ask_again()
+            await stage.hub.ask_again()
+            assert lost(await reading.end())
+            late = Reading(stage.hub, after=3)
+            assert await late.end() == DONE
+            assert late.text == "it was"
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("loses", ["the notice", "its time"])
 def test_a_job_that_nobody_reads_is_left_until_the_journal_knows(loses: str) -> None:
     async def scenario() -> None:
