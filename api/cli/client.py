@@ -146,7 +146,7 @@ class Client:
             time.sleep(pause_s)
 
     def _read_on(self, job_id: str, reader: Reader) -> Iterator[str]:
-        headers = {"Last-Event-ID": str(reader.position)}
+        headers = {"Last-Event-ID": reader.last_event_id}
         with self._events("GET", f"{_job_path(job_id)}/stream", headers=headers) as events:
             yield from reader.read(events)
 

@@ -1,6 +1,7 @@
 """What a server's response means: a JSON object, a refusal, or a stream of text that may break."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 Json = dict[str, Any]
 
 _DONE = "[DONE]"
+# The number of a text that is not the first one, with the dash, and a position in it.
+_ID = re.compile(r"(?P<text>[0-9]+-)?(?P<position>[0-9]+)")
 
 
 class RemoteError(Exception):
@@ -73,10 +76,19 @@ def bad_answer() -> RemoteError:
 
 
 class Reader:
-    """A reader of one job's text. `position` counts the code points it has yielded, as the event ids do."""
+    """A reader of one job's text. `position` counts the code points it has yielded, as the event ids do.
+
+    The ids of a text that is not the job's first one have its number before that, which has to be given back.
+    """
 
     def __init__(self, position: int = 0) -> None:
         self.position = position
+        self._text = ""
+
+    @property
+    def last_event_id(self) -> str:
+        """Where to go on, in the server's words."""
+        return f"{self._text}{self.position}"
 
     def read(self, source: EventSource) -> Iterator[str]:
         """The text beyond `position` in this stream, up to its [DONE].
@@ -105,8 +117,11 @@ class Reader:
         text = body.get("text")
         if not isinstance(text, str):
             raise bad_answer()
-        end = int(event.id) if event.id.isdecimal() else self.position + len(text)
-        return end - len(text), text
+        match = _ID.fullmatch(event.id)
+        if match is None:
+            return self.position, text
+        self._text = match["text"] or ""
+        return int(match["position"]) - len(text), text
 
 
 def _events(source: EventSource) -> Iterator[ServerSentEvent]:

@@ -9,6 +9,8 @@ from functools import partial
 from typing import NamedTuple
 
 from actors.backends.simulated import simulated_text
+from api.cli.responses import RemoteError
+from cluster.errors import StreamLost
 from cluster.messages.work import ChatMessage
 from tests.chaos.disturbances import Disturbance
 from tests.support.serving import Serving, in_parallel
@@ -25,26 +27,31 @@ SETTINGS = {
             "id": MODEL,
             "backend": "simulated",
             "replicas": ENGINES,
-            "engine": {"first_token_s": 0.02, "token_s": TOKEN_S, "output_tokens": TOKENS},
+            "engine": {"first_token_s": 0.02, "token_s": TOKEN_S, "output_tokens": TOKENS, "vary_by_attempt": True},
         }
     ],
 }
 SPEAK_WITHIN_S = 60.0
 WHOLE_WITHIN_S = 120.0
+MOST_ATTEMPTS = 10
 
 
 class Told(NamedTuple):
-    """What one reader was told, and the longest time for which it was told nothing after it had begun."""
+    """What one reader was told, and the longest time for which it was told nothing after it had begun.
+
+    One that `was_lost` was told so, and read the job again from its start.
+    """
 
     question: str
     job_id: str
     text: str
     longest_pause_s: float
+    was_lost: bool = False
 
 
-def exact(question: str) -> str:
-    """What an undisturbed stream tells."""
-    return simulated_text((ChatMessage("user", question),), None, TOKENS)
+def exact(question: str, attempt: int = 1) -> str:
+    """What an undisturbed stream tells; one that begins anew in a later attempt is told another text."""
+    return simulated_text((ChatMessage("user", question),), None, TOKENS, attempt)
 
 
 class Streams:
@@ -81,13 +88,18 @@ class Streams:
         longest_pause_s, heard_s = 0.0, None
         with self._serving.client() as client:
             job_id = ""
-            for piece in client.stream(body):
-                job_id = job_id or client.headers["X-Job-Id"]
-                pieces.append(piece)
-                self._speaks(question)
-                now_s = time.monotonic()
-                longest_pause_s = max(longest_pause_s, now_s - (heard_s or now_s))
-                heard_s = now_s
+            try:
+                for piece in client.stream(body):
+                    job_id = job_id or client.headers["X-Job-Id"]
+                    pieces.append(piece)
+                    self._speaks(question)
+                    now_s = time.monotonic()
+                    longest_pause_s = max(longest_pause_s, now_s - (heard_s or now_s))
+                    heard_s = now_s
+            except RemoteError as error:
+                if error.code != StreamLost.code:
+                    raise
+                return Told(question, job_id, "".join(client.follow(job_id)), longest_pause_s, was_lost=True)
         return Told(question, job_id, "".join(pieces), longest_pause_s)
 
     def _speaks(self, question: str) -> None:
@@ -96,9 +108,10 @@ class Streams:
             self._all_speak.set()
 
 
-def wrongs(serving: Serving, told: list[Told]) -> list[str]:
+def wrongs(serving: Serving, told: list[Told], may_lose_texts: bool = False) -> list[str]:
     """What is not as it must be: every text exact and kept as it was told, every job there once and billed once."""
-    found = [f"{t.job_id}: told {t.text!r}" for t in told if t.text != exact(t.question)]
+    found = [f"{t.job_id}: told {t.text!r}" for t in told if t.text not in _texts(t)]
+    found += [f"{t.job_id}: its text was lost" for t in told if t.was_lost and not may_lose_texts]
     with closing(sqlite3.connect(serving.state / "infernet.db")) as database:
         for t in told:
             kept = database.execute("SELECT content FROM jobs WHERE id = ?", (t.job_id,)).fetchone()
@@ -113,6 +126,11 @@ def wrongs(serving: Serving, told: list[Told]) -> list[str]:
     if still_open or jobs != usage:
         found.append(f"{jobs} jobs, of which {still_open} have not ended, and {usage} bills")
     return found
+
+
+def _texts(told: Told) -> list[str]:
+    """What this reader may have been told."""
+    return [exact(told.question, attempt) for attempt in range(1, MOST_ATTEMPTS if told.was_lost else 2)]
 
 
 def wait_until_whole(serving: Serving) -> float:

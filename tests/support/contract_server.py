@@ -29,13 +29,14 @@ End = Literal["done", "cut", "half", "silence", "error", "hang"]
 
 @dataclass(frozen=True)
 class Act:
-    """What one stream does: so many events, then an end."""
+    """What one stream does: so many events, then an end. `text` is what ids have before the position."""
 
     events: int = 1_000
     then: End = "done"
     size: int = 2
     status: int = 200
     replay: bool = False
+    text: str = ""
 
 
 @dataclass
@@ -114,7 +115,7 @@ class ContractServer:
     async def _stream(self, request: Request) -> Response:
         asked = request.headers.get("last-event-id")
         self.stage.asked.append(asked)
-        return self._open(int(asked or 0), {})
+        return self._open(int((asked or "0").rpartition("-")[2]), {})
 
     def _open(self, position: int, headers: dict[str, str]) -> Response:
         act = self.stage.acts.pop(0) if self.stage.acts else Act()
@@ -127,7 +128,7 @@ class ContractServer:
     async def _bytes(self, act: Act, start: int) -> AsyncIterator[bytes]:
         cuts = range(start, len(TEXT), act.size)
         for cut in cuts[: act.events]:
-            yield _event(TEXT[cut : cut + act.size], min(cut + act.size, len(TEXT)))
+            yield _event(TEXT[cut : cut + act.size], f"{act.text}{min(cut + act.size, len(TEXT))}")
             yield b": ping\n\n"
         match act.then:
             case "done":
@@ -135,7 +136,7 @@ class ContractServer:
             case "error":
                 yield b'data: {"error": "node_disconnected", "message": "The node is gone"}\n\n'
             case "half":
-                yield _event("lost", 1_000)[:-1]
+                yield _event("lost", "1000")[:-1]
                 raise ConnectionAbortedError
             case "cut":
                 raise ConnectionAbortedError
@@ -171,7 +172,7 @@ class ContractServer:
         return JSONResponse({"nodes": self.stage.nodes})
 
 
-def _event(text: str, end: int) -> bytes:
+def _event(text: str, end: str) -> bytes:
     return f"id: {end}\ndata: {json.dumps({'text': text}, ensure_ascii=False)}\n\n".encode()
 
 

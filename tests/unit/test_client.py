@@ -120,6 +120,13 @@ def test_a_broken_stream_goes_on_where_it_stopped(client: Client, stage: Stage, 
     assert len(stage.submitted) == 1
 
 
+def test_a_position_is_given_back_with_the_number_of_its_text(client: Client, stage: Stage) -> None:
+    """A job that began anew before anybody was told of it has ids of a text that is not its first one."""
+    stage.acts = [Act(events=4, then="cut", text="4210-"), Act(events=0, then="cut"), Act(text="4210-")]
+    assert "".join(client.stream(BODY)) == TEXT
+    assert stage.asked == ["4210-8", "4210-8"]
+
+
 def test_follow_begins_where_it_is_told(client: Client, stage: Stage) -> None:
     stage.acts = [Act(events=1, then="cut")]
     assert "".join(client.follow(JOB, after=7)) == TEXT[7:]
