@@ -49,13 +49,13 @@ async def _make_rate_limiter() -> "RateLimiter":
 async def _make_journal(interval_s: float) -> "Journal":
     from actors.journal import Journal
 
-    return Journal(LEDGER.at(), SCHEDULER.at(), engine, known_engines, interval_s)
+    return Journal(LEDGER.at(), SCHEDULER.at(), engine, known_engines, interval_s, on_superseded=_leave)
 
 
 async def _make_scheduler(models: tuple[Model, ...]) -> "Scheduler":
     from actors.scheduler import Scheduler
 
-    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines)
+    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines, on_superseded=_leave)
 
 
 async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervisor":

@@ -50,6 +50,7 @@ class Journal:
         interval_s: float,
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
+        on_superseded: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._scheduler = scheduler
@@ -57,12 +58,13 @@ class Journal:
         self._known_engines = known_engines
         self._clock = clock
         self._timing = timing
+        self._on_superseded = on_superseded
         self._before = Before()
         self._entries: dict[JobId, Entry] = {}
         self._engines = EngineStreams(engine, self._ingest, self._engine_lost, self._engine_unreached, timing)
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
         self._forgetting = Forgetting(engine, timing)
-        self.role = Role(JOURNAL_ROLE, ledger, self._leave, timing)
+        self.role = Role(JOURNAL_ROLE, ledger, self._superseded, clock, timing)
         self._finishing = Finishing(self._finish, scheduler, self._forgetting, interval_s, clock, timing)
         self.auditing = Every(timing.audit_s, self._audit, "comparing jobs with those that are open")
         self._loops = (
@@ -83,6 +85,10 @@ class Journal:
     async def stop(self) -> None:
         self.role.stop()
         self._leave()
+
+    def _superseded(self) -> None:
+        self._leave()
+        self._on_superseded()
 
     def _leave(self) -> None:
         """Read and write nothing more."""

@@ -46,6 +46,7 @@ class Scheduler:
         known_engines: Callable[[], Sequence[EngineId]],
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
+        on_superseded: Callable[[], None] = lambda: None,
     ) -> None:
         self._catalogue = catalogue
         self._ledger = ledger
@@ -54,16 +55,18 @@ class Scheduler:
         self._known_engines = known_engines
         self._clock = clock
         self._timing = timing
+        self._on_superseded = on_superseded
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
         self._idle = asyncio.Event()
         self._agents = Roles()
         self.ticking = Every(timing.tick_s, self._tick, "a tick")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
-        self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, timing)
+        self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, clock, timing)
         self._begin((), ())
 
     async def start(self) -> None:
         """Take up every job that has not ended, then keep time."""
+        await self.role.take()
         existing = await asyncio.to_thread(self._known_engines)
         self._begin(existing, await self._ledger.open_jobs())
         self.role.start()
@@ -85,6 +88,7 @@ class Scheduler:
         self.leases.quiescent = True
         self.ticking.stop()
         self.comparing.stop()
+        self._on_superseded()
 
     # The ingress asks ---------------------------------------------------------------------------------------------
 

@@ -1,10 +1,12 @@
 """That an actor is still the one of its name: another may have begun in its place while it stood still."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actors.wire.every import Every
+from cluster.clock import Clock
 from cluster.ids import new_holder_id
 from cluster.timing import Timing
 
@@ -15,18 +17,28 @@ logger = logging.getLogger(__name__)
 
 
 class Role:
-    """Asks the Ledger, again and again, who holds the role, and calls `lost` when it is another one.
+    """Takes the role, then asks the Ledger again and again who holds it, and calls `lost` when it is another one.
 
     While the Ledger cannot be asked, it goes on.
     """
 
-    def __init__(self, name: str, ledger: "Ledger", lost: Callable[[], None], timing: Timing) -> None:
+    def __init__(self, name: str, ledger: "Ledger", lost: Callable[[], None], clock: Clock, timing: Timing) -> None:
         self._name = name
         self._ledger = ledger
         self._lost = lost
-        self.holder = new_holder_id()
+        self._clock = clock
+        self._answer_s = timing.ask_s
+        # Who has not asked for so long stood still, and may have been replaced before it took the role.
+        self._stood_still_s = timing.hold_s + timing.ask_s + timing.late_s
+        self._asked_s = clock.monotonic_s()
         self._begins = True
+        self.holder = new_holder_id()
         self.holding = Every(timing.hold_s, self._hold, f"holding the role of the {name}")
+
+    async def take(self) -> None:
+        """Take it from whoever had it. Raises what prevents that."""
+        await self._ledger.hold(self._name, self.holder, self._begins)
+        self._begins = False
 
     def start(self) -> None:
         self.holding.start()
@@ -35,9 +47,16 @@ class Role:
         self.holding.stop()
 
     async def _hold(self) -> None:
-        if await self._ledger.hold(self._name, self.holder, self._begins):
+        before_s, self._asked_s = self._asked_s, self._clock.monotonic_s()
+        if self._asked_s - before_s > self._stood_still_s:
             self._begins = False
+        try:
+            async with asyncio.timeout(self._answer_s):
+                holds = await self._ledger.hold(self._name, self.holder, self._begins)
+        except TimeoutError:
             return
-        logger.error("another %s has begun: this one does nothing more", self._name)
-        self._lost()
-        self.stop()
+        self._begins = False
+        if not holds:
+            logger.error("another %s has begun: this one does nothing more", self._name)
+            self._lost()
+            self.stop()
