@@ -7,6 +7,7 @@ import pytest
 
 from cluster.errors import DatabaseUnavailable
 from cluster.ids import JobId
+from cluster.messages.records import EndedRecord
 from cluster.messages.work import Ended
 from tests.support.plain_system import run, until
 from tests.unit.test_journal import Stage
@@ -21,11 +22,11 @@ def test_ends_that_wait_for_the_database_are_not_tried_one_by_one(caplog: pytest
         async with Stage() as stage:
             finish = stage.ledger.finish
 
-            async def away(ended: Sequence[Ended]) -> None:
+            async def away(ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
                 sizes.append(len(ended))
                 if len(sizes) <= 6:
                     raise DatabaseUnavailable("no answer within 8 s")
-                await finish(ended)
+                return await finish(ended, journal)
 
             stage.ledger.finish = away  # type: ignore[method-assign]
             for job_id in jobs:

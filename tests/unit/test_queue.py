@@ -128,6 +128,7 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
         "ends": st.lists(counts).map(tuple),
         "epoch": st.integers(0, 9),
         "prompt_tokens": counts,
+        "prompt_ids": st.lists(counts).map(tuple),
     },
 }
 FIELDS[Job] = {
