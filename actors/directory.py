@@ -76,7 +76,7 @@ async def _make_node(
     restore_priority()
     me = node_id(ray_node_id)
     launcher = RayLauncher(ENGINE, Catalogue(models), me, ray_node_id, interval_s)
-    return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher)
+    return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher, on_superseded=_leave)
 
 
 async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":

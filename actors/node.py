@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -81,6 +81,7 @@ class NodeAgent:
         launcher: Launcher,
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
+        on_superseded: Callable[[], None] = lambda: None,
     ) -> None:
         self._id = node_id
         self._hardware = hardware
@@ -88,10 +89,12 @@ class NodeAgent:
         self._launcher = launcher
         self._clock = clock
         self._timing = timing
+        self._on_superseded = on_superseded
         self._replicas: dict[EngineId, _Replica] = {}
         self._stopping: set[EngineId] = set()
         self._draining = False
         self._agent = new_holder_id()
+        self._begins = True
         # Whether the engines that ran here before this process have been asked.
         self._complete = False
         self._heartbeat = Every(timing.heartbeat_s, self._beat, "heartbeat")
@@ -119,7 +122,7 @@ class NodeAgent:
     async def describe(self) -> NodeReport:
         """What the next heartbeat reports."""
         engines = tuple(replica.current() for replica in self._replicas.values())
-        return NodeReport(self._id, self._hardware, engines, self._draining, self._complete, self._agent)
+        return NodeReport(self._id, self._hardware, engines, self._draining, self._complete, self._agent, self._begins)
 
     async def apply(self, orders: NodeOrders) -> None:
         """Start what is missing, stop what is not ordered, and remember whether this node is being drained.
@@ -138,9 +141,11 @@ class NodeAgent:
 
     async def _beat(self) -> None:
         orders = await self._scheduler.report(await self.describe())
+        self._begins = False
         if orders.superseded:
             logger.error("another NodeAgent has begun here: this one does nothing more")
             await self.abandon()
+            self._on_superseded()
         else:
             await self.apply(orders)
 

@@ -167,7 +167,7 @@ class Scheduler:
 
     async def report(self, report: NodeReport) -> NodeOrders:
         """A node's heartbeat. Returns all that it is to do."""
-        if not self._agents.hold(report.node_id, report.agent, begins=not report.complete):
+        if not self._agents.hold(report.node_id, report.agent, report.begins):
             return NodeOrders(superseded=True)
         self._carry_out(self.leases.reported(report, *self._now()))
         return self.fleet.orders(report.node_id)

@@ -12,9 +12,12 @@ class Roles:
 
     def __init__(self) -> None:
         self._holders: dict[str, str] = {}
+        # Whoever has asked before: a call of its beginning that comes late, or twice, is no beginning any more.
+        self._known: set[str] = set()
 
     def hold(self, role: str, holder: str, begins: bool) -> bool:
         """Whether this one holds the role. One that begins takes it; of nobody's role whoever asks has it."""
-        if begins:
+        if begins and holder not in self._known:
             self._holders[role] = holder
+        self._known.add(holder)
         return self._holders.get(role, holder) == holder

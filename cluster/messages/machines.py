@@ -66,7 +66,7 @@ class NodeReport(Struct, frozen=True):
 
     `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again. Until a new
     NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them. `agent`
-    tells it from the one before it, which may only have stood still.
+    tells it from the one before it, which may only have stood still; it `begins` until it has been answered.
     """
 
     node_id: NodeId
@@ -75,6 +75,7 @@ class NodeReport(Struct, frozen=True):
     draining: bool = False
     complete: bool = True
     agent: str = ""
+    begins: bool = False
 
 
 class EngineOrder(Struct, frozen=True):

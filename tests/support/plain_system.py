@@ -285,9 +285,13 @@ class PlainSystem:
             self._interval_s,
             self.clock,
             self.timing,
+            partial(self.superseded, me),
         )
         await me.run(self.journal.start())
         self._actors["journal"].run_in(me)
+
+    def superseded(self, process: Process) -> None:
+        """This process has heard that it is not the one of its name any more."""
 
     async def restart_journal(self) -> None:
         await self.lose_journal()
@@ -307,6 +311,7 @@ class PlainSystem:
             self.known_engines,
             self.clock,
             self.timing,
+            partial(self.superseded, me),
         )
         await me.run(self.scheduler.start())
         self._actors["scheduler"].run_in(me)
@@ -325,7 +330,9 @@ class PlainSystem:
         launcher = self.launchers[node_id] = PlainLauncher(self, node_id, me)
         hardware = Hardware(hostname=node_id, cpus=1.0, memory_bytes=1 << 30)
         scheduler = self._called("scheduler", me)
-        node = me.content = NodeAgent(node_id, hardware, scheduler, launcher, self.clock, self.timing)
+        node = me.content = NodeAgent(
+            node_id, hardware, scheduler, launcher, self.clock, self.timing, partial(self.superseded, me)
+        )
         await me.run(node.start())
         self.nodes.setdefault(node_id, Actor(f"node/{node_id}")).run_in(me)
 

@@ -98,6 +98,7 @@ class World(PlainSystem):
         self._frozen_until_s = 0.0
         self._ledgers: list[Ledger] = []
         self._returning: set[asyncio.Task[None]] = set()
+        self._gone: asyncio.Queue[Actor] = asyncio.Queue()
         super().__init__(
             database,
             [_model(plan)],
@@ -130,12 +131,13 @@ class World(PlainSystem):
             await self.start_replica(self.replicas[number])
         await self.ready(self.plan.replicas)
         self.began_s = loop.time()
+        self._bringing_back = asyncio.create_task(self._bring_back_what_is_gone())
         return self
 
     async def __aexit__(self, *error: Any) -> None:
         try:
             self.mend()
-            for task in self._returning:
+            for task in (*self._returning, self._bringing_back):
                 task.cancel()
             self._loop.let_all_go()
             await super().__aexit__(*error)
@@ -301,6 +303,19 @@ class World(PlainSystem):
         """How long what is given to a thread takes; the database is what actors have threads of their own for."""
         frozen_s = 0.0 if executor is None else self._frozen_until_s - self._loop.time()
         return max(0.0, frozen_s) + self.chance.random() * 0.002
+
+    def superseded(self, process: Process) -> None:
+        """It ends itself. If it was the one of its name all the same, it is started again, as Ray does."""
+        for actor in (*self._actors.values(), *self.nodes.values()):
+            if actor.process is process:
+                actor.kill()
+                self._gone.put_nowait(actor)
+                return
+        process.kill()
+
+    async def _bring_back_what_is_gone(self) -> None:
+        while True:
+            await self._bring_back(await self._gone.get())
 
     # What runs ----------------------------------------------------------------------------------------------------
 

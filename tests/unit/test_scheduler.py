@@ -1421,7 +1421,7 @@ def test_a_node_agent_whose_place_another_has_taken_is_told_so() -> None:
             before = NodeReport(N0, Hardware("host", 1.0, 1 << 30), (), agent="before")
             after = replace(before, agent="after")
             assert not (await stage.scheduler.report(before)).superseded
-            assert not (await stage.scheduler.report(replace(after, complete=False))).superseded
+            assert not (await stage.scheduler.report(replace(after, begins=True))).superseded
             assert not (await stage.scheduler.report(after)).superseded
             assert (await stage.scheduler.report(before)) == NodeOrders(superseded=True)
             assert not (await stage.scheduler.report(replace(before, node_id=N1))).superseded
