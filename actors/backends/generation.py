@@ -80,14 +80,16 @@ class Generation:
         return Usage(self.prompt_tokens, self.completion_tokens)
 
     def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
-        if not self._announced:
-            self._announced = True
-            first = self._chunk(pieces, end)
-            return replace(first, prompt_tokens=self.prompt_tokens, prompt_ids=self._prompt_ids)
+        if self._announced:
+            return self._next_chunk(pieces, 0, end)
+        self._announced = True
+        return replace(self._next_chunk(pieces, self.prompt_tokens, end), prompt_ids=self._prompt_ids)
+
+    def _next_chunk(self, pieces: Sequence[Piece], prompt_tokens: int, end: End | None) -> Chunk:
         if len(pieces) == 1:
             [(text, token_ids)] = pieces
-            return Chunk(self.job_id, self.attempt, text, token_ids, end=end)
-        return Chunk(self.job_id, self.attempt, *_joined(pieces), end=end, ends=_ends(pieces))
+            return Chunk(self.job_id, self.attempt, text, token_ids, prompt_tokens, end)
+        return Chunk(self.job_id, self.attempt, *_joined(pieces), prompt_tokens, end, _ends(pieces))
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[str, tuple[int, ...]]:
