@@ -43,6 +43,7 @@ class Engine:
         self._unconfirmed: set[JobId] = set()
         self._generating = Generating()
         self._outbox = Outbox(interval_s, with_tokens=True)
+        self._reader = ""
         self._state: EngineState = "starting"
         self._message = ""
         self._loaded = Loaded(slots=0, context_length=0)
@@ -122,25 +123,24 @@ class Engine:
         await self.abort(jobs)
         await self.settled(jobs)
 
-    async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Everything of every job from its start, then what is new, as frames."""
+    async def frames(self, reader: str = "") -> AsyncGenerator[bytes, None]:
+        """Everything of every job from its start, then what is new, as frames. The last reader to come is told."""
         # Not ended: a Journal that has been replaced would read again, and take the stream from the one that is read.
-        before, self._outbox = self._outbox, Outbox(self._interval_s, with_tokens=True)
-        before.unwatch_all()
-        outbox = self._outbox
+        self._outbox.unwatch_all()
+        self._outbox = outbox = Outbox(self._interval_s, with_tokens=True)
+        self._reader = reader
         for job_id, job_log in self._logs.items():
             if job_id not in self._unconfirmed:
                 outbox.watch(job_log)
-        try:
-            async for frame in outbox.frames():
-                yield frame
-        finally:
-            # Nobody reads any more, unless this was a Journal that had been replaced: then the other one reads again.
-            if self._outbox is outbox:
-                before.close()
+        async for frame in outbox.frames():
+            yield frame
 
-    async def acknowledge(self, frames: int) -> None:
+    async def acknowledge(self, reader: str, frames: int) -> bool:
+        """So many have come. False when another reader has taken the place of this one."""
+        if reader != self._reader:
+            return False
         self._outbox.acknowledge(frames)
+        return True
 
     async def describe(self) -> EngineReport:
         return EngineReport(

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.wire.calls import Gone, Unreachable, tell
 from actors.wire.frames import OtherVersion, follow
-from cluster.ids import EngineId
+from cluster.ids import EngineId, new_reader_id
 from cluster.messages.machines import EngineReport
 from cluster.messages.work import Delta
 from cluster.timing import Timing
@@ -20,11 +21,21 @@ logger = logging.getLogger(__name__)
 Ingest = Callable[[EngineReport, Sequence[Delta]], None]
 
 
-class _Reception:
-    """How many frames of one stream have come, and of how many its engine knows that."""
+# An engine that knows everything is asked all the same, every so many times: another may read it by now.
+_ASK_EVERY = 10
 
-    def __init__(self, engine: "Engine") -> None:
+
+class _Reception:
+    """How many frames of one stream have come, and of how many its engine knows that.
+
+    `replaced` is called when the engine tells another reader: a Journal that this one had replaced has woken up.
+    """
+
+    def __init__(self, engine: "Engine", replaced: Callable[[], None]) -> None:
         self._engine = engine
+        self._replaced = replaced
+        self._unasked = 0
+        self.reader = new_reader_id()
         self._received = 0
         self._known = 0
         self._telling = False
@@ -35,13 +46,15 @@ class _Reception:
 
     def acknowledge(self) -> None:
         """Tell the engine what it does not know for sure, unless it is being told."""
-        if self._known != self._received and not self._telling:
-            self._telling = True
+        self._unasked += 1
+        if (self._known != self._received or self._unasked >= _ASK_EVERY) and not self._telling:
+            self._telling, self._unasked = True, 0
             tell(self._tell(self._received), "engine.acknowledge")
 
     async def _tell(self, received: int) -> None:
         try:
-            await self._engine.acknowledge(received)
+            if not await self._engine.acknowledge(self.reader, received):
+                self._replaced()
             self._known = received
         finally:
             self._telling = False
@@ -98,6 +111,13 @@ class EngineStreams:
         for reception in self._receptions.values():
             reception.acknowledge()
 
+    def _read_anew(self, engine_id: EngineId) -> None:
+        """Take the engine's stream from whoever has it."""
+        logger.warning("reading %s again: another has read it since", engine_id)
+        if (reading := self._readings.get(engine_id)) is not None:
+            reading.add_done_callback(lambda _: self.attach([engine_id]))
+            reading.cancel()
+
     async def _read(self, engine_id: EngineId) -> None:
         """Read an engine for as long as it lives."""
         try:
@@ -126,7 +146,7 @@ class EngineStreams:
     async def _read_stream(self, source: EngineReport) -> None:
         """Read one stream. Returns when it has to be read again from the start: it has grown old, or has a gap."""
         engine = self._engine(source.id)
-        reception = self._receptions[source.id] = _Reception(engine)
+        reception = self._receptions[source.id] = _Reception(engine, partial(self._read_anew, source.id))
 
         def take(deltas: Sequence[Delta]) -> None:
             self._ingest(source, deltas)
@@ -135,7 +155,7 @@ class EngineStreams:
                 self._note_heard(source.id)
 
         try:
-            await follow(engine.frames(), take, lambda _: reception.acknowledge())
+            await follow(engine.frames(reception.reader), take, lambda _: reception.acknowledge())
         except (Unreachable, OtherVersion):
             raise
         except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again

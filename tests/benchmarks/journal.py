@@ -57,7 +57,10 @@ class Talker(Anyone):
     async def describe(self) -> EngineReport:
         return EngineReport(EngineId("m/0"), "m", NodeId("n"), "ready")
 
-    async def frames(self) -> AsyncGenerator[bytes, None]:
+    async def acknowledge(self, reader: str, frames: int) -> bool:
+        return True
+
+    async def frames(self, reader: str) -> AsyncGenerator[bytes, None]:
         for frames in self._steps:
             for frame in frames:
                 yield frame

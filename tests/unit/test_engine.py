@@ -218,26 +218,16 @@ def test_a_prompt_that_cannot_be_rendered_again_is_told_with_its_text(given: str
     with_engine(backend, scenario)
 
 
-def test_a_reader_that_was_replaced_reads_again_when_the_other_one_leaves() -> None:
+def test_a_reader_that_was_replaced_is_told_so() -> None:
     """It may be the Journal that counts, and the other one that of before, which had stood still."""
     backend = ScriptedBackend()
 
     async def scenario(engine: Engine) -> None:
         await engine.generate([dispatch(1)])
-        counts, wakes_up = Reading(engine), Reading(engine)
-        await counts.frame()
-        await wakes_up.frame()
-        waiting = asyncio.create_task(anext(counts.stream))
-        await backend.says(Chunk("job_1", 1, "x", (1,)))
-        await wakes_up.frame()
-        assert not waiting.done()
-        await wakes_up.stream.aclose()
-        async with asyncio.timeout(5):
-            with pytest.raises(StopAsyncIteration):
-                await waiting
-        again = Reading(engine)
-        await again.frame()
-        assert again.text("job_1") == "x"
+        for reader in ("counts", "wakes up"):
+            await anext(engine.frames(reader))
+        assert not await engine.acknowledge("counts", 1)
+        assert await engine.acknowledge("wakes up", 1)
 
     with_engine(backend, scenario)
 
