@@ -186,9 +186,9 @@ def test_a_stream_of_an_engine_that_breaks_is_read_again(database: Path) -> None
             await system.gateway.intake.submit(Submission(job))
             tell_of = engine_object(system).frames
 
-            async def breaking() -> Any:
+            async def breaking(reader: str) -> Any:
                 count = 0
-                async for frame in tell_of():
+                async for frame in tell_of(reader):
                     yield frame
                     count += 1
                     if count == 5:

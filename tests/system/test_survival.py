@@ -253,7 +253,7 @@ def test_an_end_that_was_heard_and_not_written_is_not_lost_with_the_journal(
         async with PlainSystem(database, [TWO], nodes=2) as system:
             await system.ready()
             finish, never = system.ledger.finish, asyncio.Event()
-            system.ledger.finish = lambda _: never.wait()  # type: ignore[method-assign, assignment, return-value]
+            system.ledger.finish = lambda *_: never.wait()  # type: ignore[method-assign, assignment, return-value]
             watch = Watch(system, [system.job(f"Job {n}", max_tokens=5) for n in range(4)])
 
             async def generated() -> bool:

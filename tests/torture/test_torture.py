@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from actors.ledger import Ledger
 from actors.scheduler import Scheduler
+from cluster.ids import JobId
+from cluster.messages.records import EndedRecord
 from cluster.messages.work import Ended, Released
 from cluster.text.token_log import TokenLog
 from tests.support.faults import CALL_FAULTS, DATABASE_FAULTS, PROCESS_FAULTS, STREAM_FAULTS, Fault
@@ -73,8 +75,8 @@ def test_nothing_is_broken_when_nothing_goes_wrong() -> None:
 def test_an_end_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     finish = Ledger.finish
 
-    async def loses_one(self: Ledger, ended: Sequence[Ended]) -> None:
-        await finish(self, [end for end in ended if int(end.job_id[-1], 16) % 4])
+    async def loses_one(self: Ledger, ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
+        return await finish(self, [end for end in ended if int(end.job_id[-1], 16) % 4], journal)
 
     monkeypatch.setattr(Ledger, "finish", loses_one)
     assert _broken_rules(_undisturbed()) >= {"every job ends", "nothing is held by nobody"}
@@ -83,8 +85,8 @@ def test_an_end_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_text_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     finish = Ledger.finish
 
-    async def cuts(self: Ledger, ended: Sequence[Ended]) -> None:
-        await finish(self, [replace(end, content=end.content[:-1]) for end in ended])
+    async def cuts(self: Ledger, ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
+        return await finish(self, [replace(end, content=end.content[:-1]) for end in ended], journal)
 
     monkeypatch.setattr(Ledger, "finish", cuts)
     assert _broken_rules(_undisturbed()) >= {"readers have the result", "the text is whole"}
@@ -93,9 +95,10 @@ def test_text_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_wrong_bill_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     finish = Ledger.finish
 
-    async def bills_one_more(self: Ledger, ended: Sequence[Ended]) -> None:
+    async def bills_one_more(self: Ledger, ended: Sequence[Ended], journal: str) -> dict[JobId, EndedRecord]:
         dear = [replace(end.end.usage, completion_tokens=end.end.usage.completion_tokens + 1) for end in ended]
-        await finish(self, [replace(e, end=replace(e.end, usage=u)) for e, u in zip(ended, dear, strict=True)])
+        billed = [replace(e, end=replace(e.end, usage=u)) for e, u in zip(ended, dear, strict=True)]
+        return await finish(self, billed, journal)
 
     monkeypatch.setattr(Ledger, "finish", bills_one_more)
     assert "the text is whole" in _broken_rules(_undisturbed())
