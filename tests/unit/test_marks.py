@@ -22,9 +22,23 @@ def ahead(used: int, mark: Window, ceiling: int) -> Window:
 
 
 def test_a_mark_moves_a_block_ahead_when_half_a_block_is_left() -> None:
-    assert ahead(1, window(0), 600) == window(61)
-    assert ahead(30, window(61), 600) == window(61)
-    assert ahead(31, window(61), 600) == window(91)
+    assert ahead(1, window(0), 600) == window(11)
+    assert ahead(5, window(11), 600) == window(11)
+    assert ahead(6, window(11), 600) == window(16)
+
+
+def test_a_block_is_a_quarter_of_what_was_used() -> None:
+    assert ahead(200, window(0), 600) == window(250)
+    assert ahead(220, window(250), 600) == window(250)
+    assert ahead(228, window(250), 600) == window(285)
+    assert ahead(400, window(0), 600) == window(460)  # and no more than a tenth of the ceiling
+
+
+def test_many_crashes_cost_who_uses_little_little() -> None:
+    used, ceiling = 20, 1_000_000
+    for _ in range(10):
+        used = ahead(used + 1, window(used), ceiling).used  # where the next process begins
+    assert used < 300
 
 
 def test_a_mark_never_passes_the_ceiling() -> None:
@@ -42,7 +56,7 @@ def test_a_mark_of_another_minute_covers_nothing() -> None:
     old = window(600, number=6)
     assert not marks.covered((window(1),), (old,))
     assert marks.covered((window(0),), (old,))
-    assert ahead(1, old, 600) == window(61)
+    assert ahead(1, old, 600) == window(11)
 
 
 def test_a_lowered_ceiling_takes_no_mark_back() -> None:

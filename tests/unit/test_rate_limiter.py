@@ -224,7 +224,7 @@ def test_an_answer_waits_until_a_mark_covers_it() -> None:
         assert (taking.done(), marks.kept) == (False, {})
         marks.gate.set()
         assert [decision.allowed for decision in await taking] == [True]
-        assert (marks.used(A, "submissions"), marks.used(A, "submissions", 3600)) == (7, 101)
+        assert (marks.used(A, "submissions"), marks.used(A, "submissions", 3600)) == (7, 11)
 
     run(scenario())
 
@@ -235,15 +235,15 @@ def test_an_answer_that_a_mark_covers_waits_for_nothing() -> None:
         limiter = await started(marks, StillClock(HOUR_MS))
         assert await allowed(limiter, read(A)) == [True]
         marks.gate.clear()
-        # The mark is at 61; it begins to move when 30 are left, and these do not wait for that.
-        assert await passed_of(limiter, read(A), 60) == 60
+        # The mark is at 11; it begins to move when 5 are left, and these do not wait for that.
+        assert await passed_of(limiter, read(A), 10) == 10
         await settled()
         assert marks.writes == 2
         waiting = asyncio.create_task(limiter.take([read(A)]))
         await settled()
         assert not waiting.done()
         marks.gate.set()
-        assert (await waiting)[0].remaining == 600 - 62
+        assert (await waiting)[0].remaining == 600 - 12
 
     run(scenario())
 
