@@ -172,8 +172,7 @@ class Engine:
                 continue
             job_log = self._logs[chunk.job_id]
             job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens
-            if chunk.prompt_ids:
-                job_log.keep_prompt(chunk.prompt_ids)
+            job_log.keep_prompt(chunk.prompt_ids)
             job_log.log.append(chunk.text, chunk.token_ids, chunk.ends)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)

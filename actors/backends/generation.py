@@ -80,16 +80,13 @@ class Generation:
         return Usage(self.prompt_tokens, self.completion_tokens)
 
     def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
-        if self._announced:
-            return self._next_chunk(pieces, 0, end)
+        prompt_tokens, prompt_ids = (0, ()) if self._announced else (self.prompt_tokens, self._prompt_ids)
         self._announced = True
-        return replace(self._next_chunk(pieces, self.prompt_tokens, end), prompt_ids=self._prompt_ids)
-
-    def _next_chunk(self, pieces: Sequence[Piece], prompt_tokens: int, end: End | None) -> Chunk:
         if len(pieces) == 1:
             [(text, token_ids)] = pieces
-            return Chunk(self.job_id, self.attempt, text, token_ids, prompt_tokens, end)
-        return Chunk(self.job_id, self.attempt, *_joined(pieces), prompt_tokens, end, _ends(pieces))
+            return Chunk(self.job_id, self.attempt, text, token_ids, prompt_tokens, end, prompt_ids=prompt_ids)
+        told = (*_joined(pieces), prompt_tokens, end, _ends(pieces))
+        return Chunk(self.job_id, self.attempt, *told, prompt_ids=prompt_ids)
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[str, tuple[int, ...]]:

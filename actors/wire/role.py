@@ -35,10 +35,11 @@ class Role:
         self.holder = new_holder_id()
         self.holding = Every(timing.hold_s, self._hold, f"holding the role of the {name}")
 
-    async def take(self) -> None:
-        """Take it from whoever had it. Raises what prevents that."""
-        await self._ledger.hold(self._name, self.holder, self._begins)
+    async def take(self) -> bool:
+        """Take it from whoever had it, at first; then, whether it is held still. Raises what prevents the answer."""
+        holds = await self._ledger.hold(self._name, self.holder, self._begins)
         self._begins = False
+        return holds
 
     def start(self) -> None:
         self.holding.start()
@@ -52,10 +53,9 @@ class Role:
             self._begins = False
         try:
             async with asyncio.timeout(self._answer_s):
-                holds = await self._ledger.hold(self._name, self.holder, self._begins)
+                holds = await self.take()
         except TimeoutError:
             return
-        self._begins = False
         if not holds:
             logger.error("another %s has begun: this one does nothing more", self._name)
             self._lost()

@@ -88,9 +88,7 @@ class Live:
         if epoch and epoch != log.epoch:
             self._turn_to(TokenLog(epoch=epoch), _WHOLE)
         elif (at := _parting(log.since(offset), text)) is not None:
-            kept = TokenLog(epoch=log.epoch)
-            kept.append(log.text[: offset + at])
-            self._turn_to(kept, kept.length)
+            self._cut(offset + at, log.epoch)
         self.log.append_at(offset, text)
 
     def close(self, end: End, epoch: int, length: int) -> None:
@@ -99,15 +97,19 @@ class Live:
         Epoch 0 says that the job has no text, and that one may have been told.
         """
         if epoch == 0 or length < self.log.length:
-            kept = TokenLog(epoch=epoch)
-            kept.append(self.log.text[:length])
-            self._turn_to(kept, length)
+            self._cut(length, epoch)
         self.log.close(end)
 
     def lose(self) -> None:
         """Nobody here can be told any more of it."""
         for reader in self.readers:
             reader.is_lost = True
+
+    def _cut(self, length: int, epoch: int) -> None:
+        """So much of the text stands, and is of this epoch."""
+        kept = TokenLog(epoch=epoch)
+        kept.append(self.log.text[:length])
+        self._turn_to(kept, length)
 
     def _turn_to(self, log: TokenLog, stands: int) -> None:
         self.log = log
