@@ -137,10 +137,12 @@ class Scheduler:
     async def nodes(self) -> list[NodeView]:
         return self.fleet.node_views()
 
-    async def drain_node(self, node_id: NodeId) -> None:
-        """Place nothing more on this node. Its engines end what they have, then stop; others start elsewhere."""
-        self.fleet.drain(node_id)
-        self.fleet.plan(self._now_s())
+    async def drain_node(self, node_id: NodeId, drains: bool) -> None:
+        """Place nothing more on this node, or have it take work again.
+
+        What the engines of one that is drained have not ended in time (`Replicas.drain_s`) goes on elsewhere.
+        """
+        self._carry_out(self.leases.drained(node_id, drains, *self._now()))
 
     async def quiesce(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""

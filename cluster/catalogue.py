@@ -18,31 +18,55 @@ BackendName = Literal["vllm", "simulated"]
 class Traits(Struct, frozen=True):
     """What the rest of the system must know of a backend. `actors/backends` has the backends themselves.
 
-    `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` is the engine option
-    that declares the model's context length. `has_source`: its models are loaded from a source, and their prompts are
-    counted with the tokenizer found there. `structured_outputs`: answers can be made to follow a JSON Schema.
+    `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` and `slots_option` are
+    the engine options that declare the model's context length, and how many jobs an engine runs at once. `has_source`:
+    its models are loaded from a source, and their prompts are counted with the tokenizer found there.
+    `structured_outputs`: answers can be made to follow a JSON Schema.
     """
 
     gpus: int
     cpus: float
     context_option: str
+    slots_option: str
     has_source: bool
     structured_outputs: bool
 
 
 TRAITS: Mapping[BackendName, Traits] = {
-    "vllm": Traits(gpus=1, cpus=1.0, context_option="max_model_len", has_source=True, structured_outputs=True),
-    "simulated": Traits(gpus=0, cpus=0.0, context_option="context_length", has_source=False, structured_outputs=False),
+    "vllm": Traits(
+        gpus=1,
+        cpus=1.0,
+        context_option="max_model_len",
+        slots_option="max_num_seqs",
+        has_source=True,
+        structured_outputs=True,
+    ),
+    "simulated": Traits(
+        gpus=0,
+        cpus=0.0,
+        context_option="context_length",
+        slots_option="batch_slots",
+        has_source=False,
+        structured_outputs=False,
+    ),
 }
 
 DEFAULT_BACKEND: BackendName = "vllm"
 
 
 class Replicas(Struct, frozen=True):
-    """How many replicas there may be at once."""
+    """How many replicas of a model there may be at once, and when there are more or fewer (`cluster/fleet/scaling.py`).
+
+    A replica is to have `target_jobs` at once, or as many as it can run where that is None. Where `min` is 0, the last
+    one ends after `idle_s` without a job. One that is to end has `drain_s` for what it works on; the rest goes on
+    elsewhere.
+    """
 
     min: int = 1
     max: int = 1
+    target_jobs: int | None = None
+    idle_s: int = 300
+    drain_s: int = 30
 
 
 class Price(Struct, frozen=True):

@@ -17,6 +17,10 @@ class Timing(Struct, frozen=True):
     order_s: float = 3.0
     # How long jobs wait for a model that fits on no machine, or for an engine that their node is not going to have.
     no_capacity_grace_s: float = 10.0
+    # A model has fewer replicas only where fewer would have been enough all through this time.
+    scaling_window_s: float = 60.0
+    # An engine that became ready stays for this long, before another model may have its place.
+    seat_s: float = 60.0
     # A node that has been silent for this long is offline.
     offline_after_s: float = 8.0
     # How long a new Scheduler waits for the engines that ran before it.

@@ -30,6 +30,8 @@ class CatalogueModel(ServingModel):
     state: ModelState
     replicas: Annotated[int, Field(ge=0)]
     queued: Annotated[int, Field(ge=0, description="Jobs that wait for an engine")]
+    wanted: Annotated[int, Field(ge=0, description="Replicas that there are to be")]
+    scaling: Annotated[str, Field(description="Why so many are wanted, with the numbers")]
     price: Price
     context_length: NotRequired[Annotated[int, Field(ge=1, description="In tokens, once an engine has told it")]]
     state_message: NotRequired[Annotated[str, Field(description="Why it failed, or does not fit")]]
@@ -52,6 +54,8 @@ def catalogue_body(view: ModelView, tokens_per_second: int, price: catalogue.Pri
         "state": view.state,
         "replicas": view.replicas,
         "queued": view.queued,
+        "wanted": view.wanted,
+        "scaling": view.scaling,
         "price": {"prompt": price.prompt, "completion": price.completion},
     }
     if view.context_length:

@@ -37,5 +37,11 @@ async def get_node_status(gateway: CurrentGateway, node_id: NodeId) -> Response:
 
 @router.post("/nodes/{node_id}/drain", response_model=Node, responses=errors(*GUARDED, Forbidden, NodeNotFound))
 async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
-    """Give a node no more jobs; those that run there end. Only for admins."""
-    return Answer(node_body(await gateway.drain_node(node_id)))
+    """Give a node no more jobs; those that run there end, or go on elsewhere. Only for admins."""
+    return Answer(node_body(await gateway.drain_node(node_id, drains=True)))
+
+
+@router.post("/nodes/{node_id}/undrain", response_model=Node, responses=errors(*GUARDED, Forbidden, NodeNotFound))
+async def undrain_node(gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
+    """Give a node jobs again. Only for admins."""
+    return Answer(node_body(await gateway.drain_node(node_id, drains=False)))

@@ -195,10 +195,10 @@ class Gateway:
                 return view
         raise NodeNotFound("No such node")
 
-    async def drain_node(self, node_id: NodeId) -> NodeView:
-        """Give this node no more work. Raises NodeNotFound."""
+    async def drain_node(self, node_id: NodeId, drains: bool) -> NodeView:
+        """Give this node no more work, or work again. Raises NodeNotFound."""
         await self.node(node_id)
-        await self._scheduler.drain_node(node_id)
+        await self._scheduler.drain_node(node_id, drains)
         return await self.node(node_id)
 
     async def create_account(self, account: Account) -> Account:

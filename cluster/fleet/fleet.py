@@ -1,22 +1,23 @@
-"""Nodes, the engines on them, and which engines there ought to be.
+"""Nodes, the engines on them, and which engines there are to be.
 
 Nodes report everything, each time, and are told everything they are to run, each time: a report or an order that is
 lost is made good by the next one.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from msgspec import Struct
 
 from cluster.catalogue import Catalogue, Model
+from cluster.fleet import room
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.machine import Machine
-from cluster.fleet.replica import ModelReplicas, Replica
+from cluster.fleet.replica import Replica
+from cluster.fleet.served_model import ServedModel
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import (
     EngineOrder,
     EngineReport,
-    ModelState,
     ModelView,
     NodeOrders,
     NodeReport,
@@ -45,16 +46,14 @@ class Fleet:
     def __init__(
         self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float, timing: Timing = Timing()
     ) -> None:
-        self._catalogue = catalogue
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
-        self._model_replicas = {model.id: ModelReplicas() for model in catalogue.models}
-        self._backoffs = {model.id: StartBackoff() for model in catalogue.models}
+        self._models = {model.id: ServedModel(model, timing.scaling_window_s) for model in catalogue.models}
         self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
-        self._dead: set[EngineId] = set()
-        self._contexts = {model.id: _declared_context(model) for model in catalogue.models}
+        self._ended: set[EngineId] = set()
         self._offline_after_s = timing.offline_after_s
+        self._seat_s = timing.seat_s
         self._settle_by_s = now_s + timing.settle_s
 
     # What happens -------------------------------------------------------------------------------------------------
@@ -64,7 +63,7 @@ class Fleet:
         node = self._nodes.setdefault(report.node_id, Machine(report.node_id))
         joined = not node.online
         node.hear(report, now_s, now_ms)
-        ready = [engine for engine in report.engines if self._take_in(engine)]
+        ready = [engine for engine in report.engines if self._take_in(engine, now_s)]
         failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
         vanished = _vanished(node, report) if report.complete else []
         return Change(tuple(ready), (*failed, *vanished), joined)
@@ -87,26 +86,25 @@ class Fleet:
         return replica
 
     def never_adopt(self, engine_id: EngineId) -> None:
-        """This engine is dead, whatever its node has yet to notice."""
-        self._dead.add(engine_id)
+        """This engine is dead or to end, whatever its node has yet to notice."""
+        self._ended.add(engine_id)
 
-    def drain(self, node_id: NodeId) -> None:
-        """Give this node no more work; what it has it ends. An unknown node is ignored."""
+    def drain(self, node_id: NodeId, drains: bool, now_s: float) -> None:
+        """Give this node no more work, or work again. An unknown node is ignored."""
         if node := self._nodes.get(node_id):
-            node.drain()
+            node.drain(drains, now_s)
 
-    def plan(self, now_s: float) -> None:
-        """Drop the engines that have been drained, and order those that are missing, where there is room."""
-        for node in self._nodes.values():
-            if node.draining:
-                self._drop_drained(node)
-        if not self.settled(now_s) or not self._nodes:
-            return
-        for model in self._catalogue.models:
-            backoff = self._backoffs[model.id]
-            missing = model.replicas.min - len(self._model_replicas[model.id].counted)
-            if now_s >= backoff.retry_at_s:
-                self._order(model, missing, backoff, now_s)
+    def plan(self, now_s: float, waiting: Callable[[str], int]) -> None:
+        """Decide how many engines there are to be of each model, of which so many jobs wait, and see to it."""
+        ready_to_decide = self.settled(now_s) and bool(self._nodes)
+        if ready_to_decide:
+            for served in self._models.values():
+                served.scale(waiting(served.model.id), now_s)
+        for replica in [r for r in self._replicas.values() if r.retiring_since_s is not None and not r.tokens_of]:
+            self._end(replica)
+        if ready_to_decide:
+            for served in self._models.values():
+                self._order_missing(served, now_s)
 
     def settled(self, now_s: float) -> bool:
         """Every engine that ran before this began has been heard of, or has had its time to be."""
@@ -132,31 +130,37 @@ class Fleet:
         """The engines to which calls fail that may succeed again."""
         return [replica for replica in self._replicas.values() if replica.unreached_since_s is not None]
 
+    def overdue(self, now_s: float) -> Iterator[tuple[Replica, int]]:
+        """The engines that were to end their jobs by now, and for how many more jobs there is room elsewhere."""
+        for replica in self._replicas.values():
+            since_s = replica.retiring_since_s
+            if replica.tokens_of and since_s is not None and now_s - since_s >= replica.model.replicas.drain_s:
+                yield replica, replica.peers.free_slots()
+
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)
 
     def ranking(self, model: str) -> Ranking:
         """The engines of this model, the best first. None of a model that the catalogue does not list."""
-        peers = self._model_replicas.get(model)
-        return Ranking() if peers is None else peers.ranking
+        served = self._models.get(model)
+        return Ranking() if served is None else served.ranking
 
     def best(self, lane: LaneId) -> Replica | None:
         """The engine that the next job of this lane goes to; None when none can take it now."""
         best = self.ranking(lane.model).best(lane.node_id, lane.suspect)
         return None if best is None else self._replicas[best.engine_id]
 
+    def starting(self) -> list[Model]:
+        """The models without an engine that is ready, of which one starts."""
+        return [s.model for s in self._models.values() if s.counted and not s.ready()]
+
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
-        return bool(self._model_replicas[model].ready())
-
-    def _is_coming(self, model: str) -> bool:
-        """Whether an engine that starts, or is about to, is expected to come up."""
-        backoff = self._backoffs[model]
-        return backoff.is_hopeful and (bool(self._model_replicas[model].counted) or backoff.is_pausing)
+        return bool(self._models[model].ready())
 
     def context_length(self, model: str) -> int | None:
         """The model's context in tokens, as its engines told or the catalogue says; None before either has."""
-        return self._contexts[model]
+        return self._models[model].context_length
 
     def knows_node(self, node_id: NodeId) -> bool:
         return node_id in self._nodes
@@ -171,11 +175,11 @@ class Fleet:
         """
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
-        if node_id is None and self._is_coming(model):
+        served = self._models[model]
+        if node_id is None and (served.is_coming or served.can_be_started(now_s)):
             return True
-        hopeful = self._backoffs[model].is_hopeful
-        there = self._model_replicas[model].counted.values() if node_id is None else self._counted_on(node_id, model)
-        return any(hopeful or replica.state == "ready" for replica in there)
+        there = served.counted.values() if node_id is None else self._counted_on(node_id, model)
+        return any(served.backoff.is_hopeful or replica.state == "ready" for replica in there)
 
     def has_replica(self, model: str, node_id: NodeId) -> bool:
         """Whether this node has, or is to have, an engine of this model that may take more work."""
@@ -183,119 +187,94 @@ class Fleet:
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
         """The models that have fitted no machine for longer than `grace_s`."""
-        return [
-            model
-            for model, backoff in self._backoffs.items()
-            if backoff.no_room_since_s is not None and now_s - backoff.no_room_since_s > grace_s
-        ]
+        since_s = {model: served.backoff.no_room_since_s for model, served in self._models.items()}
+        return [model for model, began_s in since_s.items() if began_s is not None and now_s - began_s > grace_s]
 
     def model_views(self, queued: dict[str, int]) -> list[ModelView]:
-        return [self._model_view(model, queued.get(model.id, 0)) for model in self._catalogue.models]
+        return [served.view(queued.get(model, 0)) for model, served in self._models.items()]
 
     def node_views(self) -> list[NodeView]:
         return [self._node_view(node) for node in self._nodes.values()]
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    def _take_in(self, engine: EngineReport) -> bool:
+    def _take_in(self, engine: EngineReport, now_s: float) -> bool:
         """Note what an engine tells; true when that makes it ready."""
         self._unseen.discard(engine.id)
         replica = self._replicas.get(engine.id) or self._adopt(engine)
         if replica is None or engine.state not in ("starting", "ready"):
             return False
         became_ready = engine.state == "ready" and replica.state != "ready"
-        replica.hear(engine)
-        self._contexts[engine.model] = engine.context_length or self._contexts[engine.model]
+        replica.hear(engine, now_s)
         if became_ready:
-            self._backoffs[engine.model] = StartBackoff(has_served=True)
+            replica.peers.backoff = StartBackoff(has_served=True)
         return became_ready
 
     def _note_failure(self, engine: EngineReport, now_s: float) -> bool:
         """Keep why an ordered engine failed; true when it did."""
         if engine.state != "failed" or engine.id not in self._replicas:
             return False
-        self._backoffs[engine.model].failed(engine.message, now_s)
+        self._models[engine.model].backoff.failed(engine.message, now_s)
         return True
 
     def _adopt(self, engine: EngineReport) -> Replica | None:
         """Keep an engine that nobody here ordered, if one like it is wanted."""
-        model = self._catalogue.find(engine.model)
-        if model is None or engine.id in self._dead or engine.state not in ("starting", "ready"):
+        served = self._models.get(engine.model)
+        if served is None or engine.id in self._ended or engine.state not in ("starting", "ready"):
             return None
-        if not self._wants(model, engine):
+        if not self._wants(served, engine):
             return None
-        self._backoffs[model.id].found_room()
+        served.backoff.found_room()
         self._next_number = max(self._next_number, _first_free_number([engine.id]))
-        return self._join(engine.id, model, self._nodes[engine.node_id])
+        return self._join(engine.id, served, self._nodes[engine.node_id])
 
-    def _wants(self, model: Model, engine: EngineReport) -> bool:
-        """One more of this model is wanted; or its node is being drained, and it has jobs to end."""
+    def _wants(self, served: ServedModel, engine: EngineReport) -> bool:
+        """There may be one more of this model; or its node is being drained, and it has jobs to end."""
         if self._nodes[engine.node_id].draining:
             return bool(engine.running)
-        return len(self._model_replicas[model.id].counted) < model.replicas.min
+        return served.may_have_more
 
-    def _join(self, engine_id: EngineId, model: Model, node: Machine) -> Replica:
-        replica = self._replicas[engine_id] = Replica(engine_id, model, node, self._model_replicas[model.id])
+    def _end(self, replica: Replica) -> None:
+        """Nobody needs it any more: its node's next orders are without it."""
+        self.drop(replica.id)
+        self.never_adopt(replica.id)
+
+    def _join(self, engine_id: EngineId, served: ServedModel, node: Machine) -> Replica:
+        replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served)
         replica.join()
         return replica
 
-    def _drop_drained(self, node: Machine) -> None:
-        for replica in [r for r in node.replicas.values() if not r.tokens_of]:
-            self.drop(replica.id)
-
-    def _order(self, model: Model, missing: int, backoff: StartBackoff, now_s: float) -> None:
+    def _order_missing(self, served: ServedModel, now_s: float) -> None:
         """Order as many of the missing engines as there is room for. Where one finds none, no other does."""
-        for _ in range(missing):
-            node = self._roomiest(model)
+        model, backoff, machines = served.model, served.backoff, self._nodes.values()
+        if served.missing <= 0 and backoff.no_room_since_s is not None and room.roomiest(model, machines):
+            backoff.found_room()
+        for _ in range(served.missing if now_s >= backoff.retry_at_s else 0):
+            node = room.roomiest(model, machines) or self._made_room(model, now_s)
             if node is None:
-                backoff.no_room(self._no_room_message(model), now_s)
+                backoff.no_room(room.shortage(model, machines), now_s)
                 return
             backoff.found_room()
             engine_id = EngineId(f"{model.id}/{self._next_number}")
             self._next_number += 1
-            self._join(engine_id, model, node)
+            self._join(engine_id, served, node)
 
-    def _roomiest(self, model: Model) -> Machine | None:
-        fitting = [n for n in self._nodes.values() if n.takes_work and self._fits(model, n)]
-        return max(fitting, key=self._free, default=None)
+    def _made_room(self, model: Model, now_s: float) -> Machine | None:
+        """Where an idle engine of another model, which can spare it, has made room by ending."""
+        for replica in self._replicas.values():
+            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=replica):
+                replica.peers.scaling.spare()
+                self._end(replica)
+                return replica.node
+        return None
 
-    def _fits(self, model: Model, node: Machine) -> bool:
-        gpus, cpus = self._free(node)
-        return model.gpus <= gpus and model.cpus <= cpus
-
-    def _free(self, node: Machine) -> tuple[float, float]:
-        """GPUs and CPUs of this node that no ordered engine holds."""
-        held = [r.model for r in node.replicas.values()]
-        gpus = node.hardware.gpu_count - sum(model.gpus for model in held)
-        return gpus, node.hardware.cpus - sum(model.cpus for model in held)
-
-    def _no_room_message(self, model: Model) -> str:
-        most_gpus = max((n.hardware.gpu_count for n in self._nodes.values() if n.takes_work), default=0)
-        most_cpus = max((n.hardware.cpus for n in self._nodes.values() if n.takes_work), default=0.0)
-        return (
-            f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine; "
-            f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
-        )
+    def _is_spare(self, replica: Replica, now_s: float) -> bool:
+        """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""
+        has_stayed = replica.ready_since_s is not None and now_s - replica.ready_since_s >= self._seat_s
+        return has_stayed and not replica.tokens_of and replica.peers.scaling.can_spare
 
     def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
-        node = self._nodes.get(node_id)
-        return [] if node is None or node.draining else node.of_model(model)
-
-    def _model_view(self, model: Model, queued: int) -> ModelView:
-        ready = self._model_replicas[model.id].ready()
-        backoff = self._backoffs[model.id]
-        failed = bool(backoff.message) and not self._is_coming(model.id)
-        state: ModelState = "ready" if ready else "failed" if failed else "starting"
-        return ModelView(
-            id=model.id,
-            state=state,
-            fits=backoff.no_room_since_s is None,
-            message=backoff.message,
-            nodes=len({r.node_id for r in ready if self.online(r.node_id)}),
-            replicas=len(ready),
-            queued=queued,
-            context_length=self._contexts[model.id] or 0,
-        )
+        return [r for r in self._models[model].counted.values() if r.node_id == node_id]
 
     def _node_view(self, node: Machine) -> NodeView:
         engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
@@ -311,9 +290,3 @@ def _vanished(node: Machine, report: NodeReport) -> list[EngineId]:
 def _first_free_number(engines: Iterable[EngineId]) -> int:
     """Engine numbers are never used twice while an engine of that number may still run."""
     return max((int(engine_id.rpartition("/")[2]) for engine_id in engines), default=-1) + 1
-
-
-def _declared_context(model: Model) -> int | None:
-    """What the catalogue says of the model's context, in the words of its backend."""
-    declared = model.engine.get(model.traits.context_option)
-    return declared if isinstance(declared, int) else None

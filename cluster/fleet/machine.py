@@ -14,8 +14,9 @@ class Machine:
 
     def __init__(self, node_id: NodeId) -> None:
         self.id = node_id
+        self._is_known = False
         self.online = False
-        self.draining = False
+        self.draining_since_s: float | None = None
         self.replicas: dict[EngineId, Replica] = {}
 
     def hear(self, report: NodeReport, now_s: float, now_ms: int) -> None:
@@ -24,24 +25,28 @@ class Machine:
         self.heard_s = now_s
         self.heard_ms = now_ms
         self.turn(online=True)
-        if report.draining:
-            self.drain()
+        # Later on it only repeats what it was told.
+        if report.draining and not self._is_known:
+            self.drain(True, now_s)
+        self._is_known = True
 
     def turn(self, online: bool) -> None:
         if self.online != online:
             self.online = online
             self._rank_replicas()
 
-    def drain(self) -> None:
-        """The node gets no more work, and does not count for its models any more."""
-        if not self.draining:
-            self.draining = True
-            for replica in self.replicas.values():
-                del replica.peers.counted[replica.id]
-            self._rank_replicas()
+    @property
+    def draining(self) -> bool:
+        return self.draining_since_s is not None
 
-    def of_model(self, model: str) -> "list[Replica]":
-        return [replica for replica in self.replicas.values() if replica.model.id == model]
+    def drain(self, drains: bool, now_s: float) -> None:
+        """The node gets no more work, and its engines retire; or it gets work again, and those that are wanted stay."""
+        if not drains:
+            self.draining_since_s = None
+        elif not self.draining:
+            self.draining_since_s = now_s
+            for replica in self.replicas.values():
+                replica.retire(now_s)
 
     @property
     def takes_work(self) -> bool:

@@ -1,24 +1,17 @@
 """Engines that are wanted, by the machine that each is on and the model that it serves."""
 
+from typing import TYPE_CHECKING
+
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState
-from cluster.placement import Candidate, Ranking
+from cluster.placement import Candidate
+
+if TYPE_CHECKING:
+    from cluster.fleet.served_model import ServedModel
 
 FAILURE_MEMORY_S = 60.0
-
-
-class ModelReplicas:
-    """The engines of one model. `counted` are those that are not on nodes being drained."""
-
-    def __init__(self) -> None:
-        self.replicas: dict[EngineId, Replica] = {}
-        self.counted: dict[EngineId, Replica] = {}
-        self.ranking = Ranking()
-
-    def ready(self) -> "list[Replica]":
-        return [replica for replica in self.replicas.values() if replica.state == "ready"]
 
 
 class Replica:
@@ -27,7 +20,7 @@ class Replica:
     Whatever changes what placement makes of it gives it its new place in its model's ranking.
     """
 
-    def __init__(self, engine_id: EngineId, model: Model, node: Machine, peers: ModelReplicas) -> None:
+    def __init__(self, engine_id: EngineId, model: Model, node: Machine, peers: "ServedModel") -> None:
         self.id = engine_id
         self.model = model
         self.node = node
@@ -36,6 +29,8 @@ class Replica:
         self.tokens_of: dict[JobId, int] = {}
         self.assigned_tokens = 0
         self.unreached_since_s: float | None = None
+        self.retiring_since_s: float | None = None
+        self.ready_since_s: float | None = None
         # The jobs that it did not list when it last told of itself, though it should have known of them.
         self.unlisted: set[JobId] = set()
         self._suspects: set[JobId] = set()
@@ -52,7 +47,8 @@ class Replica:
     def join(self) -> None:
         """Be one of its node's and its model's engines."""
         self.node.replicas[self.id] = self.peers.replicas[self.id] = self
-        if not self.node.draining:
+        self.retiring_since_s = self.node.draining_since_s
+        if self.retiring_since_s is None:
             self.peers.counted[self.id] = self
         self.rank()
 
@@ -62,9 +58,25 @@ class Replica:
         self.peers.counted.pop(self.id, None)
         self.peers.ranking.remove(self.id)
 
-    def hear(self, report: EngineReport) -> None:
+    def retire(self, now_s: float) -> None:
+        """Take no more work, and end once there is none left."""
+        if self.retiring_since_s is None:
+            self.retiring_since_s = now_s
+            self.peers.counted.pop(self.id)
+            self.rank()
+
+    def stay(self) -> None:
+        """Retire no longer: there is work again."""
+        self.retiring_since_s = None
+        self.peers.counted[self.id] = self
+        self.rank()
+
+    def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""
         before, self.report = self.report, report
+        self.peers.hear(report.slots, report.context_length)
+        if report.state == "ready" and self.ready_since_s is None:
+            self.ready_since_s = now_s
         if before is None or (before.state, before.slots) != (report.state, report.slots):
             self.rank()
 
@@ -116,7 +128,7 @@ class Replica:
             node_id=self.node.id,
             ready=self.state == "ready",
             online=self.node.online,
-            draining=self.node.draining,
+            draining=self.retiring_since_s is not None,
             running=len(self.tokens_of),
             slots=self.report.slots if self.report else 0,
             assigned_tokens=self.assigned_tokens,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cluster.errors import InfernetError, JobCancelled, JobTimeout
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.replica import Replica
-from cluster.ids import EngineId, JobId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.leases.actions import (
     Action,
     Ask,
@@ -22,13 +22,13 @@ from cluster.leases.actions import (
     Record,
     per_engine,
 )
-from cluster.leases.deadlines import Deadlines
 from cluster.leases.endings import Endings
 from cluster.leases.inventory import Inventory
 from cluster.leases.losses import Losses
 from cluster.leases.patience import Patience
 from cluster.leases.places import Begun, Ending, Leased, Lost, Places, Queued, Recovering, Unconfirmed
 from cluster.leases.recovery import Recovery
+from cluster.leases.time_limits import TimeLimits
 from cluster.messages.machines import EngineReport, FailedAttempt, NodeReport
 from cluster.messages.placements import Placed
 from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
@@ -47,7 +47,7 @@ class Leases:
         self.places = Places(fleet)
         self._unreached_s = timing.unreached_s
         self._patience = Patience(fleet, self.places.queue, timing.no_capacity_grace_s)
-        self._deadlines = Deadlines()
+        self._time_limits = TimeLimits(self.places)
         self._endings = Endings(self.places)
         self._losses = Losses(fleet, self.places, self._endings)
         self._inventory = Inventory(fleet, self.places, timing.order_s)
@@ -60,7 +60,7 @@ class Leases:
         """No more jobs are accepted or placed."""
         open_jobs = list(open_jobs)
         self._recovery.begin(open_jobs)
-        self._keep_deadlines(open_jobs)
+        self._time_limits.keep(open_job.job for open_job in open_jobs)
 
     # What is asked ------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Leases:
                     self.places.enqueue(waiting)
                 case _:
                     continue  # submitted twice at once, or cancelled meanwhile
-            self._deadlines.keep(job.id, job.deadline_ms)
+            self._time_limits.keep([job])
         return [Confirm(*confirm) for confirm in per_engine(attempts)]
 
     def answered(self, submissions: Iterable[Submission]) -> list[Action]:
@@ -169,7 +169,7 @@ class Leases:
             actions += self._inventory.corrections(engine, now_s)
         actions += self._losses.died(change.lost)
         if change.joined or change.lost:
-            self.fleet.plan(now_s)
+            self._plan(now_s)
         return actions + self.dispatched(now_ms)
 
     def engine_lost(self, engine_id: EngineId, now_s: float) -> list[Action]:
@@ -177,8 +177,14 @@ class Leases:
         self.fleet.never_adopt(engine_id)
         actions = list(self._losses.died([engine_id]))
         # At once: in between, it would look as if nothing could serve the model.
-        self.fleet.plan(now_s)
+        self._plan(now_s)
         return actions
+
+    def drained(self, node_id: NodeId, drains: bool, now_s: float, now_ms: int) -> list[Action]:
+        """This node is to get no more work, or gets work again."""
+        self.fleet.drain(node_id, drains, now_s)
+        self._plan(now_s)
+        return self.dispatched(now_ms)
 
     def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced], now_ms: int) -> list[Action]:
         """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
@@ -232,7 +238,7 @@ class Leases:
 
     def taken_up(self, open_jobs: Sequence[OpenJob]) -> list[Action]:
         """These strays are still open, and go on."""
-        self._keep_deadlines(self._recovery.take_up(open_jobs))
+        self._time_limits.keep(open_job.job for open_job in self._recovery.take_up(open_jobs))
         return self._losses.repeat()
 
     # Time ---------------------------------------------------------------------------------------------------------
@@ -244,13 +250,16 @@ class Leases:
             *self._give_up_unreached(now_s),
             *self._attach_again(),
             *self._endings.repeat(),
-            *self._end(self._deadlines.passed(now_ms), JobTimeout("The job did not end in time")),
+            *self._end(
+                self._time_limits.passed(self.fleet.starting(), now_ms), JobTimeout("The job did not end in time")
+            ),
             *self._end_lanes(self._patience.disconnected()),
         ]
         if self.fleet.settled(now_s):
             self._recovery.settle()
         actions += self._losses.repeat()
-        self.fleet.plan(now_s)
+        actions += self._losses.overdue(now_s)
+        self._plan(now_s)
         actions += self._end_lanes(self._patience.exhausted(now_s))
         return actions + self.dispatched(now_ms)
 
@@ -282,6 +291,9 @@ class Leases:
             if replica.unreached_since_s is not None and now_s - replica.unreached_since_s >= self._unreached_s:
                 yield from self._losses.taken_back(list(replica.tokens_of))
 
+    def _plan(self, now_s: float) -> None:
+        self.fleet.plan(now_s, self.places.queue.waiting_for)
+
     # Leasing ------------------------------------------------------------------------------------------------------
 
     def _lease(self, place: Begun | Leased, replica: Replica, now_ms: int) -> Placed:
@@ -304,7 +316,3 @@ class Leases:
         unattached, self._unattached = self._unattached, set()
         ready = [engine_id for engine_id in self.fleet.ready() if engine_id in unattached]
         return [Attach(ready)] if ready else []
-
-    def _keep_deadlines(self, open_jobs: Iterable[OpenJob]) -> None:
-        for open_job in open_jobs:
-            self._deadlines.keep(open_job.job.id, open_job.job.deadline_ms)

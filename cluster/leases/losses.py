@@ -45,6 +45,15 @@ class Losses:
         """These jobs go on elsewhere; their engine may live."""
         yield from self._lose([place.waiting for place in self._places.aboard(job_ids)])
 
+    def overdue(self, now_s: float) -> Iterator[Action]:
+        """What retiring engines have not ended in their time goes on elsewhere, as far as there is room.
+
+        Jobs that are pinned to their node end there.
+        """
+        for replica, room in list(self._fleet.overdue(now_s)):
+            jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
+            yield from self.taken_back([job.id for job in jobs if job.node_id is None][:room])
+
     def failed(self, engine_id: EngineId, attempts: Iterable[FailedAttempt], now_s: float) -> Iterator[Action]:
         """This engine lives, and failed these attempts before their first token."""
         for failed in attempts:

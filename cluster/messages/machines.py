@@ -116,7 +116,7 @@ class ModelView(Struct, frozen=True):
     """A model as clients are told of it.
 
     `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
-    `message` why it failed or does not fit.
+    `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why.
     """
 
     id: str
@@ -127,3 +127,5 @@ class ModelView(Struct, frozen=True):
     replicas: int
     queued: int
     context_length: int
+    wanted: int
+    scaling: str

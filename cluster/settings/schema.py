@@ -20,12 +20,19 @@ from cluster.settings.references import is_reference
 _SHOWN_CHARACTERS = 60
 
 
+class IngressReplicas(Struct, frozen=True):
+    """How many ingress replicas there are; Ray Serve decides where the two differ."""
+
+    min: int = 1
+    max: int = 1
+
+
 class Server(Struct, frozen=True):
     """Where the HTTP door is, and how many ingress replicas stand behind it."""
 
     host: str = "127.0.0.1"
     port: int = 8000
-    replicas: Replicas = Replicas()
+    replicas: IngressReplicas = IngressReplicas()
 
 
 class Settings(Struct, frozen=True):
@@ -89,7 +96,7 @@ def settings(value: Value) -> Settings:
 
 
 def _server(value: Value) -> Server:
-    checks: dict[str, Check] = {"host": _word, "port": _integer(1, 65535), "replicas": _replicas}
+    checks: dict[str, Check] = {"host": _word, "port": _integer(1, 65535), "replicas": _ingress_replicas}
     return Server(**_section(value, checks))
 
 
@@ -148,16 +155,32 @@ def _price(value: Value) -> Price:
     return Price(**_section(value, {"prompt": _number, "completion": _number}))
 
 
+def _ingress_replicas(value: Value) -> IngressReplicas:
+    return IngressReplicas(**_bounds(value, "{min, max}", {"min": _integer(1), "max": _integer(1)}))
+
+
 def _replicas(value: Value) -> Replicas:
+    checks: dict[str, Check] = {
+        "min": _integer(0),
+        "max": _integer(1),
+        "target_jobs": _or_none(_integer(1)),
+        "idle_s": _integer(1),
+        "drain_s": _integer(0),
+    }
+    return Replicas(**_bounds(value, "{min, max, target_jobs, idle_s, drain_s}", checks))
+
+
+def _bounds(value: Value, shape: str, checks: Mapping[str, Check]) -> dict[str, Any]:
+    """What is given of numbers of replicas, with `max` at least `min`."""
     bounds = spelled_out(value)
     if not isinstance(bounds.content, dict):
-        raise bounds.is_not("an integer >= 1 or {min, max}")
-    given = _section(bounds, {"min": _replica_count, "max": _replica_count})
-    least = given.get("min", Replicas().min)
-    most = given.get("max", max(least, Replicas().max))
+        raise bounds.is_not(f"an integer >= 1 or {shape}")
+    given = _section(bounds, checks)
+    least = given.get("min", 1)
+    most = given.setdefault("max", max(least, 1))
     if least > most:
         raise bounds.content["max"].refused(f"must be at least min, which is {least}, not {most}")
-    return Replicas(least, most)
+    return given
 
 
 def spelled_out(replicas: Value) -> Value:
@@ -165,12 +188,6 @@ def spelled_out(replicas: Value) -> Value:
     if not _is_integer(replicas.content):
         return replicas
     return Value({"min": replicas, "max": replicas}, replicas.place)
-
-
-def _replica_count(value: Value) -> int:
-    if value.content == 0:
-        raise value.refused("must be >= 1: scaling to zero is not built yet")
-    return _integer(1)(value)
 
 
 def _section(value: Value, checks: Mapping[str, Check]) -> dict[str, Any]:

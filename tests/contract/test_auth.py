@@ -36,6 +36,7 @@ GUARDED = [
     ("GET", "/api/v1/nodes"),
     ("GET", "/api/v1/nodes/node_0000000000000000"),
     ("POST", "/api/v1/nodes/node_0000000000000000/drain"),
+    ("POST", "/api/v1/nodes/node_0000000000000000/undrain"),
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
     ("DELETE", "/api/v1/keys/key_0"),
@@ -164,4 +165,5 @@ def test_a_member_on_an_admin_route_is_forbidden(api: Api, admin: Api) -> None:
     refused(api.get("/accounts"), 403, "forbidden")
     refused(api.post("/accounts", {"name": "mine"}), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/drain"), 403, "forbidden")
+    refused(api.post(f"/nodes/{node}/undrain"), 403, "forbidden")
     assert answered(admin.get(f"/nodes/{node}"))["status"] == "online"

@@ -46,3 +46,4 @@ def test_an_unknown_node(api: Api, admin: Api, anonymous: Api, node_id: str) -> 
     refused(api.get(f"/nodes/{node_id}"), 404, "node_not_found")
     refused(anonymous.get(f"/nodes/{node_id}/status"), 404, "node_not_found")
     refused(admin.post(f"/nodes/{node_id}/drain"), 404, "node_not_found")
+    refused(admin.post(f"/nodes/{node_id}/undrain"), 404, "node_not_found")

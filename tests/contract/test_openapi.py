@@ -19,6 +19,7 @@ OPERATIONS = {
     ("get", "/api/v1/nodes/{node_id}"): {200, 401, 404, 429},
     ("get", "/api/v1/nodes/{node_id}/status"): {200, 404},
     ("post", "/api/v1/nodes/{node_id}/drain"): {200, 401, 403, 404, 429},
+    ("post", "/api/v1/nodes/{node_id}/undrain"): {200, 401, 403, 404, 429},
     ("post", "/api/v1/keys"): {201, 400, 401, 403, 404, 429},
     ("get", "/api/v1/keys"): {200, 401, 429},
     ("delete", "/api/v1/keys/{key_id}"): {204, 401, 404, 409, 429},

@@ -115,3 +115,5 @@ def test_a_machine_that_is_given_up(lonely: Api) -> None:
     refused(lonely.post("/jobs", question("sim:steady", node_id=node)), 503, "no_capacity")
     assert answered(lonely.get(f"/nodes/{node}"))["status"] == "draining"
     assert answered(lonely.get(f"/nodes/{node}/status")) == {"status": "online"}
+    assert answered(lonely.post(f"/nodes/{node}/undrain"))["status"] == "online"
+    assert lonely.ended(lonely.submit(question("sim:steady", node_id=node))["id"])["status"] == "completed"

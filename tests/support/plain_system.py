@@ -51,6 +51,8 @@ INTERVAL_S = 0.001
 
 QUICK = Timing(
     tick_s=0.02,
+    scaling_window_s=0.2,
+    seat_s=0.2,
     order_s=0.1,
     settle_s=0.3,
     unreached_s=0.2,

@@ -14,7 +14,7 @@ from cluster.catalogue import CAPITALS, Catalogue, Model, Price, Replicas
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.settings.layers import load, parse, single_model
-from cluster.settings.schema import Server, Settings
+from cluster.settings.schema import IngressReplicas, Server, Settings
 
 LOCAL = Path(__file__).parents[2] / "ray_configs" / "local.yaml"
 
@@ -79,7 +79,7 @@ def test_an_empty_file_sets_nothing() -> None:
 
 def test_every_key_of_a_file_arrives() -> None:
     assert load(written(FULL), {}) == Settings(
-        server=Server("0.0.0.0", 9000, Replicas(2, 4)),
+        server=Server("0.0.0.0", 9000, IngressReplicas(2, 4)),
         database="postgresql+psycopg://infernet@db/infernet",
         limits=KeyLimits(6, 100, 60),
         job_timeout_s=30,
@@ -159,7 +159,7 @@ def test_the_environment_is_stronger_than_the_file_and_the_command_line_than_bot
         "INFERNET_SERVER_REPLICAS_MAX": "5",
     }
     loaded = load(written(FULL), env, {"server": {"port": 9002}})
-    assert loaded.server == Server("10.0.0.1", 9002, Replicas(2, 5))
+    assert loaded.server == Server("10.0.0.1", 9002, IngressReplicas(2, 5))
     assert loaded.database == "sqlite:///other.db"
     assert (loaded.job_timeout_s, loaded.stream_interval_ms) == (31, 21)
     assert loaded.limits == KeyLimits(7, 100, 60, 70_000)
@@ -173,7 +173,7 @@ def test_models_of_a_stronger_layer_replace_the_others() -> None:
 
 def test_one_of_two_replica_bounds_can_be_overridden_where_a_number_stood() -> None:
     path = written("server: {replicas: 2}")
-    assert load(path, {"INFERNET_SERVER_REPLICAS_MAX": "4"}).server.replicas == Replicas(2, 4)
+    assert load(path, {"INFERNET_SERVER_REPLICAS_MAX": "4"}).server.replicas == IngressReplicas(2, 4)
 
 
 def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
@@ -244,12 +244,17 @@ def test_a_bad_file_is_refused_with_the_line_and_the_reason(text: str, message: 
         ("backend: vlm", 'backend: must be vllm or simulated, not "vlm"'),
         ("backend: [vllm]", "backend: must be vllm or simulated, not a list"),
         ("max_queue: 0", "max_queue: must be an integer >= 1, not 0"),
-        ("replicas: 0", "replicas: must be >= 1: scaling to zero is not built yet"),
-        ("replicas: two", 'replicas: must be an integer >= 1 or {min, max}, not "two"'),
-        ("replicas: true", "replicas: must be an integer >= 1 or {min, max}, not true"),
-        ("replicas: {min: 0}", "replicas.min: must be >= 1: scaling to zero is not built yet"),
+        ("replicas: 0", "replicas: must be an integer >= 1, not 0"),
+        ("replicas: two",
+         'replicas: must be an integer >= 1 or {min, max, target_jobs, idle_s, drain_s}, not "two"'),
+        ("replicas: true", "replicas: must be an integer >= 1 or {min, max, target_jobs, idle_s, drain_s}, not true"),
+        ("replicas: {min: -1}", "replicas.min: must be an integer >= 0, not -1"),
+        ("replicas: {min: 0, max: 0}", "replicas.max: must be an integer >= 1, not 0"),
+        ("replicas: {target_jobs: 0}", "replicas.target_jobs: must be an integer >= 1, not 0"),
+        ("replicas: {idle_s: 0.5}", "replicas.idle_s: must be an integer >= 1, not 0.5"),
+        ("replicas: {drain_s: soon}", 'replicas.drain_s: must be an integer >= 0, not "soon"'),
         ("replicas: {min: 3, max: 2}", "replicas.max: must be at least min, which is 3, not 2"),
-        ("replicas: {most: 2}", "replicas.most: unknown key; known are min, max"),
+        ("replicas: {most: 2}", "replicas.most: unknown key; known are min, max, target_jobs, idle_s, drain_s"),
         ("price: {prompt: -1}", "price.prompt: must be a number >= 0, not -1"),
         ("price: 1", "price: must be a mapping, not 1"),
         ("engine: [a]", "engine: must be a mapping, not a list"),
@@ -302,7 +307,7 @@ def test_two_models_may_not_share_an_id() -> None:
         ("SERVER_PORT", "x", 'must be an integer from 1 to 65535, not "x"'),
         ("SERVER_PORT", "0", "must be an integer from 1 to 65535, not 0"),
         ("JOB_TIMEOUT_S", "1.5", 'must be an integer >= 1, not "1.5"'),
-        ("SERVER_REPLICAS_MIN", "0", "must be >= 1: scaling to zero is not built yet"),
+        ("SERVER_REPLICAS_MIN", "0", "must be an integer >= 1, not 0"),
     ],
 )
 def test_a_bad_variable_is_refused_by_its_name(variable: str, text: str, reason: str) -> None:

@@ -17,6 +17,10 @@ E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
 M = Model(id="m", source="s", gpus=1, cpus=1.0)
 
 
+def no_jobs(model: str) -> int:
+    return 0
+
+
 OFFLINE_AFTER_S, SETTLE_S = Timing().offline_after_s, Timing().settle_s
 
 
@@ -58,13 +62,13 @@ def reasons(fleet: Fleet, model: str = "m") -> dict[EngineId, RuledOut | None]:
 
 def test_the_missing_engines_are_ordered_where_there_is_room() -> None:
     subject = fleet(replace(M, replicas=Replicas(2, 2)))
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert orders(subject) == []  # no machine yet
     heartbeat(subject, N0)
     heartbeat(subject, N1)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert [len(subject.orders(node).engines) for node in (N0, N1)] == [1, 1]
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert {order.id for order in orders(subject, N0, N1)} == {E0, E1}
 
 
@@ -72,14 +76,14 @@ def test_an_engine_takes_the_roomiest_machine() -> None:
     subject = fleet()
     heartbeat(subject, N0, gpus=1)
     heartbeat(subject, N1, gpus=4)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert orders(subject, N1) == [EngineOrder(E0, "m")]
 
 
 def test_gpus_and_cpus_that_are_held_are_not_given_out_twice() -> None:
     subject = fleet(M, Model(id="small", source="s", gpus=0, cpus=7.5), Model(id="tiny", source="s", gpus=0, cpus=7.0))
     heartbeat(subject, N0, gpus=1, cpus=8.0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert [order.model for order in orders(subject)] == ["m", "tiny"]
     assert not view(subject, "small").fits
 
@@ -87,7 +91,7 @@ def test_gpus_and_cpus_that_are_held_are_not_given_out_twice() -> None:
 def test_no_room_says_what_is_needed_and_what_there_is() -> None:
     subject = fleet(replace(M, gpus=2, cpus=1.5))
     heartbeat(subject, N0, gpus=1, cpus=8.0)
-    subject.plan(10.0)
+    subject.plan(10.0, no_jobs)
     told = view(subject)
     assert (told.fits, told.state) == (False, "failed")
     assert told.message == (
@@ -100,9 +104,9 @@ def test_no_room_says_what_is_needed_and_what_there_is() -> None:
 def test_room_that_comes_later_is_taken() -> None:
     subject = fleet()
     heartbeat(subject, N0, gpus=0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N1, gpus=1)
-    subject.plan(1.0)
+    subject.plan(1.0, no_jobs)
     assert orders(subject, N1) == [EngineOrder(E0, "m")]
     assert (view(subject).fits, view(subject).state) == (True, "starting")
     assert subject.without_room(100.0, 10.0) == []
@@ -111,9 +115,9 @@ def test_room_that_comes_later_is_taken() -> None:
 def test_an_adopted_engine_that_starts_has_found_room() -> None:
     subject = fleet()
     heartbeat(subject, N0, gpus=0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N1, engine(E0, "starting", node=N1))
-    subject.plan(1.0)
+    subject.plan(1.0, no_jobs)
     assert (view(subject).fits, view(subject).state) == (True, "starting")
     assert subject.without_room(100.0, 10.0) == []
 
@@ -121,7 +125,7 @@ def test_an_adopted_engine_that_starts_has_found_room() -> None:
 def test_an_engine_becomes_ready_once() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert heartbeat(subject, N0, engine(E0, "starting")) == Change()
     assert not candidate(subject).ready
     assert not subject.serves("m")
@@ -136,7 +140,7 @@ def test_an_engine_becomes_ready_once() -> None:
 def test_an_engine_that_vanishes_is_lost() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert heartbeat(subject, N0) == Change()  # ordered, not yet started
     heartbeat(subject, N0, engine(E0))
     assert heartbeat(subject, N0).lost == (E0,)
@@ -147,7 +151,7 @@ def test_a_failed_engine_keeps_its_reason_and_is_tried_again_later_and_later() -
     heartbeat(subject, N0)
     now_s, waits = 0.0, [FIRST_BACKOFF_S * 2**n for n in range(6)] + [LONGEST_BACKOFF_S] * 2
     for number, wait_s in enumerate(waits):
-        subject.plan(now_s)
+        subject.plan(now_s, no_jobs)
         engine_id = EngineId(f"m/{number}")
         assert orders(subject) == [EngineOrder(engine_id, "m")]
         failed = engine(engine_id, "failed", message=f"out of memory {number}")
@@ -155,7 +159,7 @@ def test_a_failed_engine_keeps_its_reason_and_is_tried_again_later_and_later() -
         subject.drop(engine_id)
         assert heartbeat(subject, N0, failed, now_s=now_s) == Change()
         assert (view(subject).state, view(subject).message) == ("failed", f"out of memory {number}")
-        subject.plan(now_s + wait_s - 0.1)
+        subject.plan(now_s + wait_s - 0.1, no_jobs)
         assert orders(subject) == []
         now_s += wait_s
 
@@ -163,22 +167,22 @@ def test_a_failed_engine_keeps_its_reason_and_is_tried_again_later_and_later() -
 def test_an_engine_that_comes_up_ends_the_backoff() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0, "failed", message="no"))
     subject.drop(E0)
-    subject.plan(FIRST_BACKOFF_S)
+    subject.plan(FIRST_BACKOFF_S, no_jobs)
     heartbeat(subject, N0, engine(E1), now_s=6.0)
     assert view(subject).message == ""
     heartbeat(subject, N0, now_s=7.0)
     subject.drop(E1)
-    subject.plan(7.0)
+    subject.plan(7.0, no_jobs)
     assert orders(subject) == [EngineOrder(E2, "m")]
 
 
 def test_after_a_restart_engines_are_adopted_before_new_ones_are_made() -> None:
     subject = fleet(existing=(E0, E1), now_s=100.0)
     heartbeat(subject, N0, engine(E1), now_s=101.0)
-    subject.plan(101.0)
+    subject.plan(101.0, no_jobs)
     assert orders(subject) == [EngineOrder(E1, "m")]
     assert not subject.settled(101.0)
     heartbeat(subject, N1, engine(E0, node=N1), now_s=102.0)
@@ -189,10 +193,10 @@ def test_after_a_restart_engines_are_adopted_before_new_ones_are_made() -> None:
 def test_engines_that_do_not_come_back_are_replaced_in_time() -> None:
     subject = fleet(existing=(EngineId("m/7"),), now_s=100.0)
     heartbeat(subject, N0, now_s=101.0)
-    subject.plan(100.0 + SETTLE_S - 0.1)
+    subject.plan(100.0 + SETTLE_S - 0.1, no_jobs)
     assert orders(subject) == []
     assert subject.can_serve("m", None, 101.0)
-    subject.plan(100.0 + SETTLE_S)
+    subject.plan(100.0 + SETTLE_S, no_jobs)
     assert orders(subject) == [EngineOrder(EngineId("m/8"), "m")]
 
 
@@ -207,13 +211,13 @@ def test_a_starting_engine_is_adopted_and_a_failed_or_foreign_one_is_not() -> No
 def test_a_dead_engine_is_never_adopted() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0))
     subject.never_adopt(E0)
     assert subject.drop(E0) is not None
     assert heartbeat(subject, N0, engine(E0)) == Change()
     assert orders(subject) == []
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0))
     assert orders(subject) == [EngineOrder(E1, "m")]
 
@@ -221,7 +225,7 @@ def test_a_dead_engine_is_never_adopted() -> None:
 def test_a_dropped_engine_that_is_heard_of_again_is_adopted() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0))
     subject.drop(E0)
     assert heartbeat(subject, N0, engine(E0)).ready == (engine(E0),)
@@ -233,7 +237,7 @@ def test_ids_are_never_used_twice() -> None:
     heartbeat(subject, N0)
     seen = []
     for _ in range(5):
-        subject.plan(0.0)
+        subject.plan(0.0, no_jobs)
         (order,) = orders(subject)
         seen.append(order.id)
         subject.never_adopt(order.id)
@@ -241,14 +245,14 @@ def test_ids_are_never_used_twice() -> None:
     assert len(set(seen)) == 5
     later = fleet(existing=tuple(seen))
     heartbeat(later, N0)
-    later.plan(SETTLE_S)
+    later.plan(SETTLE_S, no_jobs)
     assert orders(later)[0].id not in seen
 
 
 def test_the_number_of_an_adopted_engine_is_not_used_again() -> None:
     subject = fleet(replace(M, replicas=Replicas(2, 2)))
     heartbeat(subject, N0, engine(E0), gpus=2)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert [order.id for order in orders(subject)] == [E0, E1]
 
 
@@ -263,7 +267,7 @@ def test_a_silent_node_is_offline_and_its_engines_are_lost() -> None:
     assert [(node.id, node.status) for node in subject.node_views()] == [(N0, "offline")]
     assert view(subject).nodes == 0
     subject.drop(E0)
-    subject.plan(OFFLINE_AFTER_S)
+    subject.plan(OFFLINE_AFTER_S, no_jobs)
     assert orders(subject) == []  # an offline machine has no room
     assert heartbeat(subject, N0, engine(E0), now_s=20.0).ready == (engine(E0),)
     assert subject.online(N0)
@@ -287,10 +291,10 @@ def test_what_can_be_served() -> None:
     assert subject.can_serve("m", None, 0.0)  # nobody has reported yet
     assert not subject.can_serve("m", N0, 0.0)
     heartbeat(subject, N0, gpus=0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert not subject.can_serve("m", None, 0.0)
     heartbeat(subject, N1, gpus=1)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert subject.can_serve("m", None, 0.0)
     assert subject.can_serve("m", N1, 0.0)
     assert not subject.can_serve("m", N0, 0.0)
@@ -299,20 +303,20 @@ def test_what_can_be_served() -> None:
 def test_a_model_whose_engine_failed_once_is_counted_on_and_one_that_fails_again_is_not() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0))
     subject.drop(E0)
-    subject.plan(1.0)
+    subject.plan(1.0, no_jobs)
     heartbeat(subject, N0, engine(E1, "failed", message="its memory is not free yet"), now_s=1.0)
     subject.drop(E1)
     assert subject.can_serve("m", None, 1.0)  # until it is started again
-    subject.plan(1.0 + FIRST_BACKOFF_S)
+    subject.plan(1.0 + FIRST_BACKOFF_S, no_jobs)
     assert orders(subject) == [EngineOrder(E2, "m")]
     assert subject.can_serve("m", None, 7.0)
     heartbeat(subject, N0, engine(E2, "failed", message="its memory is not free yet"), now_s=7.0)
     subject.drop(E2)
     assert not subject.can_serve("m", None, 7.0)
-    subject.plan(100.0)
+    subject.plan(100.0, no_jobs)
     assert not subject.can_serve("m", None, 100.0)
     heartbeat(subject, N0, engine(EngineId("m/3")), now_s=100.0)
     assert subject.can_serve("m", None, 100.0)
@@ -321,11 +325,11 @@ def test_a_model_whose_engine_failed_once_is_counted_on_and_one_that_fails_again
 def test_a_model_whose_engine_failed_and_finds_no_room_any_more_is_not_counted_on() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0, "failed"), now_s=1.0)
     subject.drop(E0)
     heartbeat(subject, N0, gpus=0, now_s=20.0)
-    subject.plan(20.0)
+    subject.plan(20.0, no_jobs)
     assert not subject.can_serve("m", None, 20.0)
 
 
@@ -375,15 +379,15 @@ def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:
     subject = fleet()
     heartbeat(subject, N0)
     heartbeat(subject, N0, engine(E0))
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, engine(E0))
     replica = subject.replica(E0)
     assert replica is not None
     replica.assign("job", 10)
-    subject.drain(N0)
+    subject.drain(N0, True, 0.0)
     assert not subject.can_serve("m", None, 0.0)
     heartbeat(subject, N1)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert [node.status for node in subject.node_views()] == ["draining", "online"]
     assert orders(subject, N0) == [EngineOrder(E0, "m")]
     assert orders(subject, N1) == [EngineOrder(E1, "m")]
@@ -391,7 +395,7 @@ def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:
     assert not subject.can_serve("m", N0, 0.0)
     assert [candidate(subject, engine_id).draining for engine_id in (E0, E1)] == [True, False]
     replica.release("job")
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert orders(subject, N0) == []
     assert subject.orders(N0).draining
 
@@ -399,7 +403,7 @@ def test_a_drained_node_ends_what_it_has_and_is_replaced_elsewhere() -> None:
 def test_a_node_that_says_it_is_being_drained_is_believed() -> None:
     subject = fleet()
     subject.report(NodeReport(N0, Hardware("host", 8.0, 1 << 30, 1), (), draining=True), 0.0, 0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert orders(subject, N0) == []
     assert not subject.can_serve("m", None, 0.0)
 
@@ -414,7 +418,7 @@ def test_of_a_node_being_drained_only_engines_with_jobs_are_kept_after_a_restart
 
 def test_draining_an_unknown_node_changes_nothing() -> None:
     subject = fleet()
-    subject.drain(N0)
+    subject.drain(N0, True, 0.0)
     heartbeat(subject, N0)
     assert not subject.orders(N0).draining
 
@@ -423,14 +427,14 @@ def test_a_models_context_is_what_the_catalogue_says_until_an_engine_tells_it_an
     subject = fleet(M, replace(M, id="declared", engine={"max_model_len": 4096}))
     assert (subject.context_length("m"), subject.context_length("declared")) == (None, 4096)
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     unknown_yet = replace(engine(E0, "starting"), context_length=0)
     heartbeat(subject, N0, unknown_yet)
     assert subject.context_length("m") is None
     heartbeat(subject, N0, engine(E0))
     assert subject.context_length("m") == 128
     subject.drop(E0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, replace(unknown_yet, id=E1))
     assert subject.context_length("m") == 128
 
@@ -438,7 +442,7 @@ def test_a_models_context_is_what_the_catalogue_says_until_an_engine_tells_it_an
 def test_whatever_happens_to_an_engine_changes_its_place_at_once() -> None:
     subject = fleet()
     heartbeat(subject, N0)
-    subject.plan(0.0)
+    subject.plan(0.0, no_jobs)
     assert reasons(subject) == {E0: "not ready"}
     heartbeat(subject, N0, replace(engine(E0), slots=1))
     assert reasons(subject) == {E0: None}
@@ -452,10 +456,10 @@ def test_whatever_happens_to_an_engine_changes_its_place_at_once() -> None:
     assert reasons(subject) == {E0: "offline"}
     heartbeat(subject, N0, replace(engine(E0), slots=2), now_s=OFFLINE_AFTER_S)
     assert reasons(subject) == {E0: None}
-    subject.drain(N0)
+    subject.drain(N0, True, 0.0)
     assert reasons(subject) == {E0: "draining"}
     replica.release("a")
-    subject.plan(OFFLINE_AFTER_S)
+    subject.plan(OFFLINE_AFTER_S, no_jobs)
     assert reasons(subject) == {}
 
 

@@ -24,7 +24,7 @@ from cluster.timing import Timing
 
 MODELS = (
     Model(id="m", source="s", gpus=0, cpus=1.0, replicas=Replicas(2, 2)),
-    Model(id="n", source="s", gpus=0, cpus=1.0),
+    Model(id="n", source="s", gpus=0, cpus=1.0, replicas=Replicas(0, 2, idle_s=20, drain_s=2)),
 )
 NODES = tuple(NodeId(f"node_{number}") for number in range(3))
 SLOTS = 2
@@ -396,6 +396,10 @@ class World(RuleBasedStateMachine):
             engine, attempt = data.draw(st.sampled_from(working))
             engine.failed.add(attempt)
 
+    @rule(node_id=st.sampled_from(NODES), drains=st.booleans())
+    def a_node_is_drained_or_not_any_more(self, node_id: NodeId, drains: bool) -> None:
+        self._follow(self.leases.drained(node_id, drains, *self._now()))
+
     @rule(seconds=st.sampled_from([0.5, 0.5, 2.0, 4.0, 9.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
         for _ in range(int(seconds / Timing().tick_s)):
@@ -490,6 +494,7 @@ class World(RuleBasedStateMachine):
             if self.durable <= self.ended and not len(self.leases.places) and not self.under_way:
                 break
             for node_id in NODES:
+                self._follow(self.leases.drained(node_id, False, *self._now()))
                 self._heartbeat(node_id)
             self.all_actions_arrive()
             self._end_all_that_runs()

@@ -26,7 +26,20 @@ class Scheduler:
         self.asked += 1
         if self.away:
             raise Unreachable("scheduler died")
-        return [ModelView("sim", "ready", fits=True, message="", nodes=1, replicas=1, queued=0, context_length=100)]
+        return [
+            ModelView(
+                "sim",
+                "ready",
+                fits=True,
+                message="",
+                nodes=1,
+                replicas=1,
+                queued=0,
+                context_length=100,
+                wanted=1,
+                scaling="",
+            )
+        ]
 
 
 def test_what_is_only_shown_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:

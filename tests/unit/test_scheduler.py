@@ -1,7 +1,7 @@
 """The Scheduler: queue, leases, deadlines, and the way back after a loss. Time is given to its tick."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -1322,9 +1322,9 @@ def test_what_there_ought_to_be_is_planned_once_a_tick_however_many_nodes_report
         plans = []
         plan = Fleet.plan
 
-        def counted(self: Fleet, now_s: float) -> None:
+        def counted(self: Fleet, now_s: float, waiting: Callable[[str], int]) -> None:
             plans.append(now_s)
-            plan(self, now_s)
+            plan(self, now_s, waiting)
 
         monkeypatch.setattr(Fleet, "plan", counted)
         async with Stage([M, replace(M, id="big", cpus=999.0)]) as stage:
@@ -1365,7 +1365,7 @@ def test_a_node_being_drained_gets_no_more_jobs_and_stops_its_engine_when_it_is_
             await stage.heartbeat(N0, E0)
             await stage.heartbeat(N1)
             await stage.submit(job("a"))
-            await stage.scheduler.drain_node(N0)
+            await stage.scheduler.drain_node(N0, drains=True)
             assert await stage.heartbeat(N0, E0, running=[("a", 1)]) == [EngineOrder(E0, "m")]
             assert await stage.heartbeat(N1) == [EngineOrder(E1, "m")]
             assert await stage.submit(job("b"), job("pinned", N0)) == [None, "no_capacity"]
@@ -1383,7 +1383,7 @@ def test_a_pinned_job_whose_node_will_not_have_the_model_any_more_fails() -> Non
         async with Stage() as stage:
             await stage.heartbeat(N0, E0, slots=0)
             await stage.submit(job("pinned", N0))
-            await stage.scheduler.drain_node(N0)
+            await stage.scheduler.drain_node(N0, drains=True)
             for _ in range(2):
                 await stage.heartbeat(N0, E0, slots=0)
                 await stage.tick((GRACE_S - 1) / 2)

@@ -35,5 +35,5 @@ async def tell_models() -> None:
 
 
 def _model_line(view: ModelView) -> str:
-    reason = f": {view.message}" if view.state == "failed" else ""
-    return f"Model {view.id}: {view.state}{reason}"
+    reasons = {"failed": f": {view.message}", "idle": ": its next job starts it"}
+    return f"Model {view.id}: {view.state}{reasons.get(view.state, '')}"

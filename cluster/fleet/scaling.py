@@ -1,0 +1,141 @@
+"""How many replicas of a model there ought to be, from the jobs that it has. Pure.
+
+More at once: a job that waits for a start of minutes is worse than a replica too many. Fewer one at a time, and only
+when one fewer would have been enough, with room to spare, all through the last minute: what has been started stays for
+the next burst. A replica that is being started counts as if it were there, so that nothing is started twice, and until
+it is ready nothing is ended.
+"""
+
+from collections import deque
+
+from msgspec import Struct
+
+from cluster.catalogue import Replicas
+
+SPARE_SHARE = 0.7
+"""One replica fewer is enough where the jobs would fill the others to this share at most."""
+
+
+class Load(Struct, frozen=True):
+    """What a model has to do, and what does it.
+
+    `waiting` jobs have no engine yet, `running` ones have. `replicas` are those that are there or on their way,
+    `starting` of them not ready. `slots` is how many jobs one can run at once, as they told; None before any did.
+    """
+
+    waiting: int
+    running: int
+    replicas: int
+    starting: int
+    slots: int | None
+
+    @property
+    def jobs(self) -> int:
+        return self.waiting + self.running
+
+
+class ModelScaling:
+    """Decides for one model. `wanted` is how many replicas there ought to be, `reason` why, with the numbers."""
+
+    def __init__(self, bounds: Replicas, window_s: float) -> None:
+        self._bounds = bounds
+        self._window_s = window_s
+        self._began_s: float | None = None
+        self._busy_s = 0.0
+        # The most jobs of the last window: moments and numbers, both rising and falling respectively.
+        self._peaks: deque[tuple[float, int]] = deque()
+        self.wanted = bounds.min
+        self.reason = "nothing has been decided yet"
+
+    @property
+    def can_spare(self) -> bool:
+        """Whether one replica less is still as many as there have to be."""
+        return self.wanted > self._bounds.min
+
+    def spare(self) -> None:
+        """One replica goes, for another model; it comes back when its jobs need it."""
+        self.wanted -= 1
+
+    def decide(self, load: Load, now_s: float) -> None:
+        """Look at what there is to do now."""
+        if self._began_s is None:
+            self._began_s = self._busy_s = now_s
+            self.wanted = self._within_bounds(load.replicas)
+        self._note(load.jobs, now_s)
+        each = self._jobs_each(load)
+        needed = self._needed(load.jobs, each)
+        if needed > self.wanted:
+            self.wanted = needed
+        elif load.starting == 0 and self._may_have_fewer(each, now_s):
+            self.wanted -= 1
+        self.reason = self._explain(load, each, needed, now_s)
+
+    def _note(self, jobs: int, now_s: float) -> None:
+        if jobs:
+            self._busy_s = now_s
+        while self._peaks and self._peaks[-1][1] <= jobs:
+            self._peaks.pop()
+        self._peaks.append((now_s, jobs))
+        while self._peaks[0][0] < now_s - self._window_s:
+            self._peaks.popleft()
+
+    def _jobs_each(self, load: Load) -> int | None:
+        """How many jobs a replica is to have at once; None where nobody knows yet."""
+        known = [number for number in (self._bounds.target_jobs, load.slots) if number]
+        return min(known, default=None)
+
+    def _needed(self, jobs: int, each: int | None) -> int:
+        if jobs == 0:
+            return self._bounds.min
+        return self._within_bounds(1 if each is None else -(-jobs // each))
+
+    def _within_bounds(self, replicas: int) -> int:
+        return max(self._bounds.min, min(replicas, self._bounds.max))
+
+    def _may_have_fewer(self, each: int | None, now_s: float) -> bool:
+        if not self.can_spare:
+            return False
+        if self.wanted == 1:
+            return now_s - self._busy_s >= self._bounds.idle_s
+        assert self._began_s is not None
+        seen_all_of_it = now_s - self._began_s >= self._window_s
+        return seen_all_of_it and each is not None and self._peak <= SPARE_SHARE * (self.wanted - 1) * each
+
+    @property
+    def _peak(self) -> int:
+        return self._peaks[0][1]
+
+    # Why ----------------------------------------------------------------------------------------------------------
+
+    def _explain(self, load: Load, each: int | None, needed: int, now_s: float) -> str:
+        if load.jobs == 0:
+            return self._explain_idleness(now_s)
+        facts = [f"{_counted(load.jobs, 'job')}, {load.waiting} of them waiting"]
+        if each is not None:
+            facts.append(f"{each} for each replica")
+        if load.starting:
+            facts.append(f"{load.starting} starting")
+        if self.wanted > needed:
+            facts.append(f"up to {_counted(self._peak, 'job')} in the last {self._window_s:g} s")
+        return f"{self._bound()}: {'; '.join(facts)}"
+
+    def _explain_idleness(self, now_s: float) -> str:
+        idle_s = now_s - self._busy_s
+        if self.wanted == 0:
+            return "no replica: the next job starts one"
+        if self.can_spare:
+            until = f" of {self._bounds.idle_s} s" if self.wanted == 1 else ""
+            return f"{self._bound()}: no job for {idle_s:.0f} s{until}"
+        return f"{self._bound()}: no jobs"
+
+    def _bound(self) -> str:
+        wanted = _counted(self.wanted, "replica")
+        if self._bounds.min == self._bounds.max:
+            return f"{wanted}, a fixed number"
+        if self.wanted == self._bounds.max:
+            return f"{wanted}, the most there may be"
+        return f"{wanted}, the fewest there may be" if self.wanted == self._bounds.min else wanted
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,115 @@
+"""A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
+
+from cluster.catalogue import Model
+from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.replica import Replica
+from cluster.fleet.scaling import Load, ModelScaling
+from cluster.ids import EngineId
+from cluster.messages.machines import ModelState, ModelView
+from cluster.placement import Ranking, ruled_out_by
+
+
+class ServedModel:
+    """Sole owner of what is known of one model. `counted` are the engines that are to stay; the others retire."""
+
+    def __init__(self, model: Model, scaling_window_s: float) -> None:
+        self.model = model
+        self.replicas: dict[EngineId, Replica] = {}
+        self.counted: dict[EngineId, Replica] = {}
+        self.ranking = Ranking()
+        self.scaling = ModelScaling(model.replicas, scaling_window_s)
+        self.backoff = StartBackoff()
+        self.context_length = _declared(model, model.traits.context_option)
+        """In tokens, as its engines told or the catalogue says; None before either has."""
+        self._slots = _declared(model, model.traits.slots_option)
+
+    # Its engines --------------------------------------------------------------------------------------------------
+
+    def hear(self, slots: int, context_length: int) -> None:
+        """Remember what an engine told of all of them."""
+        self._slots = slots or self._slots
+        self.context_length = context_length or self.context_length
+
+    def ready(self) -> list[Replica]:
+        return [replica for replica in self.replicas.values() if replica.state == "ready"]
+
+    def free_slots(self) -> int:
+        """How many more jobs can be given to its engines now."""
+        candidates = [replica.candidate() for replica in self.counted.values()]
+        return sum(c.slots - c.running for c in candidates if ruled_out_by(c, None) is None)
+
+    @property
+    def missing(self) -> int:
+        return self.scaling.wanted - len(self.counted)
+
+    @property
+    def may_have_more(self) -> bool:
+        return len(self.counted) < self.model.replicas.max
+
+    def scale(self, waiting: int, now_s: float) -> None:
+        """Decide how many there are to be. Those too many retire; while some are missing, those that retire stay."""
+        self.scaling.decide(self._load(waiting), now_s)
+        if self.missing < 0:
+            for replica in sorted(self.counted.values(), key=_usefulness)[: -self.missing]:
+                replica.retire(now_s)
+        elif self.missing > 0:
+            retired = [r for r in self.replicas.values() if r.retiring_since_s is not None and not r.node.draining]
+            for replica in retired[: self.missing]:
+                replica.stay()
+
+    def _load(self, waiting: int) -> Load:
+        running = sum(len(replica.tokens_of) for replica in self.replicas.values())
+        starting = sum(replica.state != "ready" for replica in self.counted.values())
+        return Load(waiting, running, len(self.counted), starting, self._slots)
+
+    # What can be expected of it -----------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """There is no engine of it, and there is to be none before it has a job."""
+        return self.scaling.wanted == 0 and not self.counted
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether an engine that starts, or is about to, is expected to come up."""
+        return self.backoff.is_hopeful and (bool(self.counted) or self.backoff.is_pausing)
+
+    def can_be_started(self, now_s: float) -> bool:
+        """There is no engine of it, and a job would bring one."""
+        is_tried_again = self.backoff.is_hopeful or now_s >= self.backoff.retry_at_s
+        return self.is_idle and self.backoff.no_room_since_s is None and is_tried_again
+
+    # What clients are told ----------------------------------------------------------------------------------------
+
+    def view(self, queued: int) -> ModelView:
+        ready = self.ready()
+        return ModelView(
+            id=self.model.id,
+            state=self._state(),
+            fits=self.backoff.no_room_since_s is None,
+            message=self.backoff.message,
+            nodes=len({replica.node_id for replica in ready if replica.node.online}),
+            replicas=len(ready),
+            queued=queued,
+            context_length=self.context_length or 0,
+            wanted=self.scaling.wanted,
+            scaling=self.scaling.reason,
+        )
+
+    def _state(self) -> ModelState:
+        if self.ready():
+            return "ready"
+        if self.backoff.message and not self.is_coming:
+            return "failed"
+        return "idle" if self.is_idle else "starting"
+
+
+def _usefulness(replica: Replica) -> tuple[bool, int]:
+    """What is lost with an engine: nothing while it starts, then the room that its jobs would need elsewhere."""
+    return replica.state == "ready", len(replica.tokens_of)
+
+
+def _declared(model: Model, option: str) -> int | None:
+    """What the catalogue says of the model's engines, in the words of its backend."""
+    declared = model.engine.get(option)
+    return declared if isinstance(declared, int) else None
