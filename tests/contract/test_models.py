@@ -25,11 +25,12 @@ def test_exactly_those_that_are_ready(api: Api, fast: str, broken: str) -> None:
 def test_the_whole_catalogue(api: Api, fast: str, broken: str) -> None:
     everything = {model["id"]: model for model in answered(api.get("/models", params={"all": "true"}))["models"]}
     for model in everything.values():
-        assert {"id", "nodes", "avg_tokens_per_second", "state", "replicas", "price"} <= set(model)
+        assert {"id", "nodes", "avg_tokens_per_second", "state", "replicas", "price", "wanted", "scaling"} <= set(model)
         assert model["state"] in ("ready", "starting", "idle", "failed")
         assert set(model["price"]) == {"prompt", "completion"}
         assert None not in model.values()
-    assert everything[fast]["replicas"] == 2
+    assert everything[fast]["replicas"] == everything[fast]["wanted"] == 2
+    assert everything[fast]["scaling"].startswith("2 replicas, a fixed number")
     assert everything[fast]["context_length"] == 8192
     assert everything[fast]["price"] == {"prompt": 1.0, "completion": 2.0}
     assert everything[broken]["state"] == "failed"

@@ -16,6 +16,12 @@ SETTINGS: dict[str, Any] = {
     "server": {"replicas": 1},
     "job_timeout_s": TIMEOUT_S,
     "models": [
+        {
+            "id": "sim:elastic",
+            "backend": "simulated",
+            "replicas": {"min": 0, "max": 2, "idle_s": 1},
+            "engine": {"load_s": TIMEOUT_S + 1, "batch_slots": 1},
+        },
         {"id": "sim:hanging", "backend": "simulated", "engine": {"hang_at_token": 5, "batch_slots": 1}},
         {"id": "sim:steady", "backend": "simulated", "engine": {"token_s": 0.05, "batch_slots": 1}},
     ],
@@ -23,18 +29,23 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def lonely(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
-    """An admin of a system whose jobs have 3 seconds, on a machine that the last test gives up."""
+def serving(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Serving]:
     if request.config.getoption("--url"):
         pytest.skip("needs a system with settings of its own")
     system = Serving(tmp_path_factory.mktemp("lonely"), SETTINGS)
     try:
         system.wait_until_ready("sim:hanging", "sim:steady")
-        with Api(system.connection.url, system.connection.key) as api:
-            yield api
+        yield system
         assert system.stop() == 0
     finally:
         system.end()
+
+
+@pytest.fixture(scope="module")
+def lonely(serving: Serving) -> Iterator[Api]:
+    """An admin of a system whose jobs have 3 seconds, on a machine that the last test gives up."""
+    with Api(serving.connection.url, serving.connection.key) as api:
+        yield api
 
 
 def check_timed_out(job: dict[str, Any]) -> None:
@@ -86,6 +97,28 @@ def test_a_timeout_of_v1(lonely: Api) -> None:
     response = lonely.request("POST", "/v1/chat/completions", json=question("sim:hanging"))
     assert response.status_code in (500, 503, 504, 408)
     assert response.json()["error"]["code"] == "timeout"
+
+
+def test_a_model_that_is_started_by_its_jobs_and_ends_without_them(serving: Serving, lonely: Api) -> None:
+    """It takes longer to load than its jobs have."""
+
+    def told() -> dict[str, Any]:
+        everything = answered(lonely.get("/models", params={"all": "true"}))["models"]
+        return next(model for model in everything if model["id"] == "sim:elastic")
+
+    idle = told()
+    assert (idle["state"], idle["wanted"], idle["replicas"]) == ("idle", 0, 0)
+    assert idle["scaling"] == "no replica: the next job starts one"
+    assert "sim:elastic" in [model["id"] for model in lonely.request("GET", "/v1/models").json()["data"]]
+    job_ids = [lonely.submit(question("sim:elastic", max_tokens=5))["id"] for _ in range(2)]
+    serving.wait_for("Model sim:elastic: starting")
+    starting = told()
+    assert (starting["state"], starting["wanted"]) == ("starting", 2)
+    assert starting["scaling"].startswith("2 replicas, the most there may be: 2 jobs, 2 of them waiting; 1 for each")
+    assert [lonely.ended(job_id)["status"] for job_id in job_ids] == ["completed", "completed"]
+    assert told()["state"] == "ready"
+    serving.wait_for("Model sim:elastic: idle")
+    assert told()["replicas"] == 0
 
 
 def test_a_machine_that_is_given_up(lonely: Api) -> None:

@@ -47,6 +47,7 @@ def test_every_path_of_the_contract_is_there() -> None:
         "GET /api/v1/nodes/{node_id}",
         "GET /api/v1/nodes/{node_id}/status",
         "POST /api/v1/nodes/{node_id}/drain",
+        "POST /api/v1/nodes/{node_id}/undrain",
         "POST /api/v1/keys",
         "GET /api/v1/keys",
         "DELETE /api/v1/keys/{key_id}",
