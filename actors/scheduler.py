@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -59,6 +60,8 @@ class Scheduler:
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
         self._idle = asyncio.Event()
         self._agents = Roles()
+        # Who waits for the next report of a node.
+        self._heard: dict[NodeId, asyncio.Event] = {}
         self.ticking = Every(timing.tick_s, self._tick, "a tick")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
         self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, clock, timing)
@@ -140,9 +143,14 @@ class Scheduler:
     async def drain_node(self, node_id: NodeId, drains: bool) -> None:
         """Place nothing more on this node, or have it take work again.
 
-        What the engines of one that is drained have not ended in time (`Replicas.drain_s`) goes on elsewhere.
+        What the engines of one that is drained have not ended in time (`Replicas.drain_s`) goes on elsewhere. Returns
+        once the node knows of it, which tells the next Scheduler, or is silent.
         """
         self._carry_out(self.leases.drained(node_id, drains, *self._now()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.offline_after_s):
+                while not self.fleet.has_told_of_draining(node_id):
+                    await self._heard.setdefault(node_id, asyncio.Event()).wait()
 
     async def quiesce(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
@@ -172,6 +180,8 @@ class Scheduler:
         if not self._agents.hold(report.node_id, report.agent, report.begins):
             return NodeOrders(superseded=True)
         self._carry_out(self.leases.reported(report, *self._now()))
+        if heard := self._heard.pop(report.node_id, None):
+            heard.set()
         return self.fleet.orders(report.node_id)
 
     async def released(self, released: Sequence[Released]) -> None:

@@ -94,6 +94,11 @@ class Fleet:
         if node := self._nodes.get(node_id):
             node.drain(drains, now_s)
 
+    def has_told_of_draining(self, node_id: NodeId) -> bool:
+        """This node knows whether it is being drained, or cannot be told."""
+        node = self._nodes.get(node_id)
+        return node is None or not node.online or node.knows_whether_it_drains
+
     def plan(self, now_s: float, waiting: Callable[[str], int]) -> None:
         """Decide how many engines there are to be of each model, of which so many jobs wait, and see to it."""
         ready_to_decide = self.settled(now_s) and bool(self._nodes)

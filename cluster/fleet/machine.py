@@ -15,6 +15,8 @@ class Machine:
     def __init__(self, node_id: NodeId) -> None:
         self.id = node_id
         self._is_known = False
+        # What it was told, as it repeats it.
+        self._was_told_to_drain = False
         self.online = False
         self.draining_since_s: float | None = None
         self.replicas: dict[EngineId, Replica] = {}
@@ -25,10 +27,10 @@ class Machine:
         self.heard_s = now_s
         self.heard_ms = now_ms
         self.turn(online=True)
-        # Later on it only repeats what it was told.
         if report.draining and not self._is_known:
             self.drain(True, now_s)
         self._is_known = True
+        self._was_told_to_drain = report.draining
 
     def turn(self, online: bool) -> None:
         if self.online != online:
@@ -47,6 +49,11 @@ class Machine:
             self.draining_since_s = now_s
             for replica in self.replicas.values():
                 replica.retire(now_s)
+
+    @property
+    def knows_whether_it_drains(self) -> bool:
+        """It has been told: whoever comes after this Scheduler will hear of it."""
+        return self._was_told_to_drain == self.draining
 
     @property
     def takes_work(self) -> bool:

@@ -36,11 +36,14 @@ ProcessFault = Literal["kill", "hang", "hang_and_kill", "replace", "skew"]
 """Of one process: it dies, and is back after a while; it stands still for a while; it stands still, then dies; it
 stands still, another one takes its name, then it goes on; its wall clock is set."""
 
+Order = Literal["drain"]
+"""No fault: a node is drained, and taken back after a while."""
+
 DatabaseFault = Literal["away", "frozen", "commit_fails", "commit_unknown"]
 """It refuses everything for a while; it answers nothing for a while; one commit fails; one is made, and says that it
 failed."""
 
-FaultKind = CallFault | StreamFault | LinkFault | ProcessFault | DatabaseFault
+FaultKind = CallFault | StreamFault | LinkFault | ProcessFault | DatabaseFault | Order
 
 CALL_FAULTS: tuple[CallFault, ...] = get_args(CallFault)
 STREAM_FAULTS: tuple[StreamFault, ...] = get_args(StreamFault)

@@ -138,7 +138,7 @@ def failures_have_a_reason(evidence: Evidence) -> Iterator[str]:
 def engines_are_kept(evidence: Evidence) -> Iterator[str]:
     """No call that fails, and no loss of another process, costs a loaded engine."""
     plan = evidence.world.plan
-    if plan.failing or any(map(_may_cost_an_engine, plan.faults)):
+    if plan.elastic or plan.failing or any(map(_may_cost_an_engine, plan.faults)):
         return
     if len(evidence.world.engines) > plan.replicas:
         yield f"{len(evidence.world.engines)} engines were started, of {plan.replicas}"
@@ -215,10 +215,10 @@ async def late_readers(evidence: Evidence, chance: Random) -> AsyncIterator[str]
 
 
 def _may_cost_an_engine(fault: Fault) -> bool:
-    """Whether an engine, or the node that looks after it, may seem to be gone."""
+    """Whether an engine, or the node that looks after it, may seem to be gone, or is not to have one."""
     if fault.kind in PROCESS_FAULTS:
         return fault.target.partition("/")[0] in ("engine", "node", "scheduler", SYSTEM)
-    return fault.kind == "cut" or (fault.target.startswith("node>") and fault.for_s > 1.0)
+    return fault.kind in ("cut", "drain") or (fault.target.startswith("node>") and fault.for_s > 1.0)
 
 
 def _jobs(world: World) -> Iterator[Row]:

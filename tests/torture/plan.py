@@ -93,6 +93,8 @@ class Plan(Struct, frozen=True):
     nodes: int
     replicas: int
     slots: int
+    elastic: bool
+    """Whether engines come with the jobs and go without them, or are all there from the beginning."""
     failing: Mapping[int, Mapping[str, int]]
     """Switches of the simulated backend, by the number of the engine that has them."""
     stories: tuple[Story, ...]
@@ -100,6 +102,7 @@ class Plan(Struct, frozen=True):
 
     def __str__(self) -> str:
         head = f"seed {self.seed}: {self.nodes} nodes, {self.replicas} engines of {self.slots} slots"
+        head += ", as many as the jobs need" if self.elastic else ""
         failing = "".join(f"\n  engine {number}: {switches}" for number, switches in self.failing.items())
         return f"{head}, {len(self.stories)} jobs{failing}" + "".join(f"\n  {fault}" for fault in self.faults)
 
@@ -110,12 +113,13 @@ def draw(seed: int, with_faults: bool = True) -> Plan:
     nodes = chance.randint(2, 3)
     switch = chance.choice(SWITCHES)
     failing = {chance.randint(0, 4): {switch: chance.choice((3, 9, 30))}} if chance.random() < 0.25 else {}
-    faults = sorted(_faults(chance), key=lambda fault: fault.at_s)
+    faults = sorted((*_faults(chance), *_drains(Random(f"drains of {seed}"))), key=lambda fault: fault.at_s)
     return Plan(
         seed=seed,
         nodes=nodes,
         replicas=chance.randint(2, nodes),
         slots=chance.choice((2, 4, 8)),
+        elastic=seed % 2 == 1,
         failing={} if is_off(f"{switch} engine") or not with_faults else failing,
         stories=tuple(_story(chance) for _ in range(chance.randint(8, 16))),
         faults=tuple(fault for fault in faults if not is_off(fault.name)) if with_faults else (),
@@ -155,6 +159,11 @@ def _process_faults(chance: Random) -> Iterator[Fault]:
             target = f"{target}/{chance.randint(0, 2)}"
         for_s = round(chance.uniform(-2.0, 2.0), 3) if kind == "skew" else _while(chance)
         yield Fault(_moment(chance), kind, target, for_s)
+
+
+def _drains(chance: Random) -> Iterator[Fault]:
+    for _ in range(chance.choice((0, 0, 1, 2, 4))):
+        yield Fault(_moment(chance), "drain", f"node/{chance.randint(0, 2)}", _while(chance))
 
 
 def _moment(chance: Random) -> float:

@@ -37,7 +37,7 @@ def test_the_faults_of_these_seeds_are_many_and_of_every_kind(outcomes: list[Out
     assert injected.total() > 40 * len(SEEDS)
     kinds = {name.partition(" ")[0] for name in injected}
     of_the_database = {kind for kind in DATABASE_FAULTS if not is_off(f"{kind} database")}
-    assert kinds >= {*CALL_FAULTS, *STREAM_FAULTS, *PROCESS_FAULTS, *of_the_database, "cut"}
+    assert kinds >= {*CALL_FAULTS, *STREAM_FAULTS, *PROCESS_FAULTS, *of_the_database, "cut", "drain"}
 
 
 def test_every_way_of_a_plan_is_travelled(outcomes: list[Outcome]) -> None:

@@ -12,6 +12,7 @@ from unittest import mock
 from actors.backends.base import Backend
 from actors.backends.simulated import SimulatedBackend
 from actors.ledger import Ledger
+from actors.wire.calls import Unreachable
 from api.replica.gateway import Gateway
 from api.replica.live import Piece
 from cluster.catalogue import Model, Replicas
@@ -105,7 +106,7 @@ class World(PlainSystem):
             nodes=plan.nodes,
             limits=LIMITS,
             job_timeout_s=JOB_TIMEOUT_S,
-            timing=Timing(),
+            timing=Timing(scaling_window_s=2.0, seat_s=2.0),
             faults={EngineId(f"{MODEL}/{number}"): switches for number, switches in plan.failing.items()},
             clock=cast(Clock, VirtualClock()),
             links=self.links,
@@ -129,7 +130,7 @@ class World(PlainSystem):
         for number in range(GATEWAYS):
             self.replicas.append(Actor(f"gateway/{number}"))
             await self.start_replica(self.replicas[number])
-        await self.ready(self.plan.replicas)
+        await self.ready(0 if self.plan.elastic else self.plan.replicas)
         self.began_s = loop.time()
         self._bringing_back = asyncio.create_task(self._bring_back_what_is_gone())
         return self
@@ -181,6 +182,8 @@ class World(PlainSystem):
                 self._soon(fault, self._replace(fault.target, fault.for_s))
             case "skew":
                 self._skew(fault)
+            case "drain":
+                self._soon(fault, self._drain(fault.target, fault.for_s))
             case "away":
                 self._soon(fault, self._database_away(fault.for_s))
             case "frozen":
@@ -253,6 +256,22 @@ class World(PlainSystem):
         process.go_on()
         await asyncio.sleep(SUPERSEDED_S)
         process.kill()
+
+    async def _drain(self, target: str, for_s: float) -> None:
+        """Somebody drains a node, and has it back after a while."""
+        node_id = self.node_ids[int(target.partition("/")[2]) % len(self.node_ids)]
+        for drains in (True, False):
+            await self._insist(node_id, drains)
+            await asyncio.sleep(for_s if drains else 0.0)
+
+    async def _insist(self, node_id: NodeId, drains: bool) -> None:
+        """Ask until there is an answer, as who drains a node does."""
+        scheduler = self._called("scheduler", self._outside)
+        while True:
+            try:
+                return await scheduler.drain_node(node_id, drains)
+            except Unreachable:
+                await asyncio.sleep(LOOK_S)
 
     async def _database_away(self, for_s: float) -> None:
         self.faulty_database.away = True
@@ -348,6 +367,6 @@ def _model(plan: Plan) -> Model:
         backend="simulated",
         gpus=0,
         cpus=1.0,
-        replicas=Replicas(plan.replicas, plan.replicas),
+        replicas=Replicas(0 if plan.elastic else plan.replicas, plan.replicas, target_jobs=2, idle_s=2, drain_s=1),
         engine={**options, "vary_by_attempt": True},
     )

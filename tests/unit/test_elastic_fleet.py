@@ -154,6 +154,30 @@ def test_what_a_retiring_engine_has_not_ended_in_time_goes_on_where_there_is_roo
     assert list(stage.fleet.overdue(stage.now_s + 30.0)) == []
 
 
+def test_a_node_is_known_to_have_heard_that_it_drains_when_it_says_so() -> None:
+    fleet = Fleet(Catalogue((ELASTIC,)), (), 0.0)
+
+    def beat(draining: bool) -> None:
+        fleet.report(NodeReport(N0, Hardware("host", 8.0, 1 << 30, 1), (), draining), 0.0, 0)
+
+    assert fleet.has_told_of_draining(N0)
+    beat(False)
+    fleet.drain(N0, True, 0.0)
+    assert not fleet.has_told_of_draining(N0)
+    beat(False)
+    assert fleet.orders(N0).draining and not fleet.has_told_of_draining(N0)
+    beat(True)
+    assert fleet.has_told_of_draining(N0)
+    fleet.drain(N0, False, 1.0)
+    beat(True)  # what it says is older than what it is told: it is not drained again
+    assert not fleet.orders(N0).draining and not fleet.has_told_of_draining(N0)
+    beat(False)
+    assert fleet.has_told_of_draining(N0)
+    fleet.drain(N0, True, 2.0)
+    fleet.expire(Timing().offline_after_s)
+    assert fleet.has_told_of_draining(N0)
+
+
 def test_an_idle_engine_gives_way_to_a_model_that_has_jobs_and_no_room() -> None:
     other = replace(ELASTIC, id="n")
     stage = Stage(ELASTIC, other, gpus=1)

@@ -1365,8 +1365,13 @@ def test_a_node_being_drained_gets_no_more_jobs_and_stops_its_engine_when_it_is_
             await stage.heartbeat(N0, E0)
             await stage.heartbeat(N1)
             await stage.submit(job("a"))
-            await stage.scheduler.drain_node(N0, drains=True)
+            draining = asyncio.create_task(stage.scheduler.drain_node(N0, drains=True))
+            await settled()
             assert await stage.heartbeat(N0, E0, running=[("a", 1)]) == [EngineOrder(E0, "m")]
+            await settled()
+            assert not draining.done()  # the node has not said that it knows
+            await stage.heartbeat(N0, E0, running=[("a", 1)], draining=True)
+            await draining
             assert await stage.heartbeat(N1) == [EngineOrder(E1, "m")]
             assert await stage.submit(job("b"), job("pinned", N0)) == [None, "no_capacity"]
             await stage.heartbeat(N1, E1)
@@ -1383,7 +1388,10 @@ def test_a_pinned_job_whose_node_will_not_have_the_model_any_more_fails() -> Non
         async with Stage() as stage:
             await stage.heartbeat(N0, E0, slots=0)
             await stage.submit(job("pinned", N0))
-            await stage.scheduler.drain_node(N0, drains=True)
+            draining = asyncio.create_task(stage.scheduler.drain_node(N0, drains=True))
+            await settled()
+            await stage.heartbeat(N0, E0, slots=0, draining=True)
+            await draining
             for _ in range(2):
                 await stage.heartbeat(N0, E0, slots=0)
                 await stage.tick((GRACE_S - 1) / 2)
