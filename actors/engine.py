@@ -153,6 +153,7 @@ class Engine:
             slots=self._loaded.slots,
             context_length=self._loaded.context_length,
             running=tuple((log.job_id, log.attempt) for log in self._logs.values()),
+            tokens=tuple(len(log.log.token_ids) for log in self._logs.values()),
             unconfirmed=tuple((job_id, self._logs[job_id].attempt) for job_id in self._unconfirmed),
             stopped=tuple(self._generating.stopped),
             failed=tuple(self._generating.failed),

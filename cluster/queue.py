@@ -1,16 +1,20 @@
-"""Jobs that wait for an engine, first come first served; a job that lost its engine goes back to the front.
+"""Jobs that wait for an engine: accounts in turns, each one's first come first served.
+
+A job that lost its engine goes back to the front.
 
 A waiting job is kept as bytes: a third of what its objects would take, and nothing for the garbage collector to visit.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from cluster.ids import JobId, NodeId
+from cluster.ids import AccountId, JobId, NodeId
 from cluster.messages.work import Job, Output
+from cluster.shares import Shares, Turns
 
 SUSPECT_AFTER = 2
 
@@ -50,49 +54,110 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Waiting).decode
 
 
+class _Lane:
+    """Jobs that ask for the same. Those that lost their engine go on first, then the accounts have their turns."""
+
+    __slots__ = ("_accounts", "_first", "_turns")
+
+    def __init__(self, shares: Shares) -> None:
+        self._first: OrderedDict[JobId, bytes] = OrderedDict()
+        self._accounts: dict[AccountId, OrderedDict[JobId, bytes]] = {}
+        self._turns = Turns(shares)
+
+    def __bool__(self) -> bool:
+        return bool(self._first or self._accounts)
+
+    def push(self, job: Job, packed: bytes, first: bool) -> None:
+        if first:
+            self._first[job.id] = packed
+            self._first.move_to_end(job.id, last=False)
+            return
+        jobs = self._accounts.get(job.account_id)
+        if jobs is None:
+            jobs = self._accounts[job.account_id] = OrderedDict()
+            self._turns.join(job.account_id)
+        jobs[job.id] = packed
+
+    def get(self, account_id: AccountId, job_id: JobId) -> bytes:
+        return self._first[job_id] if job_id in self._first else self._accounts[account_id][job_id]
+
+    def remove(self, account_id: AccountId, job_id: JobId) -> bytes:
+        if job_id in self._first:
+            return self._first.pop(job_id)
+        jobs = self._accounts[account_id]
+        packed = jobs.pop(job_id)
+        if not jobs:
+            del self._accounts[account_id]
+            self._turns.leave(account_id)
+        return packed
+
+    def pop(self) -> bytes:
+        """Take out the job whose turn it is."""
+        if self._first:
+            return self._first.popitem(last=False)[1]
+        account_id = self._turns.next()
+        assert account_id is not None
+        return self.remove(account_id, next(iter(self._accounts[account_id])))
+
+    def jobs(self) -> Iterator[tuple[JobId, bytes]]:
+        """All of them: those that go on, then account by account."""
+        yield from self._first.items()
+        for account_id in self._turns.in_order():
+            yield from self._accounts[account_id].items()
+
+
 class JobQueue:
     """One lane per model and pinned node, and one for suspects: a job that waits for one engine holds up nobody.
 
-    The jobs of a lane ask for the same: an engine that can take one can take each. Whoever asks for a job knows its
-    lane (`cluster/leases/leases.py`). What is done to one job costs the same however many wait.
+    The jobs of a lane ask for the same: an engine that can take one can take each. Who is next among them is decided by
+    what their accounts have had (`cluster/shares.py`). Whoever asks for a job knows its lane and its account
+    (`cluster/leases/leases.py`). What is done to one job costs the same however many wait.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[LaneId, OrderedDict[JobId, bytes]] = {}
+        self._lanes: dict[LaneId, _Lane] = {}
         self._per_model: dict[str, int] = {}
+        self._shares: dict[str, Shares] = {}
 
     def __len__(self) -> int:
         return sum(self._per_model.values())
 
-    def waiting(self, lane_id: LaneId, job_id: JobId) -> Waiting:
+    def charge(self, model: str, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
+        """Engines of this model have processed so much for this account."""
+        if self._per_model.get(model):
+            self._shares[model].charge(account_id, prompt_tokens, output_tokens)
+
+    def waiting(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Waiting:
         """A job that waits in this lane."""
-        return _unpack(self._lanes[lane_id][job_id])
+        return _unpack(self._lanes[lane_id].get(account_id, job_id))
 
     def waiting_for(self, model: str) -> int:
         """How many jobs of this model wait."""
         return self._per_model.get(model, 0)
 
     def push(self, lane_id: LaneId, waiting: Waiting, first: bool = False) -> None:
-        """Add a job that does not wait yet, at the end of its lane or, with `first`, before all that wait there."""
-        lane = self._lanes.setdefault(lane_id, OrderedDict())
-        lane[waiting.job.id] = _pack(waiting)
-        if first:
-            lane.move_to_end(waiting.job.id, last=False)
+        """Add a job that does not wait yet, as its account's last or, with `first`, before all that wait there."""
+        lane = self._lanes.get(lane_id)
+        if lane is None:
+            lane = self._lanes[lane_id] = _Lane(self._shares.setdefault(lane_id.model, Shares()))
+        lane.push(waiting.job, _pack(waiting), first)
         self._per_model[lane_id.model] = self._per_model.get(lane_id.model, 0) + 1
 
-    def remove(self, lane_id: LaneId, job_id: JobId) -> Waiting:
+    def remove(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Waiting:
         """Take a job out of its lane, wherever it stands there."""
         lane = self._lanes[lane_id]
-        packed = lane.pop(job_id)
-        if not lane:
-            del self._lanes[lane_id]
-        self._per_model[lane_id.model] -= 1
+        packed = lane.remove(account_id, job_id)
+        self._took(lane_id, lane, 1)
         return _unpack(packed)
 
     def pop(self, lane_id: LaneId) -> Waiting | None:
-        """Take out the first job of a lane."""
+        """Take out the job of a lane whose turn it is."""
         lane = self._lanes.get(lane_id)
-        return None if lane is None else self.remove(lane_id, next(iter(lane)))
+        if lane is None:
+            return None
+        packed = lane.pop()
+        self._took(lane_id, lane, 1)
+        return _unpack(packed)
 
     def waits(self, lane_id: LaneId) -> bool:
         """Whether any job waits in this lane."""
@@ -107,8 +172,8 @@ class JobQueue:
         return [lane_id for lane_id in self._lanes if lane_id.model == model]
 
     def order(self, lane_id: LaneId) -> list[JobId]:
-        """The jobs that wait in this lane, in their order."""
-        return list(self._lanes.get(lane_id, ()))
+        """The jobs that wait in this lane: those that go on, then account by account, in their order."""
+        return [job_id for job_id, _ in self._lanes[lane_id].jobs()] if lane_id in self._lanes else []
 
     def pinned_lanes(self) -> list[tuple[LaneId, NodeId]]:
         """The lanes of pinned jobs, and the nodes that they wait for."""
@@ -116,8 +181,18 @@ class JobQueue:
 
     def clear(self, lane_id: LaneId) -> list[Waiting]:
         """Take out all jobs of a lane, in their order."""
-        lane = self._lanes.pop(lane_id, None)
+        lane = self._lanes.get(lane_id)
         if lane is None:
             return []
-        self._per_model[lane_id.model] -= len(lane)
-        return [_unpack(packed) for packed in lane.values()]
+        packed = [packed for _, packed in lane.jobs()]
+        del self._lanes[lane_id]
+        self._took(lane_id, None, len(packed))
+        return [_unpack(each) for each in packed]
+
+    def _took(self, lane_id: LaneId, lane: _Lane | None, jobs: int) -> None:
+        """So many jobs fewer wait in this lane."""
+        if lane is not None and not lane:
+            del self._lanes[lane_id]
+        self._per_model[lane_id.model] -= jobs
+        if not self._per_model[lane_id.model]:
+            self._shares[lane_id.model].begin_anew()

@@ -83,7 +83,9 @@ class Finishing:
     def _conclude(self, finish: Finish) -> None:
         ended = finish.ended
         if ended.ran is not None:
-            self._released.add([Released(ended.job_id, ended.ran.attempt, finish.engine_failed)])
+            self._released.add(
+                [Released(ended.job_id, ended.ran.attempt, finish.engine_failed, ended.end.usage.completion_tokens)]
+            )
         for engine_id, attempt in finish.told_by:
             self._forgetting.add(engine_id, [(ended.job_id, attempt)])
 

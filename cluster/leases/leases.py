@@ -164,6 +164,7 @@ class Leases:
         change = self.fleet.report(report, now_s, now_ms)
         actions = list(self._attach(change.ready, now_s))
         for engine in report.engines:
+            self.places.hear(engine)
             actions += self._losses.failed(engine.id, engine.failed, now_s)
             actions += self._losses.taken_back(self._inventory.missing(engine, now_s))
             actions += self._inventory.corrections(engine, now_s)
@@ -205,6 +206,7 @@ class Leases:
                 case Leased(waiting, engine_id) if waiting.attempt == done.attempt:
                     if done.failed and (replica := self.fleet.replica(engine_id)):
                         replica.note_failure(now_s)
+                    self.places.told(engine_id, (done.job_id, done.attempt), done.tokens)
                     self.places.remove(done.job_id)
                 case Queued() | Lost() | Recovering() | Ending():  # it has been taken from its engine meanwhile
                     self.places.remove(done.job_id)

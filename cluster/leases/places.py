@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from cluster import placement
 from cluster.fleet.fleet import Fleet
-from cluster.ids import EngineId, JobId
+from cluster.ids import AccountId, EngineId, JobId
+from cluster.messages.machines import EngineReport
 from cluster.messages.work import Failure, JobAttempt, OpenJob
 from cluster.queue import JobQueue, LaneId, Waiting
 
@@ -38,9 +39,10 @@ class Begun(Struct, frozen=True):
 
 
 class Queued(Struct, frozen=True):
-    """It waits in this lane of the queue. The jobs of a lane share one such place."""
+    """It waits in this lane of the queue. The jobs that an account has in a lane share one such place."""
 
     lane: LaneId
+    account_id: AccountId
 
 
 class Leased(Struct, frozen=True):
@@ -92,8 +94,10 @@ class Places:
         """How many jobs engines work on."""
         self._fleet = fleet
         self._places: dict[JobId, Place] = {}
-        # The jobs of a lane share one place: there may be a million of them.
-        self._queued: dict[LaneId, Queued] = {}
+        # An account's jobs in a lane share one place: there may be a million of them.
+        self._queued: dict[tuple[LaneId, AccountId], Queued] = {}
+        # How many tokens of those that engines work on have been charged to their accounts.
+        self._charged: dict[JobId, int] = {}
 
     def __contains__(self, job_id: JobId) -> bool:
         return job_id in self._places
@@ -118,6 +122,9 @@ class Places:
         self.remove(job.id)
         self._places[job.id] = place
         self.working += 1
+        self._charged[job.id] = len(place.waiting.resume.token_ids)
+        if place.waiting.attempt == 1:
+            self.queue.charge(job.model, job.account_id, prompt_tokens=placement.prompt_tokens(job))
         if replica := self._fleet.replica(place.engine_id):
             replica.assign(job.id, placement.estimate_tokens(job), place.waiting.is_suspect)
 
@@ -130,12 +137,28 @@ class Places:
         kind = type(place)
         self._places[place.waiting.job.id] = kind(place.waiting, place.engine_id, now_s)
 
+    def hear(self, engine: EngineReport) -> None:
+        """This engine tells how many tokens it has made."""
+        for attempt, tokens in zip(engine.running, engine.tokens, strict=False):
+            self.told(engine.id, attempt, tokens)
+
+    def told(self, engine_id: EngineId, attempt: JobAttempt, tokens: int) -> None:
+        """This engine has made so many tokens of this attempt's text: its account pays for those that are new."""
+        place = self.given_to(engine_id, attempt)
+        if place is None:
+            return
+        job = place.waiting.job
+        if (more := tokens - self._charged[job.id]) > 0:
+            self._charged[job.id] = tokens
+            self.queue.charge(job.model, job.account_id, output_tokens=more)
+
     def enqueue(self, waiting: Waiting, first: bool = False) -> None:
         """The job waits from now on, last in its lane or first."""
         lane = waiting.lane
         self.remove(waiting.job.id)
         self.queue.push(lane, waiting, first)
-        self._places[waiting.job.id] = self._queued.setdefault(lane, Queued(lane))
+        account_id = waiting.job.account_id
+        self._places[waiting.job.id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
 
     def pop(self, lane: LaneId) -> Waiting | None:
         """Take out the first job that waits in this lane."""
@@ -156,8 +179,8 @@ class Places:
         match self.get(job_id):
             case Unconfirmed(waiting) | Begun(waiting) | Leased(waiting) | Lost(waiting):
                 return waiting
-            case Queued(lane):
-                return self.queue.waiting(lane, job_id)
+            case Queued(lane, account_id):
+                return self.queue.waiting(lane, account_id, job_id)
             case Recovering(open_job):
                 return Waiting(open_job.job, open_job.attempt)
         return None
@@ -182,8 +205,9 @@ class Places:
         match place:
             case Begun(_, engine_id) | Leased(_, engine_id):
                 self.working -= 1
+                del self._charged[job_id]
                 if replica := self._fleet.replica(engine_id):
                     replica.release(job_id)
-            case Queued(lane):
-                self.queue.remove(lane, job_id)
+            case Queued(lane, account_id):
+                self.queue.remove(lane, account_id, job_id)
         return place

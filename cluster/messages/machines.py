@@ -21,7 +21,8 @@ class FailedAttempt(Struct, frozen=True):
 class EngineReport(Struct, frozen=True):
     """An engine as it tells of itself.
 
-    `message` is why it failed, in the backend's own words. `running` are the attempts whose output it keeps; of these,
+    `message` is why it failed, in the backend's own words. `running` are the attempts whose output it keeps, `tokens`
+    how many each has of it; of these,
     `unconfirmed` may not be told of yet, `stopped` were given up on somebody's word, and `failed` have ended without
     anything to tell. `steps` counts the steps of
     the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
@@ -37,6 +38,7 @@ class EngineReport(Struct, frozen=True):
     slots: int = 0
     context_length: int = 0
     running: tuple[JobAttempt, ...] = ()
+    tokens: tuple[int, ...] = ()
     age_s: float = 0.0
     unconfirmed: tuple[JobAttempt, ...] = ()
     stopped: tuple[JobAttempt, ...] = ()

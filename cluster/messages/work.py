@@ -240,8 +240,9 @@ class Failure(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """This attempt has ended its job, durably. `failed` says that it was its engine that failed."""
+    """This attempt has ended its job, durably, at so many tokens. `failed`: it was its engine that failed."""
 
     job_id: JobId
     attempt: int
     failed: bool = False
+    tokens: int = 0

@@ -29,7 +29,7 @@ from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.ids import EngineId, JobId, NodeId, new_job_id
+from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.keys import secret_hash
 from cluster.liveness.silence import Vitals
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware
@@ -403,15 +403,15 @@ class PlainSystem:
                     return text, piece.end
         raise AssertionError("the stream ended without an end")
 
-    async def record(self, job_id: JobId) -> JobRecord:
-        record = await self.ledger.job(job_id, self.principal.account_id)
+    async def record(self, job_id: JobId, account_id: AccountId | None = None) -> JobRecord:
+        record = await self.ledger.job(job_id, account_id or self.principal.account_id)
         assert record is not None
         return record
 
-    async def ended(self, job_id: JobId) -> JobRecord:
+    async def ended(self, job_id: JobId, account_id: AccountId | None = None) -> JobRecord:
         """The job's record, once it has ended."""
         async with asyncio.timeout(PATIENCE_S):
-            while not (record := await self.record(job_id)).status.ended:  # noqa: ASYNC110
+            while not (record := await self.record(job_id, account_id)).status.ended:  # noqa: ASYNC110
                 await asyncio.sleep(INTERVAL_S)
         return record
 

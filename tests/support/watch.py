@@ -65,7 +65,7 @@ class Watch:
         assert sorted(row for row in rows if row[0] in billed) == sorted(billed.values())
 
     async def _recorded(self, job: Job) -> None:
-        record = await self.system.ended(job.id)
+        record = await self.system.ended(job.id, job.account_id)
         assert record.content == expected(job)
         assert record.usage is not None
         assert record.usage.completion_tokens == job.sampling.max_tokens

@@ -279,7 +279,7 @@ def test_an_end_is_visible_only_when_it_is_durable() -> None:
 
             stage.ledger.open.set()
             assert await reader.end(A) == DONE
-            assert stage.scheduler.done == [Released(A, 1)]
+            assert stage.scheduler.done == [Released(A, 1, tokens=2)]
             await until(lambda: stage.first.settled_jobs == [(A, 1)])
             (ended,) = stage.ledger.finished
             assert (ended.content, ended.end) == ("Paris.", DONE)
@@ -345,7 +345,7 @@ def test_fenced_attempts_are_dropped_and_the_next_continues_exactly() -> None:
             stage.second.ends(A)
             await reader.end(A)
             assert reader.logs[A].text == "one two"
-            assert stage.scheduler.done == [Released(A, 2)]
+            assert stage.scheduler.done == [Released(A, 2, tokens=2)]
             assert stage.ledger.finished[0].ran is not None
             assert stage.ledger.finished[0].ran.engine_id == E1
             await until(lambda: stage.second.settled_jobs == [(A, 2)])
@@ -582,7 +582,7 @@ def test_an_end_told_again_is_written_once() -> None:
             stage.ledger.open.set()
             await until(lambda: stage.first.settled_jobs)
             assert [ended.job_id for ended in stage.ledger.finished] == [A]
-            assert stage.scheduler.done == [Released(A, 1)]
+            assert stage.scheduler.done == [Released(A, 1, tokens=2)]
 
     run(scenario())
 
@@ -850,7 +850,7 @@ def test_a_failure_that_comes_after_the_end_is_not_the_engines() -> None:
             stage.ledger.open.set()
             await failing
             await until(lambda: stage.scheduler.done)
-            assert stage.scheduler.done == [Released(A, 1, failed=False)]
+            assert stage.scheduler.done == [Released(A, 1, failed=False, tokens=1)]
 
     run(scenario())
 

@@ -1,4 +1,4 @@
-"""The queue: first come first served in each lane, and whatever is done to it, it adds up."""
+"""The queue: an account's jobs first come first served in each lane, and whatever is done to it, it adds up."""
 
 import pytest
 from hypothesis import given
@@ -11,12 +11,13 @@ from cluster.messages.work import ChatMessage, Job, Output, Sampling
 from cluster.queue import SUSPECT_AFTER, JobQueue, LaneId, Waiting
 
 M = LaneId("m")
+ACCOUNT = AccountId("acct")
 
 
-def waiting(name: str, model: str = "m", node: str | None = None, attempt: int = 1) -> Waiting:
+def waiting(name: str, model: str = "m", node: str | None = None, attempt: int = 1, account: str = "acct") -> Waiting:
     job = Job(
         id=JobId(name),
-        account_id=AccountId("acct"),
+        account_id=AccountId(account),
         key_id=KeyId("key"),
         model=model,
         messages=(),
@@ -80,7 +81,7 @@ def test_suspects_wait_in_a_lane_of_their_own_which_comes_first() -> None:
 def test_a_lane_in_which_nothing_waits_is_gone() -> None:
     queue = JobQueue()
     push(queue, waiting("a"))
-    queue.remove(M, JobId("a"))
+    queue.remove(M, ACCOUNT, JobId("a"))
     assert queue.lanes() == []
     assert queue.pop(M) is None
 
@@ -159,8 +160,8 @@ def test_a_job_comes_out_as_it_went_in(item: Waiting) -> None:
     queue = JobQueue()
     lane = item.lane
     queue.push(lane, item)
-    assert queue.waiting(lane, item.job.id) == item
-    assert queue.remove(lane, item.job.id) == item
+    assert queue.waiting(lane, item.job.account_id, item.job.id) == item
+    assert queue.remove(lane, item.job.account_id, item.job.id) == item
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -187,7 +188,7 @@ def test_it_equals_a_list_for_each_model(steps: list[tuple[str, str, str, bool]]
     for step, name, model, first in steps:
         waits_in = next((model for model, lane in lanes.items() if name in lane), None)
         if step == "remove" and waits_in is not None:
-            assert queue.remove(LaneId(waits_in), JobId(name)).job.id == name
+            assert queue.remove(LaneId(waits_in), ACCOUNT, JobId(name)).job.id == name
             lanes[waits_in].remove(name)
         elif step == "push" and waits_in is None:
             push(queue, waiting(name, model), first)

@@ -1,0 +1,84 @@
+"""Whose turn it is: virtual token counters of the accounts that want one model. Pure.
+
+After Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024). An account's counter grows with the tokens
+that engines process for it, an output token counting as two of a prompt. Of those who wait, the one with the least is
+next: while two accounts both have jobs waiting, they get the same, however many jobs each of them has and however long
+they are. Who comes later is lifted to the least of those who wait, so that nobody saves up by not asking; what nobody
+else asks for is anybody's.
+"""
+
+import heapq
+from itertools import count
+
+from cluster.ids import AccountId
+
+PROMPT_WEIGHT = 1
+OUTPUT_WEIGHT = 2
+
+
+class Shares:
+    """What each account has had of one model, since somebody last had to wait for it."""
+
+    def __init__(self) -> None:
+        self._counters: dict[AccountId, int] = {}
+
+    def counter(self, account_id: AccountId) -> int:
+        return self._counters.get(account_id, 0)
+
+    def charge(self, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
+        """Engines have processed so much for this account."""
+        tokens = PROMPT_WEIGHT * prompt_tokens + OUTPUT_WEIGHT * output_tokens
+        self._counters[account_id] = self.counter(account_id) + tokens
+
+    def lift(self, account_id: AccountId, least: int) -> None:
+        """This account comes to wait, where the others have had so much at least."""
+        self._counters[account_id] = max(self.counter(account_id), least)
+
+    def begin_anew(self) -> None:
+        """Nobody waits: all are equal again."""
+        self._counters.clear()
+
+
+class Turns:
+    """The accounts that wait in one lane. Counters only grow: each is looked at when its turn seems to have come."""
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        # Each with a counter that it had once, and a number that gives equals their turns in a circle.
+        self._heap: list[tuple[int, int, AccountId]] = []
+        self._numbers = count()
+        self._waiting: set[AccountId] = set()
+        self._in_heap: set[AccountId] = set()
+
+    def join(self, account_id: AccountId) -> None:
+        """This account has a job here, and had none."""
+        if (first := self.next()) is not None:
+            self._shares.lift(account_id, self._shares.counter(first))
+        self._waiting.add(account_id)
+        if account_id not in self._in_heap:
+            self._in_heap.add(account_id)
+            heapq.heappush(self._heap, self._entry(account_id))
+
+    def leave(self, account_id: AccountId) -> None:
+        """This account has no job here any more."""
+        self._waiting.discard(account_id)
+
+    def next(self) -> AccountId | None:
+        """The account with the least; None when nobody waits."""
+        while self._heap:
+            counter, _, account_id = self._heap[0]
+            if account_id not in self._waiting:
+                heapq.heappop(self._heap)
+                self._in_heap.discard(account_id)
+            elif counter < self._shares.counter(account_id):
+                heapq.heapreplace(self._heap, self._entry(account_id))
+            else:
+                return account_id
+        return None
+
+    def in_order(self) -> list[AccountId]:
+        """All that wait, as their turns would come if nobody had anything more."""
+        return sorted(self._waiting, key=lambda account_id: (self._shares.counter(account_id), account_id))
+
+    def _entry(self, account_id: AccountId) -> tuple[int, int, AccountId]:
+        return self._shares.counter(account_id), next(self._numbers), account_id

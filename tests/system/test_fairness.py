@@ -1,0 +1,48 @@
+"""Accounts share a model's engines, however many jobs each of them has waiting."""
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from cluster.ids import AccountId
+from cluster.messages.people import Account
+from tests.support.plain_system import SIM, PlainSystem, run, until
+from tests.support.watch import Watch
+
+SLOTS = 2
+NARROW = replace(SIM, engine={**SIM.engine, "batch_slots": SLOTS})
+
+
+def test_a_single_job_does_not_wait_for_the_flood_of_another_account(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [NARROW]) as system:
+            await system.ready()
+            other = AccountId("acct_other")
+            await system.ledger.create_account(Account(other, "other", 0))
+            flood = Watch(system, [system.job(f"Job {n}", max_tokens=60) for n in range(30)])
+            queue = system.scheduler.leases.places.queue
+            await until(lambda: queue.waiting_for("sim") >= 20, "a flood that waits")
+            single = Watch(system, [system.job("Mine", max_tokens=60, account_id=other)])
+            await single.exact()
+            assert queue.waiting_for("sim") >= 15  # it was first come first served, and the single job came last
+            await flood.exact()
+
+    run(scenario())
+
+
+def test_what_accounts_have_had_is_counted_in_tokens_that_engines_told(database: Path) -> None:
+    """Two floods, one of long jobs and one of short: each has about half of the tokens at any time."""
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [NARROW]) as system:
+            await system.ready()
+            other = AccountId("acct_other")
+            await system.ledger.create_account(Account(other, "other", 0))
+            long = Watch(system, [system.job(f"Long {n}", max_tokens=200) for n in range(10)])
+            short = Watch(system, [system.job(f"Short {n}", max_tokens=20, account_id=other) for n in range(100)])
+            await until(lambda: short.delivered > 1_500, "a good deal of text")
+            assert 0.5 < long.delivered / short.delivered < 2.0
+            await short.exact()
+            await long.exact()
+
+    run(scenario())
