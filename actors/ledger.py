@@ -140,6 +140,10 @@ class Ledger:
         """All accounts, oldest first."""
         return await self._read(partial(accounts.all_of_them, now_ms=self._now_ms()))
 
+    async def weights(self) -> dict[AccountId, int]:
+        """The accounts whose share of a model is not 1, and what it is."""
+        return await self._read(accounts.weights)
+
     async def create_key(self, maker: Principal, key: NewKey) -> Key:
         """The key as it stands; repeated, nothing changes.
 

@@ -72,6 +72,7 @@ class Scheduler:
         await self.role.take()
         existing = await asyncio.to_thread(self._known_engines)
         self._begin(existing, await self._ledger.open_jobs())
+        await self.learn_weights()
         self.role.start()
         self.ticking.start()
         self.comparing.start()
@@ -132,6 +133,10 @@ class Scheduler:
         actions = self.leases.cancelled(job_id, self._clock.wall_ms())
         self._carry_out(action for action in actions if not isinstance(action, Fail))
         await asyncio.gather(*(self._errands.fail(action.failures) for action in actions if isinstance(action, Fail)))
+
+    async def learn_weights(self) -> None:
+        """Ask the Ledger for the accounts' shares again: they have changed, or may have."""
+        self.leases.places.queue.weigh(await self._ledger.weights())
 
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
@@ -204,6 +209,7 @@ class Scheduler:
 
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
+        await self.learn_weights()
         self._carry_out(self.leases.attached())
         held = self.leases.durable()
         open_attempts = await self._ledger.open_attempts()

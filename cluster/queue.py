@@ -6,7 +6,7 @@ A waiting job is kept as bytes: a third of what its objects would take, and noth
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -118,9 +118,15 @@ class JobQueue:
         self._lanes: dict[LaneId, _Lane] = {}
         self._per_model: dict[str, int] = {}
         self._shares: dict[str, Shares] = {}
+        self._weights: dict[AccountId, int] = {}
 
     def __len__(self) -> int:
         return sum(self._per_model.values())
+
+    def weigh(self, weights: Mapping[AccountId, int]) -> None:
+        """These accounts have shares that are not 1."""
+        self._weights.clear()
+        self._weights.update(weights)
 
     def charge(self, model: str, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         """Engines of this model have processed so much for this account."""
@@ -139,7 +145,7 @@ class JobQueue:
         """Add a job that does not wait yet, as its account's last or, with `first`, before all that wait there."""
         lane = self._lanes.get(lane_id)
         if lane is None:
-            lane = self._lanes[lane_id] = _Lane(self._shares.setdefault(lane_id.model, Shares()))
+            lane = self._lanes[lane_id] = _Lane(self._shares.setdefault(lane_id.model, Shares(self._weights)))
         lane.push(waiting.job, _pack(waiting), first)
         self._per_model[lane_id.model] = self._per_model.get(lane_id.model, 0) + 1
 

@@ -2,12 +2,13 @@
 
 After Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024). An account's counter grows with the tokens
 that engines process for it, an output token counting as two of a prompt. Of those who wait, the one with the least is
-next: while two accounts both have jobs waiting, they get the same, however many jobs each of them has and however long
-they are. Who comes later is lifted to the least of those who wait, so that nobody saves up by not asking; what nobody
-else asks for is anybody's.
+next: while two accounts both have jobs waiting, they get the same, or what their weights say, however many jobs each of
+them has and however long they are. Who comes later is lifted to the least of those who wait, so that nobody saves up by
+not asking; what nobody else asks for is anybody's.
 """
 
 import heapq
+from collections.abc import Mapping
 from itertools import count
 
 from cluster.ids import AccountId
@@ -19,18 +20,20 @@ OUTPUT_WEIGHT = 2
 class Shares:
     """What each account has had of one model, since somebody last had to wait for it."""
 
-    def __init__(self) -> None:
-        self._counters: dict[AccountId, int] = {}
+    def __init__(self, weights: Mapping[AccountId, int]) -> None:
+        """An account of weight 2 gets twice what one gets that is not in `weights`, which may change."""
+        self._weights = weights
+        self._counters: dict[AccountId, float] = {}
 
-    def counter(self, account_id: AccountId) -> int:
-        return self._counters.get(account_id, 0)
+    def counter(self, account_id: AccountId) -> float:
+        return self._counters.get(account_id, 0.0)
 
     def charge(self, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         """Engines have processed so much for this account."""
         tokens = PROMPT_WEIGHT * prompt_tokens + OUTPUT_WEIGHT * output_tokens
-        self._counters[account_id] = self.counter(account_id) + tokens
+        self._counters[account_id] = self.counter(account_id) + tokens / self._weights.get(account_id, 1)
 
-    def lift(self, account_id: AccountId, least: int) -> None:
+    def lift(self, account_id: AccountId, least: float) -> None:
         """This account comes to wait, where the others have had so much at least."""
         self._counters[account_id] = max(self.counter(account_id), least)
 
@@ -45,7 +48,7 @@ class Turns:
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
         # Each with a counter that it had once, and a number that gives equals their turns in a circle.
-        self._heap: list[tuple[int, int, AccountId]] = []
+        self._heap: list[tuple[float, int, AccountId]] = []
         self._numbers = count()
         self._waiting: set[AccountId] = set()
         self._in_heap: set[AccountId] = set()
@@ -80,5 +83,5 @@ class Turns:
         """All that wait, as their turns would come if nobody had anything more."""
         return sorted(self._waiting, key=lambda account_id: (self._shares.counter(account_id), account_id))
 
-    def _entry(self, account_id: AccountId) -> tuple[int, int, AccountId]:
+    def _entry(self, account_id: AccountId) -> tuple[float, int, AccountId]:
         return self._shares.counter(account_id), next(self._numbers), account_id

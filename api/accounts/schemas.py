@@ -1,7 +1,8 @@
 """Accounts: who owns keys and jobs."""
 
-from typing import NotRequired
+from typing import Annotated, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.http.bodies import Name, Request, Time
@@ -12,6 +13,8 @@ from cluster.messages import people
 from cluster.messages.money import BudgetState
 from cluster.messages.people import KeyLimits
 
+MAX_WEIGHT = 1_000
+
 
 class AccountRequest(Request):
     """An account to be made. Of `limits`, what is left out is the default."""
@@ -19,6 +22,7 @@ class AccountRequest(Request):
     name: Name
     limits: LimitsRequest | None = None
     budget: BudgetRequest | None = None
+    weight: Annotated[int, Field(ge=1, le=MAX_WEIGHT)] = 1
 
     def account(self, account_id: AccountId, created_ms: int, default: KeyLimits) -> people.Account:
         return people.Account(
@@ -27,6 +31,7 @@ class AccountRequest(Request):
             created_ms=created_ms,
             limits=None if self.limits is None else self.limits.over(default),
             budget=None if self.budget is None else BudgetState(self.budget.budget()),
+            weight=self.weight,
         )
 
 
@@ -36,6 +41,7 @@ class Account(TypedDict):
     id: str
     name: str
     created_at: Time
+    weight: Annotated[int, Field(ge=1, description="Its share beside other accounts that want a model")]
     limits: NotRequired[Limits]
     budget: NotRequired[BudgetUse]
 
@@ -47,7 +53,12 @@ class AccountList(TypedDict):
 
 
 def account_body(account: people.Account) -> Account:
-    body: Account = {"id": account.id, "name": account.name, "created_at": iso_utc(account.created_ms)}
+    body: Account = {
+        "id": account.id,
+        "name": account.name,
+        "created_at": iso_utc(account.created_ms),
+        "weight": account.weight,
+    }
     if account.limits is not None:
         body["limits"] = limits_body(account.limits)
     if account.budget is not None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from actors.backends.prompts.counter import PromptCounter
-from actors.wire.calls import AWAY, InTime, within
+from actors.wire.calls import AWAY, InTime, tell, within
 from api.replica.allowances import Allowances
 from api.replica.intake import Intake
 from api.replica.principals import Principals
@@ -202,7 +202,10 @@ class Gateway:
         return await self.node(node_id)
 
     async def create_account(self, account: Account) -> Account:
-        return await self._ledger.create_account(account)
+        created = await self._ledger.create_account(account)
+        if created.weight != 1:
+            tell(self._scheduler.learn_weights(), "scheduler.learn_weights")  # it asks by itself, too, after a while
+        return created
 
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""

@@ -32,13 +32,17 @@ class Principal(Struct, frozen=True):
 
 
 class Account(Struct, frozen=True):
-    """An account. Without `limits` of its own its keys have the default ones."""
+    """An account. Without `limits` of its own its keys have the default ones.
+
+    `weight` is its share of a model beside other accounts that want it.
+    """
 
     id: AccountId
     name: str
     created_ms: int
     limits: KeyLimits | None = None
     budget: BudgetState | None = None
+    weight: int = 1
 
 
 class NewKey(Struct, frozen=True):

@@ -24,7 +24,11 @@ def add(connection: Connection, account: Account) -> None:
     """Adds an account, and its budget if it has one, of which nothing has been spent."""
     connection.execute(
         insert(ACCOUNTS).values(
-            id=account.id, name=account.name, created_ms=account.created_ms, limits=limits_json(account.limits)
+            id=account.id,
+            name=account.name,
+            created_ms=account.created_ms,
+            limits=limits_json(account.limits),
+            weight=account.weight,
         )
     )
     if account.budget is not None:
@@ -44,6 +48,12 @@ def all_of_them(connection: Connection, now_ms: int) -> list[Account]:
     return [_account(row, balances) for row in rows]
 
 
+def weights(connection: Connection) -> dict[AccountId, int]:
+    """The accounts whose weight is not 1."""
+    rows = connection.execute(select(ACCOUNTS.c.id, ACCOUNTS.c.weight).where(ACCOUNTS.c.weight != 1)).all()
+    return {row.id: row.weight for row in rows}
+
+
 def limits_json(limits: KeyLimits | None) -> str | None:
     return None if limits is None else msgspec.json.encode(limits).decode()
 
@@ -54,4 +64,5 @@ def limits(stored: str | None) -> KeyLimits | None:
 
 def _account(row: Row[Any], balances: dict[str, Balance]) -> Account:
     balance = balances.get(row.id)
-    return Account(row.id, row.name, row.created_ms, limits(row.limits), None if balance is None else balance.state)
+    budget = None if balance is None else balance.state
+    return Account(row.id, row.name, row.created_ms, limits(row.limits), budget, row.weight)

@@ -13,7 +13,7 @@ _NOTHING: Final = {"server_default": "0"}
 
 
 class AccountRow(SQLModel, table=True):
-    """Who owns keys and jobs. `limits` is JSON; null means the default limits."""
+    """Who owns keys and jobs. `limits` is JSON; null means the default limits. `weight` is its share of models."""
 
     __tablename__ = "accounts"
 
@@ -21,6 +21,7 @@ class AccountRow(SQLModel, table=True):
     name: str
     created_ms: int = Field(sa_type=BigInteger)
     limits: str | None = Field(default=None, sa_type=Text)
+    weight: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
 
 
 class KeyRow(SQLModel, table=True):

@@ -12,9 +12,10 @@ LIMITS = {"submissions_per_minute": 7, "submissions_per_hour": 70, "reads_per_mi
 
 def test_an_account(admin: Api) -> None:
     budget = {"unit": "money", "amount": 5_000_000, "period": "month"}
-    made = answered(admin.post("/accounts", {"name": "a department", "limits": LIMITS, "budget": budget}), 201)
-    assert set(made) == {"id", "name", "created_at", "limits", "budget"}
-    assert made["name"] == "a department"
+    asked = {"name": "a department", "limits": LIMITS, "budget": budget, "weight": 3}
+    made = answered(admin.post("/accounts", asked), 201)
+    assert set(made) == {"id", "name", "created_at", "limits", "budget", "weight"}
+    assert (made["name"], made["weight"]) == ("a department", 3)
     assert TIME.fullmatch(made["created_at"])
     assert made["limits"].items() >= LIMITS.items()
     assert made["budget"] == {**budget, "spent": 0, "reserved": 0}
@@ -23,7 +24,8 @@ def test_an_account(admin: Api) -> None:
 
 def test_what_was_not_given_is_absent(admin: Api) -> None:
     made = answered(admin.post("/accounts", {"name": "plain", "limits": None}), 201)
-    assert set(made) == {"id", "name", "created_at"}
+    assert set(made) == {"id", "name", "created_at", "weight"}
+    assert made["weight"] == 1
 
 
 def test_the_account_of_every_key_is_listed(admin: Api, new_key: KeyMaker) -> None:
@@ -37,6 +39,10 @@ BAD: list[dict[str, Any]] = [
     {"name": ""},
     {"name": 1},
     {"name": "a\0b"},
+    {"name": "x", "weight": 0},
+    {"name": "x", "weight": 1001},
+    {"name": "x", "weight": "2"},
+    {"name": "x", "weight": None},
     {"name": "x", "limits": 1},
     {"name": "x", "limits": {"submissions_per_minute": 0}},
     {"name": "x", "budget": {"unit": "euros", "amount": 1, "period": "all"}},

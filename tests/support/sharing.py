@@ -1,7 +1,7 @@
 """An engine of one model that accounts compete for, in steps of one token for each job that runs. No time passes."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.ids import AccountId, JobId, KeyId
@@ -45,12 +45,14 @@ class Engine:
     slots: int
     in_order_of_arrival: bool = False
     """As if all belonged to one account: first come first served."""
+    weights: Mapping[AccountId, int] = field(default_factory=dict)
     served: list[Counter[str]] = field(default_factory=list)
     """What each account had been served by the end of each step, in weighted tokens."""
     done: list[Done] = field(default_factory=list)
 
     def run(self, steps: int) -> "Engine":
         queue = JobQueue()
+        queue.weigh(self.weights)
         coming = sorted(self.arrivals, key=lambda arrival: arrival.step)
         by_id: dict[JobId, Arrival] = {}
         left: dict[JobId, int] = {}

@@ -30,6 +30,22 @@ def test_a_single_job_does_not_wait_for_the_flood_of_another_account(database: P
     run(scenario())
 
 
+def test_an_account_of_weight_three_gets_three_times_as_much(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [NARROW]) as system:
+            await system.ready()
+            other = AccountId("acct_other")
+            await system.gateway.create_account(Account(other, "other", 0, weight=3))
+            plain = Watch(system, [system.job(f"Plain {n}", max_tokens=20) for n in range(80)])
+            heavy = Watch(system, [system.job(f"Heavy {n}", max_tokens=20, account_id=other) for n in range(80)])
+            await until(lambda: heavy.delivered > 2_500, "a good deal of text")
+            assert 2.0 < heavy.delivered / plain.delivered < 4.5
+            await heavy.exact()
+            await plain.exact()
+
+    run(scenario())
+
+
 def test_what_accounts_have_had_is_counted_in_tokens_that_engines_told(database: Path) -> None:
     """Two floods, one of long jobs and one of short: each has about half of the tokens at any time."""
 

@@ -46,11 +46,12 @@ def new(account: AccountId = OURS, **fields: object) -> NewKey:
 def test_accounts_are_told_oldest_first_with_their_budgets(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         assert await ledger.create_account(replace(LIMITED, created_ms=NOW + 1)) == replace(LIMITED, created_ms=NOW + 1)
-        older = Account(AccountId("acct_older"), "older", NOW - 1)
+        older = Account(AccountId("acct_older"), "older", NOW - 1, weight=3)
         await ledger.create_account(older)
         told = await ledger.accounts()
         assert [account.id for account in told] == [older.id, OURS, THEIRS, LIMITED.id]
         assert told[0] == older
+        assert await ledger.weights() == {older.id: 3}
         assert told[-1] == replace(LIMITED, created_ms=NOW + 1)
 
     with_ledger(place, scenario)

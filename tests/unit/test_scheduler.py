@@ -64,6 +64,10 @@ class PlainLedger:
 
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
+        self.weight_of: dict[AccountId, int] = {}
+
+    async def weights(self) -> dict[AccountId, int]:
+        return self.weight_of
 
     async def create(
         self, submissions: Sequence[Submission], begun: Sequence[Placed] = ()

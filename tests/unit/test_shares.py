@@ -42,6 +42,13 @@ def test_those_who_all_want_more_get_the_same_however_many_and_long_their_jobs_a
     assert jain(in_order[name] for name in ("long", "short", "many")) < 0.4
 
 
+def test_with_weights_of_1_2_and_4_each_gets_so_much_of_what_there_is() -> None:
+    floods = [*flood("one"), *flood("two"), *flood("four")]
+    engine = Engine(floods, SLOTS, weights={AccountId("two"): 2, AccountId("four"): 4}).run(6_000)
+    served = engine.between(500, 6_000)
+    assert jain((served["one"], served["two"] / 2, served["four"] / 4)) > 0.99
+
+
 def test_who_comes_late_has_earned_nothing_by_that() -> None:
     engine = Engine([*flood("early"), *flood("late", step=2_000)], SLOTS).run(4_000)
     assert engine.between(0, 2_000)["late"] == 0
@@ -69,7 +76,7 @@ def test_who_was_lent_the_share_of_others_does_not_pay_for_it_later() -> None:
 
 
 def test_the_account_with_the_least_is_next() -> None:
-    shares = Shares()
+    shares = Shares({})
     turns = Turns(shares)
     assert turns.next() is None
     for account in (A, B, C):
@@ -84,7 +91,7 @@ def test_the_account_with_the_least_is_next() -> None:
 
 
 def test_equals_take_turns() -> None:
-    shares = Shares()
+    shares = Shares({})
     turns = Turns(shares)
     for account in (A, B, C):
         turns.join(account)
@@ -98,7 +105,7 @@ def test_equals_take_turns() -> None:
 
 
 def test_who_comes_is_lifted_to_the_least_of_those_who_wait_and_never_lowered() -> None:
-    shares = Shares()
+    shares = Shares({})
     turns = Turns(shares)
     turns.join(A)
     shares.charge(A, prompt_tokens=50)
@@ -113,7 +120,7 @@ def test_who_comes_is_lifted_to_the_least_of_those_who_wait_and_never_lowered() 
 
 @given(st.lists(st.tuples(st.sampled_from(["join", "leave", "charge"]), st.sampled_from("abcd"), st.integers(0, 9))))
 def test_whatever_happens_the_next_is_one_of_those_who_wait_with_the_least(steps: list[tuple[str, str, int]]) -> None:
-    shares = Shares()
+    shares = Shares({})
     turns = Turns(shares)
     waiting: set[AccountId] = set()
     for step, name, tokens in steps:
