@@ -2,8 +2,8 @@
 
 More at once: a job that waits for a start of minutes is worse than a replica too many. Fewer one at a time, and only
 when one fewer would have been enough, with room to spare, all through the last minute: what has been started stays for
-the next burst. A replica that is being started counts as if it were there, so that nothing is started twice, and until
-it is ready nothing is ended.
+the next burst. None at all after a time without jobs. A replica that is being started counts as if it were there, so
+that nothing is started twice, and until it is ready nothing is ended.
 """
 
 from collections import deque
@@ -67,7 +67,7 @@ class ModelScaling:
         if needed > self.wanted:
             self.wanted = needed
         elif load.starting == 0 and self._may_have_fewer(each, now_s):
-            self.wanted -= 1
+            self.wanted = 0 if self._may_have_none(now_s) else self.wanted - 1
         self.reason = self._explain(load, each, needed, now_s)
 
     def _note(self, jobs: int, now_s: float) -> None:
@@ -95,11 +95,15 @@ class ModelScaling:
     def _may_have_fewer(self, each: int | None, now_s: float) -> bool:
         if not self.can_spare:
             return False
-        if self.wanted == 1:
-            return now_s - self._busy_s >= self._bounds.idle_s
+        if self._may_have_none(now_s):
+            return True
         assert self._began_s is not None
         seen_all_of_it = now_s - self._began_s >= self._window_s
-        return seen_all_of_it and each is not None and self._peak <= SPARE_SHARE * (self.wanted - 1) * each
+        is_enough = each is not None and self._peak <= SPARE_SHARE * (self.wanted - 1) * each
+        return seen_all_of_it and self.wanted > 1 and is_enough
+
+    def _may_have_none(self, now_s: float) -> bool:
+        return self._bounds.min == 0 and now_s - self._busy_s >= self._bounds.idle_s
 
     @property
     def _peak(self) -> int:
@@ -124,7 +128,7 @@ class ModelScaling:
         if self.wanted == 0:
             return "no replica: the next job starts one"
         if self.can_spare:
-            until = f" of {self._bounds.idle_s} s" if self.wanted == 1 else ""
+            until = f" of {self._bounds.idle_s} s" if self._bounds.min == 0 else ""
             return f"{self._bound()}: no job for {idle_s:.0f} s{until}"
         return f"{self._bound()}: no jobs"
 

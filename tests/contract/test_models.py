@@ -45,9 +45,9 @@ def test_a_vllm_model_is_like_any_other(api: Api, catalogue: Catalogue) -> None:
 
 
 def test_the_average_is_of_generation(api: Api, slow: str, catalogue: Catalogue) -> None:
-    """20 tokens a second, whatever the wait for the first one."""
+    """20 tokens a second, whatever the wait for the first one. One that is told late makes the rest look faster."""
     api.run(question(slow, max_tokens=30))
-    assert 12 <= catalogue.entry(slow)["avg_tokens_per_second"] <= 21
+    assert 12 <= catalogue.entry(slow)["avg_tokens_per_second"] <= 25
 
 
 @pytest.mark.parametrize("value", ["", "maybe", "2", "\0"])

@@ -98,6 +98,13 @@ def test_the_last_replica_ends_after_a_time_without_jobs() -> None:
     assert Model(Replicas(1, 2, idle_s=1)).has(0, now_s=1000.0) == 1
 
 
+def test_all_that_are_left_end_after_a_time_without_jobs() -> None:
+    subject = Model(Replicas(0, 8, idle_s=20))
+    assert subject.has(16) == 4
+    assert subject.has(0, now_s=19.5) == 4
+    assert subject.has(0, now_s=20.0) == 0
+
+
 def test_reasons_have_the_numbers() -> None:
     subject = Model()
     subject.has(3, running=6)
@@ -153,7 +160,10 @@ def test_what_is_wanted_is_within_bounds_serves_who_waits_and_does_not_flap(
         each = min(slots, replicas.target_jobs or slots)
         assert replicas.min <= wanted <= replicas.max
         assert wanted == replicas.max or wanted * each >= jobs
-        if wanted < before and len(history) > 1:
+        if wanted == 0 < before and len(history) > 1:
+            assert not starts
+            assert not any(jobs for then_s, jobs in history if then_s > now_s - replicas.idle_s)
+        elif wanted < before and len(history) > 1:
             assert wanted == before - 1
             assert not starts
             peak = max(jobs for then_s, jobs in history if then_s >= now_s - WINDOW_S)
