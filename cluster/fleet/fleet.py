@@ -4,7 +4,7 @@ Nodes report everything, each time, and are told everything they are to run, eac
 lost is made good by the next one.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
@@ -135,12 +135,13 @@ class Fleet:
         """The engines to which calls fail that may succeed again."""
         return [replica for replica in self._replicas.values() if replica.unreached_since_s is not None]
 
-    def overdue(self, now_s: float) -> Iterator[tuple[Replica, int]]:
-        """The engines that were to end their jobs by now, and for how many more jobs there is room elsewhere."""
-        for replica in self._replicas.values():
-            since_s = replica.retiring_since_s
-            if replica.tokens_of and since_s is not None and now_s - since_s >= replica.model.replicas.drain_s:
-                yield replica, replica.peers.free_slots()
+    def overdue(self, now_s: float) -> list[Replica]:
+        """The engines that were to end their jobs by now, and have not."""
+        return [replica for replica in self._replicas.values() if replica.tokens_of and replica.is_overdue(now_s)]
+
+    def free_slots(self, model: str) -> int:
+        """How many more jobs can be given to engines of this model now."""
+        return self._models[model].free_slots()
 
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)

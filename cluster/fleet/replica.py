@@ -71,6 +71,10 @@ class Replica:
         self.peers.counted[self.id] = self
         self.rank()
 
+    def is_overdue(self, now_s: float) -> bool:
+        """It was to end its jobs by now."""
+        return self.retiring_since_s is not None and now_s - self.retiring_since_s >= self.model.replicas.drain_s
+
     def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""
         before, self.report = self.report, report

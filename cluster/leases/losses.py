@@ -50,9 +50,13 @@ class Losses:
 
         Jobs that are pinned to their node end there.
         """
-        for replica, room in list(self._fleet.overdue(now_s)):
+        room: dict[str, int] = {}
+        for replica in self._fleet.overdue(now_s):
+            left = room.setdefault(replica.model.id, self._fleet.free_slots(replica.model.id))
             jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
-            yield from self.taken_back([job.id for job in jobs if job.node_id is None][:room])
+            moved = [job.id for job in jobs if job.node_id is None][:left]
+            room[replica.model.id] -= len(moved)
+            yield from self.taken_back(moved)
 
     def failed(self, engine_id: EngineId, attempts: Iterable[FailedAttempt], now_s: float) -> Iterator[Action]:
         """This engine lives, and failed these attempts before their first token."""

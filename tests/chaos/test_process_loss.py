@@ -25,6 +25,7 @@ DISTURBANCES: list[Disturbance] = [
     kill("RateLimiter", "NodeAgent"),
     kill("Supervisor", "Scheduler"),
     kill(REPLICA, "Engine"),
+    kill("Journal", "Engine"),
     kill(HAPROXY),
     (Deed("stop", "Journal", 2.0), Deed("kill", "Scheduler")),
     (Deed("lock", DATABASE, 7.0), *kill("Journal")),
