@@ -1,4 +1,4 @@
-"""Jobs that wait for an engine: accounts in turns, each one's first come first served.
+"""Jobs that wait for an engine: accounts in turns, each one's by priority and then first come, first served.
 
 A job that lost its engine goes back to the front.
 
@@ -13,10 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from cluster.ids import AccountId, JobId, NodeId
-from cluster.messages.work import Job, Output
+from cluster.messages.work import Job, Output, Priority
 from cluster.shares import Shares, Turns
 
 SUSPECT_AFTER = 2
+_PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
 class LaneId(NamedTuple):
@@ -54,6 +55,38 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Waiting).decode
 
 
+class _Account:
+    """The jobs that an account has waiting in a lane: by their priority, then first come, first served."""
+
+    __slots__ = ("_by_priority",)
+
+    def __init__(self) -> None:
+        self._by_priority: dict[Priority, OrderedDict[JobId, bytes]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_priority)
+
+    def push(self, job: Job, packed: bytes) -> None:
+        self._by_priority.setdefault(job.priority, OrderedDict())[job.id] = packed
+
+    def get(self, job_id: JobId) -> bytes:
+        return next(jobs[job_id] for jobs in self._by_priority.values() if job_id in jobs)
+
+    def remove(self, job_id: JobId) -> bytes:
+        priority, jobs = next((priority, jobs) for priority, jobs in self._by_priority.items() if job_id in jobs)
+        packed = jobs.pop(job_id)
+        if not jobs:
+            del self._by_priority[priority]
+        return packed
+
+    def first(self) -> JobId:
+        return next(iter(self._by_priority[next(p for p in _PRIORITIES if p in self._by_priority)]))
+
+    def jobs(self) -> Iterator[tuple[JobId, bytes]]:
+        for priority in _PRIORITIES:
+            yield from self._by_priority.get(priority, {}).items()
+
+
 class _Lane:
     """Jobs that ask for the same. Those that lost their engine go on first, then the accounts have their turns."""
 
@@ -61,7 +94,7 @@ class _Lane:
 
     def __init__(self, shares: Shares) -> None:
         self._first: OrderedDict[JobId, bytes] = OrderedDict()
-        self._accounts: dict[AccountId, OrderedDict[JobId, bytes]] = {}
+        self._accounts: dict[AccountId, _Account] = {}
         self._turns = Turns(shares)
 
     def __bool__(self) -> bool:
@@ -72,21 +105,21 @@ class _Lane:
             self._first[job.id] = packed
             self._first.move_to_end(job.id, last=False)
             return
-        jobs = self._accounts.get(job.account_id)
-        if jobs is None:
-            jobs = self._accounts[job.account_id] = OrderedDict()
+        account = self._accounts.get(job.account_id)
+        if account is None:
+            account = self._accounts[job.account_id] = _Account()
             self._turns.join(job.account_id)
-        jobs[job.id] = packed
+        account.push(job, packed)
 
     def get(self, account_id: AccountId, job_id: JobId) -> bytes:
-        return self._first[job_id] if job_id in self._first else self._accounts[account_id][job_id]
+        return self._first[job_id] if job_id in self._first else self._accounts[account_id].get(job_id)
 
     def remove(self, account_id: AccountId, job_id: JobId) -> bytes:
         if job_id in self._first:
             return self._first.pop(job_id)
-        jobs = self._accounts[account_id]
-        packed = jobs.pop(job_id)
-        if not jobs:
+        account = self._accounts[account_id]
+        packed = account.remove(job_id)
+        if not account:
             del self._accounts[account_id]
             self._turns.leave(account_id)
         return packed
@@ -97,13 +130,13 @@ class _Lane:
             return self._first.popitem(last=False)[1]
         account_id = self._turns.next()
         assert account_id is not None
-        return self.remove(account_id, next(iter(self._accounts[account_id])))
+        return self.remove(account_id, self._accounts[account_id].first())
 
     def jobs(self) -> Iterator[tuple[JobId, bytes]]:
         """All of them: those that go on, then account by account."""
         yield from self._first.items()
         for account_id in self._turns.in_order():
-            yield from self._accounts[account_id].items()
+            yield from self._accounts[account_id].jobs()
 
 
 class JobQueue:

@@ -12,7 +12,7 @@ from cluster.clock import iso_utc
 from cluster.ids import NodeId
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import Accepted, ChatMessage, FinishReason, Order, Role, Sampling
+from cluster.messages.work import Accepted, ChatMessage, FinishReason, Order, Priority, Role, Sampling
 
 MAX_STOPS = 4
 MAX_METADATA = 16
@@ -45,6 +45,7 @@ class JobRequest(Request):
     metadata: Annotated[dict[AnyText, AnyText], Field(max_length=MAX_METADATA, description="Comes back")] = Field(
         default_factory=dict
     )
+    priority: Annotated[Priority, Field(description="Among the account's own jobs that wait")] = "normal"
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -59,6 +60,7 @@ class JobRequest(Request):
             body_hash=body_hash(self),
             node_id=NodeId(self.node_id) if self.node_id else None,
             metadata=self.metadata,
+            priority=self.priority,
         )
 
 

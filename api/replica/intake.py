@@ -92,6 +92,7 @@ class Intake:
             metadata=order.metadata,
             prompt_tokens=prompt_tokens,
             rates=rates(model.price),
+            priority=order.priority,
         )
 
 

@@ -39,6 +39,10 @@ class Sampling(Struct, frozen=True):
     json_schema: str | None = None
 
 
+Priority = Literal["high", "normal", "low"]
+"""Which of an account's jobs come first. It gives nothing of what other accounts have."""
+
+
 class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
@@ -57,6 +61,7 @@ class Job(Struct, frozen=True, array_like=True):
     metadata: Mapping[str, str] = field(default_factory=dict)
     prompt_tokens: int | None = None
     rates: Rates = Rates()
+    priority: Priority = "normal"
 
 
 class Order(Struct, frozen=True):
@@ -68,6 +73,7 @@ class Order(Struct, frozen=True):
     body_hash: str
     node_id: NodeId | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    priority: Priority = "normal"
 
 
 class Position(Struct, frozen=True):

@@ -10,7 +10,7 @@ from cluster.job_states import JobState
 from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Job, OpenJob, Sampling
+from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Job, OpenJob, Priority, Sampling
 
 NEW_COLUMNS = (
     "id",
@@ -33,6 +33,7 @@ class _Request(Struct, frozen=True):
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
     prompt_tokens: int | None = None
+    priority: Priority = "normal"
 
 
 def new_row(job: Job) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def new_row(job: Job) -> dict[str, Any]:
         "key_id": job.key_id,
         "model": job.model,
         "state": JobState.PENDING.value,
-        "request": msgspec.json.encode(_Request(job.messages, job.sampling, job.prompt_tokens)).decode(),
+        "request": msgspec.json.encode(_Request(job.messages, job.sampling, job.prompt_tokens, job.priority)).decode(),
         "labels": msgspec.json.encode(job.metadata).decode(),
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
@@ -112,6 +113,7 @@ def open_job(row: RowMapping) -> OpenJob:
         metadata=_labels(row),
         prompt_tokens=request.prompt_tokens,
         rates=Rates(row["prompt_rate"], row["completion_rate"]),
+        priority=request.priority,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

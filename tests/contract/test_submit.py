@@ -28,6 +28,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     *[("node_id", bad) for bad in (1, True, "", [], {}, "a\0b")],
     *[("stop", bad) for bad in (1, True, {}, "", [""], [1], [None], ["a", "b", "c", "d", "e"], "a\0b", ["a\0b"])],
     *[("seed", bad) for bad in (1.0, 1.5, "1", True, [], {}, 2**63, -(2**63) - 1)],
+    *[("priority", bad) for bad in ("", "urgent", "HIGH", 1, True, [])],
     *[("metadata", bad) for bad in ([], "a", 1, True, {"a": 1}, {"a": None}, {"a": {}}, {"a": "b\0"}, {"a\0": "b"})],
     ("metadata", {str(number): "x" for number in range(17)}),
 ]
@@ -52,13 +53,14 @@ BAD_TEXTS = [
     ("seed", "1" + "0" * 400),
 ]
 GOOD_FIELDS: list[tuple[str, Any]] = [
-    *[(field, None) for field in ("temperature", "top_p", "stream", "node_id", "stop", "seed", "metadata")],
+    *[(field, None) for field in ("temperature", "top_p", "stream", "node_id", "stop", "seed", "metadata", "priority")],
     *[("temperature", good) for good in (0, 0.0, 1, 2, 2.0, 1e-9)],
     *[("top_p", good) for good in (1, 1.0, 1e-6, 0.5)],
     ("max_tokens", 1),
     ("stream", False),
     *[("stop", good) for good in ([], "zzz", ["zzz"], ["a1", "b2", "c3", "d4"], "世界")],
     *[("seed", good) for good in (0, -1, INT64, -INT64 - 1)],
+    *[("priority", good) for good in ("high", "normal", "low")],
     *[("metadata", good) for good in ({}, {"": ""}, {"k": "v"}, {str(number): "ü" for number in range(16)})],
     *[("unheard_of", anything) for anything in (1, "x", None, [], {"deep": [{}]})],
     ("messages", [{"role": "system", "content": "Be brief."}, USER]),

@@ -26,6 +26,7 @@ ORDER = Order(
     body_hash="hash",
     node_id=NodeId("node_1"),
     metadata={"trace": "1"},
+    priority="high",
 )
 
 
@@ -73,6 +74,7 @@ def test_an_order_becomes_a_job_of_its_caller_with_a_deadline() -> None:
         assert accepted == Accepted(job.id, SIM.id, NOW_MS)
         assert (job.account_id, job.key_id, job.model) == ("acct", "key", SIM.id)
         assert (job.messages, job.sampling, job.node_id) == (ORDER.messages, ORDER.sampling, ORDER.node_id)
+        assert job.priority == ORDER.priority
         assert (job.metadata, job.deadline_ms - job.created_ms) == (ORDER.metadata, TIMEOUT_S * 1000)
         assert plane.asked == ["submit"]
 

@@ -50,7 +50,9 @@ def test_what_create_returned_is_durable(place: Place) -> None:
 def test_a_job_comes_back_as_it_was_accepted(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         full = job()
-        plain = job(NOW + 1, node_id=None, metadata={}, sampling=Sampling(), prompt_tokens=None, rates=Rates())
+        plain = job(
+            NOW + 1, node_id=None, metadata={}, priority="low", sampling=Sampling(), prompt_tokens=None, rates=Rates()
+        )
         await create(ledger, full, plain)
         assert await ledger.open_jobs() == [
             OpenJob(full, JobState.PENDING),

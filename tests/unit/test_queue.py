@@ -7,14 +7,21 @@ from msgspec.structs import replace
 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.messages.money import Rates
-from cluster.messages.work import ChatMessage, Job, Output, Sampling
+from cluster.messages.work import ChatMessage, Job, Output, Priority, Sampling
 from cluster.queue import SUSPECT_AFTER, JobQueue, LaneId, Waiting
 
 M = LaneId("m")
 ACCOUNT = AccountId("acct")
 
 
-def waiting(name: str, model: str = "m", node: str | None = None, attempt: int = 1, account: str = "acct") -> Waiting:
+def waiting(
+    name: str,
+    model: str = "m",
+    node: str | None = None,
+    attempt: int = 1,
+    account: str = "acct",
+    priority: Priority = "normal",
+) -> Waiting:
     job = Job(
         id=JobId(name),
         account_id=AccountId(account),
@@ -25,6 +32,7 @@ def waiting(name: str, model: str = "m", node: str | None = None, attempt: int =
         created_ms=0,
         deadline_ms=0,
         node_id=NodeId(node) if node else None,
+        priority=priority,
     )
     return Waiting(job, attempt)
 
@@ -46,6 +54,22 @@ def test_first_come_first_served() -> None:
         push(queue, waiting(name))
     assert queue.lanes() == [M]
     assert drained(queue) == ["a", "b", "c"]
+
+
+def test_an_accounts_jobs_come_by_their_priority_which_gives_nothing_over_other_accounts() -> None:
+    queue = JobQueue()
+    push(queue, waiting("other's", account="other"))
+    push(queue, waiting("whenever", priority="low"))
+    for name in "ab":
+        push(queue, waiting(name))
+    push(queue, waiting("now", priority="high"))
+    push(queue, waiting("other's low", account="other", priority="low"))
+    assert queue.order(M) == ["now", "a", "b", "whenever", "other's", "other's low"]
+    first = queue.pop(M)
+    assert first is not None and first.job.id == "other's"
+    queue.charge("m", AccountId("other"), output_tokens=10)
+    assert queue.remove(M, ACCOUNT, JobId("b")).job.id == "b"
+    assert drained(queue) == ["now", "a", "whenever", "other's low"]
 
 
 def test_a_job_that_lost_its_engine_is_first() -> None:
@@ -145,6 +169,7 @@ FIELDS[Job] = {
     "metadata": st.dictionaries(texts, texts),
     "prompt_tokens": st.none() | counts,
     "rates": st.builds(Rates, **FIELDS[Rates]),
+    "priority": st.sampled_from(["high", "normal", "low"]),
 }
 FIELDS[Waiting] = {
     "job": st.builds(Job, **FIELDS[Job]),
