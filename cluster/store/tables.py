@@ -64,8 +64,8 @@ class JobRow(SQLModel, table=True):
     """A job, where it was placed last, and how it ended.
 
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
-    rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may generate
-    NUL, which PostgreSQL's text cannot hold.
+    rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
+    generate NUL, which PostgreSQL's text cannot hold.
     """
 
     __tablename__ = "jobs"
