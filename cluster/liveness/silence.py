@@ -50,19 +50,16 @@ class Silence:
 
     def end(self) -> None:
         """It was heard, or is another process now."""
-        self._last: Vitals | None = None
-        self._looked_s = 0.0
-        self._stopped_s = 0.0
-        self._stuck_s = 0.0
+        self._looked: tuple[Vitals, float] | None = None
 
     def hangs(self, vitals: Vitals, now_s: float) -> bool:
         """Take in what is seen now. True once it is certain that the process will not answer by itself."""
-        last, self._last = self._last, vitals
-        passed_s = min(now_s - self._looked_s, _LOOKS * self._timing.pulse_s)
-        self._looked_s = now_s
-        if last is None or (last.pid, last.born_s) != (vitals.pid, vitals.born_s):
+        before, self._looked = self._looked, (vitals, now_s)
+        if before is None or (before[0].pid, before[0].born_s) != (vitals.pid, vitals.born_s):
             self._stopped_s = self._stuck_s = 0.0
             return False
+        last, looked_s = before
+        passed_s = min(now_s - looked_s, _LOOKS * self._timing.pulse_s)
         self._stopped_s = self._stopped_s + passed_s if last.stopped and vitals.stopped else 0.0
         self._stuck_s = self._stuck_s + passed_s if _stuck(last, vitals, passed_s) else 0.0
         return self._stopped_s >= self._timing.stopped_s or self._stuck_s >= self._timing.stuck_s

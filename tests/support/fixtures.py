@@ -1,6 +1,7 @@
 """Fixtures of the tests that run without Ray: unit tests, and those of the plain system."""
 
 import asyncio
+import locale
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def no_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "init", _refuse)
         yield
+
+
+@pytest.fixture
+def ascii_locale() -> Iterator[None]:
+    """A machine where text is taken for ASCII, unless a program says what it is."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,16 @@
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from cluster import acceptance
 from cluster.catalogue import Catalogue, Model
 from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.leases.leases import Leases
 from cluster.messages.work import ChatMessage, Job, Sampling
+from cluster.timing import Timing
 
 CATALOGUE = Catalogue((Model(id="m", aliases=("alias",), max_queue=3),))
 N0, N1 = NodeId("node_0"), NodeId("node_1")
@@ -85,6 +88,16 @@ def test_without_an_engine_there_is_no_capacity() -> None:
     assert lack(job("alias", node_id=N0)) is None
     assert told(lack(job(node_id=N1))) == refusal
     assert told(lack(job(), now_s=10.0)) == refusal
+
+
+def test_who_comes_while_the_system_shuts_down_is_told_so_unless_it_never_could_be_served() -> None:
+    leases = Leases(Fleet(CATALOGUE, [], 0.0), Timing())
+    leases.quiescent = True
+    refused = acceptance.refusals([job(), replace(job("other"), id=JobId("k"))], CATALOGUE, leases, 0.0)
+    assert {job_id: told(error) for job_id, error in refused.items()} == {
+        "j": (NoCapacity, "The network is shutting down"),
+        "k": (ModelNotFound, "Model other is not registered on the network"),
+    }
 
 
 def test_a_full_queue_takes_no_more() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,20 @@ def test_every_key_of_a_file_arrives() -> None:
             Model(id="sim:fast", backend="simulated", gpus=0, cpus=0.0),
         ),
     )
+
+
+def test_the_least_and_the_most_that_a_setting_may_be_is_taken() -> None:
+    limits = dict.fromkeys(KeyLimits.__struct_fields__, 1)
+    least = model(max_queue=1, load_timeout_s=1, cpus=0, price={"prompt": 0})
+    assert (least.max_queue, least.load_timeout_s, least.cpus) == (1, 1, 0.0)
+    assert parse({"limits": limits, "job_timeout_s": 1}, "test").limits == KeyLimits(**limits)
+    most = model(id="x" * 128, cpus=sys.float_info.max)
+    assert (most.id, most.cpus) == ("x" * 128, sys.float_info.max)
+    assert parse({"server": {"port": 65535}}, "test").server.port == 65535
+
+
+def test_a_file_is_utf_8_whatever_the_machine_speaks(ascii_locale: None) -> None:
+    assert load(written("database: sqlite:///b\u00fccher.db"), {}).database == "sqlite:///b\u00fccher.db"
 
 
 def test_the_example_file_loads() -> None:
@@ -218,6 +234,17 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("1: 2", "1: a key must be text: put it in quotes"),
         ("server: {on: 2}", "1: server: a key must be text: put it in quotes"),
         ("? [a]\n: 1", "1: a key must be text: put it in quotes"),
+        ("? !!int [a]\n: 1", "1: a key must be text: put it in quotes"),
+        ("\nserver:\n  2026-02-30: 1", "3: server: cannot be read: day is out of range for month"),
+        ("- 2026-02-30", "1: [0]: cannot be read: day is out of range for month"),
+        ('server: {host: "\u00e9 b"}',
+         '1: server.host: must be text without spaces and control characters, not "\u00e9 b"'),
+        ('server: {host: "\u00e9\\u200b"}',
+         '1: server.host: must be text without spaces and control characters, not "\\u00e9\\u200b"'),
+        (f'server: {{host: "{"a b" * 19}c"}}',
+         f'1: server.host: must be text without spaces and control characters, not "{"a b" * 19}c"'),
+        (f'server: {{host: "{"a b" * 19}cd"}}',
+         f'1: server.host: must be text without spaces and control characters, not "{"a b" * 19}cd...'),
         ("server: {port: 1", "1: expected ',' or '}', but got '<stream end>'"),
         ("a: 1\nb: c: d", "2: mapping values are not allowed here"),
         ("a: !!python/name:os.system x", "1: could not determine a constructor for the tag "
@@ -225,6 +252,7 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("a: *b", "1: found undefined alias 'b'"),
         ("a: 1\n---\nb: 1", "2: but found another document"),
         ("a: 1\nb: \0", "2: contains a character that YAML does not allow"),
+        ("\na: \0\nb: 1", "2: contains a character that YAML does not allow"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_refused_with_the_line_and_the_reason(text: str, message: str) -> None:
@@ -378,9 +406,10 @@ def test_a_built_in_model_can_be_named() -> None:
     assert single_model("builtin:capitals") == {"id": "capitals", "source": "builtin:capitals"}
 
 
-def test_a_missing_folder_is_not_taken_for_a_hub_id() -> None:
-    with pytest.raises(ConfigError, match=r"^command line: no such folder: \./nothing$"):
-        single_model("./nothing")
+@pytest.mark.parametrize("folder", ["./nothing", "../nothing", "/nothing", "~nobody/nothing"])
+def test_a_missing_folder_is_not_taken_for_a_hub_id(folder: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^command line: no such folder: {re.escape(folder)}$"):
+        single_model(folder)
 
 
 def test_no_name_is_not_the_folder_one_is_in() -> None:

@@ -23,6 +23,14 @@ def test_a_deadline_that_has_passed_already_is_told_at_the_next_look() -> None:
     assert list(subject.passed(10_000)) == ["late"]
 
 
+def test_those_of_the_same_quarter_of_a_second_are_told_together() -> None:
+    subject = Deadlines()
+    for name, deadline_ms in (("b", 1249), ("a", 1001), ("c", 1251)):
+        subject.keep(name, deadline_ms)
+    assert list(subject.passed(1249)) == []
+    assert list(subject.passed(1250)) == ["b", "a"]
+
+
 def test_who_is_due_first_is_told_first() -> None:
     subject = Deadlines()
     for name, deadline_ms in (("c", 9_000), ("a", 1_000), ("b", 5_000)):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.errors import InfernetError, InternalError, RateLimited, Unauthorized
+from cluster.errors import InfernetError, InternalError, RateLimited, StreamLost, Unauthorized
 
 # The contract's table. 500 stands for those that only a failed job shows, or a stream.
 STATUS_OF = {
@@ -56,6 +56,7 @@ def test_an_error_survives_a_process_border(error: type[InfernetError]) -> None:
     assert type(received) is error
     assert received.args == sent.args
     assert vars(received) == vars(sent)
+    assert repr(received).startswith(f"{error.__name__}('why'")  # as logs show it
     assert (received.code, received.status, received.message, str(received)) == (
         error.code,
         error.status,
@@ -90,5 +91,6 @@ def test_a_repeat_can_help_where_nothing_was_paid_for_and_time_helps() -> None:
 def test_what_is_told_when_nothing_more_is_known() -> None:
     assert InternalError().message == "Something went wrong on our end"
     assert Unauthorized().message == "Invalid or expired bearer token"
+    assert StreamLost().message.startswith("The text streamed so far was lost")
     unknown = RateLimited("slow down")
     assert (unknown.retry_after_s, unknown.limit, unknown.reset_s) == (1, 0, 0)

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 
@@ -57,6 +58,7 @@ def test_a_month_is_one_number() -> None:
 def test_days_are_counted_from_the_epoch() -> None:
     assert clock.utc_day(0) == "1970-01-01"
     assert clock.utc_day(APRIL_MS // 86_400_000) == "2026-04-30"
+    assert clock.utc_day((date(2399, 12, 31) - date(1970, 1, 1)).days) == "2399-12-31"
 
 
 @pytest.mark.parametrize("source", [clock, SystemClock(), SYSTEM_CLOCK])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.json_schemas import (
+    FORMATS,
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_PATTERN_CHARACTERS,
@@ -99,11 +100,15 @@ def test_refuses_what_is_no_schema(schema: str, message: str) -> None:
         ({"type": "array", "minItems": -1}, "#/minItems: must be an integer that is not negative"),
         ({"type": "array", "maxItems": True}, "#/maxItems: must be an integer that is not negative"),
         ({"type": "string", "minLength": 3, "maxLength": 2}, "'minLength' must not be greater than 'maxLength'"),
-        ({"type": "string", "format": "iban"}, "#/format: must be one of date, time, date-time, duration, email"),
-        ({"type": "string", "format": ["date"]}, "#/format: must be one of date, time, date-time, duration, email"),
+        ({"type": "string", "format": "iban"}, f"#/format: must be one of {', '.join(FORMATS)}"),
+        ({"type": "string", "format": ["date"]}, f"#/format: must be one of {', '.join(FORMATS)}"),
         (
             {"type": "string", "pattern": "a", "maxLength": 3},
             "'pattern' and 'format' are only supported without other keywords of strings",
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "string", "format": "date", "minLength": 3}}},
+            "#/properties/a: 'pattern' and 'format' are only supported without other keywords of strings",
         ),
         ({"type": "integer", "minimum": "0"}, "#/minimum: must be a number"),
         ({"$ref": 3}, "#/$ref: must be '#' or begin with '#/', and be without '~' and '%'"),
@@ -115,7 +120,7 @@ def test_refuses_what_is_no_schema(schema: str, message: str) -> None:
 def test_names_what_it_refuses(schema: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedSchema) as refusal:
         parse(json.dumps(schema))
-    assert str(refusal.value).startswith(message)
+    assert str(refusal.value) == message
 
 
 def test_depth_is_bounded() -> None:
@@ -123,7 +128,7 @@ def test_depth_is_bounded() -> None:
     for _ in range(MAX_DEPTH - 1):
         schema = {"type": "array", "items": schema}
     parse(json.dumps(schema))
-    with pytest.raises(UnsupportedSchema, match="nested more than"):
+    with pytest.raises(UnsupportedSchema, match=r"^must not be nested more than 32 levels deep$"):
         parse(json.dumps({"type": "array", "items": schema}))
 
 
@@ -182,6 +187,7 @@ def test_refuses_patterns(pattern: str, message: str) -> None:
         ("a{40}", 40),
         ("a{2,40}", 40),
         ("^a{40}$", 40),
+        ("a{40}{b", 42),
         ("a{40}b*c+d?", 43),
         ("(?:ab){20}", 40),
         (r"([(]\)){20}", 40),
@@ -229,7 +235,7 @@ def test_counts_patterns() -> None:
     schema = {"type": "array", "prefixItems": [{"type": "string", "pattern": "a"}] * MAX_PATTERNS}
     parse(json.dumps(schema))
     schema["items"] = {"type": "string", "pattern": "a"}
-    with pytest.raises(UnsupportedSchema, match="more than 32 patterns"):
+    with pytest.raises(UnsupportedSchema, match=r"^must not have more than 32 patterns$"):
         parse(json.dumps(schema))
 
 

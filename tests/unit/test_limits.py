@@ -194,6 +194,7 @@ def test_what_is_charged_ahead_of_a_clock_set_back_is_never_due_in_the_past() ->
     assert passed_and_ahead((0, 0), (10**6, 10**6), HOUR_MS + MINUTE_MS + 1)[0].spare_ms == 0
 
 
-def test_windows_and_ceilings_belong_together() -> None:
+@pytest.mark.parametrize("ceiling", [0, 1])
+def test_windows_and_ceilings_belong_together(ceiling: int) -> None:
     with pytest.raises(ValueError, match="shorter"):
-        limits.take(limits.unused("submissions"), (1,), 1, HOUR_MS)
+        limits.take(limits.unused("submissions"), (ceiling,), 1, HOUR_MS)

@@ -29,6 +29,7 @@ def test_a_mark_moves_a_block_ahead_when_half_a_block_is_left() -> None:
 
 def test_a_block_is_a_quarter_of_what_was_used() -> None:
     assert ahead(200, window(0), 600) == window(250)
+    assert ahead(201, window(0), 600) == window(251)  # in whole takes
     assert ahead(220, window(250), 600) == window(250)
     assert ahead(228, window(250), 600) == window(285)
     assert ahead(400, window(0), 600) == window(460)  # and no more than a tenth of the ceiling

@@ -51,7 +51,7 @@ def drained(queue: JobQueue, lane: LaneId = M) -> list[str]:
 def test_first_come_first_served() -> None:
     queue = JobQueue()
     for name in "abc":
-        push(queue, waiting(name))
+        queue.push(M, waiting(name))
     assert queue.lanes() == [M]
     assert drained(queue) == ["a", "b", "c"]
 

@@ -34,6 +34,14 @@ def test_what_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as refused:
             resolved(reference, "database", {"INFERNET_DB": " "})
         assert str(refused.value) == f"database: {reason}"
+    with pytest.raises(ConfigError, match=r"^database: the environment variable INFERNET_DB is not set$"):
+        resolved("env:INFERNET_DB", "database", {})
+
+
+def test_a_file_is_utf_8_whatever_the_machine_speaks(tmp_path: Path, ascii_locale: None) -> None:
+    file = tmp_path / "database"
+    file.write_text("postgresql://infernet:h\u00fcnter2@db", "utf-8")
+    assert resolved(f"file:{file}", "database", {}) == "postgresql://infernet:h\u00fcnter2@db"
 
 
 def test_settings_may_name_where_the_database_is(tmp_path: Path) -> None:

@@ -63,6 +63,28 @@ def test_who_watches_has_to_get_its_turn_too() -> None:
     assert seen_from(None, ASLEEP) == ASLEEP
 
 
+def test_where_the_kernel_tells_nothing_of_one_of_the_two_nothing_is_added() -> None:
+    untold = replace(ASLEEP, queued_s=None)
+    assert seen_from(untold, ASLEEP) == ASLEEP
+    assert seen_from(ASLEEP, untold) == untold
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_one_that_was_kept_from_answering_at_every_other_look_does_not(at: int) -> None:
+    """What it did in between is not known for any of these spans of time."""
+    hindered = [replace(vitals, hindered=number % 2 == at) for number, vitals in enumerate(grown())]
+    assert looks_until_it_hangs(*hindered) is None
+    untold = [replace(vitals, queued_s=None if number % 2 == at else 1.0) for number, vitals in enumerate(grown())]
+    assert looks_until_it_hangs(*untold) is None
+
+
+def test_two_looks_at_one_moment_are_as_good_as_one() -> None:
+    silence = Silence(TIMING)
+    looks_s = [50.0, 51.0, 52.0, 52.0, 53.0, 53.0]
+    assert not any(silence.hangs(ASLEEP, now_s) for now_s in looks_s)
+    assert silence.hangs(ASLEEP, 54.0)
+
+
 def test_one_that_is_stopped_for_a_moment_does_not() -> None:
     moments = [[*grown(busy_s=0.5, looks=number + 1)[-1:], STOPPED, STOPPED] for number in range(9)]
     assert looks_until_it_hangs(*(vitals for moment in moments for vitals in moment)) is None
@@ -95,3 +117,9 @@ def test_a_look_that_comes_late_is_not_evidence_for_all_that_time() -> None:
     assert not silence.hangs(ASLEEP, 950.0)
     assert not silence.hangs(ASLEEP, 951.0)
     assert silence.hangs(ASLEEP, 952.0)
+
+
+def test_a_late_look_stands_for_two_and_no_more_however_often_it_is_looked() -> None:
+    silence = Silence(replace(TIMING, pulse_s=0.5))
+    assert not any(silence.hangs(ASLEEP, now_s) for now_s in (50.0, 950.0, 1850.0, 2750.0))
+    assert silence.hangs(ASLEEP, 3650.0)

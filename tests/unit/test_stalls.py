@@ -16,8 +16,8 @@ REPORT = EngineReport(EngineId("m/0"), "m", NodeId("n"), "ready", steps=10, gene
 class Looks:
     """An engine looked at once a second. `took_s` is how long it takes to answer."""
 
-    def __init__(self) -> None:
-        self.progress = Progress(TIMING)
+    def __init__(self, timing: Timing = TIMING) -> None:
+        self.progress = Progress(timing)
         self.now_s = 0.0
 
     def look(self, report: EngineReport, after_s: float = 1.0, took_s: float = 0.01) -> bool:
@@ -84,6 +84,19 @@ def test_what_steps_slowly_by_nature_is_given_more_time() -> None:
     assert limit_s is not None and limit_s > STALL_S
 
 
+def test_an_engine_of_which_nothing_is_known_has_no_more_than_its_time() -> None:
+    looks = Looks(replace(TIMING, stall_s=1.0))
+    assert looks.progress.stalled_s == 0.0
+    assert not looks.look(REPORT)
+    assert looks.stalls_after_s(REPORT) == 1
+
+
+def test_who_is_answered_within_half_a_second_is_not_on_a_busy_machine() -> None:
+    looks = Looks()
+    assert not looks.look(REPORT, took_s=0.5)
+    assert looks.stalls_after_s(REPORT, took_s=0.5) == STALL_S
+
+
 @pytest.mark.parametrize("took_s", [0.6, 5.0])
 def test_time_on_a_busy_machine_does_not_count(took_s: float) -> None:
     looks = Looks()
@@ -91,8 +104,9 @@ def test_time_on_a_busy_machine_does_not_count(took_s: float) -> None:
     assert looks.stalls_after_s(REPORT, took_s=took_s) is None
 
 
-def test_a_look_that_comes_late_does_not_stand_for_the_time_it_is_late() -> None:
-    looks = Looks()
+@pytest.mark.parametrize("heartbeat_s", [0.5, 1.0])
+def test_a_look_that_comes_late_does_not_stand_for_the_time_it_is_late(heartbeat_s: float) -> None:
+    looks = Looks(replace(TIMING, heartbeat_s=heartbeat_s))
     assert not looks.look(REPORT)
     assert not looks.look(REPORT, after_s=100.0)
-    assert looks.progress.stalled_s == 2 * TIMING.heartbeat_s
+    assert looks.progress.stalled_s == 2 * heartbeat_s

@@ -40,6 +40,19 @@ def test_a_job_is_given_up_after_so_many_deaths_or_so_many_failures() -> None:
     assert is_given_up(waiting("a", failures=MAX_ATTEMPTS))
 
 
+@pytest.mark.parametrize(("step_s", "late_s"), [(STEP_S, LATE_S), (0.1, 0.2)])
+def test_attended_time_is_that_of_the_clock_until_there_is_a_gap(step_s: float, late_s: float) -> None:
+    attended = AttendedTime(step_s, late_s)
+    assert attended.at(1000.0) == 1000.0
+    assert attended.at(1000.25) == 1000.25
+
+
+def test_a_step_that_is_just_as_late_as_it_may_be_is_no_gap() -> None:
+    attended = AttendedTime(STEP_S, LATE_S)
+    attended.at(1000.0)
+    assert attended.at(1000.0 + STEP_S + LATE_S) == 1000.0 + STEP_S + LATE_S
+
+
 @given(st.lists(st.floats(0.0, 60.0), max_size=50))
 def test_attended_time_runs_with_the_clock_but_for_gaps(gaps_s: list[float]) -> None:
     attended, clock_s = AttendedTime(STEP_S, LATE_S), 1000.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cluster.messages.money import Usage
 from cluster.messages.work import Failed, Finished, Output
-from cluster.text.token_log import TokenLog
+from cluster.text.token_log import Gap, TokenLog
 
 END = Finished(Usage(3, 5), "stop")
 
@@ -122,9 +122,9 @@ def test_text_may_overlap_anywhere(text: str, data: st.DataObject) -> None:
 def test_a_gap_is_an_error_and_changes_nothing(steps: list[Step], missing: int) -> None:
     log = log_of(steps)
     before = log.output()
-    with pytest.raises(ValueError):
+    with pytest.raises(Gap, match=rf"^{log.length} code points here, the next begin at {log.length + missing}$"):
         log.append_at(log.length + missing, "x", len(log.token_ids), (1,))
-    with pytest.raises(ValueError):
+    with pytest.raises(Gap):
         log.append_at(log.length, "x", len(log.token_ids) + missing, (1,))
     assert log.output() == before
 
@@ -155,6 +155,8 @@ def test_text_without_ends_came_with_the_last_token() -> None:
     log.append("a", (1,))
     log.append("🚀", (2, 3))
     assert log.output() == Output("a🚀", (1, 2, 3), (1, 1, 2))
+    log.append_at(1, "🚀bc", 1, (2, 3, 4, 5))  # and so where a part of it is here already
+    assert log.output() == Output("a🚀bc", (1, 2, 3, 4, 5), (1, 1, 2, 2, 4))
 
 
 @given(steps, st.lists(ids, max_size=3).map(tuple), st.text(max_size=3))
@@ -202,3 +204,7 @@ def test_a_text_is_kept_in_few_pieces_however_it_came() -> None:
 def test_a_log_keeps_its_epoch() -> None:
     assert TokenLog(epoch=3).output() == Output(epoch=3)
     assert TokenLog(Output("x", (1,), (1,), 2)).output(prompt_tokens=7) == Output("x", (1,), (1,), 2, 7)
+
+
+def test_what_a_job_has_includes_the_prompts_tokens_where_they_are_told() -> None:
+    assert TokenLog(epoch=1).output(2, [8, 9]) == Output(epoch=1, prompt_tokens=2, prompt_ids=(8, 9))
