@@ -280,10 +280,10 @@ def test_accounts(database: Path) -> None:
     async def scenario(system: PlainSystem, admin: httpx.AsyncClient) -> None:
         budget = {"unit": "money", "amount": 0, "period": "month"}
         account = await made(admin, "accounts", name="acme", budget=budget)
-        assert set(account) == {"id", "name", "created_at", "budget"}
+        assert set(account) == {"id", "name", "created_at", "weight", "budget"}
         assert account["budget"] == budget | {"spent": 0, "reserved": 0}
         first, second = await listed(admin, "accounts", "accounts")
-        assert set(first) == {"id", "name", "created_at"}
+        assert set(first) == {"id", "name", "created_at", "weight"}
         assert second == account
 
     with_api(database, scenario)
