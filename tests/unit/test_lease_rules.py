@@ -259,7 +259,7 @@ def test_the_record_of_a_suspect_says_who_has_one_already() -> None:
 def test_an_engine_that_has_died_is_not_adopted_though_its_node_still_lists_it() -> None:
     stage = Stage().ready(E0)
     stage.accept(job("a"))
-    stage.fleet.drain(N0)
+    stage.fleet.drain(N0, True, NOW_S)
     stage.leases.engine_lost(E0, NOW_S)
     stage.report(replace(stage.engine(E0), running=((JobId("a"), 1),)))
     assert stage.fleet.replica(E0) is None
@@ -378,7 +378,7 @@ def test_a_pinned_job_waits_for_a_busy_engine_of_its_node_as_long_as_it_has_time
 def test_a_pinned_job_whose_node_will_have_no_engine_has_the_whole_grace() -> None:
     stage = Stage().ready(E0)
     stage.accept(job("a"), job("b", N0))
-    stage.fleet.drain(N0)
+    stage.fleet.drain(N0, True, NOW_S)
     patience_ends_s = NOW_S + TIMING.no_capacity_grace_s
     assert stage.tick(NOW_S) == []
     stage.report(replace(stage.engine(E0), running=((JobId("a"), 1),)), now_s=patience_ends_s)
