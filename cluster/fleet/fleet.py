@@ -182,7 +182,7 @@ class Fleet:
         if not self.settled(now_s) or (not self._nodes and node_id is None):
             return True
         served = self._models[model]
-        if node_id is None and (served.is_coming or served.can_be_started(now_s)):
+        if node_id is None and (served.is_coming or self._can_start(served, now_s)):
             return True
         there = served.counted.values() if node_id is None else self._counted_on(node_id, model)
         return any(served.backoff.is_hopeful or replica.state == "ready" for replica in there)
@@ -203,6 +203,11 @@ class Fleet:
         return [self._node_view(node) for node in self._nodes.values()]
 
     # Inside -------------------------------------------------------------------------------------------------------
+
+    def _can_start(self, served: ServedModel, now_s: float) -> bool:
+        """There is no engine of this model, and a job would bring one."""
+        machines = self._nodes.values()
+        return served.can_be_started(now_s) and any(room.is_large_enough(served.model, machine) for machine in machines)
 
     def _take_in(self, engine: EngineReport, now_s: float) -> bool:
         """Note what an engine tells; true when that makes it ready."""

@@ -20,6 +20,12 @@ def fits(model: Model, machine: Machine, without: Replica | None = None) -> bool
     return machine.takes_work and model.gpus <= gpus and model.cpus <= cpus
 
 
+def is_large_enough(model: Model, machine: Machine) -> bool:
+    """Whether an engine of this model would fit if nothing else were there."""
+    hardware = machine.hardware
+    return machine.takes_work and model.gpus <= hardware.gpu_count and model.cpus <= hardware.cpus
+
+
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
     """What an engine of this model needs, and what there is."""
     there = [machine.hardware for machine in machines if machine.takes_work]

@@ -75,7 +75,7 @@ class ServedModel:
         return self.backoff.is_hopeful and (bool(self.counted) or self.backoff.is_pausing)
 
     def can_be_started(self, now_s: float) -> bool:
-        """There is no engine of it, and a job would bring one."""
+        """There is no engine of it, and one would be tried for a job."""
         is_tried_again = self.backoff.is_hopeful or now_s >= self.backoff.retry_at_s
         return self.is_idle and self.backoff.no_room_since_s is None and is_tried_again
 

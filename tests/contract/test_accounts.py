@@ -42,7 +42,6 @@ BAD: list[dict[str, Any]] = [
     {"name": "x", "weight": 0},
     {"name": "x", "weight": 1001},
     {"name": "x", "weight": "2"},
-    {"name": "x", "weight": None},
     {"name": "x", "limits": 1},
     {"name": "x", "limits": {"submissions_per_minute": 0}},
     {"name": "x", "budget": {"unit": "euros", "amount": 1, "period": "all"}},

@@ -97,7 +97,8 @@ def test_a_submissions_fields(document: dict[str, Any]) -> None:
     assert set(schema["required"]) == {"model", "messages"}
     fields = schema["properties"]
     assert set(fields) == {
-        *("model", "messages", "max_tokens", "temperature", "top_p", "stream", "node_id", "stop", "seed", "metadata")
+        *("model", "messages", "max_tokens", "temperature", "top_p", "stream", "node_id", "stop", "seed", "metadata"),
+        "priority",
     }
     defaults = {name: fields[name].get("default") for name in ("max_tokens", "temperature", "top_p", "stream")}
     assert defaults == {"max_tokens": 512, "temperature": 0.7, "top_p": 1.0, "stream": False}

@@ -67,6 +67,17 @@ def test_a_model_without_jobs_runs_nothing_and_takes_jobs_all_the_same() -> None
     assert not stage.fleet.can_serve("m", N0, stage.now_s)
 
 
+def test_a_model_that_no_machine_is_large_enough_for_takes_no_jobs() -> None:
+    stage = Stage(gpus=0)
+    stage.wait()
+    assert (stage.view().state, stage.fleet.can_serve("m", None, stage.now_s)) == ("idle", False)
+    stage.gpus = 1
+    stage.wait()
+    assert stage.fleet.can_serve("m", None, stage.now_s)
+    stage.fleet.drain(N0, True, stage.now_s)
+    assert not stage.fleet.can_serve("m", None, stage.now_s)
+
+
 def test_engines_come_with_the_jobs_and_go_when_there_are_fewer() -> None:
     stage = Stage()
     stage.wait()
