@@ -137,7 +137,8 @@ class Fleet:
 
     def overdue(self, now_s: float) -> list[Replica]:
         """The engines that were to end their jobs by now, and have not."""
-        return [replica for replica in self._replicas.values() if replica.tokens_of and replica.is_overdue(now_s)]
+        retiring = [replica for replica in self._replicas.values() if replica.retiring_since_s is not None]
+        return [replica for replica in retiring if replica.tokens_of and replica.is_overdue(now_s)]
 
     def free_slots(self, model: str) -> int:
         """How many more jobs can be given to engines of this model now."""
@@ -158,11 +159,11 @@ class Fleet:
 
     def starting(self) -> list[Model]:
         """The models without an engine that is ready, of which one starts."""
-        return [s.model for s in self._models.values() if s.counted and not s.ready()]
+        return [served.model for served in self._models.values() if served.counted and not served.serves]
 
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
-        return bool(self._models[model].ready())
+        return self._models[model].serves
 
     def context_length(self, model: str) -> int | None:
         """The model's context in tokens, as its engines told or the catalogue says; None before either has."""

@@ -33,6 +33,11 @@ class ServedModel:
     def ready(self) -> list[Replica]:
         return [replica for replica in self.replicas.values() if replica.state == "ready"]
 
+    @property
+    def serves(self) -> bool:
+        """Whether an engine of it is ready."""
+        return any(replica.state == "ready" for replica in self.replicas.values())
+
     def free_slots(self) -> int:
         """How many more jobs can be given to its engines now."""
         candidates = [replica.candidate() for replica in self.counted.values()]
@@ -97,7 +102,7 @@ class ServedModel:
         )
 
     def _state(self) -> ModelState:
-        if self.ready():
+        if self.serves:
             return "ready"
         if self.backoff.message and not self.is_coming:
             return "failed"
