@@ -193,9 +193,10 @@ class Fleet:
         return bool(self._counted_on(node_id, model))
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
-        """The models that have fitted no machine for longer than `grace_s`."""
+        """The models that have fitted no machine for longer than `grace_s`, and for which no room will be made."""
         since_s = {model: served.backoff.no_room_since_s for model, served in self._models.items()}
-        return [model for model, began_s in since_s.items() if began_s is not None and now_s - began_s > grace_s]
+        waiting = [model for model, began_s in since_s.items() if began_s is not None and now_s - began_s > grace_s]
+        return [model for model in waiting if not self._room_may_come(self._models[model])]
 
     def model_views(self, queued: dict[str, int]) -> list[ModelView]:
         return [served.view(queued.get(model, 0)) for model, served in self._models.items()]
@@ -207,8 +208,14 @@ class Fleet:
 
     def _can_start(self, served: ServedModel, now_s: float) -> bool:
         """There is no engine of this model, and a job would bring one."""
-        machines = self._nodes.values()
-        return served.can_be_started(now_s) and any(room.is_large_enough(served.model, machine) for machine in machines)
+        return served.can_be_started(now_s) and self._room_may_come(served)
+
+    def _room_may_come(self, served: ServedModel) -> bool:
+        """There is room for an engine of this model, or will be once others end that other models can spare."""
+        return any(
+            room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
+            for machine in self._nodes.values()
+        )
 
     def _take_in(self, engine: EngineReport, now_s: float) -> bool:
         """Note what an engine tells; true when that makes it ready."""
@@ -274,7 +281,7 @@ class Fleet:
     def _made_room(self, model: Model, now_s: float) -> Machine | None:
         """Where an idle engine of another model, which can spare it, has made room by ending."""
         for replica in self._replicas.values():
-            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=replica):
+            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=[replica]):
                 replica.peers.scaling.spare()
                 self._end(replica)
                 return replica.node
@@ -283,7 +290,7 @@ class Fleet:
     def _is_spare(self, replica: Replica, now_s: float) -> bool:
         """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""
         has_stayed = replica.ready_since_s is not None and now_s - replica.ready_since_s >= self._seat_s
-        return has_stayed and not replica.tokens_of and replica.peers.scaling.can_spare
+        return has_stayed and not replica.tokens_of and replica.peers.can_spare_one
 
     def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
         return [r for r in self._models[model].counted.values() if r.node_id == node_id]

@@ -71,6 +71,11 @@ class Replica:
         self.peers.counted[self.id] = self
         self.rank()
 
+    @property
+    def may_go(self) -> bool:
+        """It is to end, or would if another model needed its place."""
+        return self.retiring_since_s is not None or self.peers.can_spare_one
+
     def is_overdue(self, now_s: float) -> bool:
         """It was to end its jobs by now."""
         return self.retiring_since_s is not None and now_s - self.retiring_since_s >= self.model.replicas.drain_s

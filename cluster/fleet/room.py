@@ -1,6 +1,6 @@
 """Where there is room for another engine. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
@@ -12,18 +12,12 @@ def roomiest(model: Model, machines: Iterable[Machine]) -> Machine | None:
     return max((machine for machine in machines if fits(model, machine)), key=_free, default=None)
 
 
-def fits(model: Model, machine: Machine, without: Replica | None = None) -> bool:
-    """Whether there is room for an engine of this model, perhaps once another is gone."""
+def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> bool:
+    """Whether there is room for an engine of this model, perhaps once others are gone."""
     gpus, cpus = _free(machine)
-    if without is not None:
-        gpus, cpus = gpus + without.model.gpus, cpus + without.model.cpus
+    gpus += sum(replica.model.gpus for replica in without)
+    cpus += sum(replica.model.cpus for replica in without)
     return machine.takes_work and model.gpus <= gpus and model.cpus <= cpus
-
-
-def is_large_enough(model: Model, machine: Machine) -> bool:
-    """Whether an engine of this model would fit if nothing else were there."""
-    hardware = machine.hardware
-    return machine.takes_work and model.gpus <= hardware.gpu_count and model.cpus <= hardware.cpus
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:

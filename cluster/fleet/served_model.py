@@ -48,6 +48,11 @@ class ServedModel:
         return self.scaling.wanted - len(self.counted)
 
     @property
+    def can_spare_one(self) -> bool:
+        """It would still have as many as it has to have."""
+        return len(self.counted) > self.model.replicas.min
+
+    @property
     def may_have_more(self) -> bool:
         return len(self.counted) < self.model.replicas.max
 
@@ -80,9 +85,10 @@ class ServedModel:
         return self.backoff.is_hopeful and (bool(self.counted) or self.backoff.is_pausing)
 
     def can_be_started(self, now_s: float) -> bool:
-        """There is no engine of it, and one would be tried for a job."""
+        """There is no engine of it, and one would be tried for a job, where there is room."""
         is_tried_again = self.backoff.is_hopeful or now_s >= self.backoff.retry_at_s
-        return self.is_idle and self.backoff.no_room_since_s is None and is_tried_again
+        waits_for_room = not self.counted and self.backoff.no_room_since_s is not None
+        return (self.is_idle or waits_for_room) and is_tried_again
 
     # What clients are told ----------------------------------------------------------------------------------------
 

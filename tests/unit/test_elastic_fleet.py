@@ -202,6 +202,9 @@ def test_an_idle_engine_gives_way_to_a_model_that_has_jobs_and_no_room() -> None
     stage.wait()
     assert (stage.running("n"), stage.view("n").fits) == ([], False)
     assert "1 GPUs" in stage.view("n").message
+    # Its jobs wait for that, and more may come.
+    assert stage.fleet.without_room(stage.now_s + 30.0, 10.0) == []
+    assert stage.fleet.can_serve("n", None, stage.now_s)
     stage.wait(ready_s + SEAT_S - stage.now_s)
     assert (stage.running("m"), len(stage.running("n"))) == ([], 1)
     assert stage.view("n").fits
@@ -223,6 +226,17 @@ def test_an_engine_gives_way_neither_with_jobs_nor_where_it_is_the_last_that_has
     stage.jobs = {"m": 1}
     stage.wait(2 * SEAT_S)
     assert (stage.running("m"), len(stage.running("kept")), len(stage.running("busy"))) == ([], 1, 1)
+    # The busy one's is not needed for ever, so that who waits goes on waiting.
+    assert stage.fleet.without_room(stage.now_s + 30.0, 10.0) == []
+
+
+def test_nobody_waits_for_the_place_of_an_engine_that_has_to_stay() -> None:
+    stage = Stage(replace(ELASTIC, id="kept", replicas=Replicas(1, 1)), ELASTIC, gpus=1)
+    stage.wait()
+    stage.jobs = {"m": 1}
+    stage.wait()
+    assert not stage.fleet.can_serve("m", None, stage.now_s)
+    assert stage.fleet.without_room(stage.now_s + 30.0, 10.0) == ["m"]
 
 
 def test_a_model_that_fitted_nowhere_takes_jobs_again_when_there_is_room() -> None:
