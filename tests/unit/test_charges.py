@@ -1,4 +1,4 @@
-"""What accounts are charged for while somebody waits: prompts when jobs are placed, tokens when engines tell of them."""
+"""What accounts pay while somebody waits: prompts when jobs are placed, tokens when engines tell of them."""
 
 from cluster.catalogue import Catalogue, Model
 from cluster.fleet.fleet import Fleet
