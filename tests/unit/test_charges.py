@@ -2,11 +2,12 @@
 
 from cluster.catalogue import Catalogue, Model
 from cluster.fleet.fleet import Fleet
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, EngineId, JobId, NodeId
 from cluster.leases.leases import Leases
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
-from cluster.messages.work import Fenced, Job, Output, Released, Sampling, Submission
+from cluster.messages.work import Fenced, Output, Released, Submission
 from cluster.timing import Timing
+from tests.support.jobs import a_job
 
 N0, E0 = NodeId("node_0"), EngineId("m/0")
 M = Model(id="m", source="s", gpus=0, cpus=1.0)
@@ -28,20 +29,7 @@ class Stage:
         self.leases.reported(NodeReport(N0, Hardware("host", 8.0, 1 << 30), (report,)), 0.0, 0)
 
     def submit(self, *names: str, prompt_tokens: int = 0) -> None:
-        jobs = [
-            Job(
-                id=JobId(name),
-                account_id=AccountId(name[0]),
-                key_id=KeyId("key"),
-                model="m",
-                messages=(),
-                sampling=Sampling(max_tokens=10),
-                created_ms=0,
-                deadline_ms=3_600_000,
-                prompt_tokens=prompt_tokens,
-            )
-            for name in names
-        ]
+        jobs = [a_job(name, account_id=AccountId(name[0]), prompt_tokens=prompt_tokens) for name in names]
         submissions = [Submission(job) for job in jobs]
         self.leases.submitted(submissions, 0)
         self.leases.confirmed(jobs)

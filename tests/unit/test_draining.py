@@ -2,12 +2,13 @@
 
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.fleet import Fleet
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.leases.actions import Action, Fence
 from cluster.leases.leases import Leases
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
-from cluster.messages.work import Job, Sampling, Submission
+from cluster.messages.work import Job, Submission
 from cluster.timing import Timing
+from tests.support.jobs import a_job
 
 NODES = [NodeId(f"node_{number}") for number in range(3)]
 DRAIN_S, SLOTS = 30, 4
@@ -15,18 +16,7 @@ M = Model(id="m", source="s", gpus=1, cpus=1.0, replicas=Replicas(3, 3, drain_s=
 
 
 def job(name: str, node_id: NodeId | None = None) -> Job:
-    return Job(
-        id=JobId(name),
-        account_id=AccountId("acct"),
-        key_id=KeyId("key"),
-        model="m",
-        messages=(),
-        sampling=Sampling(max_tokens=10),
-        created_ms=0,
-        deadline_ms=3_600_000,
-        node_id=node_id,
-        prompt_tokens=3,
-    )
+    return a_job(name, node_id=node_id)
 
 
 class Stage:

@@ -4,23 +4,14 @@ from msgspec.structs import replace
 
 from cluster.catalogue import Catalogue, Model
 from cluster.fleet.fleet import Fleet
-from cluster.ids import AccountId, JobId, KeyId
 from cluster.leases.places import Places, Unconfirmed
 from cluster.leases.time_limits import TimeLimits
-from cluster.messages.work import Job, Sampling
+from cluster.messages.work import Job
 from cluster.queue import Waiting
+from tests.support.jobs import a_job
 
 M = Model(id="m", source="s", load_timeout_s=100)
-A = Job(
-    id=JobId("a"),
-    account_id=AccountId("acct"),
-    key_id=KeyId("key"),
-    model="m",
-    messages=(),
-    sampling=Sampling(max_tokens=10),
-    created_ms=1_000,
-    deadline_ms=11_000,
-)
+A = a_job("a", created_ms=1_000, deadline_ms=11_000)
 
 
 def limits(*jobs: Job) -> TimeLimits:
