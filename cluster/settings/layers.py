@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 
 from cluster.catalogue import BUILTIN_PREFIX
 from cluster.errors import ConfigError
-from cluster.settings.schema import Settings, Value, settings, spelled_out
+from cluster.settings.checks import Value
+from cluster.settings.schema import Settings, settings, spelled_out
 
 _VARIABLE_PREFIX = "INFERNET"
 _COMMAND_LINE = "command line"

@@ -1,0 +1,176 @@
+"""How a value that was written is checked, whatever setting it is of: each check returns what it means, or refuses it.
+
+A value knows where it was written, so that a refusal can say so.
+"""
+
+import difflib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from cluster.catalogue import MAX_NAME_CHARACTERS
+from cluster.errors import ConfigError
+
+_SHOWN_CHARACTERS = 60
+
+
+class Value(Struct, frozen=True):
+    """A value as it was written: a scalar, a list of Values or a mapping of strings to Values.
+
+    `place` begins every message about it: file, line and key path, or an environment variable's name.
+    """
+
+    content: Any
+    place: str
+
+    def refused(self, reason: str) -> ConfigError:
+        return ConfigError(f"{self.place}: {reason}")
+
+    def is_not(self, wanted: str) -> ConfigError:
+        return self.refused(f"must be {wanted}, not {shown(self.content)}")
+
+    def plain(self) -> Any:
+        """The value without the places."""
+        match self.content:
+            case dict() as mapping:
+                return {key: value.plain() for key, value in mapping.items()}
+            case list() as items:
+                return [item.plain() for item in items]
+            case scalar:
+                return scalar
+
+
+Check = Callable[[Value], Any]
+
+
+def section(value: Value, checks: Mapping[str, Check]) -> dict[str, Any]:
+    """The keys that are there, each checked by its own rule."""
+    for key, item in _mapping(value).items():
+        if key not in checks:
+            raise item.refused("unknown key" + _hint(key, checks))
+    return {key: checks[key](item) for key, item in value.content.items()}
+
+
+def _hint(key: str, known: Mapping[str, Check]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def _mapping(value: Value) -> dict[str, Value]:
+    if not isinstance(value.content, dict):
+        raise value.is_not("a mapping")
+    return value.content
+
+
+def mapping_of(check: Check) -> Check:
+    return lambda value: {key: check(item) for key, item in _mapping(value).items()}
+
+
+def list_of(check: Check) -> Callable[[Value], tuple[Any, ...]]:
+    def checked(value: Value) -> tuple[Any, ...]:
+        if not isinstance(value.content, list):
+            raise value.is_not("a list")
+        return tuple(check(item) for item in value.content)
+
+    return checked
+
+
+def options(value: Value) -> dict[str, Any]:
+    """Any mapping that JSON can carry: only the backend knows what it means."""
+    _mapping(value)
+    _carriable(value)
+    plain: dict[str, Any] = value.plain()
+    return plain
+
+
+def _carriable(value: Value) -> None:
+    match value.content:
+        case dict() as mapping:
+            for item in mapping.values():
+                _carriable(item)
+        case list() as items:
+            for item in items:
+                _carriable(item)
+        case float() as number if not math.isfinite(number):
+            raise value.is_not("a finite number")
+        case None | bool() | int() | float() | str():
+            pass
+        case _:
+            raise value.is_not("text, a number, true, false, null, a list or a mapping")
+
+
+def text(value: Value) -> str:
+    if isinstance(value.content, str):
+        return value.content
+    if value.content is None or isinstance(value.content, dict | list):
+        raise value.is_not("text")
+    raise value.refused(f"must be text: put {shown(value.content)} in quotes")
+
+
+def word(value: Value) -> str:
+    written = text(value)
+    if not written or any(character.isspace() or not character.isprintable() for character in written):
+        raise value.is_not("text without spaces and control characters")
+    return written
+
+
+def name(value: Value) -> str:
+    written = word(value)
+    if len(written) > MAX_NAME_CHARACTERS:
+        raise value.refused(f"must be at most {MAX_NAME_CHARACTERS} characters, not {len(written)}")
+    return written
+
+
+def one_of(*choices: str) -> Check:
+    def checked(value: Value) -> str:
+        if value.content not in choices:
+            raise value.is_not(" or ".join(choices))
+        return str(value.content)
+
+    return checked
+
+
+def integer(least: int, most: int | None = None) -> Callable[[Value], int]:
+    wanted = f"an integer >= {least}" if most is None else f"an integer from {least} to {most}"
+
+    def checked(value: Value) -> int:
+        number = value.content
+        if not is_integer(number) or number < least or (most is not None and number > most):
+            raise value.is_not(wanted)
+        return int(number)
+
+    return checked
+
+
+def or_none(check: Check) -> Check:
+    return lambda value: None if value.content is None else check(value)
+
+
+def number(value: Value) -> float:
+    number = value.content
+    if not (is_integer(number) or isinstance(number, float)) or not 0 <= number <= sys.float_info.max:
+        raise value.is_not("a number >= 0")
+    return float(number)
+
+
+def is_integer(content: Any) -> bool:
+    return isinstance(content, int) and not isinstance(content, bool)
+
+
+def shown(content: Any) -> str:
+    match content:
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case str():
+            text = json.dumps(content, ensure_ascii=not content.isprintable())
+        case None | bool():
+            text = json.dumps(content)
+        case _:
+            text = str(content)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
