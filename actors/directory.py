@@ -53,9 +53,11 @@ async def _make_journal(interval_s: float) -> "Journal":
 
 
 async def _make_scheduler(models: tuple[Model, ...]) -> "Scheduler":
+    from actors.ray.seats import RaySeats
     from actors.scheduler import Scheduler
 
-    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines, on_superseded=_leave)
+    seats = RaySeats()
+    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines, seats, on_superseded=_leave)
 
 
 async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervisor":

@@ -122,7 +122,16 @@ class NodeAgent:
     async def describe(self) -> NodeReport:
         """What the next heartbeat reports."""
         engines = tuple(replica.current() for replica in self._replicas.values())
-        return NodeReport(self._id, self._hardware, engines, self._draining, self._complete, self._agent, self._begins)
+        return NodeReport(
+            self._id,
+            self._hardware,
+            engines,
+            self._draining,
+            self._complete,
+            self._agent,
+            self._begins,
+            tuple(self._stopping),
+        )
 
     async def apply(self, orders: NodeOrders) -> None:
         """Start what is missing, stop what is not ordered, and remember whether this node is being drained.
@@ -249,6 +258,7 @@ class NodeAgent:
             await self._launcher.kill(replica.report, at_once)
         finally:
             self._stopping.discard(engine_id)
+            self._heartbeat.hasten()
 
     async def _ask_to_stop(self, engine: Engine, engine_id: EngineId) -> None:
         try:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -24,6 +24,7 @@ from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.placements import Verdict
+from cluster.messages.seats import ClusterReport, SeatOrder
 from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
 from cluster.timing import Timing
 
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
     from actors.ledger import Ledger
 
 logger = logging.getLogger(__name__)
+
+
+class Seats(Protocol):
+    """The places for engines that the cluster keeps, and its machines."""
+
+    async def see_to(self, orders: Sequence[SeatOrder], unwanted: Iterable[EngineId]) -> ClusterReport:
+        """Make the seats that are ordered and not there, remove the unwanted ones, and tell of all that there are."""
+        ...
 
 
 class Scheduler:
@@ -45,6 +54,7 @@ class Scheduler:
         journal: "Journal",
         engine: Callable[[EngineId], "Engine"],
         known_engines: Callable[[], Sequence[EngineId]],
+        seats: Seats,
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
         on_superseded: Callable[[], None] = lambda: None,
@@ -54,6 +64,7 @@ class Scheduler:
         self._journal = journal
         self._engine = engine
         self._known_engines = known_engines
+        self._seats = seats
         self._clock = clock
         self._timing = timing
         self._on_superseded = on_superseded
@@ -63,6 +74,7 @@ class Scheduler:
         # Who waits for the next report of a node.
         self._heard: dict[NodeId, asyncio.Event] = {}
         self.ticking = Every(timing.tick_s, self._tick, "a tick")
+        self.surveying = Every(timing.survey_s, self._survey, "seeing to the seats")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
         self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, clock, timing)
         self._begin((), ())
@@ -75,6 +87,7 @@ class Scheduler:
         await self.learn_weights()
         self.role.start()
         self.ticking.start()
+        self.surveying.start()
         self.comparing.start()
 
     def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob]) -> None:
@@ -83,16 +96,18 @@ class Scheduler:
         self._errands = Errands(self.leases, self._ledger, self._journal, self._engine, self._now, self._timing)
 
     async def stop(self) -> None:
-        self.ticking.stop()
-        self.comparing.stop()
+        self._stop_keeping_time()
         self.role.stop()
 
     def _superseded(self) -> None:
         """Nodes report to another one by now, and it would take their silence for their death."""
         self.leases.quiescent = True
-        self.ticking.stop()
-        self.comparing.stop()
+        self._stop_keeping_time()
         self._on_superseded()
+
+    def _stop_keeping_time(self) -> None:
+        for every in (self.ticking, self.surveying, self.comparing):
+            every.stop()
 
     # The ingress asks ---------------------------------------------------------------------------------------------
 
@@ -140,7 +155,7 @@ class Scheduler:
 
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
-        return self.fleet.model_views(queued)
+        return self.fleet.model_views(queued, self._now_s())
 
     async def nodes(self) -> list[NodeView]:
         return self.fleet.node_views()
@@ -207,6 +222,11 @@ class Scheduler:
     async def _tick(self) -> None:
         self._carry_out(self.leases.tick(*self._now()))
 
+    async def _survey(self) -> None:
+        """Have the cluster keep the seats that there are to be, and hear of its machines."""
+        report = await self._seats.see_to(self.fleet.seat_orders(), self.fleet.unwanted_seats())
+        self._carry_out(self.leases.surveyed(report, *self._now()))
+
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
         await self.learn_weights()
@@ -222,6 +242,8 @@ class Scheduler:
     def _carry_out(self, actions: Iterable[Action]) -> None:
         self._errands.carry_out(actions)
         self._note_idle()
+        if self.fleet.wants_survey:
+            self.surveying.hasten()
 
     def _note_idle(self) -> None:
         if self.leases.idle:

@@ -1,4 +1,4 @@
-"""That the others exist and are awake: the core actors, and a NodeAgent on every machine."""
+"""That the others exist and are awake: the core actors, and a NodeAgent on every machine that is to have one."""
 
 import asyncio
 from collections.abc import Sequence, Set
@@ -18,11 +18,12 @@ class World(Protocol):
         ...
 
     def machines(self) -> set[str]:
-        """The machines that are alive, by Ray's ids."""
+        """The machines that are to have a NodeAgent, by Ray's ids: where machines go that have nothing to do, only
+        those on which engines have a place, and those that stay all the same."""
         ...
 
     def machines_with_node(self) -> set[str]:
-        """Those of them that have a NodeAgent."""
+        """The machines that have a NodeAgent and are alive."""
         ...
 
     async def hear_all(self) -> None:
@@ -41,11 +42,15 @@ class World(Protocol):
         """Start the NodeAgent of this machine if it does not exist."""
         ...
 
+    def end_node(self, machine: str) -> None:
+        """End the NodeAgent of this machine, which would keep it in the cluster for nothing."""
+        ...
+
     def keep_proxies(self) -> None:
         """Have every proxy that the cluster's Serve runs be started again as soon as it ends."""
         ...
 
-    def wards(self, machines: Set[str]) -> Sequence[Ward]:
+    def wards(self, looked_after: Set[str]) -> Sequence[Ward]:
         """The core actors, and the NodeAgents of these machines. This one does not block."""
         ...
 
@@ -84,10 +89,13 @@ class Supervisor:
         return self._release.described()
 
     async def look(self) -> None:
-        """Start a NodeAgent where there is none."""
+        """Start NodeAgents where there are to be some, and end those that nobody needs."""
         self._machines = await asyncio.to_thread(self._world.machines)
-        for machine in self._machines - await asyncio.to_thread(self._world.machines_with_node):
+        there = await asyncio.to_thread(self._world.machines_with_node)
+        for machine in self._machines - there:
             await asyncio.to_thread(self._world.start_node, machine)
+        for machine in there - self._machines:
+            await asyncio.to_thread(self._world.end_node, machine)
 
     async def _look_after_cluster(self) -> None:
         await asyncio.to_thread(self._world.end_outdated)

@@ -80,7 +80,8 @@ class Model(Struct, frozen=True):
     """One entry of the catalogue. `gpus` and `cpus` are per replica; `engine` goes to the backend as it is.
 
     `source` is a hub id, a folder, or `builtin:` and the name of a model that comes with this project.
-    `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed.
+    `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed. They run
+    on machines with these `labels` of Ray's, each a value or a selector such as `in(H100,A100)`.
     """
 
     id: str
@@ -95,11 +96,17 @@ class Model(Struct, frozen=True):
     engine: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     price: Price = Price()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def books(self) -> bool:
+        """Whether its engines hold anything of a machine that others could need."""
+        return self.gpus > 0 or self.cpus > 0
 
     @property
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
-        return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env
+        return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env, self.labels
 
     @property
     def traits(self) -> Traits:

@@ -21,6 +21,12 @@ class Timing(Struct, frozen=True):
     scaling_window_s: float = 60.0
     # An engine that became ready stays for this long, before another model may have its place.
     seat_s: float = 60.0
+    # How often the cluster is asked for its machines and seats.
+    survey_s: float = 1.0
+    # A place that should be free, and has not been given for this long, is held by somebody else.
+    room_s: float = 60.0
+    # A machine that has left the cluster is told of for this long.
+    left_s: float = 600.0
     # A node that has been silent for this long is offline.
     offline_after_s: float = 8.0
     # How long a new Scheduler waits for the engines that ran before it.

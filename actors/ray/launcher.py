@@ -1,4 +1,4 @@
-"""Engines as Ray actors, each with exactly its GPUs and CPUs on its own machine."""
+"""Engines as Ray actors, each in its seat: with exactly its GPUs and CPUs, on its own machine."""
 
 import asyncio
 import logging
@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import psutil
-from ray._private.state import available_resources_per_node
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from actors.backends import process_env
 from actors.engine import Engine
 from actors.machine import vitals
+from actors.ray import seats
 from actors.ray.kind import Kind
 from actors.wire.calls import Gone, Unreachable, Unreached
 from cluster.catalogue import Catalogue, Model
@@ -26,9 +26,7 @@ from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)
 
-# How long Ray gets to find room for an engine that something else holds, and how long a process gets to begin for which
-# there is room: its environment may have to be made first, on a machine that has much else to do.
-ROOM_S = 60.0
+# How long a process gets to begin: its environment may have to be made first, on a machine that has much else to do.
 BEGIN_S = 300.0
 EXIT_S = 5.0
 _ASK_AGAIN_S = 0.5
@@ -58,21 +56,20 @@ class RayLauncher:
         model = self._catalogue.find(order.model)
         if model is None:
             raise Gone(f"model {order.model} is not in the catalogue")
-        limit_s = BEGIN_S if await asyncio.to_thread(self._has_room, model) else ROOM_S
-        await self._create(order, model)
+        place = await asyncio.to_thread(self._place, order.id) if model.books else self._here()
+        await self._create(order, model, place)
         engine = self._engines.at(order.id)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(BEGIN_S):
                 await self._answer(engine)
         except TimeoutError:
             await asyncio.to_thread(self._engines.kill, order.id)
-            reason = "something else holds the room" if limit_s == ROOM_S else "it is slow to begin"
-            raise Gone(f"no process for it within {limit_s:.0f} s: {reason}") from None
+            raise Gone(f"no process for it within {BEGIN_S:.0f} s") from None
         return engine
 
-    async def _create(self, order: EngineOrder, model: Model) -> None:
+    async def _create(self, order: EngineOrder, model: Model, place: object) -> None:
         """Have Ray make the actor. Who cancels this goes on once it is made, and can be ended."""
-        options: dict[str, Any] = self._options(model)
+        options: dict[str, Any] = self._options(model, place)
         creating = asyncio.create_task(
             asyncio.to_thread(
                 self._engines.start, order.id, order.id, model, self._node_id, self._interval_s, **options
@@ -123,17 +120,22 @@ class RayLauncher:
     async def vitals(self, report: EngineReport) -> Vitals | None:
         return await asyncio.to_thread(vitals.read, report.pid) if report.pid else None
 
-    def _has_room(self, model: Model) -> bool:
-        """Whether nothing else holds what this model needs, so that Ray makes a process for it at once."""
-        free = available_resources_per_node().get(self._ray_node_id, {})
-        return bool(model.gpus <= free.get("GPU", 0) and model.cpus <= free.get("CPU", 0))
+    def _place(self, engine_id: EngineId) -> PlacementGroupSchedulingStrategy:
+        """The engine's seat. Raises Gone when there is none here."""
+        group = seats.groups().get(engine_id)
+        if group is None or group.machine != self._ray_node_id:
+            raise Gone("its place on this machine is gone")
+        return PlacementGroupSchedulingStrategy(seats.handle(group), placement_group_bundle_index=0)
 
-    def _options(self, model: Model) -> dict[str, object]:
+    def _here(self) -> NodeAffinitySchedulingStrategy:
+        return NodeAffinitySchedulingStrategy(self._ray_node_id, soft=False)
+
+    def _options(self, model: Model, place: object) -> dict[str, object]:
         return {
             "made_of": fingerprint(*model.of_engine),
             "num_gpus": model.gpus,
             "num_cpus": model.cpus,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(self._ray_node_id, soft=False),
+            "scheduling_strategy": place,
             "runtime_env": {"env_vars": process_env(model, os.cpu_count() or 1)},
         }
 

@@ -5,12 +5,11 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-import ray
 from msgspec.structs import replace
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
-from actors.ray import secrets
+from actors.ray import machines, seats, secrets
 from actors.ray.wards import RayWard
 from actors.supervising.watch import Watch
 from actors.wire.calls import NotStarted, Unreachable
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 DRAIN_S = 20.0
 
-_HEAD = "node:__internal_head__"
 _ANSWER_S = 30.0
 _STOP_S = 22.0  # an engine has 20 s to stop
 
@@ -97,6 +95,8 @@ async def stop() -> None:
     # Whoever calls goes before whom it calls.
     for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, LEDGER):
         await asyncio.to_thread(kind.kill)
+    # After who would make them anew. The engines that sat there were stopped with their nodes.
+    await asyncio.to_thread(seats.remove_all)
 
 
 async def _stop_node(key: str) -> None:
@@ -130,4 +130,4 @@ async def _running() -> Described | None:
 
 
 def _head_node() -> str:
-    return next(str(node["NodeID"]) for node in ray.nodes() if node["Alive"] and _HEAD in node["Resources"])
+    return next(str(node["NodeID"]) for node in machines.alive() if machines.HEAD in node["Resources"])

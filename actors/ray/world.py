@@ -12,7 +12,8 @@ from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.directory import ENGINE, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
-from actors.ray import haproxy
+from actors.ray import haproxy, machines, seats
+from actors.ray.autoscaler import outlook
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
 from actors.ray.kind import Kind
 from actors.ray.wards import RayWard
@@ -55,11 +56,14 @@ class RayWorld:
             kind.start("", *args, **self._here)
 
     def machines(self) -> set[str]:
-        alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        alive = machines.alive()
         self._node_args = {
-            machine: (self._interval_s, self._models, machine, resources) for machine, resources in alive.items()
+            node["NodeID"]: (self._interval_s, self._models, node["NodeID"], node["Resources"]) for node in alive
         }
-        return set(alive)
+        if not outlook().brings_machines:
+            return set(self._node_args)
+        with_seats = {group.machine for group in seats.groups().values()}
+        return {node["NodeID"] for node in alive if machines.is_for_control(node) or node["NodeID"] in with_seats}
 
     def machines_with_node(self) -> set[str]:
         there = set(NODE.existing())
@@ -69,13 +73,15 @@ class RayWorld:
         there = NodeAffinitySchedulingStrategy(machine, soft=False)
         NODE.start(node_id(machine), *self._node_args[machine], scheduling_strategy=there)
 
-    def wards(self, machines: Set[str]) -> Sequence[RayWard]:
-        self._nodes = {machine: self._nodes.get(machine) or RayWard(NODE, node_id(machine)) for machine in machines}
+    def end_node(self, machine: str) -> None:
+        NODE.kill(node_id(machine))
+
+    def wards(self, looked_after: Set[str]) -> Sequence[RayWard]:
+        self._nodes = {each: self._nodes.get(each) or RayWard(NODE, node_id(each)) for each in looked_after}
         return [*(ward for _, _, ward in self._core), *self._nodes.values()]
 
     async def hear_all(self) -> None:
-        machines = await asyncio.to_thread(self.machines)
-        await asyncio.gather(*map(_hear, self.wards(machines)))
+        await asyncio.gather(*map(_hear, self.wards(await asyncio.to_thread(self.machines))))
 
     def end_outdated(self) -> None:
         for _, args, ward in self._core:

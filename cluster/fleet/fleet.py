@@ -1,10 +1,10 @@
 """Nodes, the engines on them, and which engines there are to be.
 
 Nodes report everything, each time, and are told everything they are to run, each time: a report or an order that is
-lost is made good by the next one.
+lost is made good by the next one. The cluster is asked for all its machines and seats in the same way.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -13,6 +13,8 @@ from cluster.fleet import room
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.machine import Machine
 from cluster.fleet.replica import Replica
+from cluster.fleet.room import Room
+from cluster.fleet.seat import Seat
 from cluster.fleet.served_model import ServedModel
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import (
@@ -21,9 +23,9 @@ from cluster.messages.machines import (
     ModelView,
     NodeOrders,
     NodeReport,
-    NodeStatus,
     NodeView,
 )
+from cluster.messages.seats import ClusterReport, SeatOrder, SeatReport
 from cluster.placement import Ranking
 from cluster.queue import LaneId
 from cluster.timing import Timing
@@ -51,29 +53,50 @@ class Fleet:
         self._models = {model.id: ServedModel(model, timing.scaling_window_s) for model in catalogue.models}
         self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
+        self._existing = frozenset(self._unseen)
         self._ended: set[EngineId] = set()
-        self._offline_after_s = timing.offline_after_s
-        self._seat_s = timing.seat_s
+        self._seats: dict[EngineId, Seat] = {}
+        self._told_seats: list[EngineId] = []
+        self._elastic = False
+        self._surveyed = False
+        self._timing = timing
         self._settle_by_s = now_s + timing.settle_s
+        self.wants_survey = True
+        """Seats have been asked for or given up since the cluster last told of them."""
 
     # What happens -------------------------------------------------------------------------------------------------
 
     def report(self, report: NodeReport, now_s: float, now_ms: int) -> Change:
         """Take in a heartbeat."""
-        node = self._nodes.setdefault(report.node_id, Machine(report.node_id))
+        node = self._nodes.setdefault(report.node_id, Machine(report.node_id, report.hardware))
         joined = not node.online
         node.hear(report, now_s, now_ms)
         ready = [engine for engine in report.engines if self._take_in(engine, now_s)]
         failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
         vanished = _vanished(node, report) if report.complete else []
+        if report.complete:
+            self._release_seats(node)
         return Change(tuple(ready), (*failed, *vanished), joined)
+
+    def survey(self, report: ClusterReport, now_s: float, now_ms: int) -> Change:
+        """Take in what the cluster tells of its machines, and of the seats."""
+        self._surveyed, self._elastic, self.wants_survey = True, report.elastic, False
+        for each in report.machines:
+            machine = self._nodes.setdefault(each.node_id, Machine(each.node_id, each.hardware))
+            machine.see(each, now_s, now_ms)
+        there = {each.node_id for each in report.machines}
+        lost = [engine_id for node_id in self._nodes.keys() - there for engine_id in self._left(node_id, now_s)]
+        for seat in report.seats:
+            self._find(seat, now_s)
+        self._told_seats = [seat.engine_id for seat in report.seats]
+        return Change(lost=tuple(lost))
 
     def expire(self, now_s: float) -> Change:
         """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten."""
         for replica in self._replicas.values():
             replica.forget_failures(now_s)
         for node in self._nodes.values():
-            node.turn(online=now_s - node.heard_s < self._offline_after_s)
+            node.turn(online=not node.is_silent(now_s, self._timing.offline_after_s))
         silent = [node for node in self._nodes.values() if not node.online]
         return Change(lost=tuple(engine_id for node in silent for engine_id in node.replicas))
 
@@ -83,6 +106,9 @@ class Fleet:
         replica = self._replicas.pop(engine_id, None)
         if replica is not None:
             replica.leave()
+            seat = self._seats.get(engine_id)
+            if seat is not None and replica.report is not None and not replica.node.runs(engine_id):
+                self._give_up(seat)
         return replica
 
     def never_adopt(self, engine_id: EngineId) -> None:
@@ -101,15 +127,18 @@ class Fleet:
 
     def plan(self, now_s: float, waiting: Callable[[str], int]) -> None:
         """Decide how many engines there are to be of each model, of which so many jobs wait, and see to it."""
-        ready_to_decide = self.settled(now_s) and bool(self._nodes)
+        ready_to_decide = self.settled(now_s) and self._knows_machines
         if ready_to_decide:
             for served in self._models.values():
-                served.scale(waiting(served.model.id), now_s)
+                for seat in served.scale(waiting(served.model.id), now_s):
+                    self._give_up(seat)
         for replica in [r for r in self._replicas.values() if r.retiring_since_s is not None and not r.tokens_of]:
             self._end(replica)
         if ready_to_decide:
             for served in self._models.values():
+                self._occupy_seats(served)
                 self._order_missing(served, now_s)
+            self._look_for_room(now_s)
 
     def settled(self, now_s: float) -> bool:
         """Every engine that ran before this began has been heard of, or has had its time to be."""
@@ -121,6 +150,15 @@ class Fleet:
         """All that this node is to do."""
         node = self._nodes[node_id]
         return NodeOrders(tuple(EngineOrder(r.id, r.model.id) for r in node.replicas.values()), node.draining)
+
+    def seat_orders(self) -> list[SeatOrder]:
+        """The seats that there are to be, and in which no engine is yet."""
+        avoided = tuple(node.id for node in self._nodes.values() if node.draining and node.in_cluster)
+        return [seat.order(avoided) for seat in self._seats.values() if not seat.taken]
+
+    def unwanted_seats(self) -> Sequence[EngineId]:
+        """Those of the seats that the cluster has told of which nobody is to have any more."""
+        return [engine_id for engine_id in self._told_seats if engine_id not in self._seats]
 
     @property
     def replicas(self) -> Collection[Replica]:
@@ -135,10 +173,10 @@ class Fleet:
         """The engines to which calls fail that may succeed again."""
         return [replica for replica in self._replicas.values() if replica.unreached_since_s is not None]
 
-    def overdue(self, now_s: float) -> list[Replica]:
+    def overdue(self, now_s: float, now_ms: int) -> list[Replica]:
         """The engines that were to end their jobs by now, and have not."""
         retiring = [replica for replica in self._replicas.values() if replica.retiring_since_s is not None]
-        return [replica for replica in retiring if replica.tokens_of and replica.is_overdue(now_s)]
+        return [replica for replica in retiring if replica.tokens_of and replica.is_overdue(now_s, now_ms)]
 
     def free_slots(self, model: str) -> int:
         """How many more jobs can be given to engines of this model now."""
@@ -158,8 +196,8 @@ class Fleet:
         return None if best is None else self._replicas[best.engine_id]
 
     def starting(self) -> list[Model]:
-        """The models without an engine that is ready, of which one starts."""
-        return [served.model for served in self._models.values() if served.counted and not served.serves]
+        """The models without an engine that is ready, of which one starts, or waits for a machine to come."""
+        return [served.model for served in self._models.values() if served.is_starting]
 
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
@@ -180,7 +218,7 @@ class Fleet:
 
         An engine that starts after several have failed is not counted on.
         """
-        if not self.settled(now_s) or (not self._nodes and node_id is None):
+        if not self.settled(now_s) or (not self._knows_machines and node_id is None):
             return True
         served = self._models[model]
         if node_id is None and (served.is_coming or self._can_start(served, now_s)):
@@ -196,26 +234,40 @@ class Fleet:
         """The models that have fitted no machine for longer than `grace_s`, and for which no room will be made."""
         since_s = {model: served.backoff.no_room_since_s for model, served in self._models.items()}
         waiting = [model for model, began_s in since_s.items() if began_s is not None and now_s - began_s > grace_s]
-        return [model for model in waiting if not self._room_may_come(self._models[model])]
+        return [model for model in waiting if not self._room_may_come(self._models[model], now_s)]
 
-    def model_views(self, queued: dict[str, int]) -> list[ModelView]:
-        return [served.view(queued.get(model, 0)) for model, served in self._models.items()]
+    def model_views(self, queued: dict[str, int], now_s: float) -> list[ModelView]:
+        return [served.view(queued.get(model, 0), now_s) for model, served in self._models.items()]
 
     def node_views(self) -> list[NodeView]:
         return [self._node_view(node) for node in self._nodes.values()]
 
     # Inside -------------------------------------------------------------------------------------------------------
 
+    @property
+    def _knows_machines(self) -> bool:
+        """All of them, and not only those that have reported by now."""
+        return self._surveyed and bool(self._nodes)
+
     def _can_start(self, served: ServedModel, now_s: float) -> bool:
         """There is no engine of this model, and a job would bring one."""
-        return served.can_be_started(now_s) and self._room_may_come(served)
+        return served.can_be_started(now_s) and self._room_may_come(served, now_s)
 
-    def _room_may_come(self, served: ServedModel) -> bool:
-        """There is room for an engine of this model, or will be once others end that other models can spare."""
+    def _room_may_come(self, served: ServedModel, now_s: float) -> bool:
+        """There is room for an engine of this model, or will be: machines come, or others end that can be spared."""
+        seats = served.waiting.values()
+        if self._elastic and (not seats or any(not seat.is_stuck for seat in seats)):
+            return True
+        if any(self._is_held_by_others(seat, now_s) for seat in seats):
+            return False
         return any(
             room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
             for machine in self._nodes.values()
         )
+
+    def _is_held_by_others(self, seat: Seat, now_s: float) -> bool:
+        """There should have been room for it for so long that somebody else must have it."""
+        return seat.fits_since_s is not None and now_s - seat.fits_since_s >= self._timing.room_s
 
     def _take_in(self, engine: EngineReport, now_s: float) -> bool:
         """Note what an engine tells; true when that makes it ready."""
@@ -261,35 +313,117 @@ class Fleet:
     def _join(self, engine_id: EngineId, served: ServedModel, node: Machine) -> Replica:
         replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served)
         replica.join()
+        served.waiting.pop(engine_id, None)
+        if seat := self._seats.get(engine_id):
+            seat.taken = True
         return replica
 
-    def _order_missing(self, served: ServedModel, now_s: float) -> None:
-        """Order as many of the missing engines as there is room for. Where one finds none, no other does."""
-        model, backoff, machines = served.model, served.backoff, self._nodes.values()
-        if served.missing <= 0 and backoff.no_room_since_s is not None and room.roomiest(model, machines):
-            backoff.found_room()
-        for _ in range(served.missing if now_s >= backoff.retry_at_s else 0):
-            node = room.roomiest(model, machines) or self._made_room(model, now_s)
-            if node is None:
-                backoff.no_room(room.shortage(model, machines), now_s)
-                return
-            backoff.found_room()
-            engine_id = EngineId(f"{model.id}/{self._next_number}")
-            self._next_number += 1
-            self._join(engine_id, served, node)
+    # Seats --------------------------------------------------------------------------------------------------------
 
-    def _made_room(self, model: Model, now_s: float) -> Machine | None:
-        """Where an idle engine of another model, which can spare it, has made room by ending."""
+    def _left(self, node_id: NodeId, now_s: float) -> Iterator[EngineId]:
+        """The cluster had this machine, and has it no more. Yields the engines that went with it."""
+        machine = self._nodes[node_id]
+        if machine.in_cluster is None:
+            return
+        machine.leave()
+        for seat in list(machine.seats.values()):
+            self._give_up(seat)
+        if machine.is_silent(now_s, self._timing.left_s) and not machine.replicas:
+            del self._nodes[node_id]
+        yield from machine.replicas
+
+    def _find(self, found: SeatReport, now_s: float) -> None:
+        """Note where a seat is. One that the Scheduler before this one asked for is kept, if its model is served."""
+        seat = self._seats.get(found.engine_id) or self._adopt_seat(found.engine_id, now_s)
+        if seat is not None:
+            machine = None if found.node_id is None else self._nodes.get(found.node_id)
+            seat.find(machine, is_stuck=found.is_hopeless or not self._elastic)
+
+    def _adopt_seat(self, engine_id: EngineId, now_s: float) -> Seat | None:
+        served = self._models.get(engine_id.rpartition("/")[0])
+        if served is None or engine_id in self._ended:
+            return None
+        taken = engine_id in self._existing or engine_id in self._replicas
+        self._next_number = max(self._next_number, _first_free_number([engine_id]))
+        return self._add_seat(Seat(engine_id, served, now_s, taken))
+
+    def _add_seat(self, seat: Seat) -> Seat:
+        self._seats[seat.id] = seat
+        if not seat.taken:
+            seat.peers.waiting[seat.id] = seat
+        return seat
+
+    def _give_up(self, seat: Seat) -> None:
+        """Nobody is to have this seat any more."""
+        self._seats.pop(seat.id, None)
+        seat.peers.waiting.pop(seat.id, None)
+        seat.leave()
+        self.never_adopt(seat.id)
+        self.wants_survey = True
+
+    def _release_seats(self, node: Machine) -> None:
+        """The seats go of engines that are not wanted, and of which their node tells no more."""
+        for seat in list(node.seats.values()):
+            if seat.taken and seat.id not in self._replicas and not node.runs(seat.id):
+                self._give_up(seat)
+
+    def _occupy_seats(self, served: ServedModel) -> None:
+        """Order engines in the seats that have been found. A seat on a machine that takes no more work is given up."""
+        for seat in list(served.waiting.values()):
+            if seat.machine is None:
+                continue
+            if seat.machine.draining:
+                self._give_up(seat)
+            elif seat.machine.online:
+                self._join(seat.id, served, seat.machine)
+
+    def _order_missing(self, served: ServedModel, now_s: float) -> None:
+        """Ask for the missing seats. An engine that books nothing needs none: it is ordered at once."""
+        for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
+            engine_id = EngineId(f"{served.model.id}/{self._next_number}")
+            if served.model.books:
+                self._add_seat(Seat(engine_id, served, now_s))
+                self.wants_survey = True
+            elif machine := room.least_crowded(self._nodes.values()):
+                self._join(engine_id, served, machine)
+            else:
+                return
+            self._next_number += 1
+
+    def _look_for_room(self, now_s: float) -> None:
+        """For seats that wait and for which no machine comes: note the lack of room, or have others end."""
+        free = Room(self._nodes.values())
+        for seat in [seat for seat in self._seats.values() if seat.machine is not None and not seat.taken]:
+            free.take(seat.peers.model, seat.machine.id if seat.machine else None)
+        for served in self._models.values():
+            shortages = [self._shortage(seat, free, now_s) for seat in served.waiting.values() if seat.is_stuck]
+            if told := next(filter(None, shortages), None):
+                served.backoff.no_room(told, now_s)
+            else:
+                served.backoff.found_room()
+
+    def _shortage(self, seat: Seat, free: Room, now_s: float) -> str | None:
+        """Why there is no room for this seat; None where there is, or others end for it."""
+        model = seat.peers.model
+        if free.take(model):
+            seat.fits_since_s = now_s if seat.fits_since_s is None else seat.fits_since_s
+            held = self._is_held_by_others(seat, now_s)
+            return f"{room.need(model)}, and something else than models holds them" if held else None
+        seat.fits_since_s = None
+        return None if self._make_room(model, now_s) else room.shortage(model, self._nodes.values())
+
+    def _make_room(self, model: Model, now_s: float) -> bool:
+        """Whether an idle engine of another model, which can spare it, makes room by ending."""
         for replica in self._replicas.values():
             if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=[replica]):
                 replica.peers.scaling.spare()
                 self._end(replica)
-                return replica.node
-        return None
+                return True
+        return False
 
     def _is_spare(self, replica: Replica, now_s: float) -> bool:
         """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""
-        has_stayed = replica.ready_since_s is not None and now_s - replica.ready_since_s >= self._seat_s
+        has_stayed = replica.ready_since_s is not None and now_s - replica.ready_since_s >= self._timing.seat_s
         return has_stayed and not replica.tokens_of and replica.peers.can_spare_one
 
     def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
@@ -297,8 +431,7 @@ class Fleet:
 
     def _node_view(self, node: Machine) -> NodeView:
         engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
-        status: NodeStatus = "offline" if not node.online else "draining" if node.draining else "online"
-        return NodeView(node.id, status, node.heard_ms, node.hardware, engines)
+        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines)
 
 
 def _vanished(node: Machine, report: NodeReport) -> list[EngineId]:

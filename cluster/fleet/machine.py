@@ -3,34 +3,74 @@
 from typing import TYPE_CHECKING
 
 from cluster.ids import EngineId, NodeId
-from cluster.messages.machines import Hardware, NodeReport
+from cluster.messages.machines import Hardware, NodeReport, NodeStatus
+from cluster.messages.seats import MachineReport
 
 if TYPE_CHECKING:
     from cluster.fleet.replica import Replica
+    from cluster.fleet.seat import Seat
+
+
+LEAVE_MARGIN_S = 10.0
+"""So long before a machine is taken away, all that runs there goes on elsewhere."""
 
 
 class Machine:
-    """A machine, as it last told of itself, and the engines that it is to run."""
+    """A machine, as its node or the cluster last told of it, and the engines that it is to run.
 
-    def __init__(self, node_id: NodeId) -> None:
+    It is `online` while its node is heard. `in_cluster` is whether the cluster has it, None before that has told;
+    `stays`, whether it stays there when it has nothing to do.
+    """
+
+    def __init__(self, node_id: NodeId, hardware: Hardware) -> None:
         self.id = node_id
-        self._is_known = False
+        self.hardware = hardware
+        self.in_cluster: bool | None = None
+        self.stays = True
+        self.heard_s, self.heard_ms = 0.0, 0
+        self._has_told = False
+        self._running: set[EngineId] = set()
+        self._leaves_at_ms: int | None = None
         # What it was told, as it repeats it.
         self._was_told_to_drain = False
         self.online = False
         self.draining_since_s: float | None = None
         self.replicas: dict[EngineId, Replica] = {}
+        self.seats: dict[EngineId, Seat] = {}
 
     def hear(self, report: NodeReport, now_s: float, now_ms: int) -> None:
         """Take in what the node tells of itself, but for its engines."""
-        self.hardware: Hardware = report.hardware
-        self.heard_s = now_s
-        self.heard_ms = now_ms
+        self.hardware = report.hardware
+        self.heard_s, self.heard_ms = now_s, now_ms
         self.turn(online=True)
-        if report.draining and not self._is_known:
+        if report.draining and not self._has_told:
             self.drain(True, now_s)
-        self._is_known = True
+        self._has_told = True
         self._was_told_to_drain = report.draining
+        if report.complete:
+            self._running = {engine.id for engine in report.engines}.union(report.ending)
+
+    def runs(self, engine_id: EngineId) -> bool:
+        """Whether something of this engine was there when the node last told."""
+        return engine_id in self._running
+
+    def see(self, report: MachineReport, now_s: float, now_ms: int) -> None:
+        """Take in what the cluster tells of it. One that is about to leave gets no more work."""
+        self.in_cluster, self.stays = True, report.stays
+        if not self._has_told:
+            self.hardware, self.heard_ms = report.hardware, now_ms
+        self._leaves_at_ms = report.leaves_at_ms
+        if report.leaves_at_ms is not None:
+            self.drain(True, now_s)
+
+    def leave(self) -> None:
+        """The cluster has it no more."""
+        self.in_cluster = False
+        self.turn(online=False)
+
+    def is_silent(self, now_s: float, limit_s: float) -> bool:
+        """Its node has not been heard for so long, or never."""
+        return not self._has_told or now_s - self.heard_s >= limit_s
 
     def turn(self, online: bool) -> None:
         if self.online != online:
@@ -54,6 +94,24 @@ class Machine:
     def knows_whether_it_drains(self) -> bool:
         """It has been told: whoever comes after this Scheduler will hear of it."""
         return self._was_told_to_drain == self.draining
+
+    def leaves_soon(self, now_ms: int) -> bool:
+        """There is no more time for what runs there to end by itself."""
+        return self._leaves_at_ms is not None and now_ms >= self._leaves_at_ms - LEAVE_MARGIN_S * 1000
+
+    @property
+    def status(self) -> NodeStatus:
+        if self.draining and (self.online or self.in_cluster):
+            return "draining"
+        if self.online:
+            return "online"
+        is_looked_after = self.stays or self.replicas or self.seats
+        return "idle" if self.in_cluster and not is_looked_after else "offline"
+
+    @property
+    def takes_seats(self) -> bool:
+        """As far as is known, engines may be placed there: it is being looked after, or will be."""
+        return not self.draining and (self.online or bool(self.in_cluster))
 
     @property
     def takes_work(self) -> bool:

@@ -44,6 +44,11 @@ class Replica:
     def state(self) -> EngineState:
         return self.report.state if self.report else "starting"
 
+    @property
+    def phase(self) -> str:
+        """What it is doing while it starts."""
+        return "its process is being started" if self.report is None else self.report.phase or "it loads"
+
     def join(self) -> None:
         """Be one of its node's and its model's engines."""
         self.node.replicas[self.id] = self.peers.replicas[self.id] = self
@@ -76,9 +81,11 @@ class Replica:
         """It is to end, or would if another model needed its place."""
         return self.retiring_since_s is not None or self.peers.can_spare_one
 
-    def is_overdue(self, now_s: float) -> bool:
+    def is_overdue(self, now_s: float, now_ms: int) -> bool:
         """It was to end its jobs by now."""
-        return self.retiring_since_s is not None and now_s - self.retiring_since_s >= self.model.replicas.drain_s
+        if self.retiring_since_s is None:
+            return False
+        return now_s - self.retiring_since_s >= self.model.replicas.drain_s or self.node.leaves_soon(now_ms)
 
     def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""

@@ -1,15 +1,38 @@
-"""Where there is room for another engine. Pure."""
+"""Where there is room for another engine, as far as the machines' own engines say. Pure."""
 
 from collections.abc import Collection, Iterable
 
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
 from cluster.fleet.replica import Replica
+from cluster.ids import NodeId
 
 
-def roomiest(model: Model, machines: Iterable[Machine]) -> Machine | None:
-    """The machine with the most free, of those that an engine of this model fits on."""
-    return max((machine for machine in machines if fits(model, machine)), key=_free, default=None)
+class Room:
+    """What is free on machines: all of it but what engines hold that are to run there."""
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        self._free = {machine.id: _free(machine) for machine in machines if machine.takes_seats}
+
+    def take(self, model: Model, on: NodeId | None = None) -> bool:
+        """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
+        places = [node_id for node_id in self._free if on in (None, node_id) and self._fits(model, node_id)]
+        best = min(places, key=lambda node_id: self._free[node_id], default=None)
+        if best is None:
+            return False
+        gpus, cpus = self._free[best]
+        self._free[best] = gpus - model.gpus, cpus - model.cpus
+        return True
+
+    def _fits(self, model: Model, node_id: NodeId) -> bool:
+        gpus, cpus = self._free[node_id]
+        return model.gpus <= gpus and model.cpus <= cpus
+
+
+def least_crowded(machines: Iterable[Machine]) -> Machine | None:
+    """The machine with the fewest engines, for one that holds nothing of it: of those that stay in the cluster."""
+    there = [machine for machine in machines if machine.takes_work and machine.stays]
+    return min(there, key=lambda machine: len(machine.replicas), default=None)
 
 
 def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> bool:
@@ -17,18 +40,19 @@ def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> b
     gpus, cpus = _free(machine)
     gpus += sum(replica.model.gpus for replica in without)
     cpus += sum(replica.model.cpus for replica in without)
-    return machine.takes_work and model.gpus <= gpus and model.cpus <= cpus
+    return machine.takes_seats and model.gpus <= gpus and model.cpus <= cpus
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
     """What an engine of this model needs, and what there is."""
-    there = [machine.hardware for machine in machines if machine.takes_work]
+    there = [machine.hardware for machine in machines if machine.takes_seats]
     most_gpus = max((hardware.gpu_count for hardware in there), default=0)
     most_cpus = max((hardware.cpus for hardware in there), default=0.0)
-    return (
-        f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine; "
-        f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
-    )
+    return f"{need(model)}; the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
+
+
+def need(model: Model) -> str:
+    return f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine"
 
 
 def _free(machine: Machine) -> tuple[float, float]:

@@ -1,21 +1,28 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
+from collections.abc import Sequence
+
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.replica import Replica
 from cluster.fleet.scaling import Load, ModelScaling
+from cluster.fleet.seat import Seat
 from cluster.ids import EngineId
 from cluster.messages.machines import ModelState, ModelView
 from cluster.placement import Ranking, ruled_out_by
 
 
 class ServedModel:
-    """Sole owner of what is known of one model. `counted` are the engines that are to stay; the others retire."""
+    """Sole owner of what is known of one model. `counted` are the engines that are to stay; the others retire.
+
+    `waiting` are the seats in which there is to be an engine, and none is ordered yet.
+    """
 
     def __init__(self, model: Model, scaling_window_s: float) -> None:
         self.model = model
         self.replicas: dict[EngineId, Replica] = {}
         self.counted: dict[EngineId, Replica] = {}
+        self.waiting: dict[EngineId, Seat] = {}
         self.ranking = Ranking()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
@@ -45,7 +52,7 @@ class ServedModel:
 
     @property
     def missing(self) -> int:
-        return self.scaling.wanted - len(self.counted)
+        return self.scaling.wanted - len(self.counted) - len(self.waiting)
 
     @property
     def can_spare_one(self) -> bool:
@@ -56,33 +63,44 @@ class ServedModel:
     def may_have_more(self) -> bool:
         return len(self.counted) < self.model.replicas.max
 
-    def scale(self, waiting: int, now_s: float) -> None:
-        """Decide how many there are to be. Those too many retire; while some are missing, those that retire stay."""
+    def scale(self, waiting: int, now_s: float) -> Sequence[Seat]:
+        """Decide how many there are to be. Those too many retire; while some are missing, those that retire stay.
+
+        Returns the seats that are not needed any more, the last to come first.
+        """
         self.scaling.decide(self._load(waiting), now_s)
-        if self.missing < 0:
-            for replica in sorted(self.counted.values(), key=_usefulness)[: -self.missing]:
-                replica.retire(now_s)
-        elif self.missing > 0:
-            retired = [r for r in self.replicas.values() if r.retiring_since_s is not None and not r.node.draining]
-            for replica in retired[: self.missing]:
-                replica.stay()
+        retired = [r for r in self.replicas.values() if r.retiring_since_s is not None and not r.node.draining]
+        for replica in retired[: max(self.scaling.wanted - len(self.counted), 0)]:
+            replica.stay()
+        surplus = len(self.counted) + len(self.waiting) - self.scaling.wanted
+        given_up = sorted(self.waiting.values(), key=_hope)[: max(surplus, 0)]
+        for replica in sorted(self.counted.values(), key=_usefulness)[: max(surplus - len(given_up), 0)]:
+            replica.retire(now_s)
+        return given_up
 
     def _load(self, waiting: int) -> Load:
         running = sum(len(replica.tokens_of) for replica in self.replicas.values())
         starting = sum(replica.state != "ready" for replica in self.counted.values())
-        return Load(waiting, running, len(self.counted), starting, self._slots)
+        coming = sum(not seat.is_stuck for seat in self.waiting.values())
+        return Load(waiting, running, len(self.counted) + len(self.waiting), starting + coming, self._slots)
 
     # What can be expected of it -----------------------------------------------------------------------------------
 
     @property
     def is_idle(self) -> bool:
         """There is no engine of it, and there is to be none before it has a job."""
-        return self.scaling.wanted == 0 and not self.counted
+        return self.scaling.wanted == 0 and not self.counted and not self.waiting
+
+    @property
+    def is_starting(self) -> bool:
+        """No engine of it is ready, and one starts, or waits for a machine to come."""
+        return not self.serves and (bool(self.counted) or any(not seat.is_stuck for seat in self.waiting.values()))
 
     @property
     def is_coming(self) -> bool:
         """Whether an engine that starts, or is about to, is expected to come up."""
-        return self.backoff.is_hopeful and (bool(self.counted) or self.backoff.is_pausing)
+        has_place = bool(self.counted) or any(not seat.is_stuck for seat in self.waiting.values())
+        return self.backoff.is_hopeful and (has_place or self.backoff.is_pausing)
 
     def can_be_started(self, now_s: float) -> bool:
         """There is no engine of it, and one would be tried for a job, where there is room."""
@@ -92,7 +110,7 @@ class ServedModel:
 
     # What clients are told ----------------------------------------------------------------------------------------
 
-    def view(self, queued: int) -> ModelView:
+    def view(self, queued: int, now_s: float) -> ModelView:
         ready = self.ready()
         return ModelView(
             id=self.model.id,
@@ -105,7 +123,20 @@ class ServedModel:
             context_length=self.context_length or 0,
             wanted=self.scaling.wanted,
             scaling=self.scaling.reason,
+            starting="" if self.serves else self.waits_for(now_s),
         )
+
+    def waits_for(self, now_s: float) -> str:
+        """What the engine that is nearest to being ready waits for."""
+        starting = [replica for replica in self.counted.values() if replica.state != "ready"]
+        if starting:
+            return max((replica.phase for replica in starting), key=len)
+        placed = [seat for seat in self.waiting.values() if not seat.waits]
+        if placed:
+            return "its machine is here; what looks after it there is being started"
+        if first := min(self.waiting.values(), key=lambda seat: seat.since_s, default=None):
+            return f"waits for {'room' if first.is_stuck else 'a machine'}, for {now_s - first.since_s:.0f} s now"
+        return ""
 
     def _state(self) -> ModelState:
         if self.serves:
@@ -118,6 +149,11 @@ class ServedModel:
 def _usefulness(replica: Replica) -> tuple[bool, int]:
     """What is lost with an engine: nothing while it starts, then the room that its jobs would need elsewhere."""
     return replica.state == "ready", len(replica.tokens_of)
+
+
+def _hope(seat: Seat) -> tuple[bool, bool, float]:
+    """How near this seat is to having an engine."""
+    return not seat.waits, not seat.is_stuck, -seat.since_s
 
 
 def _declared(model: Model, option: str) -> int | None:

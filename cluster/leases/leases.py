@@ -31,6 +31,7 @@ from cluster.leases.recovery import Recovery
 from cluster.leases.time_limits import TimeLimits
 from cluster.messages.machines import EngineReport, FailedAttempt, NodeReport
 from cluster.messages.placements import Placed
+from cluster.messages.seats import ClusterReport
 from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
 from cluster.queue import LaneId, Waiting
 from cluster.timing import Timing
@@ -173,6 +174,12 @@ class Leases:
             self._plan(now_s)
         return actions + self.dispatched(now_ms)
 
+    def surveyed(self, report: ClusterReport, now_s: float, now_ms: int) -> list[Action]:
+        """The cluster tells of its machines and of the seats."""
+        actions = list(self._losses.gone(self.fleet.survey(report, now_s, now_ms).lost))
+        self._plan(now_s)
+        return actions + self.dispatched(now_ms)
+
     def engine_lost(self, engine_id: EngineId, now_s: float) -> list[Action]:
         """This engine is dead, whatever its node has yet to notice."""
         self.fleet.never_adopt(engine_id)
@@ -260,7 +267,7 @@ class Leases:
         if self.fleet.settled(now_s):
             self._recovery.settle()
         actions += self._losses.repeat()
-        actions += self._losses.overdue(now_s)
+        actions += self._losses.overdue(now_s, now_ms)
         self._plan(now_s)
         actions += self._end_lanes(self._patience.exhausted(now_s))
         return actions + self.dispatched(now_ms)

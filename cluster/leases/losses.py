@@ -45,17 +45,19 @@ class Losses:
         """These jobs go on elsewhere; their engine may live."""
         yield from self._lose([place.waiting for place in self._places.aboard(job_ids)])
 
-    def overdue(self, now_s: float) -> Iterator[Action]:
+    def overdue(self, now_s: float, now_ms: int) -> Iterator[Action]:
         """What retiring engines have not ended in their time goes on elsewhere, as far as there is room.
 
-        Jobs that are pinned to their node end there.
+        All of it goes from a machine that is about to be taken away. Jobs that are pinned to their node end there.
         """
         room: dict[str, int] = {}
-        for replica in self._fleet.overdue(now_s):
+        for replica in self._fleet.overdue(now_s, now_ms):
             left = room.setdefault(replica.model.id, self._fleet.free_slots(replica.model.id))
             jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
-            moved = [job.id for job in jobs if job.node_id is None][:left]
-            room[replica.model.id] -= len(moved)
+            moved = [job.id for job in jobs if job.node_id is None]
+            if not replica.node.leaves_soon(now_ms):
+                moved = moved[:left]
+            room[replica.model.id] = max(left - len(moved), 0)
             yield from self.taken_back(moved)
 
     def failed(self, engine_id: EngineId, attempts: Iterable[FailedAttempt], now_s: float) -> Iterator[Action]:

@@ -26,7 +26,8 @@ class EngineReport(Struct, frozen=True):
     `unconfirmed` may not be told of yet, `stopped` were given up on somebody's word, and `failed` have ended without
     anything to tell. `steps` counts the steps of
     the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
-    prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this.
+    prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. `phase` is what one that
+    starts is doing.
     """
 
     id: EngineId
@@ -46,6 +47,7 @@ class EngineReport(Struct, frozen=True):
     steps: int = 0
     generating: int = 0
     prefill_tokens: int = 0
+    phase: str = ""
 
 
 class Gpu(Struct, frozen=True):
@@ -68,7 +70,8 @@ class NodeReport(Struct, frozen=True):
 
     `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again. Until a new
     NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them. `agent`
-    tells it from the one before it, which may only have stood still; it `begins` until it has been answered.
+    tells it from the one before it, which may only have stood still; it `begins` until it has been answered. `ending`
+    are engines that it tells no more of, and that may still hold what they booked.
     """
 
     node_id: NodeId
@@ -78,6 +81,7 @@ class NodeReport(Struct, frozen=True):
     complete: bool = True
     agent: str = ""
     begins: bool = False
+    ending: tuple[EngineId, ...] = ()
 
 
 class EngineOrder(Struct, frozen=True):
@@ -98,7 +102,8 @@ class NodeOrders(Struct, frozen=True):
     superseded: bool = False
 
 
-NodeStatus = Literal["online", "draining", "offline"]
+NodeStatus = Literal["online", "draining", "offline", "idle"]
+"""`idle`: in the cluster, and nothing runs there. What is offline is not there, or does not answer."""
 
 
 ModelState = Literal["ready", "starting", "idle", "failed"]
@@ -118,7 +123,8 @@ class ModelView(Struct, frozen=True):
     """A model as clients are told of it.
 
     `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
-    `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why.
+    `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why. `starting` is
+    what the one that is nearest to being ready waits for.
     """
 
     id: str
@@ -131,3 +137,4 @@ class ModelView(Struct, frozen=True):
     context_length: int
     wanted: int
     scaling: str
+    starting: str = ""

@@ -119,6 +119,7 @@ def _model(value: Value) -> Model:
             "engine": options,
             "env": mapping_of(text),
             "price": _price,
+            "labels": mapping_of(text),
         },
     )
     if "id" not in given:

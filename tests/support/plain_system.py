@@ -39,6 +39,7 @@ from cluster.messages.work import ChatMessage, End, Job, Position, Sampling
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
+from tests.support.seats import GivenCluster
 
 T = TypeVar("T")
 
@@ -55,6 +56,8 @@ QUICK = Timing(
     seat_s=0.2,
     order_s=0.1,
     settle_s=0.3,
+    survey_s=0.02,
+    room_s=0.5,
     unreached_s=0.2,
     compare_s=0.1,
     stray_s=0.05,
@@ -195,6 +198,7 @@ class PlainSystem:
         self._faults = faults or {}
         self.catalogue = Catalogue(self.settings.models)
         self.node_ids = [NodeId(f"node_{number:016x}") for number in range(nodes)]
+        self.cluster = GivenCluster()
         self.engines: dict[EngineId, Actor] = {}
         self.launchers: dict[NodeId, PlainLauncher] = {}
         self._outside = Process("outside")
@@ -311,6 +315,7 @@ class PlainSystem:
             self._called("journal", me),
             partial(self.engine, caller=me),
             self.known_engines,
+            self.cluster,
             self.clock,
             self.timing,
             partial(self.superseded, me),
@@ -331,6 +336,7 @@ class PlainSystem:
         me = Process(f"node/{node_id}")
         launcher = self.launchers[node_id] = PlainLauncher(self, node_id, me)
         hardware = Hardware(hostname=node_id, cpus=1.0, memory_bytes=1 << 30)
+        self.cluster.join(node_id, hardware)
         scheduler = self._called("scheduler", me)
         node = me.content = NodeAgent(
             node_id, hardware, scheduler, launcher, self.clock, self.timing, partial(self.superseded, me)

@@ -1,13 +1,13 @@
 """What accounts pay while somebody waits: prompts when jobs are placed, tokens when engines tell of them."""
 
 from cluster.catalogue import Catalogue, Model
-from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, NodeId
 from cluster.leases.leases import Leases
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
 from cluster.messages.work import Fenced, Output, Released, Submission
 from cluster.timing import Timing
 from tests.support.jobs import a_job
+from tests.support.seats import SeatedFleet
 
 N0, E0 = NodeId("node_0"), EngineId("m/0")
 M = Model(id="m", source="s", gpus=0, cpus=1.0)
@@ -17,7 +17,7 @@ class Stage:
     """One engine of two slots. A job is named by its account and a number."""
 
     def __init__(self) -> None:
-        self.fleet = Fleet(Catalogue((M,)), [E0], 0.0)
+        self.fleet = SeatedFleet(Catalogue((M,)), [E0], 0.0)
         self.leases = Leases(self.fleet, Timing())
         self.attempts: dict[str, int] = {}
         self.tell()

@@ -1,7 +1,6 @@
 """Jobs move from engines that retire as far as there is room elsewhere, and those of a node that is drained, too."""
 
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.leases.actions import Action, Fence
 from cluster.leases.leases import Leases
@@ -9,6 +8,7 @@ from cluster.messages.machines import EngineReport, Hardware, NodeReport
 from cluster.messages.work import Job, Submission
 from cluster.timing import Timing
 from tests.support.jobs import a_job
+from tests.support.seats import SeatedFleet
 
 NODES = [NodeId(f"node_{number}") for number in range(3)]
 DRAIN_S, SLOTS = 30, 4
@@ -23,7 +23,7 @@ class Stage:
     """Three machines with an engine each. Whatever they are given runs until it is taken from them."""
 
     def __init__(self) -> None:
-        self.fleet = Fleet(Catalogue((M,)), [EngineId(f"m/{number}") for number in range(3)], 0.0)
+        self.fleet = SeatedFleet(Catalogue((M,)), [EngineId(f"m/{number}") for number in range(3)], 0.0)
         self.leases = Leases(self.fleet, Timing())
         self.beat(0.0)
 

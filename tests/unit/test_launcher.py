@@ -5,9 +5,13 @@ import threading
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from actors.ray import launcher as subject
+from actors.ray import seats
 from actors.ray.launcher import RayLauncher
+from actors.ray.seats import Group
 from actors.wire.calls import Gone, Unreached
 from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId
@@ -18,6 +22,7 @@ from tests.support.plain_system import run, settled
 HERE, THERE = NodeId("node_here"), NodeId("node_there")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
 MODEL = Model(id="m", backend="simulated", gpus=0, cpus=1.0, load_timeout_s=77)
+FREE = replace(MODEL, id="free", cpus=0.0)
 ORDER = EngineOrder(E0, "m")
 RAY_NODE = "ab" * 28
 
@@ -43,12 +48,14 @@ class PlainKind:
 
     def __init__(self) -> None:
         self.engines: dict[str, PlainEngine] = {}
+        self.options: list[dict[str, object]] = []
         self.killed: list[str] = []
         self.starting = threading.Event()
         self.may_start = threading.Event()
         self.may_start.set()
 
-    def start(self, key: str, *_: object, **__: object) -> None:
+    def start(self, key: str, *_: object, **options: object) -> None:
+        self.options.append(options)
         self.starting.set()
         assert self.may_start.wait(10.0)
         self.engines.setdefault(key, PlainEngine(EngineId(key), HERE))
@@ -65,12 +72,16 @@ class PlainKind:
 
 
 class Stage:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, free_cpus: float = 8.0) -> None:
-        monkeypatch.setattr(subject, "available_resources_per_node", lambda: {RAY_NODE: {"CPU": free_cpus}})
+    """`seats` are the groups of Ray's that are for engines, and where."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seats: dict[EngineId, Group] = {E0: Group("a group", E0, RAY_NODE)}
+        monkeypatch.setattr(seats, "groups", lambda: self.seats)
+        monkeypatch.setattr(seats, "handle", lambda group: group.id)
         self.kind = PlainKind()
         kind: Any = self.kind
         timing = Timing(introduction_s=0.02)
-        self.launcher = RayLauncher(kind, Catalogue((MODEL,)), HERE, RAY_NODE, 0.02, timing)
+        self.launcher = RayLauncher(kind, Catalogue((MODEL, FREE)), HERE, RAY_NODE, 0.02, timing)
 
     def engine(self, engine_id: EngineId, node_id: NodeId = HERE) -> PlainEngine:
         engine = self.kind.engines[engine_id] = PlainEngine(engine_id, node_id)
@@ -147,21 +158,41 @@ def test_an_engine_that_cannot_be_reached_while_it_begins_is_waited_for(monkeypa
     run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("free_cpus", "reason"), [(0.5, "something else holds the room"), (1.0, "it is slow to begin")]
-)
-def test_how_long_a_process_is_waited_for_depends_on_whether_there_is_room(
-    free_cpus: float, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(subject, "ROOM_S", 0.01)
+def test_a_process_that_does_not_begin_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "BEGIN_S", 0.02)
 
     async def scenario() -> None:
-        stage = Stage(monkeypatch, free_cpus)
+        stage = Stage(monkeypatch)
         stage.engine(E0).answers.clear()
-        with pytest.raises(Gone, match=reason):
+        with pytest.raises(Gone, match="no process"):
             await stage.launcher.launch(ORDER)
         assert stage.kind.killed == [E0]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seat", [None, Group("a group", E0, None), Group("a group", E0, "cd" * 28)])
+def test_an_engine_whose_seat_is_not_here_is_not_made(seat: Group | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        stage = Stage(monkeypatch)
+        stage.seats = {} if seat is None else {E0: seat}
+        with pytest.raises(Gone, match="its place on this machine is gone"):
+            await stage.launcher.launch(ORDER)
+        assert stage.kind.engines == {}
+
+    run(scenario())
+
+
+def test_an_engine_sits_in_its_seat_and_one_that_books_nothing_anywhere_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        stage = Stage(monkeypatch)
+        await stage.launcher.launch(ORDER)
+        await stage.launcher.launch(EngineOrder(EngineId("free/1"), "free"))
+        seated, free = (options["scheduling_strategy"] for options in stage.kind.options)
+        assert isinstance(seated, PlacementGroupSchedulingStrategy)
+        assert (seated.placement_group, seated.placement_group_bundle_index) == ("a group", 0)
+        assert isinstance(free, NodeAffinitySchedulingStrategy)
+        assert (free.node_id, free.soft) == (RAY_NODE, False)
 
     run(scenario())
 

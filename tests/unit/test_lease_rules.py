@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.leases.actions import Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
@@ -33,6 +32,7 @@ from cluster.messages.work import (
 )
 from cluster.queue import SUSPECT_AFTER, LaneId, Waiting
 from cluster.timing import Timing
+from tests.support.seats import SeatedFleet
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1 = EngineId("m/0"), EngineId("m/1")
@@ -70,7 +70,7 @@ class Stage:
         self, replicas: int = 1, open_jobs: Sequence[OpenJob] = (), slots: int = 1, existing: Sequence[EngineId] = ()
     ) -> None:
         model = Model(id="m", source="s", gpus=0, cpus=1.0, replicas=Replicas(replicas, replicas))
-        self.fleet = Fleet(Catalogue((model,)), existing, NOW_S)
+        self.fleet = SeatedFleet(Catalogue((model,)), existing, NOW_S)
         self.leases = Leases(self.fleet, TIMING, open_jobs)
         self.slots = slots
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cluster.catalogue import Catalogue, Model, Replicas
-from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
@@ -21,6 +20,7 @@ from cluster.messages.machines import EngineReport, FailedAttempt, Hardware, Nod
 from cluster.messages.placements import Placed
 from cluster.messages.work import Dispatch, Fenced, Job, JobAttempt, OpenJob, Output, Released, Sampling, Submission
 from cluster.timing import Timing
+from tests.support.seats import SeatedFleet
 
 MODELS = (
     Model(id="m", source="s", gpus=0, cpus=1.0, replicas=Replicas(2, 2)),
@@ -114,7 +114,7 @@ class World(RuleBasedStateMachine):
 
     def _new_leases(self, open_jobs: Iterable[OpenJob]) -> Leases:
         existing = [engine_id for engine_id in self.engines if engine_id not in self.dead]
-        self.fleet = Fleet(Catalogue(MODELS), existing, self.now_s)
+        self.fleet = SeatedFleet(Catalogue(MODELS), existing, self.now_s)
         self.strays = set()
         return Leases(self.fleet, Timing(), list(open_jobs))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.ray import lifecycle, secrets
+from actors.ray import lifecycle, seats, secrets
 from actors.wire.calls import Unreachable
 from cluster.catalogue import Model
 from cluster.release import Described, Release
@@ -174,8 +174,10 @@ def test_stopping_goes_on_whoever_does_not_stop(monkeypatch: pytest.MonkeyPatch)
     ):
         monkeypatch.setattr(lifecycle, name, Kind(name, failure, hangs))
     monkeypatch.setattr(lifecycle, "_STOP_S", 0.01)
+    monkeypatch.setattr(seats, "remove_all", lambda: done.append("remove seats"))
     run(lifecycle.stop())
-    assert done == [f"kill {name}" for name in ("SUPERVISOR", "NODE", "JOURNAL", "SCHEDULER", "RATE_LIMITER", "LEDGER")]
+    killed = ("SUPERVISOR", "NODE", "JOURNAL", "SCHEDULER", "RATE_LIMITER", "LEDGER")
+    assert done == [*(f"kill {name}" for name in killed), "remove seats"]
 
 
 def test_a_name_is_the_same_on_one_cluster_and_another_on_the_next(kept: Kept) -> None:

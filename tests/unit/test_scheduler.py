@@ -37,6 +37,7 @@ from cluster.queue import LaneId
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
+from tests.support.seats import GivenCluster
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 E0, E1 = EngineId("m/0"), EngineId("m/1")
@@ -211,8 +212,11 @@ class Stage:
         self.e0, self.e1 = self.engines[E0], self.engines[E1]
         collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
         self.clock = StillClock(NOW_MS)
-        timing = Timing(tick_s=tick_s, compare_s=3600.0, hold_s=hold_s)
-        self.scheduler = Scheduler(Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.clock, timing)
+        timing = Timing(tick_s=tick_s, compare_s=3600.0, hold_s=hold_s, survey_s=3600.0)
+        self.cluster = GivenCluster()
+        self.scheduler = Scheduler(
+            Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.cluster, self.clock, timing
+        )
 
     async def __aenter__(self) -> "Stage":
         await self.scheduler.start()
@@ -236,9 +240,18 @@ class Stage:
         told: dict[str, Any] = {"slots": slots, "context_length": 128, "running": tuple(running), "age_s": age_s} | more
         reports = tuple(EngineReport(engine, "m", node, "ready", **told) for engine in engines)
         report = NodeReport(node, Hardware("host", 1.0, 1 << 30), reports, draining)
-        orders = await self.scheduler.report(report)
+        self.cluster.join(node, report.hardware)
+        for engine in reports:
+            self.cluster.runs(engine, M)
+        await self.scheduler.report(report)
+        await self.survey()
+        return list(self.scheduler.fleet.orders(node).engines)
+
+    async def survey(self) -> None:
+        """Have the Scheduler see to its seats."""
+        self.scheduler.surveying.hasten()
+        await self.scheduler.surveying.taken()
         await settled()
-        return list(orders.engines)
 
     async def submit(self, *jobs: Job) -> list[str | None]:
         """The refusals' codes; None for each job that was accepted."""
@@ -523,7 +536,9 @@ def test_a_fence_that_fails_is_tried_again() -> None:
 
 
 async def engine_in_place(stage: Stage) -> tuple[EngineId, PlainEngine]:
-    """The engine that is ordered now, ready."""
+    """The engine that is ordered now, ready. What was there before has ended."""
+    if not stage.scheduler.fleet.orders(N0).engines:
+        await stage.heartbeat(N0)
     (order,) = stage.scheduler.fleet.orders(N0).engines
     engine = stage.engines.setdefault(order.id, PlainEngine())
     await stage.heartbeat(N0, order.id, slots=8)
@@ -1337,12 +1352,12 @@ def test_what_there_ought_to_be_is_planned_once_a_tick_however_many_nodes_report
             await stage.tick()
             plans.clear()
             for _ in range(10):
-                await stage.heartbeat(N0, E0)
-                await stage.heartbeat(N1)
+                for node, engines in ((N0, (EngineReport(E0, "m", N0, "ready"),)), (N1, ())):
+                    await stage.scheduler.report(NodeReport(node, Hardware("host", 1.0, 1 << 30), engines))
             assert plans == []
             await stage.tick()
             assert len(plans) == 1
-            assert await stage.heartbeat(N0) == [EngineOrder(E1, "m")]
+            await stage.scheduler.report(NodeReport(N0, Hardware("host", 1.0, 1 << 30)))
             assert len(plans) == 2
 
     run(scenario())

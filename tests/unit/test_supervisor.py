@@ -17,6 +17,7 @@ class PlainWorld:
 
     def __init__(self, *machines: str) -> None:
         self.alive = set(machines)
+        self.idle: set[str] = set()
         self.noded: set[str] = set()
         self.calls: list[str] = []
         self.failures: list[Exception] = []
@@ -41,7 +42,7 @@ class PlainWorld:
         return self.noded & self.alive
 
     def machines(self) -> set[str]:
-        return set(self.alive)
+        return self.alive - self.idle
 
     def start_node(self, machine: str) -> None:
         if self.failures:
@@ -49,11 +50,15 @@ class PlainWorld:
         self.calls.append(machine)
         self.noded.add(machine)
 
+    def end_node(self, machine: str) -> None:
+        self.calls.append(f"end {machine}")
+        self.noded.remove(machine)
+
     def keep_proxies(self) -> None:
         self.proxies_kept += 1
 
-    def wards(self, machines: Set[str]) -> list[Ward]:
-        self.watched = set(machines)
+    def wards(self, looked_after: Set[str]) -> list[Ward]:
+        self.watched = set(looked_after)
         return [*self.core, *self.nodes]
 
     def started(self, machine: str) -> int:
@@ -88,6 +93,22 @@ def test_a_node_is_started_where_there_is_none() -> None:
         world.noded = set()  # one died for good, as an actor does whose process could not even begin
         await supervisor.look()
         assert (world.started("a"), world.started("b")) == (2, 1)
+
+    run(scenario())
+
+
+def test_a_node_that_nobody_needs_is_ended() -> None:
+    async def scenario() -> None:
+        world = PlainWorld("a", "b")
+        supervisor = Supervisor(world, RELEASE, QUICK)
+        await supervisor.look()
+        world.idle = {"b"}
+        await supervisor.look()
+        await supervisor.look()
+        assert (world.noded, world.calls.count("end b")) == ({"a"}, 1)
+        world.idle = set()
+        await supervisor.look()
+        assert world.noded == {"a", "b"}
 
     run(scenario())
 

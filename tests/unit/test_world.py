@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from actors.ray import machines, seats
 from actors.ray import world as world_module
+from actors.ray.autoscaler import Outlook
 from actors.ray.remote import Pulse
+from actors.ray.seats import Group
 from actors.ray.world import RayWorld
 from actors.wire.calls import Unreachable
 from cluster.catalogue import Model
@@ -66,9 +69,14 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> dict[str, PlainKind]:
     for name, kind in kinds.items():
         monkeypatch.setattr(world_module, name, kind)
     monkeypatch.setattr(world_module, "_this_machine", lambda: MACHINE)
-    alive: list[dict[str, Any]] = [{"NodeID": MACHINE, "Alive": True, "Resources": {"CPU": 2.0}}]
-    monkeypatch.setattr(world_module.ray, "nodes", lambda: alive)
+    monkeypatch.setattr(machines, "alive", lambda: [machine(MACHINE, **{machines.HEAD: 1.0})])
+    monkeypatch.setattr(world_module, "outlook", lambda: Outlook(brings_machines=False))
+    monkeypatch.setattr(seats, "groups", dict)
     return kinds
+
+
+def machine(ray_id: str, labels: dict[str, str] | None = None, **resources: float) -> dict[str, Any]:
+    return {"NodeID": ray_id, "Alive": True, "Resources": {"CPU": 2.0, **resources}, "Labels": labels or {}}
 
 
 def started(settings: Settings = SETTINGS) -> RayWorld:
@@ -146,3 +154,26 @@ def test_a_machine_has_one_node(kinds: dict[str, PlainKind]) -> None:
     world = started()
     assert world.machines() == world.machines_with_node() == {MACHINE}
     assert list(kinds["NODE"].running) == [node_id(MACHINE)]
+
+
+def test_where_machines_come_and_go_only_those_that_are_needed_have_a_node(
+    kinds: dict[str, PlainKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, control = machine("a" * 56, **{machines.HEAD: 1.0}), machine("b" * 56, {machines.CONTROL_LABEL: "yes"})
+    seated, idle = machine("c" * 56, GPU=1.0), machine("d" * 56, GPU=1.0)
+    groups = {
+        EngineId("m/0"): Group("1", EngineId("m/0"), "c" * 56),
+        EngineId("m/1"): Group("2", EngineId("m/1"), None),
+    }
+    monkeypatch.setattr(machines, "alive", lambda: [head, control, seated, idle])
+    monkeypatch.setattr(seats, "groups", lambda: groups)
+    world = RayWorld(SETTINGS, None)
+    assert len(world.machines()) == 4
+    monkeypatch.setattr(world_module, "outlook", lambda: Outlook(brings_machines=True))
+    assert world.machines() == {"a" * 56, "b" * 56, "c" * 56}
+    for each in world.machines():
+        world.start_node(each)
+    del groups[EngineId("m/0")]
+    assert world.machines_with_node() - world.machines() == {"c" * 56}
+    world.end_node("c" * 56)
+    assert world.machines_with_node() == {"a" * 56, "b" * 56}

@@ -1,0 +1,47 @@
+"""The machines of the Ray cluster."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray._private.state import state
+
+from cluster.ids import NodeId, node_id
+from cluster.messages.machines import Hardware
+from cluster.messages.seats import MachineReport
+
+HEAD = "node:__internal_head__"
+CONTROL_LABEL = "infernet-control"
+"""Machines with this label are for the control plane, like the head, and stay as it does."""
+
+
+def alive() -> list[dict[str, Any]]:
+    """Ray's machines, as Ray tells of them. Blocks."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def is_for_control(node: Mapping[str, Any]) -> bool:
+    return HEAD in node["Resources"] or CONTROL_LABEL in (node.get("Labels") or {})
+
+
+def leaving() -> Mapping[str, int]:
+    """The machines that are being taken away, by Ray's ids, and when, in milliseconds; 0 where nobody says. Blocks."""
+    drained: Mapping[str, int] = state.get_draining_nodes()
+    return drained
+
+
+def report(node: Mapping[str, Any], elastic: bool, leaves_at_ms: int | None) -> MachineReport:
+    """A machine, as it is told of. Where machines come and go, all but those for the control plane may go."""
+    resources = node["Resources"]
+    hardware = Hardware(
+        hostname=node["NodeManagerHostname"],
+        cpus=resources.get("CPU", 0.0),
+        memory_bytes=int(resources.get("memory", 0)),
+        gpu_count=int(resources.get("GPU", 0)),
+    )
+    return MachineReport(node_id(node["NodeID"]), hardware, not elastic or is_for_control(node), leaves_at_ms)
+
+
+def ray_id(machines: list[dict[str, Any]], wanted: NodeId) -> str | None:
+    """Ray's id of this machine."""
+    return next((node["NodeID"] for node in machines if node_id(node["NodeID"]) == wanted), None)

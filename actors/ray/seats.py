@@ -1,0 +1,132 @@
+"""Seats as Ray's placement groups: one for each engine that books something.
+
+A group brings a machine where Ray's autoscaler has one for it, holds what it books against everybody else in the
+cluster, and lets its machine go when it is removed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from ray._raylet import PlacementGroupID
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+
+from actors.ray import machines
+from actors.ray.autoscaler import Outlook, outlook
+from cluster import clock
+from cluster.ids import EngineId, NodeId, node_id
+from cluster.messages.seats import ClusterReport, SeatOrder, SeatReport
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "infernet/seat/"
+_GONE = "REMOVED"
+_NODE_ID_LABEL = "ray.io/node-id"
+# Where there is room, Ray names the machine within this time.
+_AT_ONCE_S = 0.5
+# The first autoscaler does not tell that it has nothing: it starts nothing for so long.
+_NOTHING_STARTED_S = 30.0
+
+
+class Group(Struct, frozen=True):
+    """A placement group of Ray's that is a seat. `machine` is Ray's id, None while it waits."""
+
+    id: str
+    engine_id: EngineId
+    machine: str | None
+
+
+def groups() -> dict[EngineId, Group]:
+    """The seats that there are. Blocks."""
+    found = [_group(each) for each in placement_group_table().values() if _is_seat(each)]
+    return {group.engine_id: group for group in found}
+
+
+def handle(group: Group) -> PlacementGroup:
+    """The group, as Ray's options name it."""
+    return PlacementGroup(PlacementGroupID.from_hex(group.id))
+
+
+def remove_all() -> None:
+    """Give up every seat. Blocks."""
+    for group in groups().values():
+        remove_placement_group(handle(group))
+
+
+class RaySeats:
+    """Makes and removes groups as it is told, and tells of all machines and seats."""
+
+    def __init__(self) -> None:
+        self._outlook = Outlook(brings_machines=False)
+        self._waiting_since_s: dict[str, float] = {}
+
+    async def see_to(self, orders: Sequence[SeatOrder], unwanted: Iterable[EngineId]) -> ClusterReport:
+        """Make the seats that are ordered and not there, remove the unwanted ones, and tell of all that there are."""
+        return await asyncio.to_thread(self._see_to, orders, set(unwanted))
+
+    def _see_to(self, orders: Sequence[SeatOrder], unwanted: set[EngineId]) -> ClusterReport:
+        there, alive = groups(), machines.alive()
+        for engine_id in unwanted & there.keys():
+            remove_placement_group(handle(there.pop(engine_id)))
+        made = [_make(order, alive) for order in orders if order.engine_id not in there]
+        for group in made:
+            group.wait(_AT_ONCE_S)
+        if made:
+            there = {engine_id: group for engine_id, group in groups().items() if engine_id not in unwanted}
+        self._look_out(there)
+        return self._report(there, alive)
+
+    def _look_out(self, there: Mapping[EngineId, Group]) -> None:
+        waiting = [group.id for group in there.values() if group.machine is None]
+        now_s = clock.monotonic_s()
+        self._waiting_since_s = {group: self._waiting_since_s.get(group, now_s) for group in waiting}
+        if waiting or not self._outlook.brings_machines:
+            self._outlook = outlook()
+        if self._outlook.is_starting:
+            self._waiting_since_s = dict.fromkeys(waiting, now_s)
+
+    def _report(self, there: Mapping[EngineId, Group], alive: list[dict[str, Any]]) -> ClusterReport:
+        leaving, elastic = machines.leaving(), self._outlook.brings_machines
+        return ClusterReport(
+            tuple(machines.report(node, elastic, leaving.get(node["NodeID"])) for node in alive),
+            tuple(self._seat_report(group) for group in there.values()),
+            elastic,
+        )
+
+    def _seat_report(self, group: Group) -> SeatReport:
+        where = None if group.machine is None else node_id(group.machine)
+        return SeatReport(group.engine_id, where, where is None and self._is_hopeless(group.id))
+
+    def _is_hopeless(self, group_id: str) -> bool:
+        if self._outlook.hopeless is not None:
+            return group_id in self._outlook.hopeless
+        return clock.monotonic_s() - self._waiting_since_s[group_id] >= _NOTHING_STARTED_S
+
+
+def _make(order: SeatOrder, alive: list[dict[str, Any]]) -> PlacementGroup:
+    booked = {kind: amount for kind, amount in (("GPU", order.gpus), ("CPU", order.cpus)) if amount}
+    selector = dict(order.labels) | _elsewhere(order.avoided, alive)
+    logger.info("a seat for %s: %s %s", order.engine_id, booked, selector)
+    return placement_group(
+        [booked],
+        strategy="STRICT_PACK",
+        name=_PREFIX + order.engine_id,
+        lifetime="detached",
+        bundle_label_selector=[selector] if selector else None,
+    )
+
+
+def _elsewhere(avoided: Iterable[NodeId], alive: list[dict[str, Any]]) -> dict[str, str]:
+    ids = [found for each in avoided if (found := machines.ray_id(alive, each))]
+    return {_NODE_ID_LABEL: f"!in({','.join(ids)})"} if ids else {}
+
+
+def _is_seat(group: Mapping[str, Any]) -> bool:
+    return str(group["name"]).startswith(_PREFIX) and group["state"] != _GONE
+
+
+def _group(group: Mapping[str, Any]) -> Group:
+    machine = next(iter(group["bundles_to_node_id"].values()), "") if group["state"] == "CREATED" else ""
+    return Group(group["placement_group_id"], EngineId(str(group["name"]).removeprefix(_PREFIX)), machine or None)
