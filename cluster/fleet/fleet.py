@@ -153,8 +153,7 @@ class Fleet:
 
     def seat_orders(self) -> list[SeatOrder]:
         """The seats that there are to be, and in which no engine is yet."""
-        avoided = tuple(node.id for node in self._nodes.values() if node.draining and node.in_cluster)
-        return [seat.order(avoided) for seat in self._seats.values() if not seat.taken]
+        return [seat.order for seat in self._seats.values() if not seat.taken]
 
     def unwanted_seats(self) -> Sequence[EngineId]:
         """Those of the seats that the cluster has told of which nobody is to have any more."""
@@ -368,21 +367,31 @@ class Fleet:
                 self._give_up(seat)
 
     def _occupy_seats(self, served: ServedModel) -> None:
-        """Order engines in the seats that have been found. A seat on a machine that takes no more work is given up."""
+        """Order engines in the seats that have been found.
+
+        A seat on a machine that takes no more work is given up, and one that waits for any but one that does again.
+        """
+        avoided = self._avoided()
         for seat in list(served.waiting.values()):
             if seat.machine is None:
-                continue
-            if seat.machine.draining:
+                is_outdated = not avoided.issuperset(seat.avoided)
+            else:
+                is_outdated = seat.machine.draining
+            if is_outdated:
                 self._give_up(seat)
-            elif seat.machine.online:
+            elif seat.machine is not None and seat.machine.online:
                 self._join(seat.id, served, seat.machine)
+
+    def _avoided(self) -> set[NodeId]:
+        """The machines on which no seat is to be."""
+        return {node.id for node in self._nodes.values() if node.draining and node.in_cluster}
 
     def _order_missing(self, served: ServedModel, now_s: float) -> None:
         """Ask for the missing seats. An engine that books nothing needs none: it is ordered at once."""
         for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
             engine_id = EngineId(f"{served.model.id}/{self._next_number}")
             if served.model.books:
-                self._add_seat(Seat(engine_id, served, now_s))
+                self._add_seat(Seat(engine_id, served, now_s, avoided=tuple(sorted(self._avoided()))))
                 self.wants_survey = True
             elif machine := room.least_crowded(self._nodes.values()):
                 self._join(engine_id, served, machine)

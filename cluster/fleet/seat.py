@@ -16,11 +16,19 @@ class Seat:
     It is kept until the engine's node says that the engine is gone: what it booked is not free before that.
     """
 
-    def __init__(self, engine_id: EngineId, peers: "ServedModel", since_s: float, taken: bool = False) -> None:
+    def __init__(
+        self,
+        engine_id: EngineId,
+        peers: "ServedModel",
+        since_s: float,
+        taken: bool = False,
+        avoided: tuple[NodeId, ...] = (),
+    ) -> None:
         self.id = engine_id
         self.peers = peers
         self.since_s = since_s
         self.taken = taken
+        self.avoided = avoided
         self.machine: Machine | None = None
         self.is_stuck = False
         """It waits, and no machine comes for it: only others that end make room."""
@@ -34,7 +42,7 @@ class Seat:
 
     def find(self, machine: Machine | None, is_stuck: bool) -> None:
         """The cluster tells where it is; or that it waits, and whether nothing comes for it."""
-        if machine is not self.machine and not self.taken:
+        if machine is not self.machine and (self.waits or not self.taken):
             self.leave()
             self.machine = machine
         if self.machine is not None:
@@ -46,6 +54,7 @@ class Seat:
         if self.machine is not None:
             self.machine.seats.pop(self.id, None)
 
-    def order(self, avoided: tuple[NodeId, ...]) -> SeatOrder:
+    @property
+    def order(self) -> SeatOrder:
         model = self.peers.model
-        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, avoided)
+        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, self.avoided)

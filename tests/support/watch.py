@@ -55,7 +55,7 @@ class Watch:
         """Every stream, result and count is what an undisturbed run gives."""
         for job, (text, end) in zip(self.jobs, await asyncio.gather(*self._tasks), strict=True):
             assert text == expected(job)
-            assert isinstance(end, Finished)
+            assert isinstance(end, Finished), end
             assert end.finish_reason == "length"
         assert may_lose or not self.lost, "a stream was lost"
         for job in self.jobs:
