@@ -230,8 +230,11 @@ class Fleet:
         return bool(self._counted_on(node_id, model))
 
     def without_room(self, now_s: float, grace_s: float) -> list[str]:
-        """The models that have fitted no machine for longer than `grace_s`, and for which no room will be made."""
-        since_s = {model: served.backoff.no_room_since_s for model, served in self._models.items()}
+        """The models that have fitted no machine for longer than `grace_s`, and for which no room will be made.
+
+        Not those of which an engine is there, or starts: there is no room for more of them, and they are served.
+        """
+        since_s = {model: s.backoff.no_room_since_s for model, s in self._models.items() if not s.counted}
         waiting = [model for model, began_s in since_s.items() if began_s is not None and now_s - began_s > grace_s]
         return [model for model in waiting if not self._room_may_come(self._models[model], now_s)]
 

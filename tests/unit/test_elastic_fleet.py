@@ -292,3 +292,13 @@ def test_a_scheduler_that_begins_anew_keeps_the_engines_that_there_may_be() -> N
     fleet.plan(0.5, lambda model: 0)
     assert [order.id for order in fleet.orders(N0).engines] == existing
     assert fleet.model_views({}, 0.0)[0].wanted == 3
+
+
+def test_a_model_that_starts_is_not_without_room_though_more_of_it_would_be() -> None:
+    two = replace(ELASTIC, replicas=Replicas(2, 2))
+    stage = Stage(two, gpus=1)
+    stage.stuck.add("m")
+    stage.wait()
+    stage.wait(60.0)
+    assert (len(stage.running()), stage.view().state, stage.view().fits) == (1, "starting", False)
+    assert stage.fleet.without_room(stage.now_s, 10.0) == []
