@@ -13,7 +13,7 @@ from ray.serve._private.constants import SERVE_LOGGER_NAME
 
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from actors.machine import gc, scheduling_class
-from actors.ray import lifecycle
+from actors.ray import lifecycle, machines
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -69,7 +69,6 @@ _deployment = serve.deployment(
     max_ongoing_requests=_MAX_ONGOING_REQUESTS,
     graceful_shutdown_timeout_s=_GRACE_S,
     graceful_shutdown_wait_loop_s=0.5,
-    ray_actor_options={"num_cpus": 0},
     logging_config=QUIET,
 )
 
@@ -83,7 +82,14 @@ def application(release: Release) -> Application:
     scaling: dict[str, Any] = {"num_replicas": replicas.min}
     if replicas.max > replicas.min:
         scaling = {"autoscaling_config": {"min_replicas": replicas.min, "max_replicas": replicas.max}}
-    return _deployment.options(**scaling).bind(release)
+    return _deployment.options(**scaling, ray_actor_options={"num_cpus": 0, **_where()}).bind(release)
+
+
+def _where() -> dict[str, Any]:
+    """Where ingress replicas run: an actor keeps its machine in the cluster, so on none that is there for engines."""
+    if any(machines.is_for_control(node) and machines.HEAD not in node["Resources"] for node in machines.alive()):
+        return {"label_selector": {machines.CONTROL_LABEL: machines.CONTROL_VALUE}}
+    return {"resources": {machines.HEAD: 0.001}}
 
 
 def build(args: dict[str, Any]) -> Application:

@@ -37,7 +37,7 @@ def new_holder_id() -> str:
 
 def node_id(ray_node_id: str) -> NodeId:
     """The node's id, derived from Ray's, so that it is stable for the machine's life in the cluster."""
-    return NodeId(f"node_{ray_node_id[:_NODE_HEX_DIGITS]}")
+    return NodeId(f"node_{ray_node_id[-_NODE_HEX_DIGITS:]}")
 
 
 def _random_hex() -> str:

@@ -11,8 +11,8 @@ from cluster.messages.machines import Hardware
 from cluster.messages.seats import MachineReport
 
 HEAD = "node:__internal_head__"
-CONTROL_LABEL = "infernet-control"
-"""Machines with this label are for the control plane, like the head, and stay as it does."""
+CONTROL_LABEL, CONTROL_VALUE = "infernet-control", "true"
+"""Machines that are labelled so are for the control plane, like the head, and stay as it does."""
 
 
 def alive() -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def alive() -> list[dict[str, Any]]:
 
 
 def is_for_control(node: Mapping[str, Any]) -> bool:
-    return HEAD in node["Resources"] or CONTROL_LABEL in (node.get("Labels") or {})
+    return HEAD in node["Resources"] or (node.get("Labels") or {}).get(CONTROL_LABEL) == CONTROL_VALUE
 
 
 def leaving() -> Mapping[str, int]:

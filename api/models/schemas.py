@@ -33,6 +33,7 @@ class CatalogueModel(ServingModel):
     wanted: Annotated[int, Field(ge=0, description="Replicas that there are to be")]
     scaling: Annotated[str, Field(description="Why so many are wanted, with the numbers")]
     price: Price
+    starting: NotRequired[Annotated[str, Field(description="What the replica waits for that will be ready first")]]
     context_length: NotRequired[Annotated[int, Field(ge=1, description="In tokens, once an engine has told it")]]
     state_message: NotRequired[Annotated[str, Field(description="Why it failed, or does not fit")]]
 
@@ -60,6 +61,8 @@ def catalogue_body(view: ModelView, tokens_per_second: int, price: catalogue.Pri
     }
     if view.context_length:
         body["context_length"] = view.context_length
+    if view.starting:
+        body["starting"] = view.starting
     if view.message:
         body["state_message"] = view.message
     return body

@@ -12,10 +12,11 @@ from cluster.catalogue import Catalogue, Model
 from cluster.fleet import room
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.machine import Machine
+from cluster.fleet.numbers import Numbers
 from cluster.fleet.replica import Replica
-from cluster.fleet.room import Room
-from cluster.fleet.seat import Seat
+from cluster.fleet.seating import Seating
 from cluster.fleet.served_model import ServedModel
+from cluster.fleet.shortages import Shortages
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import (
     EngineOrder,
@@ -25,7 +26,7 @@ from cluster.messages.machines import (
     NodeReport,
     NodeView,
 )
-from cluster.messages.seats import ClusterReport, SeatOrder, SeatReport
+from cluster.messages.seats import ClusterReport, SeatOrder
 from cluster.placement import Ranking
 from cluster.queue import LaneId
 from cluster.timing import Timing
@@ -51,18 +52,14 @@ class Fleet:
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
         self._models = {model.id: ServedModel(model, timing.scaling_window_s) for model in catalogue.models}
-        self._next_number = _first_free_number(existing)
         self._unseen = set(existing)
-        self._existing = frozenset(self._unseen)
-        self._ended: set[EngineId] = set()
-        self._seats: dict[EngineId, Seat] = {}
-        self._told_seats: list[EngineId] = []
-        self._elastic = False
+        self._numbers = Numbers(self._unseen)
+        self._seating = Seating(self._nodes, self._models, self._numbers, self._unseen, self._replicas.__contains__)
+        self._shortages = Shortages(self._nodes, timing, self._end)
+        self._machines_come = False
         self._surveyed = False
         self._timing = timing
         self._settle_by_s = now_s + timing.settle_s
-        self.wants_survey = True
-        """Seats have been asked for or given up since the cluster last told of them."""
 
     # What happens -------------------------------------------------------------------------------------------------
 
@@ -75,20 +72,18 @@ class Fleet:
         failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
         vanished = _vanished(node, report) if report.complete else []
         if report.complete:
-            self._release_seats(node)
+            self._seating.release(node)
         return Change(tuple(ready), (*failed, *vanished), joined)
 
     def survey(self, report: ClusterReport, now_s: float, now_ms: int) -> Change:
         """Take in what the cluster tells of its machines, and of the seats."""
-        self._surveyed, self._elastic, self.wants_survey = True, report.elastic, False
+        self._surveyed, self._machines_come = True, report.elastic
         for each in report.machines:
             machine = self._nodes.setdefault(each.node_id, Machine(each.node_id, each.hardware))
             machine.see(each, now_s, now_ms)
         there = {each.node_id for each in report.machines}
         lost = [engine_id for node_id in self._nodes.keys() - there for engine_id in self._left(node_id, now_s)]
-        for seat in report.seats:
-            self._find(seat, now_s)
-        self._told_seats = [seat.engine_id for seat in report.seats]
+        self._seating.find(report.seats, self._machines_come, now_s)
         return Change(lost=tuple(lost))
 
     def expire(self, now_s: float) -> Change:
@@ -106,14 +101,13 @@ class Fleet:
         replica = self._replicas.pop(engine_id, None)
         if replica is not None:
             replica.leave()
-            seat = self._seats.get(engine_id)
-            if seat is not None and replica.report is not None and not replica.node.runs(engine_id):
-                self._give_up(seat)
+            if replica.report is not None:
+                self._seating.release(replica.node)
         return replica
 
     def never_adopt(self, engine_id: EngineId) -> None:
         """This engine is dead or to end, whatever its node has yet to notice."""
-        self._ended.add(engine_id)
+        self._numbers.end(engine_id)
 
     def drain(self, node_id: NodeId, drains: bool, now_s: float) -> None:
         """Give this node no more work, or work again. An unknown node is ignored."""
@@ -131,14 +125,13 @@ class Fleet:
         if ready_to_decide:
             for served in self._models.values():
                 for seat in served.scale(waiting(served.model.id), now_s):
-                    self._give_up(seat)
+                    self._seating.give_up(seat)
         for replica in [r for r in self._replicas.values() if r.retiring_since_s is not None and not r.tokens_of]:
             self._end(replica)
         if ready_to_decide:
             for served in self._models.values():
-                self._occupy_seats(served)
                 self._order_missing(served, now_s)
-            self._look_for_room(now_s)
+            self._shortages.look(self._models.values(), self._seating.placed(), list(self._replicas.values()), now_s)
 
     def settled(self, now_s: float) -> bool:
         """Every engine that ran before this began has been heard of, or has had its time to be."""
@@ -153,11 +146,16 @@ class Fleet:
 
     def seat_orders(self) -> list[SeatOrder]:
         """The seats that there are to be, and in which no engine is yet."""
-        return [seat.order for seat in self._seats.values() if not seat.taken]
+        return self._seating.orders()
 
     def unwanted_seats(self) -> Sequence[EngineId]:
         """Those of the seats that the cluster has told of which nobody is to have any more."""
-        return [engine_id for engine_id in self._told_seats if engine_id not in self._seats]
+        return self._seating.unwanted()
+
+    @property
+    def wants_survey(self) -> bool:
+        """Seats have been asked for or given up since the cluster last told of them."""
+        return self._seating.has_changed
 
     @property
     def replicas(self) -> Collection[Replica]:
@@ -256,20 +254,7 @@ class Fleet:
         return served.can_be_started(now_s) and self._room_may_come(served, now_s)
 
     def _room_may_come(self, served: ServedModel, now_s: float) -> bool:
-        """There is room for an engine of this model, or will be: machines come, or others end that can be spared."""
-        seats = served.waiting.values()
-        if self._elastic and (not seats or any(not seat.is_stuck for seat in seats)):
-            return True
-        if any(self._is_held_by_others(seat, now_s) for seat in seats):
-            return False
-        return any(
-            room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
-            for machine in self._nodes.values()
-        )
-
-    def _is_held_by_others(self, seat: Seat, now_s: float) -> bool:
-        """There should have been room for it for so long that somebody else must have it."""
-        return seat.fits_since_s is not None and now_s - seat.fits_since_s >= self._timing.room_s
+        return not served.model.books or self._shortages.room_may_come(served, self._machines_come, now_s)
 
     def _take_in(self, engine: EngineReport, now_s: float) -> bool:
         """Note what an engine tells; true when that makes it ready."""
@@ -293,12 +278,12 @@ class Fleet:
     def _adopt(self, engine: EngineReport) -> Replica | None:
         """Keep an engine that nobody here ordered, if one like it is wanted."""
         served = self._models.get(engine.model)
-        if served is None or engine.id in self._ended or engine.state not in ("starting", "ready"):
+        if served is None or self._numbers.has_ended(engine.id) or engine.state not in ("starting", "ready"):
             return None
         if not self._wants(served, engine):
             return None
         served.backoff.found_room()
-        self._next_number = max(self._next_number, _first_free_number([engine.id]))
+        self._numbers.saw(engine.id)
         return self._join(engine.id, served, self._nodes[engine.node_id])
 
     def _wants(self, served: ServedModel, engine: EngineReport) -> bool:
@@ -315,12 +300,21 @@ class Fleet:
     def _join(self, engine_id: EngineId, served: ServedModel, node: Machine) -> Replica:
         replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served)
         replica.join()
-        served.waiting.pop(engine_id, None)
-        if seat := self._seats.get(engine_id):
-            seat.taken = True
+        self._seating.take(engine_id)
         return replica
 
-    # Seats --------------------------------------------------------------------------------------------------------
+    def _order_missing(self, served: ServedModel, now_s: float) -> None:
+        """Order engines in the seats that have been found, and ask for those that are missing.
+
+        An engine that books nothing needs no seat: it is ordered at once.
+        """
+        for engine_id, machine in self._seating.found(served):
+            self._join(engine_id, served, machine)
+        for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
+            if served.model.books:
+                self._seating.ask(self._numbers.new(served.model.id), served, now_s)
+            elif least_crowded := room.least_crowded(self._nodes.values()):
+                self._join(self._numbers.new(served.model.id), served, least_crowded)
 
     def _left(self, node_id: NodeId, now_s: float) -> Iterator[EngineId]:
         """The cluster had this machine, and has it no more. Yields the engines that went with it."""
@@ -328,115 +322,10 @@ class Fleet:
         if machine.in_cluster is None:
             return
         machine.leave()
-        for seat in list(machine.seats.values()):
-            self._give_up(seat)
+        self._seating.leave(machine)
         if machine.is_silent(now_s, self._timing.left_s) and not machine.replicas:
             del self._nodes[node_id]
         yield from machine.replicas
-
-    def _find(self, found: SeatReport, now_s: float) -> None:
-        """Note where a seat is. One that the Scheduler before this one asked for is kept, if its model is served."""
-        seat = self._seats.get(found.engine_id) or self._adopt_seat(found.engine_id, now_s)
-        if seat is not None:
-            machine = None if found.node_id is None else self._nodes.get(found.node_id)
-            seat.find(machine, is_stuck=found.is_hopeless or not self._elastic)
-
-    def _adopt_seat(self, engine_id: EngineId, now_s: float) -> Seat | None:
-        served = self._models.get(engine_id.rpartition("/")[0])
-        if served is None or engine_id in self._ended:
-            return None
-        taken = engine_id in self._existing or engine_id in self._replicas
-        self._next_number = max(self._next_number, _first_free_number([engine_id]))
-        return self._add_seat(Seat(engine_id, served, now_s, taken))
-
-    def _add_seat(self, seat: Seat) -> Seat:
-        self._seats[seat.id] = seat
-        if not seat.taken:
-            seat.peers.waiting[seat.id] = seat
-        return seat
-
-    def _give_up(self, seat: Seat) -> None:
-        """Nobody is to have this seat any more."""
-        self._seats.pop(seat.id, None)
-        seat.peers.waiting.pop(seat.id, None)
-        seat.leave()
-        self.never_adopt(seat.id)
-        self.wants_survey = True
-
-    def _release_seats(self, node: Machine) -> None:
-        """The seats go of engines that are not wanted, and of which their node tells no more."""
-        for seat in list(node.seats.values()):
-            if seat.taken and seat.id not in self._replicas and not node.runs(seat.id):
-                self._give_up(seat)
-
-    def _occupy_seats(self, served: ServedModel) -> None:
-        """Order engines in the seats that have been found.
-
-        A seat on a machine that takes no more work is given up, and one that waits for any but one that does again.
-        """
-        avoided = self._avoided()
-        for seat in list(served.waiting.values()):
-            if seat.machine is None:
-                is_outdated = not avoided.issuperset(seat.avoided)
-            else:
-                is_outdated = seat.machine.draining
-            if is_outdated:
-                self._give_up(seat)
-            elif seat.machine is not None and seat.machine.online:
-                self._join(seat.id, served, seat.machine)
-
-    def _avoided(self) -> set[NodeId]:
-        """The machines on which no seat is to be."""
-        return {node.id for node in self._nodes.values() if node.draining and node.in_cluster}
-
-    def _order_missing(self, served: ServedModel, now_s: float) -> None:
-        """Ask for the missing seats. An engine that books nothing needs none: it is ordered at once."""
-        for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
-            engine_id = EngineId(f"{served.model.id}/{self._next_number}")
-            if served.model.books:
-                self._add_seat(Seat(engine_id, served, now_s, avoided=tuple(sorted(self._avoided()))))
-                self.wants_survey = True
-            elif machine := room.least_crowded(self._nodes.values()):
-                self._join(engine_id, served, machine)
-            else:
-                return
-            self._next_number += 1
-
-    def _look_for_room(self, now_s: float) -> None:
-        """For seats that wait and for which no machine comes: note the lack of room, or have others end."""
-        free = Room(self._nodes.values())
-        for seat in [seat for seat in self._seats.values() if seat.machine is not None and not seat.taken]:
-            free.take(seat.peers.model, seat.machine.id if seat.machine else None)
-        for served in self._models.values():
-            shortages = [self._shortage(seat, free, now_s) for seat in served.waiting.values() if seat.is_stuck]
-            if told := next(filter(None, shortages), None):
-                served.backoff.no_room(told, now_s)
-            else:
-                served.backoff.found_room()
-
-    def _shortage(self, seat: Seat, free: Room, now_s: float) -> str | None:
-        """Why there is no room for this seat; None where there is, or others end for it."""
-        model = seat.peers.model
-        if free.take(model):
-            seat.fits_since_s = now_s if seat.fits_since_s is None else seat.fits_since_s
-            held = self._is_held_by_others(seat, now_s)
-            return f"{room.need(model)}, and something else than models holds them" if held else None
-        seat.fits_since_s = None
-        return None if self._make_room(model, now_s) else room.shortage(model, self._nodes.values())
-
-    def _make_room(self, model: Model, now_s: float) -> bool:
-        """Whether an idle engine of another model, which can spare it, makes room by ending."""
-        for replica in self._replicas.values():
-            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=[replica]):
-                replica.peers.scaling.spare()
-                self._end(replica)
-                return True
-        return False
-
-    def _is_spare(self, replica: Replica, now_s: float) -> bool:
-        """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""
-        has_stayed = replica.ready_since_s is not None and now_s - replica.ready_since_s >= self._timing.seat_s
-        return has_stayed and not replica.tokens_of and replica.peers.can_spare_one
 
     def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
         return [r for r in self._models[model].counted.values() if r.node_id == node_id]
@@ -449,8 +338,3 @@ class Fleet:
 def _vanished(node: Machine, report: NodeReport) -> list[EngineId]:
     reported = {engine.id for engine in report.engines}
     return [r.id for r in node.replicas.values() if r.report is not None and r.id not in reported]
-
-
-def _first_free_number(engines: Iterable[EngineId]) -> int:
-    """Engine numbers are never used twice while an engine of that number may still run."""
-    return max((int(engine_id.rpartition("/")[2]) for engine_id in engines), default=-1) + 1

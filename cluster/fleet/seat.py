@@ -54,6 +54,10 @@ class Seat:
         if self.machine is not None:
             self.machine.seats.pop(self.id, None)
 
+    def is_outdated(self, avoided: set[NodeId]) -> bool:
+        """It is on a machine that takes no more work; or it waits for any but one that takes work again."""
+        return not avoided.issuperset(self.avoided) if self.machine is None else self.machine.draining
+
     @property
     def order(self) -> SeatOrder:
         model = self.peers.model

@@ -31,7 +31,7 @@ def test_an_id_is_its_kind_and_20_hex_digits_that_differ_each_time(make: object,
 
 
 def test_a_nodes_id_is_the_beginning_of_rays() -> None:
-    assert ids.node_id("0123456789abcdef0123456789abcdef") == "node_0123456789abcdef"
+    assert ids.node_id("00000000000000000123456789abcdef") == "node_0123456789abcdef"
 
 
 @pytest.fixture(autouse=True, params=["UTC", "Asia/Tokyo", "America/Los_Angeles"])

@@ -159,7 +159,10 @@ def test_a_machine_has_one_node(kinds: dict[str, PlainKind]) -> None:
 def test_where_machines_come_and_go_only_those_that_are_needed_have_a_node(
     kinds: dict[str, PlainKind], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head, control = machine("a" * 56, **{machines.HEAD: 1.0}), machine("b" * 56, {machines.CONTROL_LABEL: "yes"})
+    head, control = (
+        machine("a" * 56, **{machines.HEAD: 1.0}),
+        machine("b" * 56, {machines.CONTROL_LABEL: machines.CONTROL_VALUE}),
+    )
     seated, idle = machine("c" * 56, GPU=1.0), machine("d" * 56, GPU=1.0)
     groups = {
         EngineId("m/0"): Group("1", EngineId("m/0"), "c" * 56),

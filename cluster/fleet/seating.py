@@ -1,0 +1,129 @@
+"""The seats: which there are to be, where they are, and when they may go. Pure.
+
+A seat is asked for, and waits until the cluster has a machine for it. Then an engine is ordered there. When the engine
+is not wanted any more, the seat stays until the engine's node says that nothing of it is left: what it booked is not
+free before that. What the cluster has and nobody wants is unwanted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from cluster.fleet.machine import Machine
+from cluster.fleet.numbers import Numbers, model_of
+from cluster.fleet.seat import Seat
+from cluster.fleet.served_model import ServedModel
+from cluster.ids import EngineId, NodeId
+from cluster.messages.seats import SeatOrder, SeatReport
+
+
+class Seating:
+    """Sole owner of the seats. `existing` engines may sit in some; `is_wanted` says which engines there are to be."""
+
+    def __init__(
+        self,
+        machines: Mapping[NodeId, Machine],
+        models: Mapping[str, ServedModel],
+        numbers: Numbers,
+        existing: Iterable[EngineId],
+        is_wanted: Callable[[EngineId], bool],
+    ) -> None:
+        self._machines = machines
+        self._models = models
+        self._numbers = numbers
+        self._existing = frozenset(existing)
+        self._is_wanted = is_wanted
+        self._seats: dict[EngineId, Seat] = {}
+        self._told: list[EngineId] = []
+        self.has_changed = True
+        """Seats have been asked for or given up since the cluster last told of them."""
+
+    # What the cluster is told, and tells --------------------------------------------------------------------------
+
+    def orders(self) -> list[SeatOrder]:
+        """The seats that there are to be, and in which no engine is yet."""
+        return [seat.order for seat in self._seats.values() if not seat.taken]
+
+    def unwanted(self) -> Sequence[EngineId]:
+        """Those of the seats that the cluster has told of which nobody is to have any more."""
+        return [engine_id for engine_id in self._told if engine_id not in self._seats]
+
+    def find(self, reports: Sequence[SeatReport], machines_come: bool, now_s: float) -> None:
+        """Note where each seat is. One that the Scheduler before this one asked for is kept, if its model is served."""
+        self.has_changed = False
+        self._told = [report.engine_id for report in reports]
+        for report in reports:
+            seat = self._seats.get(report.engine_id) or self._adopt(report.engine_id, now_s)
+            if seat is None:
+                continue
+            machine = None if report.node_id is None else self._machines.get(report.node_id)
+            seat.find(machine, is_stuck=report.is_hopeless or not machines_come)
+            if seat.taken and machine is None and not self._is_wanted(seat.id):
+                self.give_up(seat)  # no engine lives where there is no machine
+
+    def _adopt(self, engine_id: EngineId, now_s: float) -> Seat | None:
+        served = self._models.get(model_of(engine_id))
+        if served is None or self._numbers.has_ended(engine_id):
+            return None
+        self._numbers.saw(engine_id)
+        taken = engine_id in self._existing or self._is_wanted(engine_id)
+        return self._add(Seat(engine_id, served, now_s, taken))
+
+    # What the Fleet does with them --------------------------------------------------------------------------------
+
+    def ask(self, engine_id: EngineId, served: ServedModel, now_s: float) -> None:
+        """There is to be a seat for this engine, on any machine that takes more work."""
+        self._add(Seat(engine_id, served, now_s, avoided=tuple(sorted(self._avoided()))))
+        self.has_changed = True
+
+    def take(self, engine_id: EngineId) -> None:
+        """The engine is ordered, or is there. One that books nothing has no seat."""
+        if seat := self._seats.get(engine_id):
+            seat.taken = True
+            seat.peers.waiting.pop(engine_id, None)
+
+    def give_up(self, seat: Seat) -> None:
+        """Nobody is to have this seat any more."""
+        self._seats.pop(seat.id, None)
+        seat.peers.waiting.pop(seat.id, None)
+        seat.leave()
+        self._numbers.end(seat.id)
+        self.has_changed = True
+
+    def found(self, served: ServedModel) -> Iterator[tuple[EngineId, Machine]]:
+        """The seats of this model in which an engine can be ordered now, and their machines.
+
+        A seat on a machine that takes no more work is given up, and one that waits for any but one that does again.
+        """
+        avoided = self._avoided()
+        for seat in list(served.waiting.values()):
+            if seat.is_outdated(avoided):
+                self.give_up(seat)
+            elif seat.machine is not None and seat.machine.online:
+                yield seat.id, seat.machine
+
+    def placed(self) -> Iterator[tuple[Seat, Machine]]:
+        """The seats that have a machine, and in which no engine is ordered yet."""
+        for served in self._models.values():
+            for seat in served.waiting.values():
+                if seat.machine is not None:
+                    yield seat, seat.machine
+
+    def release(self, machine: Machine) -> None:
+        """Of engines that are not wanted, and of which their node tells no more, the seats may go."""
+        for seat in list(machine.seats.values()):
+            if seat.taken and not self._is_wanted(seat.id) and not machine.runs(seat.id):
+                self.give_up(seat)
+
+    def leave(self, machine: Machine) -> None:
+        """The cluster has this machine no more."""
+        for seat in list(machine.seats.values()):
+            self.give_up(seat)
+
+    def _add(self, seat: Seat) -> Seat:
+        self._seats[seat.id] = seat
+        if not seat.taken:
+            seat.peers.waiting[seat.id] = seat
+        return seat
+
+    def _avoided(self) -> set[NodeId]:
+        """The machines on which no seat is to be."""
+        return {machine.id for machine in self._machines.values() if machine.draining and machine.in_cluster}

@@ -1,0 +1,86 @@
+"""Seats that wait in vain: why, whether that may change, and who makes room. Pure."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from cluster.catalogue import Model
+from cluster.fleet import room
+from cluster.fleet.machine import Machine
+from cluster.fleet.replica import Replica
+from cluster.fleet.room import Room
+from cluster.fleet.seat import Seat
+from cluster.fleet.served_model import ServedModel
+from cluster.ids import NodeId
+from cluster.timing import Timing
+
+
+class Shortages:
+    """Looks at the seats for which no machine comes. `end` ends an engine that others are to have the place of."""
+
+    def __init__(self, machines: Mapping[NodeId, Machine], timing: Timing, end: Callable[[Replica], None]) -> None:
+        self._machines = machines
+        self._timing = timing
+        self._end = end
+
+    def look(
+        self,
+        models: Iterable[ServedModel],
+        placed: Iterable[tuple[Seat, Machine]],
+        replicas: Collection[Replica],
+        now_s: float,
+    ) -> None:
+        """Note of each model whether there is no room for it. Idle engines of others end where that makes room.
+
+        `placed` are the seats whose room is theirs already.
+        """
+        free = Room(self._machines.values())
+        for seat, machine in placed:
+            free.take(seat.peers.model, machine.id)
+        for served in models:
+            stuck = [seat for seat in served.waiting.values() if seat.is_stuck]
+            reasons = [self._reason(seat, free, replicas, now_s) for seat in stuck]
+            if reason := next(filter(None, reasons), None):
+                served.backoff.no_room(reason, now_s)
+            else:
+                served.backoff.found_room()
+
+    def room_may_come(self, served: ServedModel, machines_come: bool, now_s: float) -> bool:
+        """There is room for an engine of this model, or will be: machines come, or others end that can be spared."""
+        seats = served.waiting.values()
+        if machines_come and (not seats or any(not seat.is_stuck for seat in seats)):
+            return True
+        if any(self._is_held_by_others(seat, now_s) for seat in seats):
+            return False
+        return any(
+            room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
+            for machine in self._machines.values()
+        )
+
+    def _reason(self, seat: Seat, free: Room, replicas: Collection[Replica], now_s: float) -> str | None:
+        """Why there is no room for this seat; None where there is, or an engine ends for it."""
+        model = seat.peers.model
+        if not free.take(model):
+            seat.fits_since_s = None
+            return None if self._make_room(model, replicas, now_s) else room.shortage(model, self._machines.values())
+        if seat.fits_since_s is None:
+            seat.fits_since_s = now_s
+        if self._is_held_by_others(seat, now_s):
+            return f"{room.need(model)}, and something else than models holds them"
+        return None
+
+    def _is_held_by_others(self, seat: Seat, now_s: float) -> bool:
+        """There should have been room for it for so long that somebody else must have it."""
+        return seat.fits_since_s is not None and now_s - seat.fits_since_s >= self._timing.room_s
+
+    def _make_room(self, model: Model, replicas: Collection[Replica], now_s: float) -> bool:
+        """Whether an idle engine of another model, which can spare it, makes room by ending."""
+        for replica in replicas:
+            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=[replica]):
+                replica.peers.scaling.spare()
+                self._end(replica)
+                return True
+        return False
+
+    def _is_spare(self, replica: Replica, now_s: float) -> bool:
+        """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""
+        has_stayed = replica.ready_since_s is not None and now_s - replica.ready_since_s >= self._timing.seat_s
+        return has_stayed and not replica.tokens_of and replica.peers.can_spare_one
