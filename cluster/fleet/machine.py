@@ -105,8 +105,8 @@ class Machine:
             return "draining"
         if self.online:
             return "online"
-        is_looked_after = self.stays or self.replicas or self.seats
-        return "idle" if self.in_cluster and not is_looked_after else "offline"
+        is_missed = self._has_told and (self.stays or self.replicas or self.seats)
+        return "idle" if self.in_cluster and not is_missed else "offline"
 
     @property
     def takes_seats(self) -> bool:

@@ -133,7 +133,7 @@ class ServedModel:
             return max((replica.phase for replica in starting), key=len)
         placed = [seat for seat in self.waiting.values() if not seat.waits]
         if placed:
-            return "its machine is here; what looks after it there is being started"
+            return "its machine has come; the node there is being started"
         if first := min(self.waiting.values(), key=lambda seat: seat.since_s, default=None):
             return f"waits for {'room' if first.is_stuck else 'a machine'}, for {now_s - first.since_s:.0f} s now"
         return ""
