@@ -23,6 +23,7 @@ from cluster.leases.places import Queued
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Verdict
 from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
 from cluster.timing import Timing
@@ -65,22 +66,25 @@ class Scheduler:
         self.ticking = Every(timing.tick_s, self._tick, "a tick")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
         self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, clock, timing)
-        self._begin((), ())
+        self._begin((), (), ())
 
     async def start(self) -> None:
         """Take up every job that has not ended, then keep time."""
         await self.role.take()
         existing = await asyncio.to_thread(self._known_engines)
-        self._begin(existing, await self._ledger.open_jobs())
+        marks = await self._ledger.share_marks()
+        self._begin(existing, await self._ledger.open_jobs(), marks)
         await self.learn_weights()
         self.role.start()
         self.ticking.start()
         self.comparing.start()
 
-    def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob]) -> None:
+    def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob], marks: Iterable[ShareMark]) -> None:
         self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing)
-        self.leases = Leases(self.fleet, self._timing, open_jobs)
-        self._errands = Errands(self.leases, self._ledger, self._journal, self._engine, self._now, self._timing)
+        self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
+        self._errands = Errands(
+            self.leases, self._ledger, self._journal, self._engine, self._now, self._timing, self.role.holder
+        )
 
     async def stop(self) -> None:
         self.ticking.stop()

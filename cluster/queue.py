@@ -5,14 +5,15 @@ A job that lost its engine goes back to the front.
 A waiting job is kept as bytes: a third of what its objects would take, and nothing for the garbage collector to visit.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from cluster.ids import AccountId, JobId, NodeId
+from cluster.messages.people import ShareMark
 from cluster.messages.work import Job, Output, Priority
 from cluster.shares import Shares, Turns
 
@@ -163,8 +164,40 @@ class JobQueue:
 
     def charge(self, model: str, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         """Engines of this model have processed so much for this account."""
-        if self._per_model.get(model):
-            self._shares[model].charge(account_id, prompt_tokens, output_tokens)
+        shares = self._shares.get(model)
+        if shares is not None and (self._per_model.get(model) or shares.recovering):
+            shares.charge(account_id, prompt_tokens, output_tokens)
+
+    def restore_shares(self, marks: Iterable[ShareMark], waited: Iterable[Job]) -> None:
+        """Go on from these counters. These jobs waited when they were written, and come back until `recovered`."""
+        counters: dict[str, dict[AccountId, float]] = defaultdict(dict)
+        for mark in marks:
+            counters[mark.model][mark.account_id] = mark.counter or 0.0
+        accounts: dict[str, set[AccountId]] = defaultdict(set)
+        for job in waited:
+            accounts[job.model].add(job.account_id)
+        for model, written in counters.items():
+            self._shares_of(model).restore(written, accounts[model])
+
+    def recovered(self) -> None:
+        """The jobs that waited before are back, or have gone on without waiting."""
+        for model, shares in self._shares.items():
+            shares.recovered()
+            if not self._per_model.get(model):
+                shares.begin_anew()
+
+    def share_changes(self) -> list[ShareMark]:
+        """The counters that are not as they were written down last."""
+        return [
+            ShareMark(model, account_id, counter)
+            for model, shares in self._shares.items()
+            for account_id, counter in shares.changes().items()
+        ]
+
+    def not_written(self, marks: Iterable[ShareMark]) -> None:
+        """These changes may have been written down, or not."""
+        for mark in marks:
+            self._shares_of(mark.model).not_written([mark.account_id])
 
     def waiting(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Waiting:
         """A job that waits in this lane."""
@@ -178,7 +211,7 @@ class JobQueue:
         """Add a job that does not wait yet, as its account's last or, with `first`, before all that wait there."""
         lane = self._lanes.get(lane_id)
         if lane is None:
-            lane = self._lanes[lane_id] = _Lane(self._shares.setdefault(lane_id.model, Shares(self._weights)))
+            lane = self._lanes[lane_id] = _Lane(self._shares_of(lane_id.model))
         lane.push(waiting.job, _pack(waiting), first)
         self._per_model[lane_id.model] = self._per_model.get(lane_id.model, 0) + 1
 
@@ -227,6 +260,9 @@ class JobQueue:
         del self._lanes[lane_id]
         self._took(lane_id, None, len(packed))
         return [_unpack(each) for each in packed]
+
+    def _shares_of(self, model: str) -> Shares:
+        return self._shares.setdefault(model, Shares(self._weights))
 
     def _took(self, lane_id: LaneId, lane: _Lane | None, jobs: int) -> None:
         """So many jobs fewer wait in this lane."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from cluster.ids import EngineId
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import Dispatch, Failure, JobAttempt
 
@@ -69,7 +70,13 @@ class Record(Struct, frozen=True):
     placed: list[Placed]
 
 
-Action = Order | Confirm | Abort | Forget | Ask | Attach | Fence | Fail | Record
+class Mark(Struct, frozen=True):
+    """Have the Ledger write down what accounts have had, and tell when that is durable or has failed."""
+
+    marks: list[ShareMark]
+
+
+Action = Order | Confirm | Abort | Forget | Ask | Attach | Fence | Fail | Record | Mark
 
 
 class Beginning(Struct, frozen=True):

@@ -10,6 +10,7 @@ from cluster.errors import InfernetError, JobCancelled, JobTimeout
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.replica import Replica
 from cluster.ids import EngineId, JobId, NodeId
+from cluster.job_states import JobState
 from cluster.leases.actions import (
     Action,
     Ask,
@@ -18,6 +19,7 @@ from cluster.leases.actions import (
     Confirm,
     Fail,
     Forget,
+    Mark,
     Order,
     Record,
     per_engine,
@@ -30,6 +32,7 @@ from cluster.leases.places import Begun, Ending, Leased, Lost, Places, Queued, R
 from cluster.leases.recovery import Recovery
 from cluster.leases.time_limits import TimeLimits
 from cluster.messages.machines import EngineReport, FailedAttempt, NodeReport
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
 from cluster.queue import LaneId, Waiting
@@ -42,7 +45,10 @@ MOST_CONSIDERED = 16
 class Leases:
     """Sole owner of where jobs are. A job that has no place here has ended, or was never accepted."""
 
-    def __init__(self, fleet: Fleet, timing: Timing, open_jobs: Iterable[OpenJob] = ()) -> None:
+    def __init__(
+        self, fleet: Fleet, timing: Timing, open_jobs: Iterable[OpenJob] = (), marks: Iterable[ShareMark] = ()
+    ) -> None:
+        """`open_jobs` and `marks` are what the Ledger has of those before this one."""
         self.fleet = fleet
         self.places = Places(fleet)
         self._unreached_s = timing.unreached_s
@@ -58,8 +64,10 @@ class Leases:
         self._unattached: set[EngineId] = set()
         self.quiescent = False
         """No more jobs are accepted or placed."""
+        self._marking = False
         open_jobs = list(open_jobs)
         self._recovery.begin(open_jobs)
+        self.places.queue.restore_shares(marks, (each.job for each in open_jobs if each.status is JobState.PENDING))
         self._time_limits.keep(open_job.job for open_job in open_jobs)
 
     # What is asked ------------------------------------------------------------------------------------------------
@@ -243,6 +251,15 @@ class Leases:
         self._time_limits.keep(open_job.job for open_job in self._recovery.take_up(open_jobs))
         return self._losses.repeat()
 
+    def marked(self) -> None:
+        """What accounts have had is written down."""
+        self._marking = False
+
+    def not_marked(self, marks: Iterable[ShareMark]) -> None:
+        """These are written down again at the next tick."""
+        self._marking = False
+        self.places.queue.not_written(marks)
+
     # Time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float, now_ms: int) -> list[Action]:
@@ -263,7 +280,9 @@ class Leases:
         actions += self._losses.overdue(now_s)
         self._plan(now_s)
         actions += self._end_lanes(self._patience.exhausted(now_s))
-        return actions + self.dispatched(now_ms)
+        if self._recovery.recovered():
+            self.places.queue.recovered()
+        return [*actions, *self.dispatched(now_ms), *self._mark()]
 
     def dispatched(self, now_ms: int) -> list[Action]:
         """Every job for which there is an engine goes to it."""
@@ -293,6 +312,12 @@ class Leases:
             if replica.unreached_since_s is not None and now_s - replica.unreached_since_s >= self._unreached_s:
                 yield from self._losses.taken_back(list(replica.tokens_of))
 
+    def _mark(self) -> list[Action]:
+        """One call at a time: of two that overtake each other, the older one would hold."""
+        marks = [] if self._marking else self.places.queue.share_changes()
+        self._marking = self._marking or bool(marks)
+        return [Mark(marks)] if marks else []
+
     def _plan(self, now_s: float) -> None:
         self.fleet.plan(now_s, self.places.queue.waiting_for)
 
@@ -310,7 +335,10 @@ class Leases:
         if ready:
             yield Attach([engine.id for engine in ready])
         for engine in ready:
-            if reclaimed := [a for a in engine.running if self._recovery.reclaim(engine.id, a, now_s)]:
+            tokens = dict(zip(engine.running, engine.tokens, strict=False))
+            if reclaimed := [
+                a for a in engine.running if self._recovery.reclaim(engine.id, a, tokens.get(a, 0), now_s)
+            ]:
                 # The Scheduler before this one may have died before it did.
                 yield Confirm(engine.id, reclaimed)
 

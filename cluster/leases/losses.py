@@ -101,7 +101,9 @@ class Losses:
     def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced], now_ms: int) -> list[Action]:
         """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
         actions: list[Action] = []
-        for fence in reversed(fences):  # each goes to the front
+        never_begun = [fence for fence in fences if fence.attempt == 1]
+        begun = [fence for fence in fences if fence.attempt > 1]
+        for fence in (*reversed(begun), *never_begun):  # each that had begun goes to the front
             place = self._places.get(fence.job_id)
             if isinstance(place, Lost):
                 self._places.remove(fence.job_id)
@@ -127,7 +129,7 @@ class Losses:
             return self._endings.begin([waiting], disconnected(node_id))
         if is_given_up(waiting):
             return self._endings.begin([waiting], EngineFailed("The engines that ran this job failed"))
-        self._places.enqueue(waiting, first=True)
+        self._places.enqueue(waiting, first=waiting.attempt > 1)
         return []
 
 

@@ -120,11 +120,24 @@ class Places:
         """An engine works on the job from now on."""
         job = place.waiting.job
         self.remove(job.id)
-        self._places[job.id] = place
-        self.working += 1
         self._charged[job.id] = len(place.waiting.resume.token_ids)
         if place.waiting.attempt == 1:
             self.queue.charge(job.model, job.account_id, prompt_tokens=placement.prompt_tokens(job))
+        self._occupy(place)
+
+    def reclaim(self, place: Leased, tokens: int) -> None:
+        """An engine has gone on with this job from before a restart, and made so many tokens by now.
+
+        Those, and its prompt, were charged before; not what was made since that was written down last.
+        """
+        self.remove(place.waiting.job.id)
+        self._charged[place.waiting.job.id] = tokens
+        self._occupy(place)
+
+    def _occupy(self, place: Begun | Leased) -> None:
+        job = place.waiting.job
+        self._places[job.id] = place
+        self.working += 1
         if replica := self._fleet.replica(place.engine_id):
             replica.assign(job.id, placement.estimate_tokens(job), place.waiting.is_suspect)
 

@@ -77,6 +77,14 @@ class Key(Struct, frozen=True):
     models: tuple[str, ...] = ()
 
 
+class ShareMark(Struct, frozen=True):
+    """What an account has had of a model while others waited (`cluster/shares.py`); None where it counts no more."""
+
+    model: str
+    account_id: AccountId
+    counter: float | None
+
+
 class WindowMark(Struct, frozen=True):
     """At most `used` has been let through of this window of a key's bucket, as the Ledger knows for good."""
 

@@ -18,6 +18,7 @@ from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeOrders, NodeReport
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import (
     Accepted,
@@ -65,6 +66,13 @@ class PlainLedger:
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
         self.weight_of: dict[AccountId, int] = {}
+        self.marks: dict[tuple[str, AccountId], ShareMark] = {}
+
+    async def share_marks(self) -> list[ShareMark]:
+        return list(self.marks.values())
+
+    async def mark_shares(self, marks: Sequence[ShareMark], scheduler: str) -> None:
+        self.marks |= {(mark.model, mark.account_id): mark for mark in marks}
 
     async def weights(self) -> dict[AccountId, int]:
         return self.weight_of
