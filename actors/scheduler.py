@@ -105,12 +105,14 @@ class Scheduler:
         refusals = await self._refusals(submissions)
         wanted = [self._timed(s) for s in submissions if s.job.id not in refusals]
         begun = self.leases.submitted(wanted, self._clock.wall_ms())
+        refusals |= begun.refused
+        taken = [s for s in wanted if s.job.id not in refusals]
         self._carry_out(begun.orders)
         try:
             await asyncio.sleep(0)  # orders leave first: the first token waits for them, and nobody yet for the Ledger
-            created = await self._ledger.create(wanted, begun.placed)
-            answers = dict(zip((s.job.id for s in wanted), created, strict=True))
-            self._carry_out(self.leases.confirmed([s.job for s in wanted if _is_created(s.job, answers[s.job.id])]))
+            created = await self._ledger.create(taken, begun.placed)
+            answers = dict(zip((s.job.id for s in taken), created, strict=True))
+            self._carry_out(self.leases.confirmed([s.job for s in taken if _is_created(s.job, answers[s.job.id])]))
         finally:
             self._carry_out(self.leases.answered(wanted))
             self._errands.answered(placed.job_id for placed in begun.placed)

@@ -6,6 +6,7 @@ Each public method is something that happens. It moves jobs from place to place 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from cluster import acceptance
 from cluster.errors import InfernetError, JobCancelled, JobTimeout
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.replica import Replica
@@ -80,22 +81,29 @@ class Leases:
     # Submissions --------------------------------------------------------------------------------------------------
 
     def submitted(self, submissions: Sequence[Submission], now_ms: int) -> Beginning:
-        """Engines begin on these jobs while they are made durable, as far as they would be placed at once."""
+        """Engines begin on these jobs while they are made durable, as far as they would be placed at once.
+
+        The others wait, where their accounts may have so many waiting.
+        """
         placed: list[Placed] = []
+        refused: dict[JobId, InfernetError] = {}
         orders: list[tuple[EngineId, Dispatch]] = []
         for submission in submissions:
             job, waiting = submission.job, Waiting(submission.job)
             self._submitting[job.id] += 1
             if job.id in self.places:
                 continue
-            self.places.put(job.id, Unconfirmed(waiting))
-            if self.quiescent or self.places.queue.waits(waiting.lane):
+            waits = self.quiescent or self.places.queue.waits(waiting.lane)
+            replica = None if waits else self.fleet.best(waiting.lane)
+            if replica is None and (refusal := self._too_many(submission, now_ms)):
+                refused[job.id] = refusal
                 continue
-            if (replica := self.fleet.best(waiting.lane)) is not None:
+            self.places.put(job.id, Unconfirmed(waiting))
+            if replica is not None:
                 placed.append(self._lease(Begun(waiting, replica.id), replica, now_ms))
                 dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
                 orders.append((replica.id, dispatch))
-        return Beginning(placed, [Order(*order) for order in per_engine(orders)])
+        return Beginning(placed, [Order(*order) for order in per_engine(orders)], refused)
 
     def confirmed(self, jobs: Iterable[Job]) -> list[Action]:
         """These jobs are durable."""
@@ -320,6 +328,9 @@ class Leases:
 
     def _plan(self, now_s: float) -> None:
         self.fleet.plan(now_s, self.places.queue.waiting_for)
+
+    def _too_many(self, submission: Submission, now_ms: int) -> InfernetError | None:
+        return acceptance.too_many_queued(submission, self.places.queued_of(submission.job.account_id), now_ms)
 
     # Leasing ------------------------------------------------------------------------------------------------------
 
