@@ -17,14 +17,14 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
 from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId, NodeId
+from cluster.leases import standings
 from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
-from cluster.leases.places import Queued
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
+from cluster.messages.explanations import Standing
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.people import ShareMark
-from cluster.messages.placements import Verdict
 from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
 from cluster.timing import Timing
 
@@ -125,12 +125,9 @@ class Scheduler:
         timed = replace(job, created_ms=now_ms, deadline_ms=now_ms + job.deadline_ms - job.created_ms)
         return replace(submission, job=timed)
 
-    async def explain(self, job_id: JobId) -> list[Verdict] | None:
-        """What is made of every engine for this job now; None when it does not wait for one."""
-        match self.leases.places.get(job_id):
-            case Queued(lane):
-                return list(self.fleet.ranking(lane.model).considered(lane.node_id, suspect=lane.suspect))
-        return None
+    async def explain(self, job_id: JobId) -> Standing | None:
+        """How this job stands now; None of one that has ended."""
+        return standings.standing(job_id, self.leases.places, self.fleet)
 
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""

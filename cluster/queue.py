@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from cluster.ids import AccountId, JobId, NodeId
+from cluster.messages.explanations import Turn
 from cluster.messages.people import ShareMark
+from cluster.messages.placements import MovedBy
 from cluster.messages.work import Job, Output, Priority
 from cluster.shares import Shares, Turns
 
@@ -33,7 +35,7 @@ class Waiting(Struct, frozen=True, array_like=True):
     """A job to place: the attempt to make, and the output to go on from.
 
     `losses` is how many deaths of engines are laid to it (`cluster/leases/suspicion.py`), `failures` how many engines
-    have failed it and gone on.
+    have failed it and gone on. `moved_by` is why it lost its last engine.
     """
 
     job: Job
@@ -41,6 +43,7 @@ class Waiting(Struct, frozen=True, array_like=True):
     resume: Output = Output()
     losses: int = 0
     failures: int = 0
+    moved_by: MovedBy | None = None
 
     @property
     def is_suspect(self) -> bool:
@@ -91,11 +94,12 @@ class _Account:
 class _Lane:
     """Jobs that ask for the same. Those that lost their engine go on first, then the accounts have their turns."""
 
-    __slots__ = ("_accounts", "_first", "_turns")
+    __slots__ = ("_accounts", "_first", "_shares", "_turns")
 
     def __init__(self, shares: Shares) -> None:
         self._first: OrderedDict[JobId, bytes] = OrderedDict()
         self._accounts: dict[AccountId, _Account] = {}
+        self._shares = shares
         self._turns = Turns(shares)
 
     def __bool__(self) -> bool:
@@ -132,6 +136,24 @@ class _Lane:
         account_id = self._turns.next()
         assert account_id is not None
         return self.remove(account_id, self._accounts[account_id].first())
+
+    def turn(self, account_id: AccountId, job_id: JobId) -> Turn:
+        """Where a job stands here."""
+        if job_id in self._first:
+            before = list(self._first).index(job_id)
+            return Turn(_unpack(self._first[job_id]).job.priority, resumes=True, resumed_before=before)
+        account = self._accounts[account_id]
+        shares = [self._shares.counter(each) for each in self._accounts]
+        share = self._shares.counter(account_id)
+        return Turn(
+            priority=_unpack(account.get(job_id)).job.priority,
+            resumed_before=len(self._first),
+            accounts_before=sum(other < share for other in shares),
+            own_before=[each for each, _ in account.jobs()].index(job_id),
+            share=share,
+            least_share=min(shares),
+            weight=self._shares.weight(account_id),
+        )
 
     def jobs(self) -> Iterator[tuple[JobId, bytes]]:
         """All of them: those that go on, then account by account."""
@@ -202,6 +224,10 @@ class JobQueue:
     def waiting(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Waiting:
         """A job that waits in this lane."""
         return _unpack(self._lanes[lane_id].get(account_id, job_id))
+
+    def turn(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Turn:
+        """Whose turn it is before this job's, in this lane."""
+        return self._lanes[lane_id].turn(account_id, job_id)
 
     def waiting_for(self, model: str) -> int:
         """How many jobs of this model wait."""

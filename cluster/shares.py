@@ -35,10 +35,13 @@ class Shares:
     def counter(self, account_id: AccountId) -> float:
         return self._counters.get(account_id, 0.0)
 
+    def weight(self, account_id: AccountId) -> int:
+        return self._weights.get(account_id, 1)
+
     def charge(self, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         """Engines have processed so much for this account."""
         tokens = PROMPT_WEIGHT * prompt_tokens + OUTPUT_WEIGHT * output_tokens
-        self._set(account_id, self.counter(account_id) + tokens / self._weights.get(account_id, 1))
+        self._set(account_id, self.counter(account_id) + tokens / self.weight(account_id))
 
     def lift(self, account_id: AccountId, least: float) -> None:
         """This account comes to wait, where the others have had so much at least."""

@@ -161,7 +161,7 @@ class Leases:
             return []
         replica.note_unreached(now_s)
         uncertain = [attempt[0] for attempt in attempts if self.places.given_to(engine_id, attempt)]
-        return [*self._losses.taken_back(uncertain), *self.dispatched(now_ms)]
+        return [*self._losses.taken_back(uncertain, "engine cannot be reached"), *self.dispatched(now_ms)]
 
     def reached(self, engine_id: EngineId, now_ms: int) -> list[Action]:
         """This engine has answered."""
@@ -182,7 +182,7 @@ class Leases:
         for engine in report.engines:
             self.places.hear(engine)
             actions += self._losses.failed(engine.id, engine.failed, now_s)
-            actions += self._losses.taken_back(self._inventory.missing(engine, now_s))
+            actions += self._losses.taken_back(self._inventory.missing(engine, now_s), "order was lost")
             actions += self._inventory.corrections(engine, now_s)
         actions += self._losses.died(change.lost)
         if change.joined or change.lost:
@@ -318,7 +318,7 @@ class Leases:
         for replica in self.fleet.unreached():
             yield Ask(replica.id)
             if replica.unreached_since_s is not None and now_s - replica.unreached_since_s >= self._unreached_s:
-                yield from self._losses.taken_back(list(replica.tokens_of))
+                yield from self._losses.taken_back(list(replica.tokens_of), "engine cannot be reached")
 
     def _mark(self) -> list[Action]:
         """One call at a time: of two that overtake each other, the older one would hold."""
@@ -339,7 +339,8 @@ class Leases:
         waiting, lane = place.waiting, place.waiting.lane
         considered = self.fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED, lane.suspect)
         self.places.assign(place)
-        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, now_ms, considered)
+        moved_by = waiting.moved_by if waiting.attempt > 1 else None
+        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, now_ms, considered, moved_by)
 
     def _attach(self, ready: Sequence[EngineReport], now_s: float) -> Iterator[Action]:
         """The Journal reads engines that have become ready. The jobs they already work on are theirs again."""

@@ -1363,8 +1363,13 @@ def test_a_waiting_job_is_explained_and_a_placed_one_keeps_what_was_considered()
             await stage.submit(job("a"), job("b"))
             waiting = await stage.scheduler.explain(JobId("b"))
             assert waiting is not None
-            assert [(v.engine_id, v.ruled_out_by) for v in waiting if v.node_id == N0] == [(E0, "no room")]
-            assert await stage.scheduler.explain(JobId("a")) is None
+            assert waiting.stage == "waiting"
+            assert [(v.engine_id, v.ruled_out_by) for v in waiting.verdicts if v.node_id == N0] == [(E0, "no room")]
+            assert waiting.model is not None and (waiting.model.id, waiting.model.queued) == ("m", 1)
+            placed_one = await stage.scheduler.explain(JobId("a"))
+            assert placed_one is not None
+            assert (placed_one.stage, placed_one.turn, placed_one.verdicts) == ("with an engine", None, ())
+            assert await stage.scheduler.explain(JobId("nobody's")) is None
             (placed,) = stage.ledger.placements
             assert [(v.engine_id, v.ruled_out_by) for v in placed.considered] == [(E0, None)]
 
