@@ -261,7 +261,8 @@ class Ledger:
 
     async def share_marks(self) -> list[ShareMark]:
         """What accounts have had of models, as it was written down last."""
-        return await self._read(shares.marks)
+        # A read would not see what waits to be committed, and nobody would ever take it out.
+        return await self._write(shares.marks)
 
     async def mark_shares(self, marks: Sequence[ShareMark], scheduler: str) -> None:
         """Records what accounts have had. Raises Superseded when `scheduler` is not the Scheduler any more."""

@@ -221,6 +221,7 @@ class Scheduler:
         if strays := self.leases.strays(open_attempts, now_ms):
             logger.warning("%d jobs that the Ledger has open are taken up", len(strays))
             self._carry_out(self.leases.taken_up(await self._ledger.open_jobs(strays)))
+        self.leases.places.queue.compare_shares(await self._ledger.share_marks())
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         self._errands.carry_out(actions)

@@ -192,13 +192,10 @@ class JobQueue:
 
     def restore_shares(self, marks: Iterable[ShareMark], waited: Iterable[Job]) -> None:
         """Go on from these counters. These jobs waited when they were written, and come back until `recovered`."""
-        counters: dict[str, dict[AccountId, float]] = defaultdict(dict)
-        for mark in marks:
-            counters[mark.model][mark.account_id] = mark.counter or 0.0
         accounts: dict[str, set[AccountId]] = defaultdict(set)
         for job in waited:
             accounts[job.model].add(job.account_id)
-        for model, written in counters.items():
+        for model, written in _by_model(marks).items():
             self._shares_of(model).restore(written, accounts[model])
 
     def recovered(self) -> None:
@@ -220,6 +217,12 @@ class JobQueue:
         """These changes may have been written down, or not."""
         for mark in marks:
             self._shares_of(mark.model).not_written([mark.account_id])
+
+    def compare_shares(self, marks: Iterable[ShareMark]) -> None:
+        """These counters are written down: what differs is written again."""
+        written = _by_model(marks)
+        for model in {*written, *self._shares}:
+            self._shares_of(model).compare(written.get(model, {}))
 
     def waiting(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Waiting:
         """A job that waits in this lane."""
@@ -297,3 +300,10 @@ class JobQueue:
         self._per_model[lane_id.model] -= jobs
         if not self._per_model[lane_id.model]:
             self._shares[lane_id.model].begin_anew()
+
+
+def _by_model(marks: Iterable[ShareMark]) -> dict[str, dict[AccountId, float]]:
+    counters: dict[str, dict[AccountId, float]] = defaultdict(dict)
+    for mark in marks:
+        counters[mark.model][mark.account_id] = mark.counter or 0.0
+    return counters

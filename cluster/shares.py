@@ -73,6 +73,13 @@ class Shares:
         self._changed.update(account_ids)
         self._written.update(account_ids)
 
+    def compare(self, written: Mapping[AccountId, float]) -> None:
+        """These counters are written down: what differs is written again. A call that is repeated may come late."""
+        self._written.update(written)
+        self._changed.update(
+            each for each in {*written, *self._counters} if written.get(each) != self._counters.get(each)
+        )
+
     def restore(self, written: Mapping[AccountId, float], waited: Iterable[AccountId]) -> None:
         """Go on from counters that another process wrote down, before which these accounts waited.
 

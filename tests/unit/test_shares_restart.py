@@ -200,6 +200,19 @@ def test_one_call_writes_at_a_time_and_only_what_has_changed() -> None:
     assert stage.tick() == [ShareMark("m", A, 1202.0)]
 
 
+def test_a_late_repeat_of_what_was_written_before_is_put_right_when_it_is_compared() -> None:
+    stage = waiting()
+    stage.tell(a1=600, b1=20)
+    stage.tick()
+    stage.written |= {A: 1000.0, C: 5.0}  # a call from before comes once more
+    del stage.written[B]
+    stage.tick()
+    assert stage.written == {A: 1000.0, C: 5.0}
+    stage.leases.places.queue.compare_shares([ShareMark("m", *each) for each in stage.written.items()])
+    assert len(stage.tick()) == 3
+    assert stage.written == {A: 1200.0, B: 40.0}
+
+
 def test_what_was_never_written_need_not_be_taken_out() -> None:
     shares = Shares({})
     shares.lift(A, 0.0)
