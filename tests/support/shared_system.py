@@ -55,10 +55,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Loss:
-    """The Scheduler's process is killed, and there is another one after a while."""
+    """The Scheduler's process is killed, and there is another one after a while.
+
+    With `forgets` what accounts have had is lost with it, as if nobody had written that down.
+    """
 
     at_s: float
     for_s: float
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,9 @@ class SharedSystem(PlainSystem):
         await asyncio.sleep(loss.at_s)
         self._actors["scheduler"].kill()
         await asyncio.sleep(loss.for_s)
+        if loss.forgets:
+            marks = [replace(mark, counter=None) for mark in await self.ledger.share_marks()]
+            await self.ledger.mark_shares(marks, self.scheduler.role.holder)
         await self.start_scheduler()
 
     def played(self) -> Play:
