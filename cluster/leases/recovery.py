@@ -47,9 +47,10 @@ class Recovery:
 
     def recovered(self) -> bool:
         """Whether the jobs from before a restart have come back, all of them by now."""
-        away = {job_id for job_id in self._away if isinstance(self._places.get(job_id), Recovering | Lost)}
-        ends, self._away = bool(self._away) and not away, away
-        return ends
+        if self._recovering or not self._away:
+            return False
+        self._away = {job_id for job_id in self._away if isinstance(self._places.get(job_id), Recovering | Lost)}
+        return not self._away
 
     # Compared with the Ledger, again and again ------------------------------------------------------------------
 
