@@ -12,9 +12,9 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, Superseded
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
-from cluster.liveness.roles import JOURNAL_ROLE, Roles
+from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
-from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, WindowMark
+from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, ShareMark, WindowMark
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
@@ -25,6 +25,7 @@ from cluster.store import (
     jobs,
     keys,
     placements,
+    shares,
     speeds,
     submissions,
     usage,
@@ -257,6 +258,17 @@ class Ledger:
     async def settle_windows(self, marks: Sequence[WindowMark]) -> None:
         """Records how much of these windows was used in fact, however far ahead of it their marks were."""
         await self._write(partial(windows.settle, marks=marks, now_ms=self._now_ms()))
+
+    async def share_marks(self) -> list[ShareMark]:
+        """What accounts have had of models, as it was written down last."""
+        # A read would not see what waits to be committed, and nobody would ever take it out.
+        return await self._write(shares.marks)
+
+    async def mark_shares(self, marks: Sequence[ShareMark], scheduler: str) -> None:
+        """Records what accounts have had. Raises Superseded when `scheduler` is not the Scheduler any more."""
+        if not self._roles.hold(SCHEDULER_ROLE, scheduler, begins=False):
+            raise Superseded("another Scheduler has begun")
+        await self._write(partial(shares.mark, marks=marks))
 
     # Inside -------------------------------------------------------------------------------------------------------
 

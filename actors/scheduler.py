@@ -17,13 +17,14 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
 from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId, NodeId
+from cluster.leases import standings
 from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
-from cluster.leases.places import Queued
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
+from cluster.messages.explanations import Standing
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
-from cluster.messages.placements import Verdict
+from cluster.messages.people import ShareMark
 from cluster.messages.seats import ClusterReport, SeatOrder
 from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
 from cluster.timing import Timing
@@ -77,23 +78,26 @@ class Scheduler:
         self.surveying = Every(timing.survey_s, self._survey, "seeing to the seats")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
         self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, clock, timing)
-        self._begin((), ())
+        self._begin((), (), ())
 
     async def start(self) -> None:
         """Take up every job that has not ended, then keep time."""
         await self.role.take()
         existing = await asyncio.to_thread(self._known_engines)
-        self._begin(existing, await self._ledger.open_jobs())
+        marks = await self._ledger.share_marks()
+        self._begin(existing, await self._ledger.open_jobs(), marks)
         await self.learn_weights()
         self.role.start()
         self.ticking.start()
         self.surveying.start()
         self.comparing.start()
 
-    def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob]) -> None:
+    def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob], marks: Iterable[ShareMark]) -> None:
         self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing)
-        self.leases = Leases(self.fleet, self._timing, open_jobs)
-        self._errands = Errands(self.leases, self._ledger, self._journal, self._engine, self._now, self._timing)
+        self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
+        self._errands = Errands(
+            self.leases, self._ledger, self._journal, self._engine, self._now, self._timing, self.role.holder
+        )
 
     async def stop(self) -> None:
         self._stop_keeping_time()
@@ -116,12 +120,14 @@ class Scheduler:
         refusals = await self._refusals(submissions)
         wanted = [self._timed(s) for s in submissions if s.job.id not in refusals]
         begun = self.leases.submitted(wanted, self._clock.wall_ms())
+        refusals |= begun.refused
+        taken = [s for s in wanted if s.job.id not in refusals]
         self._carry_out(begun.orders)
         try:
             await asyncio.sleep(0)  # orders leave first: the first token waits for them, and nobody yet for the Ledger
-            created = await self._ledger.create(wanted, begun.placed)
-            answers = dict(zip((s.job.id for s in wanted), created, strict=True))
-            self._carry_out(self.leases.confirmed([s.job for s in wanted if _is_created(s.job, answers[s.job.id])]))
+            created = await self._ledger.create(taken, begun.placed)
+            answers = dict(zip((s.job.id for s in taken), created, strict=True))
+            self._carry_out(self.leases.confirmed([s.job for s in taken if _is_created(s.job, answers[s.job.id])]))
         finally:
             self._carry_out(self.leases.answered(wanted))
             self._errands.answered(placed.job_id for placed in begun.placed)
@@ -134,12 +140,9 @@ class Scheduler:
         timed = replace(job, created_ms=now_ms, deadline_ms=now_ms + job.deadline_ms - job.created_ms)
         return replace(submission, job=timed)
 
-    async def explain(self, job_id: JobId) -> list[Verdict] | None:
-        """What is made of every engine for this job now; None when it does not wait for one."""
-        match self.leases.places.get(job_id):
-            case Queued(lane):
-                return list(self.fleet.ranking(lane.model).considered(lane.node_id, suspect=lane.suspect))
-        return None
+    async def explain(self, job_id: JobId) -> Standing | None:
+        """How this job stands now; None of one that has ended."""
+        return standings.standing(job_id, self.leases.places, self.fleet, self._now_s())
 
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""
@@ -238,6 +241,7 @@ class Scheduler:
         if strays := self.leases.strays(open_attempts, now_ms):
             logger.warning("%d jobs that the Ledger has open are taken up", len(strays))
             self._carry_out(self.leases.taken_up(await self._ledger.open_jobs(strays)))
+        self.leases.places.queue.compare_shares(await self._ledger.share_marks())
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         self._errands.carry_out(actions)

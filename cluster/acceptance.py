@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cluster.catalogue import Catalogue
-from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound
+from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound, RateLimited
 from cluster.fleet.fleet import Fleet
 from cluster.ids import JobId
-from cluster.messages.work import Job
+from cluster.messages.work import Job, Submission
 
 if TYPE_CHECKING:
     from cluster.leases.leases import Leases
@@ -53,6 +53,16 @@ def lack_of_capacity(job: Job, catalogue: Catalogue, fleet: Fleet, waiting: int,
     if waiting >= model.max_queue:
         return NoCapacity(f"The queue of model {model.id} is full")
     return None
+
+
+def too_many_queued(submission: Submission, queued: int, now_ms: int) -> RateLimited | None:
+    """Why a job cannot wait beside so many others of its account."""
+    most = submission.max_queued
+    if most is None or queued < most:
+        return None
+    # Nobody knows when one of them has its turn.
+    message = f"{queued} jobs of this account wait for an engine, and no more than {most} may"
+    return RateLimited(message, limit=most, reset_s=now_ms // 1000 + 1)
 
 
 def no_capacity(model: str) -> NoCapacity:

@@ -5,14 +5,17 @@ A job that lost its engine goes back to the front.
 A waiting job is kept as bytes: a third of what its objects would take, and nothing for the garbage collector to visit.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from cluster.ids import AccountId, JobId, NodeId
+from cluster.messages.explanations import Turn
+from cluster.messages.people import ShareMark
+from cluster.messages.placements import MovedBy
 from cluster.messages.work import Job, Output, Priority
 from cluster.shares import Shares, Turns
 
@@ -32,7 +35,7 @@ class Waiting(Struct, frozen=True, array_like=True):
     """A job to place: the attempt to make, and the output to go on from.
 
     `losses` is how many deaths of engines are laid to it (`cluster/leases/suspicion.py`), `failures` how many engines
-    have failed it and gone on.
+    have failed it and gone on. `moved_by` is why it lost its last engine.
     """
 
     job: Job
@@ -40,6 +43,7 @@ class Waiting(Struct, frozen=True, array_like=True):
     resume: Output = Output()
     losses: int = 0
     failures: int = 0
+    moved_by: MovedBy | None = None
 
     @property
     def is_suspect(self) -> bool:
@@ -90,11 +94,12 @@ class _Account:
 class _Lane:
     """Jobs that ask for the same. Those that lost their engine go on first, then the accounts have their turns."""
 
-    __slots__ = ("_accounts", "_first", "_turns")
+    __slots__ = ("_accounts", "_first", "_shares", "_turns")
 
     def __init__(self, shares: Shares) -> None:
         self._first: OrderedDict[JobId, bytes] = OrderedDict()
         self._accounts: dict[AccountId, _Account] = {}
+        self._shares = shares
         self._turns = Turns(shares)
 
     def __bool__(self) -> bool:
@@ -132,6 +137,24 @@ class _Lane:
         assert account_id is not None
         return self.remove(account_id, self._accounts[account_id].first())
 
+    def turn(self, account_id: AccountId, job_id: JobId) -> Turn:
+        """Where a job stands here."""
+        if job_id in self._first:
+            before = list(self._first).index(job_id)
+            return Turn(_unpack(self._first[job_id]).job.priority, resumes=True, resumed_before=before)
+        account = self._accounts[account_id]
+        shares = [self._shares.counter(each) for each in self._accounts]
+        share = self._shares.counter(account_id)
+        return Turn(
+            priority=_unpack(account.get(job_id)).job.priority,
+            resumed_before=len(self._first),
+            accounts_before=sum(other < share for other in shares),
+            own_before=[each for each, _ in account.jobs()].index(job_id),
+            share=share,
+            least_share=min(shares),
+            weight=self._shares.weight(account_id),
+        )
+
     def jobs(self) -> Iterator[tuple[JobId, bytes]]:
         """All of them: those that go on, then account by account."""
         yield from self._first.items()
@@ -163,12 +186,51 @@ class JobQueue:
 
     def charge(self, model: str, account_id: AccountId, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         """Engines of this model have processed so much for this account."""
-        if self._per_model.get(model):
-            self._shares[model].charge(account_id, prompt_tokens, output_tokens)
+        shares = self._shares.get(model)
+        if shares is not None and (self._per_model.get(model) or shares.recovering):
+            shares.charge(account_id, prompt_tokens, output_tokens)
+
+    def restore_shares(self, marks: Iterable[ShareMark], waited: Iterable[Job]) -> None:
+        """Go on from these counters. These jobs waited when they were written, and come back until `recovered`."""
+        accounts: dict[str, set[AccountId]] = defaultdict(set)
+        for job in waited:
+            accounts[job.model].add(job.account_id)
+        for model, written in _by_model(marks).items():
+            self._shares_of(model).restore(written, accounts[model])
+
+    def recovered(self) -> None:
+        """The jobs that waited before are back, or have gone on without waiting."""
+        for model, shares in self._shares.items():
+            shares.recovered()
+            if not self._per_model.get(model):
+                shares.begin_anew()
+
+    def share_changes(self) -> list[ShareMark]:
+        """The counters that are not as they were written down last."""
+        return [
+            ShareMark(model, account_id, counter)
+            for model, shares in self._shares.items()
+            for account_id, counter in shares.changes().items()
+        ]
+
+    def not_written(self, marks: Iterable[ShareMark]) -> None:
+        """These changes may have been written down, or not."""
+        for mark in marks:
+            self._shares_of(mark.model).not_written([mark.account_id])
+
+    def compare_shares(self, marks: Iterable[ShareMark]) -> None:
+        """These counters are written down: what differs is written again."""
+        written = _by_model(marks)
+        for model in {*written, *self._shares}:
+            self._shares_of(model).compare(written.get(model, {}))
 
     def waiting(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Waiting:
         """A job that waits in this lane."""
         return _unpack(self._lanes[lane_id].get(account_id, job_id))
+
+    def turn(self, lane_id: LaneId, account_id: AccountId, job_id: JobId) -> Turn:
+        """Whose turn it is before this job's, in this lane."""
+        return self._lanes[lane_id].turn(account_id, job_id)
 
     def waiting_for(self, model: str) -> int:
         """How many jobs of this model wait."""
@@ -178,7 +240,7 @@ class JobQueue:
         """Add a job that does not wait yet, as its account's last or, with `first`, before all that wait there."""
         lane = self._lanes.get(lane_id)
         if lane is None:
-            lane = self._lanes[lane_id] = _Lane(self._shares.setdefault(lane_id.model, Shares(self._weights)))
+            lane = self._lanes[lane_id] = _Lane(self._shares_of(lane_id.model))
         lane.push(waiting.job, _pack(waiting), first)
         self._per_model[lane_id.model] = self._per_model.get(lane_id.model, 0) + 1
 
@@ -228,6 +290,9 @@ class JobQueue:
         self._took(lane_id, None, len(packed))
         return [_unpack(each) for each in packed]
 
+    def _shares_of(self, model: str) -> Shares:
+        return self._shares.setdefault(model, Shares(self._weights))
+
     def _took(self, lane_id: LaneId, lane: _Lane | None, jobs: int) -> None:
         """So many jobs fewer wait in this lane."""
         if lane is not None and not lane:
@@ -235,3 +300,10 @@ class JobQueue:
         self._per_model[lane_id.model] -= jobs
         if not self._per_model[lane_id.model]:
             self._shares[lane_id.model].begin_anew()
+
+
+def _by_model(marks: Iterable[ShareMark]) -> dict[str, dict[AccountId, float]]:
+    counters: dict[str, dict[AccountId, float]] = defaultdict(dict)
+    for mark in marks:
+        counters[mark.model][mark.account_id] = mark.counter or 0.0
+    return counters

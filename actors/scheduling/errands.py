@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from actors.wire.calls import Gone, Unreachable, tell
 from cluster.ids import EngineId, JobId
-from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
+from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Mark, Order, Record
 from cluster.leases.leases import Leases
 from cluster.messages.machines import FailedAttempt
+from cluster.messages.people import ShareMark
 from cluster.messages.work import Dispatch, Failure, JobAttempt
 from cluster.timing import Timing
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Errands:
     """Carries out what `leases` decides, and tells it how that went: a call that fails leads to what is decided next.
 
-    `now` gives the seconds and milliseconds that decisions are made by.
+    `now` gives the seconds and milliseconds that decisions are made by. `holder` says which Scheduler this is.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Errands:
         engine: Callable[[EngineId], "Engine"],
         now: Callable[[], tuple[float, int]],
         timing: Timing,
+        holder: str,
     ) -> None:
         self._leases = leases
         self._ledger = ledger
@@ -42,6 +44,7 @@ class Errands:
         self._engine = engine
         self._now = now
         self._timing = timing
+        self._holder = holder
         # The orders that are on their way for jobs which are not confirmed yet.
         self._orders: dict[JobId, asyncio.Task[None]] = {}
         # The engines that are being asked whether they can be reached.
@@ -70,6 +73,8 @@ class Errands:
                     tell(self.fail(failures), "journal.fail")
                 case Record(placed):
                     tell(self._ledger.placed(placed), "ledger.placed")
+                case Mark(marks):
+                    tell(self._mark(marks), "ledger.mark_shares")
 
     def _order(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
         order = tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
@@ -130,6 +135,14 @@ class Errands:
             self._leases.not_fenced(attempts)
             raise
         self.carry_out(self._leases.fenced(attempts, fences, self._now()[1]))
+
+    async def _mark(self, marks: Sequence[ShareMark]) -> None:
+        try:
+            await self._ledger.mark_shares(marks, self._holder)
+        except BaseException:
+            self._leases.not_marked(marks)
+            raise
+        self._leases.marked()
 
     async def fail(self, failures: Sequence[Failure]) -> None:
         try:

@@ -14,6 +14,7 @@ from cluster.messages.money import BudgetState
 from cluster.messages.people import KeyLimits
 
 MAX_WEIGHT = 1_000
+MOST_QUEUED = 1_000_000
 
 
 class AccountRequest(Request):
@@ -23,6 +24,7 @@ class AccountRequest(Request):
     limits: LimitsRequest | None = None
     budget: BudgetRequest | None = None
     weight: Annotated[int, Field(ge=1, le=MAX_WEIGHT)] = 1
+    max_queued: Annotated[int, Field(ge=1, le=MOST_QUEUED)] | None = None
 
     def account(self, account_id: AccountId, created_ms: int, default: KeyLimits) -> people.Account:
         return people.Account(
@@ -32,6 +34,7 @@ class AccountRequest(Request):
             limits=None if self.limits is None else self.limits.over(default),
             budget=None if self.budget is None else BudgetState(self.budget.budget()),
             weight=self.weight,
+            max_queued=self.max_queued,
         )
 
 
@@ -42,6 +45,7 @@ class Account(TypedDict):
     name: str
     created_at: Time
     weight: Annotated[int, Field(ge=1, description="Its share beside other accounts that want a model")]
+    max_queued: NotRequired[Annotated[int, Field(ge=1, description="How many of its jobs may wait for an engine")]]
     limits: NotRequired[Limits]
     budget: NotRequired[BudgetUse]
 
@@ -59,6 +63,8 @@ def account_body(account: people.Account) -> Account:
         "created_at": iso_utc(account.created_ms),
         "weight": account.weight,
     }
+    if account.max_queued is not None:
+        body["max_queued"] = account.max_queued
     if account.limits is not None:
         body["limits"] = limits_body(account.limits)
     if account.budget is not None:

@@ -67,6 +67,10 @@ class Client:
         timeout = _timeout(_TIMEOUT_S + (wait or 0))
         return parse_job(self._call("GET", _job_path(job_id), params=_given(wait=wait), timeout=timeout))
 
+    def placement(self, job_id: str) -> Json:
+        """Why the job waits, or runs where it runs."""
+        return parse_list(self._call("GET", f"{_job_path(job_id)}/placement"), "attempts")
+
     def cancel(self, job_id: str) -> Json:
         """The job, cancelled."""
         return parse_job(self._call("POST", f"{_job_path(job_id)}/cancel"))

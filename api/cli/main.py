@@ -12,6 +12,7 @@ import typer
 from api.cli import exits
 from api.cli.chat import chat
 from api.cli.connection import StateOption, state_folder
+from api.cli.explain import explain
 from api.cli.lists import jobs, models, nodes, status
 
 app = typer.Typer(
@@ -63,7 +64,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (status, chat, jobs, models, nodes):
+for _command in (status, chat, jobs, explain, models, nodes):
     app.command()(_command)
 
 

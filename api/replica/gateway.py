@@ -16,10 +16,10 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.limits.windows import Bucket, Decision
+from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, Key, NewKey, Principal
-from cluster.messages.placements import Placement
 from cluster.messages.records import FailedRecord, JobQuery, JobRecord
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
@@ -172,12 +172,12 @@ class Gateway:
     async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
         return await self._ledger.jobs(account_id, query)
 
-    async def placement(self, job_id: JobId, account_id: AccountId) -> Placement:
+    async def placement(self, job_id: JobId, account_id: AccountId) -> Explanation:
         """Why the job runs where it runs, or waits. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         attempts = await self._ledger.placements(record.id)
-        waiting = None if record.status.ended else await self._scheduler.explain(record.id)
-        return Placement(record.id, tuple(attempts), None if waiting is None else tuple(waiting))
+        standing = None if record.status.ended else await self._scheduler.explain(record.id)
+        return Explanation(record.id, tuple(attempts), standing)
 
     async def models(self) -> ModelsNow:
         return ModelsNow(*await asyncio.gather(self.model_views(), self._ledger.speeds()))

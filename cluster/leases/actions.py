@@ -6,7 +6,9 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from cluster.ids import EngineId
+from cluster.errors import InfernetError
+from cluster.ids import EngineId, JobId
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import Dispatch, Failure, JobAttempt
 
@@ -69,14 +71,24 @@ class Record(Struct, frozen=True):
     placed: list[Placed]
 
 
-Action = Order | Confirm | Abort | Forget | Ask | Attach | Fence | Fail | Record
+class Mark(Struct, frozen=True):
+    """Have the Ledger write down what accounts have had, and tell when that is durable or has failed."""
+
+    marks: list[ShareMark]
+
+
+Action = Order | Confirm | Abort | Forget | Ask | Attach | Fence | Fail | Record | Mark
 
 
 class Beginning(Struct, frozen=True):
-    """What was begun for jobs that were submitted together: where some of them were placed, and the orders."""
+    """What was begun for jobs that were submitted together: where some of them were placed, and the orders.
+
+    `refused` may not wait.
+    """
 
     placed: list[Placed]
     orders: list[Order]
+    refused: dict[JobId, InfernetError] = {}
 
 
 T = TypeVar("T")

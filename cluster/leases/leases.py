@@ -6,10 +6,12 @@ Each public method is something that happens. It moves jobs from place to place 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from cluster import acceptance
 from cluster.errors import InfernetError, JobCancelled, JobTimeout
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.replica import Replica
 from cluster.ids import EngineId, JobId, NodeId
+from cluster.job_states import JobState
 from cluster.leases.actions import (
     Action,
     Ask,
@@ -18,6 +20,7 @@ from cluster.leases.actions import (
     Confirm,
     Fail,
     Forget,
+    Mark,
     Order,
     Record,
     per_engine,
@@ -30,6 +33,7 @@ from cluster.leases.places import Begun, Ending, Leased, Lost, Places, Queued, R
 from cluster.leases.recovery import Recovery
 from cluster.leases.time_limits import TimeLimits
 from cluster.messages.machines import EngineReport, FailedAttempt, NodeReport
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.seats import ClusterReport
 from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
@@ -43,7 +47,10 @@ MOST_CONSIDERED = 16
 class Leases:
     """Sole owner of where jobs are. A job that has no place here has ended, or was never accepted."""
 
-    def __init__(self, fleet: Fleet, timing: Timing, open_jobs: Iterable[OpenJob] = ()) -> None:
+    def __init__(
+        self, fleet: Fleet, timing: Timing, open_jobs: Iterable[OpenJob] = (), marks: Iterable[ShareMark] = ()
+    ) -> None:
+        """`open_jobs` and `marks` are what the Ledger has of those before this one."""
         self.fleet = fleet
         self.places = Places(fleet)
         self._unreached_s = timing.unreached_s
@@ -59,8 +66,10 @@ class Leases:
         self._unattached: set[EngineId] = set()
         self.quiescent = False
         """No more jobs are accepted or placed."""
+        self._marking = False
         open_jobs = list(open_jobs)
         self._recovery.begin(open_jobs)
+        self.places.queue.restore_shares(marks, (each.job for each in open_jobs if each.status is JobState.PENDING))
         self._time_limits.keep(open_job.job for open_job in open_jobs)
 
     # What is asked ------------------------------------------------------------------------------------------------
@@ -73,22 +82,29 @@ class Leases:
     # Submissions --------------------------------------------------------------------------------------------------
 
     def submitted(self, submissions: Sequence[Submission], now_ms: int) -> Beginning:
-        """Engines begin on these jobs while they are made durable, as far as they would be placed at once."""
+        """Engines begin on these jobs while they are made durable, as far as they would be placed at once.
+
+        The others wait, where their accounts may have so many waiting.
+        """
         placed: list[Placed] = []
+        refused: dict[JobId, InfernetError] = {}
         orders: list[tuple[EngineId, Dispatch]] = []
         for submission in submissions:
             job, waiting = submission.job, Waiting(submission.job)
             self._submitting[job.id] += 1
             if job.id in self.places:
                 continue
-            self.places.put(job.id, Unconfirmed(waiting))
-            if self.quiescent or self.places.queue.waits(waiting.lane):
+            waits = self.quiescent or self.places.queue.waits(waiting.lane)
+            replica = None if waits else self.fleet.best(waiting.lane)
+            if replica is None and (refusal := self._too_many(submission, now_ms)):
+                refused[job.id] = refusal
                 continue
-            if (replica := self.fleet.best(waiting.lane)) is not None:
+            self.places.put(job.id, Unconfirmed(waiting))
+            if replica is not None:
                 placed.append(self._lease(Begun(waiting, replica.id), replica, now_ms))
                 dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
                 orders.append((replica.id, dispatch))
-        return Beginning(placed, [Order(*order) for order in per_engine(orders)])
+        return Beginning(placed, [Order(*order) for order in per_engine(orders)], refused)
 
     def confirmed(self, jobs: Iterable[Job]) -> list[Action]:
         """These jobs are durable."""
@@ -146,7 +162,7 @@ class Leases:
             return []
         replica.note_unreached(now_s)
         uncertain = [attempt[0] for attempt in attempts if self.places.given_to(engine_id, attempt)]
-        return [*self._losses.taken_back(uncertain), *self.dispatched(now_ms)]
+        return [*self._losses.taken_back(uncertain, "engine cannot be reached"), *self.dispatched(now_ms)]
 
     def reached(self, engine_id: EngineId, now_ms: int) -> list[Action]:
         """This engine has answered."""
@@ -167,7 +183,7 @@ class Leases:
         for engine in report.engines:
             self.places.hear(engine)
             actions += self._losses.failed(engine.id, engine.failed, now_s)
-            actions += self._losses.taken_back(self._inventory.missing(engine, now_s))
+            actions += self._losses.taken_back(self._inventory.missing(engine, now_s), "order was lost")
             actions += self._inventory.corrections(engine, now_s)
         actions += self._losses.died(change.lost)
         if change.joined or change.lost:
@@ -250,6 +266,15 @@ class Leases:
         self._time_limits.keep(open_job.job for open_job in self._recovery.take_up(open_jobs))
         return self._losses.repeat()
 
+    def marked(self) -> None:
+        """What accounts have had is written down."""
+        self._marking = False
+
+    def not_marked(self, marks: Iterable[ShareMark]) -> None:
+        """These are written down again at the next tick."""
+        self._marking = False
+        self.places.queue.not_written(marks)
+
     # Time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float, now_ms: int) -> list[Action]:
@@ -270,7 +295,9 @@ class Leases:
         actions += self._losses.overdue(now_s, now_ms)
         self._plan(now_s)
         actions += self._end_lanes(self._patience.exhausted(now_s))
-        return actions + self.dispatched(now_ms)
+        if self._recovery.recovered():
+            self.places.queue.recovered()
+        return [*actions, *self.dispatched(now_ms), *self._mark()]
 
     def dispatched(self, now_ms: int) -> list[Action]:
         """Every job for which there is an engine goes to it."""
@@ -298,10 +325,19 @@ class Leases:
         for replica in self.fleet.unreached():
             yield Ask(replica.id)
             if replica.unreached_since_s is not None and now_s - replica.unreached_since_s >= self._unreached_s:
-                yield from self._losses.taken_back(list(replica.tokens_of))
+                yield from self._losses.taken_back(list(replica.tokens_of), "engine cannot be reached")
+
+    def _mark(self) -> list[Action]:
+        """One call at a time: of two that overtake each other, the older one would hold."""
+        marks = [] if self._marking else self.places.queue.share_changes()
+        self._marking = self._marking or bool(marks)
+        return [Mark(marks)] if marks else []
 
     def _plan(self, now_s: float) -> None:
         self.fleet.plan(now_s, self.places.queue.waiting_for)
+
+    def _too_many(self, submission: Submission, now_ms: int) -> InfernetError | None:
+        return acceptance.too_many_queued(submission, self.places.queued_of(submission.job.account_id), now_ms)
 
     # Leasing ------------------------------------------------------------------------------------------------------
 
@@ -310,14 +346,18 @@ class Leases:
         waiting, lane = place.waiting, place.waiting.lane
         considered = self.fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED, lane.suspect)
         self.places.assign(place)
-        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, now_ms, considered)
+        moved_by = waiting.moved_by if waiting.attempt > 1 else None
+        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, now_ms, considered, moved_by)
 
     def _attach(self, ready: Sequence[EngineReport], now_s: float) -> Iterator[Action]:
         """The Journal reads engines that have become ready. The jobs they already work on are theirs again."""
         if ready:
             yield Attach([engine.id for engine in ready])
         for engine in ready:
-            if reclaimed := [a for a in engine.running if self._recovery.reclaim(engine.id, a, now_s)]:
+            tokens = dict(zip(engine.running, engine.tokens, strict=False))
+            if reclaimed := [
+                a for a in engine.running if self._recovery.reclaim(engine.id, a, tokens.get(a, 0), now_s)
+            ]:
                 # The Scheduler before this one may have died before it did.
                 yield Confirm(engine.id, reclaimed)
 

@@ -13,6 +13,7 @@ from cluster.leases.patience import disconnected
 from cluster.leases.places import Begun, Leased, Lost, Places, Unconfirmed
 from cluster.leases.suspicion import blamed, is_given_up
 from cluster.messages.machines import FailedAttempt
+from cluster.messages.placements import MovedBy
 from cluster.messages.work import LAST_EPOCH, UNTOLD, Fenced, JobAttempt
 from cluster.queue import Waiting
 
@@ -34,16 +35,17 @@ class Losses:
         for engine_id in engine_ids:
             aboard = self._drop(engine_id)
             charged = {waiting.job.id for waiting in blamed(aboard)}
-            yield from self._lose(replace(w, losses=w.losses + (w.job.id in charged)) for w in aboard)
+            counted = (replace(w, losses=w.losses + (w.job.id in charged)) for w in aboard)
+            yield from self._lose(counted, "engine died")
 
     def gone(self, engine_ids: Iterable[EngineId]) -> Iterator[Action]:
         """Nothing is heard of these engines any more, for no fault of their jobs."""
         for engine_id in engine_ids:
-            yield from self._lose(self._drop(engine_id))
+            yield from self._lose(self._drop(engine_id), "node went silent")
 
-    def taken_back(self, job_ids: Iterable[JobId]) -> Iterator[Action]:
+    def taken_back(self, job_ids: Iterable[JobId], why: MovedBy) -> Iterator[Action]:
         """These jobs go on elsewhere; their engine may live."""
-        yield from self._lose([place.waiting for place in self._places.aboard(job_ids)])
+        yield from self._lose([place.waiting for place in self._places.aboard(job_ids)], why)
 
     def overdue(self, now_s: float, now_ms: int) -> Iterator[Action]:
         """What retiring engines have not ended in their time goes on elsewhere, as far as there is room.
@@ -58,7 +60,7 @@ class Losses:
             if not replica.node.leaves_soon(now_ms):
                 moved = moved[:left]
             room[replica.model.id] = max(left - len(moved), 0)
-            yield from self.taken_back(moved)
+            yield from self.taken_back(moved, "engine retired")
 
     def failed(self, engine_id: EngineId, attempts: Iterable[FailedAttempt], now_s: float) -> Iterator[Action]:
         """This engine lives, and failed these attempts before their first token."""
@@ -72,12 +74,12 @@ class Losses:
             if is_given_up(waiting):
                 yield from self._endings.begin([waiting], EngineFailed(failed.message))
             else:
-                yield from self._lose([waiting])
+                yield from self._lose([waiting], "engine failed it")
 
     def unclaimed(self, waiting: Iterable[Waiting]) -> None:
         """No engine is known to work on these jobs, and an attempt of theirs may have told something."""
         for each in waiting:
-            self._places.put(each.job.id, Lost(each))
+            self._places.put(each.job.id, Lost(replace(each, moved_by="nobody had it")))
             self._unfenced.append(each.job.id)
 
     def _drop(self, engine_id: EngineId) -> list[Waiting]:
@@ -85,9 +87,9 @@ class Losses:
         replica = self._fleet.drop(engine_id)
         return [] if replica is None else [place.waiting for place in self._places.aboard(replica.tokens_of)]
 
-    def _lose(self, waiting: Iterable[Waiting]) -> Iterator[Action]:
+    def _lose(self, waiting: Iterable[Waiting], why: MovedBy) -> Iterator[Action]:
         attempts: list[JobAttempt] = []
-        for each in waiting:
+        for each in (replace(each, moved_by=why) for each in waiting):
             match self._places.get(each.job.id):
                 case Leased():
                     self._places.put(each.job.id, Lost(each))
@@ -103,7 +105,9 @@ class Losses:
     def fenced(self, asked: Sequence[JobAttempt], fences: Sequence[Fenced], now_ms: int) -> list[Action]:
         """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
         actions: list[Action] = []
-        for fence in reversed(fences):  # each goes to the front
+        never_begun = [fence for fence in fences if fence.attempt == 1]
+        begun = [fence for fence in fences if fence.attempt > 1]
+        for fence in (*reversed(begun), *never_begun):  # each that had begun goes to the front
             place = self._places.get(fence.job_id)
             if isinstance(place, Lost):
                 self._places.remove(fence.job_id)
@@ -129,7 +133,7 @@ class Losses:
             return self._endings.begin([waiting], disconnected(node_id))
         if is_given_up(waiting):
             return self._endings.begin([waiting], EngineFailed("The engines that ran this job failed"))
-        self._places.enqueue(waiting, first=True)
+        self._places.enqueue(waiting, first=waiting.attempt > 1)
         return []
 
 

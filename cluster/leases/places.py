@@ -11,6 +11,7 @@
 `cluster/leases/leases.py` moves jobs between these places, and nobody else does.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import inf
 
@@ -19,6 +20,7 @@ from msgspec import Struct
 from cluster import placement
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId
+from cluster.job_states import JobState
 from cluster.messages.machines import EngineReport
 from cluster.messages.work import Failure, JobAttempt, OpenJob
 from cluster.queue import JobQueue, LaneId, Waiting
@@ -96,6 +98,8 @@ class Places:
         self._places: dict[JobId, Place] = {}
         # An account's jobs in a lane share one place: there may be a million of them.
         self._queued: dict[tuple[LaneId, AccountId], Queued] = {}
+        # How many of an account's jobs wait for an engine, in the queue or on their way there.
+        self._waiting: Counter[AccountId] = Counter()
         # How many tokens of those that engines work on have been charged to their accounts.
         self._charged: dict[JobId, int] = {}
 
@@ -111,20 +115,38 @@ class Places:
     def get(self, job_id: JobId) -> Place | None:
         return self._places.get(job_id)
 
+    def queued_of(self, account_id: AccountId) -> int:
+        """How many jobs of this account wait for an engine."""
+        return self._waiting[account_id]
+
     def put(self, job_id: JobId, place: Unconfirmed | Lost | Recovering | Ending) -> None:
         """The job is here from now on, and no engine works on it."""
         self.remove(job_id)
         self._places[job_id] = place
+        self._waits(_who_waits(place), 1)
 
     def assign(self, place: Begun | Leased) -> None:
         """An engine works on the job from now on."""
         job = place.waiting.job
         self.remove(job.id)
-        self._places[job.id] = place
-        self.working += 1
         self._charged[job.id] = len(place.waiting.resume.token_ids)
         if place.waiting.attempt == 1:
             self.queue.charge(job.model, job.account_id, prompt_tokens=placement.prompt_tokens(job))
+        self._occupy(place)
+
+    def reclaim(self, place: Leased, tokens: int) -> None:
+        """An engine has gone on with this job from before a restart, and made so many tokens by now.
+
+        Those, and its prompt, were charged before; not what was made since that was written down last.
+        """
+        self.remove(place.waiting.job.id)
+        self._charged[place.waiting.job.id] = tokens
+        self._occupy(place)
+
+    def _occupy(self, place: Begun | Leased) -> None:
+        job = place.waiting.job
+        self._places[job.id] = place
+        self.working += 1
         if replica := self._fleet.replica(place.engine_id):
             replica.assign(job.id, placement.estimate_tokens(job), place.waiting.is_suspect)
 
@@ -158,6 +180,7 @@ class Places:
         self.remove(waiting.job.id)
         self.queue.push(lane, waiting, first)
         account_id = waiting.job.account_id
+        self._waits(account_id, 1)
         self._places[waiting.job.id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
 
     def pop(self, lane: LaneId) -> Waiting | None:
@@ -165,6 +188,7 @@ class Places:
         waiting = self.queue.pop(lane)
         if waiting is not None:
             del self._places[waiting.job.id]
+            self._waits(waiting.job.account_id, -1)
         return waiting
 
     def clear(self, lane: LaneId) -> list[Waiting]:
@@ -172,6 +196,7 @@ class Places:
         cleared = self.queue.clear(lane)
         for waiting in cleared:
             del self._places[waiting.job.id]
+            self._waits(waiting.job.account_id, -1)
         return cleared
 
     def waiting(self, job_id: JobId) -> Waiting | None:
@@ -202,6 +227,7 @@ class Places:
     def remove(self, job_id: JobId) -> Place | None:
         """Take out a job, wherever it is. Returns where it was."""
         place = self._places.pop(job_id, None)
+        self._waits(_who_waits(place), -1)
         match place:
             case Begun(_, engine_id) | Leased(_, engine_id):
                 self.working -= 1
@@ -211,3 +237,22 @@ class Places:
             case Queued(lane, account_id):
                 self.queue.remove(lane, account_id, job_id)
         return place
+
+    def _waits(self, account_id: AccountId | None, more: int) -> None:
+        """So many more jobs of this account wait."""
+        if account_id is not None:
+            self._waiting[account_id] += more
+            if not self._waiting[account_id]:
+                del self._waiting[account_id]
+
+
+def _who_waits(place: Place | None) -> AccountId | None:
+    """Whose job waits here for an engine. Most of those that were with one before a restart still are."""
+    match place:
+        case Unconfirmed(waiting) | Lost(waiting):
+            return waiting.job.account_id
+        case Queued(_, account_id):
+            return account_id
+        case Recovering(open_job) if open_job.status is JobState.PENDING:
+            return open_job.job.account_id
+    return None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from cluster.ids import EngineId, JobId
 from cluster.leases.actions import Action, Forget, per_engine
 from cluster.leases.losses import Losses
-from cluster.leases.places import Begun, Leased, Places, Recovering, Unconfirmed
+from cluster.leases.places import Begun, Leased, Lost, Places, Recovering, Unconfirmed
 from cluster.messages.work import JobAttempt, OpenAttempt, OpenJob
 from cluster.queue import Waiting
 
@@ -19,20 +19,23 @@ class Recovery:
         self._stray_ms = stray_ms
         self._missed: set[JobId] = set()
         self._recovering = False
+        # The jobs from before a restart that have not come to wait or to an engine yet.
+        self._away: set[JobId] = set()
 
     def begin(self, open_jobs: Iterable[OpenJob]) -> None:
         """These jobs are from before a restart. Engines may still work on them."""
         for open_job in open_jobs:
             self._places.put(open_job.job.id, Recovering(open_job))
             self._recovering = True
+            self._away.add(open_job.job.id)
 
-    def reclaim(self, engine_id: EngineId, running: JobAttempt, now_s: float) -> bool:
-        """Lease a job from before a restart to the engine that has gone on with it."""
+    def reclaim(self, engine_id: EngineId, running: JobAttempt, tokens: int, now_s: float) -> bool:
+        """Lease a job from before a restart to the engine that has gone on with it, to so many tokens."""
         job_id, attempt = running
         place = self._places.get(job_id)
         if not isinstance(place, Recovering) or attempt < place.open_job.attempt:
             return False
-        self._places.assign(Leased(Waiting(place.open_job.job, attempt), engine_id, now_s))
+        self._places.reclaim(Leased(Waiting(place.open_job.job, attempt), engine_id, now_s), tokens)
         return True
 
     def settle(self) -> None:
@@ -41,6 +44,13 @@ class Recovery:
             self._recovering = False
             places = [place for _, place in self._places if isinstance(place, Recovering)]
             self._losses.unclaimed([Waiting(place.open_job.job, place.open_job.attempt) for place in places])
+
+    def recovered(self) -> bool:
+        """Whether the jobs from before a restart have come back, all of them by now."""
+        if self._recovering or not self._away:
+            return False
+        self._away = {job_id for job_id in self._away if isinstance(self._places.get(job_id), Recovering | Lost)}
+        return not self._away
 
     # Compared with the Ledger, again and again ------------------------------------------------------------------
 

@@ -21,7 +21,10 @@ class KeyLimits(Struct, frozen=True):
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: the holder of a valid key. `models` are the only ones it may use; none means all."""
+    """Who asks: the holder of a valid key. `models` are the only ones it may use; none means all.
+
+    `max_queued` is how many jobs of its account may wait; None means any number.
+    """
 
     account_id: AccountId
     key_id: KeyId
@@ -29,12 +32,14 @@ class Principal(Struct, frozen=True):
     limits: KeyLimits
     models: tuple[str, ...] = ()
     expires_ms: int | None = None
+    max_queued: int | None = None
 
 
 class Account(Struct, frozen=True):
     """An account. Without `limits` of its own its keys have the default ones.
 
-    `weight` is its share of a model beside other accounts that want it.
+    `weight` is its share of a model beside other accounts that want it, `max_queued` how many of its jobs may wait for
+    an engine; None means any number.
     """
 
     id: AccountId
@@ -43,6 +48,7 @@ class Account(Struct, frozen=True):
     limits: KeyLimits | None = None
     budget: BudgetState | None = None
     weight: int = 1
+    max_queued: int | None = None
 
 
 class NewKey(Struct, frozen=True):
@@ -75,6 +81,14 @@ class Key(Struct, frozen=True):
     last_used_ms: int | None = None
     budget: BudgetState | None = None
     models: tuple[str, ...] = ()
+
+
+class ShareMark(Struct, frozen=True):
+    """What an account has had of a model while others waited (`cluster/shares.py`); None where it counts no more."""
+
+    model: str
+    account_id: AccountId
+    counter: float | None
 
 
 class WindowMark(Struct, frozen=True):

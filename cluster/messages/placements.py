@@ -11,6 +11,18 @@ RuledOut = Literal[
 ]
 
 
+MovedBy = Literal[
+    "engine died",
+    "node went silent",
+    "engine cannot be reached",
+    "order was lost",
+    "engine retired",
+    "engine failed it",
+    "nobody had it",
+]
+"""Why a job lost the engine that it had been given to: the last one when the control plane found nobody with it."""
+
+
 class Verdict(Struct, frozen=True):
     """What was made of one engine when a job was placed. The lower `score` wins, of those that nothing ruled out."""
 
@@ -21,7 +33,10 @@ class Verdict(Struct, frozen=True):
 
 
 class Placed(Struct, frozen=True):
-    """A job has been given to an engine. `considered` is what was made of this one and of the others."""
+    """A job has been given to an engine. `considered` is what was made of this one and of the others.
+
+    `moved_by` is why it had lost the engine before, where there was one.
+    """
 
     job_id: JobId
     node_id: NodeId
@@ -29,11 +44,4 @@ class Placed(Struct, frozen=True):
     attempt: int
     placed_ms: int
     considered: tuple[Verdict, ...] = ()
-
-
-class Placement(Struct, frozen=True):
-    """Why a job runs where it runs: every attempt, and, of a job that waits, what rules the engines out now."""
-
-    job_id: JobId
-    attempts: tuple[Placed, ...]
-    waiting: tuple[Verdict, ...] | None = None
+    moved_by: MovedBy | None = None

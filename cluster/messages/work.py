@@ -91,11 +91,15 @@ class Idempotency(Struct, frozen=True):
 
 
 class Submission(Struct, frozen=True):
-    """A job that asks to be accepted. `prompt_ids` are its prompt's token ids, where the door has made them."""
+    """A job that asks to be accepted. `prompt_ids` are its prompt's token ids, where the door has made them.
+
+    `max_queued` is how many jobs of its account may wait, this one among them; None means any number.
+    """
 
     job: Job
     idempotency: Idempotency | None = None
     prompt_ids: tuple[int, ...] = ()
+    max_queued: int | None = None
 
 
 class Accepted(Struct, frozen=True):

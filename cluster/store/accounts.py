@@ -29,6 +29,7 @@ def add(connection: Connection, account: Account) -> None:
             created_ms=account.created_ms,
             limits=limits_json(account.limits),
             weight=account.weight,
+            max_queued=account.max_queued,
         )
     )
     if account.budget is not None:
@@ -65,4 +66,4 @@ def limits(stored: str | None) -> KeyLimits | None:
 def _account(row: Row[Any], balances: dict[str, Balance]) -> Account:
     balance = balances.get(row.id)
     budget = None if balance is None else balance.state
-    return Account(row.id, row.name, row.created_ms, limits(row.limits), budget, row.weight)
+    return Account(row.id, row.name, row.created_ms, limits(row.limits), budget, row.weight, row.max_queued)

@@ -106,7 +106,8 @@ def principals(
 def _principal(key: Row[Any] | None, now_ms: int, default: KeyLimits) -> Principal | None:
     if key is None or not _is_valid(key, now_ms):
         return None
-    return Principal(key.account_id, key.id, key.role, _limits(key, default), _models(key), key.expires_ms)
+    limits = _limits(key, default)
+    return Principal(key.account_id, key.id, key.role, limits, _models(key), key.expires_ms, key.max_queued)
 
 
 def _valid_admin_keys(connection: Connection, now_ms: int) -> int:
@@ -144,7 +145,8 @@ def _models(row: Row[Any]) -> tuple[str, ...]:
     return () if row.models is None else msgspec.json.decode(row.models, type=tuple[str, ...])
 
 
-_KEYS = select(KEYS, ACCOUNTS.c.limits.label("account_limits")).join(ACCOUNTS, ACCOUNTS.c.id == KEYS.c.account_id)
+_OF_ACCOUNT = (ACCOUNTS.c.limits.label("account_limits"), ACCOUNTS.c.max_queued)
+_KEYS = select(KEYS, *_OF_ACCOUNT).join(ACCOUNTS, ACCOUNTS.c.id == KEYS.c.account_id)
 _USED = (
     update(KEYS)
     .where(KEYS.c.id == bindparam("key"))

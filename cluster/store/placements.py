@@ -34,6 +34,7 @@ def of_job(connection: Connection, job_id: JobId) -> list[Placed]:
             attempt=row.attempt,
             placed_ms=row.placed_ms,
             considered=msgspec.json.decode(row.considered, type=tuple[Verdict, ...]),
+            moved_by=row.moved_by,
         )
         for row in connection.execute(wanted)
     ]
@@ -49,11 +50,12 @@ def _reasons(placed: Placed) -> dict[str, Any]:
         "number": placed.attempt,
         "placed_ms": placed.placed_ms,
         "considered": msgspec.json.encode(placed.considered).decode(),
+        "moved_by": placed.moved_by,
     }
 
 
 _NO_REASONS = "[]"
-_TOLD = ("node_id", "engine_id", "placed_ms", "considered")
+_TOLD = ("node_id", "engine_id", "placed_ms", "considered", "moved_by")
 _IS_ATTEMPT = (PLACEMENTS.c.job_id == bindparam("job"), PLACEMENTS.c.attempt == bindparam("number"))
 _ADD = insert(PLACEMENTS).from_select(
     ["job_id", "attempt", *_TOLD],

@@ -5,7 +5,7 @@ Times are milliseconds since the Unix epoch. SQL types are portable: the databas
 
 from typing import ClassVar, Final
 
-from sqlalchemy import BigInteger, Index, LargeBinary, Text, text
+from sqlalchemy import BigInteger, Double, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 _NOTHING: Final = {"server_default": "0"}
@@ -13,7 +13,10 @@ _NOTHING: Final = {"server_default": "0"}
 
 
 class AccountRow(SQLModel, table=True):
-    """Who owns keys and jobs. `limits` is JSON; null means the default limits. `weight` is its share of models."""
+    """Who owns keys and jobs. `limits` is JSON; null means the default limits.
+
+    `weight` is its share of models, `max_queued` how many of its jobs may wait; null means any number.
+    """
 
     __tablename__ = "accounts"
 
@@ -22,6 +25,7 @@ class AccountRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     limits: str | None = Field(default=None, sa_type=Text)
     weight: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    max_queued: int | None = None
 
 
 class KeyRow(SQLModel, table=True):
@@ -140,7 +144,7 @@ class ReservationRow(SQLModel, table=True):
 
 
 class PlacementRow(SQLModel, table=True):
-    """One attempt to run a job. `considered` is JSON."""
+    """One attempt to run a job. `considered` is JSON, `moved_by` why the job had lost the one before."""
 
     __tablename__ = "placements"
 
@@ -150,6 +154,7 @@ class PlacementRow(SQLModel, table=True):
     engine_id: str
     placed_ms: int = Field(sa_type=BigInteger)
     considered: str = Field(sa_type=Text)
+    moved_by: str | None = None
 
 
 class IdempotencyRow(SQLModel, table=True):
@@ -181,6 +186,16 @@ class WindowRow(SQLModel, table=True):
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("rate_windows_by_end", "ends_s"),)
 
 
+class ShareRow(SQLModel, table=True):
+    """What an account has had of a model while others waited, in tokens by their weight and its own."""
+
+    __tablename__ = "shares"
+
+    model: str = Field(primary_key=True)
+    account_id: str = Field(primary_key=True)
+    counter: float = Field(sa_type=Double)
+
+
 class OwnerRow(SQLModel, table=True):
     """The one row that says which system owns the database: the one that was given the number `epoch`.
 
@@ -204,4 +219,5 @@ RESERVATIONS = SQLModel.metadata.tables["reservations"]
 PLACEMENTS = SQLModel.metadata.tables["placements"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 WINDOWS = SQLModel.metadata.tables["rate_windows"]
+SHARES = SQLModel.metadata.tables["shares"]
 OWNER = SQLModel.metadata.tables["owner"]

@@ -12,10 +12,10 @@ LIMITS = {"submissions_per_minute": 7, "submissions_per_hour": 70, "reads_per_mi
 
 def test_an_account(admin: Api) -> None:
     budget = {"unit": "money", "amount": 5_000_000, "period": "month"}
-    asked = {"name": "a department", "limits": LIMITS, "budget": budget, "weight": 3}
+    asked = {"name": "a department", "limits": LIMITS, "budget": budget, "weight": 3, "max_queued": 50}
     made = answered(admin.post("/accounts", asked), 201)
-    assert set(made) == {"id", "name", "created_at", "limits", "budget", "weight"}
-    assert (made["name"], made["weight"]) == ("a department", 3)
+    assert set(made) == {"id", "name", "created_at", "limits", "budget", "weight", "max_queued"}
+    assert (made["name"], made["weight"], made["max_queued"]) == ("a department", 3, 50)
     assert TIME.fullmatch(made["created_at"])
     assert made["limits"].items() >= LIMITS.items()
     assert made["budget"] == {**budget, "spent": 0, "reserved": 0}
@@ -42,6 +42,8 @@ BAD: list[dict[str, Any]] = [
     {"name": "x", "weight": 0},
     {"name": "x", "weight": 1001},
     {"name": "x", "weight": "2"},
+    {"name": "x", "max_queued": 0},
+    {"name": "x", "max_queued": "2"},
     {"name": "x", "limits": 1},
     {"name": "x", "limits": {"submissions_per_minute": 0}},
     {"name": "x", "budget": {"unit": "euros", "amount": 1, "period": "all"}},

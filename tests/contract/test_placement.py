@@ -34,6 +34,11 @@ def test_a_job_that_waits(api: Api, hanging: str) -> None:
     engine = answered(api.get(f"/jobs/{holder}/placement"))["attempts"][0]["engine_id"]
     reasons = {verdict["engine_id"]: verdict["ruled_out_by"] for verdict in placement["waiting"]}
     assert reasons[engine] == "no room"
+    assert placement["stage"] == "waiting"
+    assert (placement["turn"]["own_jobs_before"], placement["turn"]["priority"]) == (0, "normal")
+    model = placement["model"]
+    assert (model["id"], model["replicas"], model["wanted"], model["queued"]) == (hanging, 1, 1, 1)
+    assert answered(api.get(f"/jobs/{holder}/placement"))["stage"] == "with an engine"
 
 
 def test_a_job_that_was_never_placed(api: Api, hanging: str) -> None:

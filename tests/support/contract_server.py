@@ -49,6 +49,7 @@ class Stage:
     nodes: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     job: dict[str, Any] = field(default_factory=dict)
+    placement: dict[str, Any] = field(default_factory=dict)
     ready: bool = True
     page: str | None = None
     submitted: list[dict[str, Any]] = field(default_factory=list)
@@ -91,6 +92,7 @@ class ContractServer:
                 Route(f"{api}/jobs", self._jobs),
                 Route(f"{api}/jobs/{{id}}", self._job),
                 Route(f"{api}/jobs/{{id}}/stream", self._stream),
+                Route(f"{api}/jobs/{{id}}/placement", self._placement),
                 Route(f"{api}/jobs/{{id}}/cancel", self._cancel, methods=["POST"]),
                 Route(f"{api}/models", self._models),
                 Route(f"{api}/nodes", self._nodes),
@@ -151,6 +153,9 @@ class ContractServer:
         if request.path_params["id"] != JOB:
             return _error(404, "job_not_found", "No such job")
         return JSONResponse(self.stage.job, headers=RATE)
+
+    async def _placement(self, request: Request) -> Response:
+        return JSONResponse({"id": JOB, **self.stage.placement})
 
     async def _cancel(self, request: Request) -> Response:
         self.stage.cancelled.append(request.path_params["id"])

@@ -197,6 +197,8 @@ async def still_held(world: World) -> AsyncIterator[str]:
     for (count,) in world.rows("SELECT count(*) FROM jobs WHERE ended_ms IS NULL"):
         if count:
             yield f"the Ledger: {count} jobs that have not ended"
+    for model, account_id in world.rows("SELECT model, account_id FROM shares"):
+        yield f"the Ledger: what {account_id} had of {model}, though nobody waits"
 
 
 async def readers_that_are_gone(world: World) -> AsyncIterator[str]:

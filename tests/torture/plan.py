@@ -25,6 +25,7 @@ CALLS = (
     "scheduler>ledger.create",
     "scheduler>ledger.placed",
     "scheduler>ledger.open_jobs",
+    "scheduler>ledger.mark_shares",
     "scheduler>journal.attach",
     "scheduler>journal.fence",
     "scheduler>journal.fail",

@@ -108,6 +108,25 @@ def test_chat_survives_a_broken_stream(stage: Stage) -> None:
     assert stage.asked == ["0", "6"]
 
 
+def test_explain_says_why_in_sentences(stage: Stage) -> None:
+    stage.placement = {"attempts": [], "stage": "with an engine"}
+    result = infernet("explain", JOB)
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (0, 1)
+    assert lines[0].startswith(f"Job {JOB} of model sim:fast was completed at node {NODE['id']}")
+
+
+def test_explain_as_json_is_the_job_and_its_placement(stage: Stage) -> None:
+    stage.placement = {"attempts": []}
+    result = infernet("explain", JOB, "--json")
+    assert json.loads(result.stdout) == {"job": COMPLETED, "placement": {"id": JOB, "attempts": []}}
+
+
+def test_explain_of_nobodys_job_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = ended(monkeypatch, capsys, "explain", "job_of_another")
+    assert (code, out, err) == (1, "", "infernet: No such job (job_not_found)\n")
+
+
 def test_chat_as_json_is_the_job() -> None:
     result = infernet("chat", "Hello", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, COMPLETED)

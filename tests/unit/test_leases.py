@@ -3,6 +3,7 @@
 The machine plays the world: it delivers actions late, loses some, and never in an order that anybody promised.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from hypothesis import settings
@@ -12,11 +13,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
-from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Order, Record
+from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Mark, Order, Record
 from cluster.leases.leases import Leases
 from cluster.leases.places import Begun, Ending, Leased, Lost, Queued, Recovering, Unconfirmed
 from cluster.liveness.attention import AttendedTime
 from cluster.messages.machines import EngineReport, FailedAttempt, Hardware, NodeReport
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import Dispatch, Fenced, Job, JobAttempt, OpenJob, Output, Released, Sampling, Submission
 from cluster.timing import Timing
@@ -28,13 +30,15 @@ MODELS = (
 )
 NODES = tuple(NodeId(f"node_{number}") for number in range(3))
 SLOTS = 2
+ACCOUNTS = (AccountId("acct_0"), AccountId("acct_1"))
+MAX_QUEUED = 5
 HOUR_MS = 3_600_000
 
 
-def job(name: str, model: str, node_id: NodeId | None, deadline_ms: int) -> Job:
+def job(name: str, account_id: AccountId, model: str, node_id: NodeId | None, deadline_ms: int) -> Job:
     return Job(
         id=JobId(name),
-        account_id=AccountId("acct"),
+        account_id=account_id,
         key_id=KeyId("key"),
         model=model,
         messages=(),
@@ -110,13 +114,14 @@ class World(RuleBasedStateMachine):
         self.recorded: dict[JobId, int] = {}  # as the Ledger knows them
         self.highest: dict[JobId, int] = {}  # as orders had them
         self.strays: set[JobId] = set()  # durable, and those who were to know of it do not
+        self.marks: dict[tuple[str, AccountId], ShareMark] = {}
         self.leases = self._new_leases(())
 
     def _new_leases(self, open_jobs: Iterable[OpenJob]) -> Leases:
         existing = [engine_id for engine_id in self.engines if engine_id not in self.dead]
         self.fleet = SeatedFleet(Catalogue(MODELS), existing, self.now_s)
         self.strays = set()
-        return Leases(self.fleet, Timing(), list(open_jobs))
+        return Leases(self.fleet, Timing(), list(open_jobs), self.marks.values())
 
     @property
     def now_s(self) -> float:
@@ -153,14 +158,15 @@ class World(RuleBasedStateMachine):
         models=st.lists(st.sampled_from(["m", "n"]), min_size=1, max_size=3),
         pin=st.sampled_from([None, None, *NODES]),
         soon=st.booleans(),
+        whose=st.sampled_from(ACCOUNTS),
     )
-    def submit(self, models: list[str], pin: NodeId | None, soon: bool) -> None:
+    def submit(self, models: list[str], pin: NodeId | None, soon: bool, whose: AccountId) -> None:
         jobs = [
-            job(f"job_{len(self.jobs) + n}", model, pin, self.now_ms + (2000 if soon else HOUR_MS))
+            job(f"job_{len(self.jobs) + n}", whose, model, pin, self.now_ms + (2000 if soon else HOUR_MS))
             for n, model in enumerate(models)
         ]
         self.jobs |= {job.id: job for job in jobs}
-        self._submit([Submission(job) for job in jobs])
+        self._submit([Submission(job, max_queued=MAX_QUEUED) for job in jobs])
 
     @precondition(lambda self: self.submitting)
     @rule(data=st.data())
@@ -173,7 +179,13 @@ class World(RuleBasedStateMachine):
         """A call arrives. One that comes again after its job has ended is not played: the Journal stops what begins."""
         over = self.ended | {job_id for job_id in self.durable if job_id not in self.leases.places}
         submissions = [s for s in submissions if s.job.id not in over]
+        before = {account_id: self.leases.places.queued_of(account_id) for account_id in ACCOUNTS}
         begun = self.leases.submitted(submissions, self.now_ms)
+        for account_id in ACCOUNTS:
+            assert self.leases.places.queued_of(account_id) <= max(before[account_id], MAX_QUEUED)
+        for job_id in begun.refused:
+            assert self.leases.places.queued_of(self.jobs[job_id].account_id) >= MAX_QUEUED
+        self.refused |= begun.refused.keys()
         self.submitting.append((submissions, begun.placed))
         self._follow(begun.orders)
 
@@ -225,7 +237,8 @@ class World(RuleBasedStateMachine):
             self.strays = set()
 
     def _open_job(self, job_id: JobId) -> OpenJob:
-        return OpenJob(self.jobs[job_id], JobState.PROCESSING, self.recorded.get(job_id, 0))
+        state = JobState.PROCESSING if job_id in self.recorded else JobState.PENDING
+        return OpenJob(self.jobs[job_id], state, self.recorded.get(job_id, 0))
 
     # Actions arrive -----------------------------------------------------------------------------------------------
 
@@ -274,8 +287,17 @@ class World(RuleBasedStateMachine):
                 self._follow(self.leases.failed(failures))
             case Record(placed):
                 self._record(placed)
+            case Mark(marks):
+                self._write(marks)
+                self.leases.marked()
             case Attach():
                 pass
+
+    def _write(self, marks: Iterable[ShareMark]) -> None:
+        for mark in marks:
+            self.marks[mark.model, mark.account_id] = mark
+            if mark.counter is None:
+                del self.marks[mark.model, mark.account_id]
 
     def _record(self, placed: Iterable[Placed]) -> None:
         for where in placed:
@@ -306,6 +328,16 @@ class World(RuleBasedStateMachine):
                         for failure in failures:
                             self._end(failure.job_id)
                     self.leases.not_failed(failures)
+
+    @precondition(lambda self: any(isinstance(action, Mark) for action in self.under_way))
+    @rule(arrives=st.booleans())
+    def the_ledger_cannot_write(self, arrives: bool) -> None:
+        """Or it can, and its answer is lost."""
+        for action in [action for action in self.under_way if isinstance(action, Mark)]:
+            self.under_way.remove(action)
+            if arrives:
+                self._write(action.marks)
+            self.leases.not_marked(action.marks)
 
     @precondition(lambda self: any(isinstance(action, Confirm | Abort | Forget) for action in self.under_way))
     @rule()
@@ -478,6 +510,17 @@ class World(RuleBasedStateMachine):
             assert places.queue.waiting_for(model) == len(mine)
 
     @invariant()
+    def it_is_known_how_many_jobs_of_an_account_wait(self) -> None:
+        waiting = Counter(
+            self.jobs[job_id].account_id
+            for job_id, place in self.leases.places
+            if isinstance(place, Unconfirmed | Queued | Lost)
+            or (isinstance(place, Recovering) and place.open_job.status is JobState.PENDING)
+        )
+        for account_id in ACCOUNTS:
+            assert self.leases.places.queued_of(account_id) == waiting[account_id]
+
+    @invariant()
     def no_job_waits_beside_an_engine_that_could_take_it(self) -> None:
         for lane in self.leases.places.queue.lanes():
             assert self.fleet.best(lane) is None or self.leases.quiescent
@@ -504,6 +547,9 @@ class World(RuleBasedStateMachine):
         left = {job_id: self.leases.places.get(job_id) for job_id in self.durable - self.ended}
         assert left == {}
         assert [job_id for job_id, _ in self.leases.places if job_id not in self.ended] == []
+        self._follow(self.leases.tick(*self._now()))
+        self.all_actions_arrive()
+        assert self.marks == {}
 
     def _end_all_that_runs(self) -> None:
         for engine in self.engines.values():

@@ -341,7 +341,8 @@ ENGINES = (
 def test_every_attempt_is_kept_with_what_was_considered(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         moved = job()
-        first, second = replace(placed(moved, 1), considered=ENGINES), placed(moved, 2)
+        first = replace(placed(moved, 1), considered=ENGINES)
+        second = replace(placed(moved, 2), moved_by="engine died")
         await create(ledger, moved)
         await ledger.placed([second])
         await ledger.placed([first, first, second, placed(job())])
@@ -356,6 +357,7 @@ def test_a_quick_jobs_placement_is_told_by_its_end_and_explained_later(place: Pl
     async def scenario(ledger: Ledger) -> None:
         quick = job()
         seen, reasoned = placed(quick, after_ms=8), replace(placed(quick, after_ms=5), considered=ENGINES)
+        reasoned = replace(reasoned, moved_by="engine failed it")
         await create(ledger, quick)
         await ledger.finish([replace(completed(quick), ran=seen)])
         assert await ledger.placements(quick.id) == [seen]

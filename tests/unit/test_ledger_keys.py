@@ -46,7 +46,7 @@ def new(account: AccountId = OURS, **fields: object) -> NewKey:
 def test_accounts_are_told_oldest_first_with_their_budgets(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         assert await ledger.create_account(replace(LIMITED, created_ms=NOW + 1)) == replace(LIMITED, created_ms=NOW + 1)
-        older = Account(AccountId("acct_older"), "older", NOW - 1, weight=3)
+        older = Account(AccountId("acct_older"), "older", NOW - 1, weight=3, max_queued=20)
         await ledger.create_account(older)
         told = await ledger.accounts()
         assert [account.id for account in told] == [older.id, OURS, THEIRS, LIMITED.id]
@@ -216,6 +216,18 @@ def test_the_last_valid_admin_key_cannot_be_revoked(place: Place) -> None:
         await ledger.revoke_key(OUR_KEY, None)  # a member's
 
     with_ledger(place, scenario, clock)
+
+
+def test_who_asks_may_have_as_many_jobs_waiting_as_the_account(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        account = Account(AccountId("acct_few"), "few", NOW, max_queued=2)
+        await ledger.create_account(account)
+        key = new(account.id)
+        await ledger.create_key(ADMIN, key)
+        holders = await ledger.principals([secret_hash(key.secret), secret_hash(OUR_SECRET)])
+        assert [holder and holder.max_queued for holder in holders] == [2, None]
+
+    with_ledger(place, scenario)
 
 
 def test_only_valid_keys_have_a_holder(place: Place) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.messages.explanations import Turn
 from cluster.messages.money import Rates
 from cluster.messages.work import ChatMessage, Job, Output, Priority, Sampling
 from cluster.queue import SUSPECT_AFTER, JobQueue, LaneId, Waiting
@@ -70,6 +71,25 @@ def test_an_accounts_jobs_come_by_their_priority_which_gives_nothing_over_other_
     queue.charge("m", AccountId("other"), output_tokens=10)
     assert queue.remove(M, ACCOUNT, JobId("b")).job.id == "b"
     assert drained(queue) == ["now", "a", "whenever", "other's low"]
+
+
+def test_it_is_told_whose_turn_is_before_a_jobs() -> None:
+    queue = JobQueue()
+    queue.weigh({AccountId("other"): 2})
+    for name in "ab":
+        push(queue, waiting(name))
+    push(queue, waiting("now", priority="high"))
+    push(queue, waiting("x", account="other"))
+    push(queue, waiting("y", account="third"))
+    assert queue.turn(M, ACCOUNT, JobId("b")) == Turn("normal", own_before=2)
+    queue.charge("m", ACCOUNT, output_tokens=50)
+    queue.charge("m", AccountId("third"), prompt_tokens=30)
+    push(queue, waiting("again", attempt=2, priority="low"), first=True)
+    push(queue, waiting("and again", attempt=2), first=True)
+    assert queue.turn(M, ACCOUNT, JobId("now")) == Turn("high", False, 2, 2, 0, 100.0, 0.0, 1)
+    assert queue.turn(M, AccountId("third"), JobId("y")) == Turn("normal", False, 2, 1, 0, 30.0, 0.0, 1)
+    assert queue.turn(M, AccountId("other"), JobId("x")) == Turn("normal", False, 2, 0, 0, 0.0, 0.0, 2)
+    assert queue.turn(M, ACCOUNT, JobId("again")) == Turn("low", resumes=True, resumed_before=1)
 
 
 def test_a_job_that_lost_its_engine_is_first() -> None:
@@ -177,6 +197,7 @@ FIELDS[Waiting] = {
     "resume": st.builds(Output, **FIELDS[Output]),
     "losses": st.integers(0, 9),
     "failures": st.integers(0, 9),
+    "moved_by": st.none() | st.sampled_from(["engine died", "engine retired"]),
 }
 
 

@@ -18,6 +18,7 @@ from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeOrders, NodeReport
+from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import (
     Accepted,
@@ -66,6 +67,13 @@ class PlainLedger:
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
         self.weight_of: dict[AccountId, int] = {}
+        self.marks: dict[tuple[str, AccountId], ShareMark] = {}
+
+    async def share_marks(self) -> list[ShareMark]:
+        return list(self.marks.values())
+
+    async def mark_shares(self, marks: Sequence[ShareMark], scheduler: str) -> None:
+        self.marks |= {(mark.model, mark.account_id): mark for mark in marks}
 
     async def weights(self) -> dict[AccountId, int]:
         return self.weight_of
@@ -1370,8 +1378,13 @@ def test_a_waiting_job_is_explained_and_a_placed_one_keeps_what_was_considered()
             await stage.submit(job("a"), job("b"))
             waiting = await stage.scheduler.explain(JobId("b"))
             assert waiting is not None
-            assert [(v.engine_id, v.ruled_out_by) for v in waiting if v.node_id == N0] == [(E0, "no room")]
-            assert await stage.scheduler.explain(JobId("a")) is None
+            assert waiting.stage == "waiting"
+            assert [(v.engine_id, v.ruled_out_by) for v in waiting.verdicts if v.node_id == N0] == [(E0, "no room")]
+            assert waiting.model is not None and (waiting.model.id, waiting.model.queued) == ("m", 1)
+            placed_one = await stage.scheduler.explain(JobId("a"))
+            assert placed_one is not None
+            assert (placed_one.stage, placed_one.turn, placed_one.verdicts) == ("with an engine", None, ())
+            assert await stage.scheduler.explain(JobId("nobody's")) is None
             (placed,) = stage.ledger.placements
             assert [(v.engine_id, v.ruled_out_by) for v in placed.considered] == [(E0, None)]
 
