@@ -39,7 +39,7 @@ class TokenLog:
         if self.end is not None:
             return
         begin = self.length
-        if len(token_ids) == 1 and text:  # what most steps bring
+        if len(token_ids) == 1 and text and (not ends or ends[0] == len(text)):  # what most steps bring
             self.token_ids.append(token_ids[0])
             self.length = end = begin + len(text)
             self.ends.append(end)

@@ -208,3 +208,10 @@ def test_a_log_keeps_its_epoch() -> None:
 
 def test_what_a_job_has_includes_the_prompts_tokens_where_they_are_told() -> None:
     assert TokenLog(epoch=1).output(2, [8, 9]) == Output(epoch=1, prompt_tokens=2, prompt_ids=(8, 9))
+
+
+def test_text_that_a_stop_string_has_cut_is_of_no_token_also_beside_a_single_one() -> None:
+    log = TokenLog()
+    log.append("!c", (7,), (1,))
+    assert (log.text, list(log.ends)) == ("!c", [1])
+    assert (log.output().text, log.output().token_ids) == ("!", (7,))
