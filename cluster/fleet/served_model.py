@@ -94,13 +94,17 @@ class ServedModel:
     @property
     def is_starting(self) -> bool:
         """No engine of it is ready, and one starts, or waits for a machine to come."""
-        return not self.serves and (bool(self.counted) or any(not seat.is_stuck for seat in self.waiting.values()))
+        return not self.serves and self._has_place
 
     @property
     def is_coming(self) -> bool:
         """Whether an engine that starts, or is about to, is expected to come up."""
-        has_place = bool(self.counted) or any(not seat.is_stuck for seat in self.waiting.values())
-        return self.backoff.is_hopeful and (has_place or self.backoff.is_pausing)
+        return self.backoff.is_hopeful and (self._has_place or self.backoff.is_pausing)
+
+    @property
+    def _has_place(self) -> bool:
+        """An engine of it is somewhere, or waits for a place that there may be."""
+        return bool(self.counted) or (bool(self.waiting) and self.backoff.no_room_since_s is None)
 
     def can_be_started(self, now_s: float) -> bool:
         """There is no engine of it, and one would be tried for a job, where there is room."""
