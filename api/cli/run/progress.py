@@ -35,5 +35,9 @@ async def tell_models() -> None:
 
 
 def _model_line(view: ModelView) -> str:
-    reasons = {"failed": f": {view.message}", "idle": ": its next job starts it"}
-    return f"Model {view.id}: {view.state}{reasons.get(view.state, '')}"
+    if view.state == "idle":
+        return f"Model {view.id}: idle: its next job starts it"
+    if view.state == "failed":
+        return f"Model {view.id}: failed: {view.message}"
+    lacking = "" if view.fits else f", without room for all it is to have: {view.message}"
+    return f"Model {view.id}: {view.state}{lacking}"

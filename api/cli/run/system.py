@@ -73,7 +73,7 @@ async def running(
             try:
                 url = f"http://{server.host}:{server.port}"
                 with Step("Starting the control plane"):
-                    admin_key = await _start_control_plane(release, folder, url, first_key)
+                    admin_key = await _start_control_plane(release, folder, url, first_key, cluster)
                 with Step("Starting the ingress"):
                     await asyncio.to_thread(_serve, release)
                 watching.start()
@@ -116,13 +116,17 @@ def _stop_on_signals() -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _start_control_plane(release: Release, folder: Path, url: str, first_key: str | None) -> str | None:
+async def _start_control_plane(
+    release: Release, folder: Path, url: str, first_key: str | None, cluster: Cluster
+) -> str | None:
     """The admin key, if this start made one."""
     try:
         admin_key = await lifecycle.start(release, first_key)
         # At once: it will not be told again, and much can go wrong before it is shown.
         await _remember(folder, url, admin_key or first_key)
-        await _require_room()
+        if cluster.own:
+            # A given one may get more machines, and some only because a model needs them.
+            await _require_room()
     except (Unreachable, DatabaseFailed) as error:
         raise StartError(f"the control plane does not start: {error}") from None
     return admin_key
