@@ -69,9 +69,8 @@ _deployment = serve.deployment(
     max_ongoing_requests=_MAX_ONGOING_REQUESTS,
     graceful_shutdown_timeout_s=_GRACE_S,
     graceful_shutdown_wait_loop_s=0.5,
-    # On the head machine, where the door is. Elsewhere the loss of that machine would silence all streams for as long as
-    # Ray and Serve need to notice, and a replica, though it needs no processor, would keep a machine from being given
-    # back.
+    # On the head machine, where the door is: the loss of another one would silence all streams for as long as Ray and
+    # Serve need to notice. And a replica, though it needs no processor, keeps its machine from being given back.
     ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
     logging_config=QUIET,
 )

@@ -21,8 +21,9 @@ class Timing(Struct, frozen=True):
     scaling_window_s: float = 60.0
     # An engine that became ready stays for this long, before another model may have its place.
     seat_s: float = 60.0
-    # A node that has been silent for this long is offline.
-    offline_after_s: float = 8.0
+    # A node that has been silent for this long is offline. Streams from a machine whose link is lost are silent for so
+    # long, and until their jobs have gone on elsewhere: 8 s in all.
+    offline_after_s: float = 7.0
     # How long a new Scheduler waits for the engines that ran before it.
     settle_s: float = 10.0
     # An engine that does not answer an order for this long cannot be reached.

@@ -1,7 +1,7 @@
 """Machines for tests: each with a network address, a process table, a home, `/tmp` and `/dev/shm` of its own.
 
 They are namespaces of this one, joined by a bridge. Powering one off ends all its processes. All of it goes with the
-process that made it, however that ends, but for the bridge, which the next run takes over.
+process that made it, however that ends, but for the bridge and its links, which the next run removes.
 """
 
 import json
@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,8 @@ OUTSIDE = "10.77.0.254"
 """The address by which the machines reach this one."""
 
 _BRIDGE = "ifrbr0"
+_LINK = "vifr"
+_BRIDGE_ADDRESS = "02:00:0a:4d:00:fe"
 _NET = "10.77.0."
 _BITS = 24
 _UP_S = 20.0
@@ -58,7 +60,7 @@ class Machine:
 
     @property
     def _link(self) -> str:
-        return f"v{self.name}"
+        return f"{_LINK}{self.number}"
 
     def power_on(self) -> None:
         """Start it, and wait until its sshd listens."""
@@ -83,7 +85,7 @@ class Machine:
             self._unshare.kill()
             self._unshare.wait()
             self._unshare = None
-            _wait(lambda: not _link_exists(self._link), f"{self.name}'s end")
+            _remove_link(self._link)
 
     def cut(self) -> None:
         """Have its network swallow everything, as a switch that has died does: nobody is told."""
@@ -109,10 +111,28 @@ class Machine:
         """Those that run there, but for its first."""
         return self._first_process().children(recursive=True) if self._unshare else []
 
+    def names(self) -> set[str]:
+        """The names of the processes there, but for its first."""
+        return set(self._named().values())
+
     def kill(self, name: str) -> None:
         """`kill -9` the process there that has this name."""
-        (process,) = [process for process in self.processes() if process.name() == name]
+        (process,) = [process for process, its_name in self._named().items() if its_name == name]
         process.kill()
+
+    def kill_command(self, words: str) -> None:
+        """`kill -9` the processes there that were started with these words."""
+        found = [process for process in self.processes() if words in _command(process)]
+        assert found, f"{self.name}: nothing runs as {words}"
+        for process in found:
+            process.kill()
+
+    def _named(self) -> Mapping[psutil.Process, str]:
+        named = {}
+        for process in self.processes():
+            with suppress(psutil.Error):
+                named[process] = process.name()
+        return named
 
     def _furnish(self, key: Path) -> None:
         ssh = self.home / ".ssh"
@@ -155,9 +175,10 @@ class Machines:
         self.all: list[Machine] = []
         self._key = self.folder / "key"
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._key)
-        if not _link_exists(_BRIDGE):
-            _ip("link", "add", _BRIDGE, "type", "bridge")
-            _ip("addr", "add", f"{OUTSIDE}/{_BITS}", "dev", _BRIDGE)
+        _remove_links()
+        # An address of its own: it would take that of one of its links, and another one when that is cut.
+        _ip("link", "add", _BRIDGE, "address", _BRIDGE_ADDRESS, "type", "bridge")
+        _ip("addr", "add", f"{OUTSIDE}/{_BITS}", "dev", _BRIDGE)
         _ip("link", "set", _BRIDGE, "up")
         return self
 
@@ -166,7 +187,7 @@ class Machines:
     ) -> None:
         for machine in self.all:
             machine.power_off()
-        _ip("link", "del", _BRIDGE)
+        _remove_links()
         shutil.rmtree(self.folder)
 
     def add(self, number: int) -> Machine:
@@ -174,13 +195,6 @@ class Machines:
         machine = Machine(number, self.folder, self._key)
         self.all.append(machine)
         return machine
-
-
-@contextmanager
-def machines() -> Iterator[Machines]:
-    """Machines that end with this, also where this process is asked to end: the kernel ends what is left then."""
-    with Machines() as them:
-        yield them
 
 
 def missing() -> str | None:
@@ -191,8 +205,16 @@ def missing() -> str | None:
     return f"not installed: {', '.join(lacking)}" if lacking else None
 
 
-def _link_exists(name: str) -> bool:
-    return Path(f"/sys/class/net/{name}").exists()
+def _remove_links() -> None:
+    """The bridge and all that is joined by it, also what a run that was killed has left."""
+    for link in (*Path("/sys/class/net").glob(f"{_LINK}*"), Path(_BRIDGE)):
+        _remove_link(link.name)
+
+
+def _remove_link(name: str) -> None:
+    """The kernel does it with the last connection of a machine: one to a machine that is off may last for minutes."""
+    if Path(f"/sys/class/net/{name}").exists():
+        subprocess.run(["ip", "link", "del", name], capture_output=True)  # it may just have gone
 
 
 def _ip(*arguments: str) -> None:
@@ -204,8 +226,14 @@ def _run(*command: str | Path) -> None:
     assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
-def _wait(condition: object, what: str) -> None:
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(Path(word).name for word in process.cmdline())
+    return ""
+
+
+def _wait(condition: Callable[[], object], what: str) -> None:
     give_up_s = time.monotonic() + _UP_S
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < give_up_s, f"{what} did not come"
         time.sleep(_LOOK_S)

@@ -1,11 +1,10 @@
 """A cluster brought up by `ray up`, from a file that is ray_configs/onprem.yaml but for what is said here."""
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from api.cli.client import Client
@@ -48,6 +47,11 @@ class OnPremCluster:
     def client(self) -> Client:
         return Client(self.connection)
 
+    def http(self) -> httpx.Client:
+        """A plain HTTP client with the admin's key."""
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        return httpx.Client(base_url=self.connection.url, headers=headers, timeout=30)
+
     def name_machines(self, workers: Sequence[Machine]) -> None:
         """Write the file that `up` reads, with these workers."""
         self.workers = list(workers)
@@ -86,7 +90,3 @@ class OnPremCluster:
         for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
             config[commands] = [line.replace("ray start", f"ray start {_SMALL}") for line in config[commands]]
         return dict(config)
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())

@@ -88,12 +88,13 @@ class Keeper:
 
     def _left(self) -> int:
         """The network ends by itself where Ray has; else it is asked to. Its own guard sees to it that it does."""
-        if not self._head.raylet_runs():
+        lost = not self._head.raylet_runs()
+        if lost:
             exits.say("Ray has ended on this machine: nothing is kept here any more")
         if self._system.poll() is None:
             self._system.terminate()
         self._system.wait()
-        return 0 if self._stop.is_set() or self._system.returncode == 0 else exits.FAILED
+        return exits.FAILED if lost and not self._stop.is_set() else 0
 
 
 def _checked(config_file: Path | None, folder: Path) -> int:

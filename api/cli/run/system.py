@@ -21,7 +21,7 @@ from api.cli.render import Step, console, one_line
 from api.cli.run.bounded import within
 from api.cli.run.ports import require_free
 from api.cli.run.ray_cluster import Cluster
-from api.cli.run.ray_life import RayProcesses, while_ray_lives
+from api.cli.run.ray_life import RayProcesses, lost, while_ray_lives
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
@@ -80,9 +80,11 @@ async def running(
                 yield url, admin_key
             finally:
                 watching.stop()
-                if await asyncio.to_thread(processes.missing) is None:
-                    with Step("Draining and stopping"):
-                        await _stop(cluster, served_before)
+                if missing := await asyncio.to_thread(processes.missing):
+                    # Whoever asked to stop: nothing can be drained, and taking leave of a Ray that is gone takes long.
+                    raise lost(missing)
+                with Step("Draining and stopping"):
+                    await _stop(cluster, served_before)
 
 
 @contextmanager
