@@ -117,7 +117,7 @@ def _read(config_file: Path, folder: Path) -> None:
 
 
 def _command(config_file: Path | None, address: str, folder: Path) -> Sequence[str | Path]:
-    settings = ["--config", config_file.resolve()] if config_file else []
+    settings: Sequence[str | Path] = ["--config", config_file.resolve()] if config_file else []
     return [INFERNET, "up", "--ray-address", address, "--state", folder.resolve(), *settings]
 
 

@@ -39,5 +39,6 @@ def _model_line(view: ModelView) -> str:
         return f"Model {view.id}: idle: its next job starts it"
     if view.state == "failed":
         return f"Model {view.id}: failed: {view.message}"
-    lacking = "" if view.fits else f", without room for all it is to have: {view.message}"
-    return f"Model {view.id}: {view.state}{lacking}"
+    if view.state == "starting" and not view.fits:
+        return f"Model {view.id}: no room yet: {view.message}"
+    return f"Model {view.id}: {view.state}"
