@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReply, SchedulingRequest
@@ -21,10 +23,24 @@ from cluster.settings.references import is_reference
 
 FOLDER = Path("ray_configs")
 FOR_RAY_UP = ("aws", "gcp", "onprem")
-WITH_MACHINE_TYPES = ("aws", "gcp")
+WITH_MACHINE_TYPES = ("aws", "gcp", "kuberay")
 CATALOGUES = ("models.example", "local")
 # Commands that talk to Ray, or start it.
 CLIENTS = re.compile(r"\b(ray (start|get-worker-ips)|infernet keep)\b")
+
+OF_CLUSTER = {
+    *("rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec", "workerGroupSpecs"),
+    *("gcsFaultToleranceOptions", "headServiceAnnotations", "suspend", "managedBy", "upgradeStrategy"),
+}
+OF_AUTOSCALER = {
+    *("version", "idleTimeoutSeconds", "upscalingMode", "image", "imagePullPolicy", "resources", "env", "envFrom"),
+    *("securityContext", "volumeMounts"),
+}
+OF_HEAD = {"rayStartParams", "template", "serviceType", "headService", "enableIngress", "resources", "labels"}
+OF_WORKERS = {
+    *("groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "idleTimeoutSeconds", "rayStartParams"),
+    *("template", "scaleStrategy", "suspend", "resources", "labels", "priority"),
+}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -84,6 +100,43 @@ def test_secrets_of_the_head_do_not_stay_with_the_workers(name: str) -> None:
     assert sorted(removed.split()[2:]) == sorted(secrets) != []
 
 
+def test_kuberay_has_names_that_its_operator_knows() -> None:
+    """The fields of RayCluster, `ray.io/v1`. Kubernetes drops others, or refuses the resource."""
+    resource = read("kuberay")
+    assert (resource["apiVersion"], resource["kind"]) == ("ray.io/v1", "RayCluster")
+    spec = resource["spec"]
+    groups = spec["workerGroupSpecs"]
+    assert spec.keys() <= OF_CLUSTER
+    assert spec["autoscalerOptions"].keys() <= OF_AUTOSCALER
+    assert spec["headGroupSpec"].keys() <= OF_HEAD
+    assert [group.keys() - OF_WORKERS for group in groups] == [set()] * len(groups)
+    assert spec["autoscalerOptions"]["version"] == "v2"
+    assert spec["authOptions"] == {"mode": "token"}
+    assert {group["template"]["spec"]["restartPolicy"] for group in groups} == {"Never"}
+
+
+def test_kuberay_runs_this_ray_and_keeps_what_gcs_server_knows() -> None:
+    spec = read("kuberay")["spec"]
+    assert spec["rayVersion"] == ray.__version__
+    pod = spec["headGroupSpec"]["template"]["spec"]
+    (head,) = pod["containers"]
+    env = {variable["name"]: variable["value"] for variable in head["env"]}
+    places = {mount["mountPath"] for mount in head["volumeMounts"]}
+    assert env["RAY_gcs_storage"] == "rocksdb"
+    assert env["RAY_gcs_storage_path"] in places
+    assert {mount["name"] for mount in head["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_kuberay_starts_infernet_with_settings_that_it_takes() -> None:
+    (head,) = read("kuberay")["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    env = {variable["name"]: variable["value"] for variable in head["env"]}
+    settings = layers.load(FOLDER / "models.example.yaml", env)
+    assert settings.database == env["INFERNET_DATABASE"]
+    assert is_reference(settings.database)
+    assert is_reference(env["INFERNET_ADMIN_KEY"])
+    assert settings.server.port in {port["containerPort"] for port in head["ports"]}
+
+
 @pytest.mark.parametrize("catalogue", CATALOGUES)
 @pytest.mark.parametrize("name", WITH_MACHINE_TYPES)
 def test_ray_brings_the_machine_that_a_model_is_for(name: str, catalogue: str) -> None:
@@ -109,6 +162,16 @@ def test_no_model_is_brought_a_machine_that_is_too_small(name: str) -> None:
     assert len(reply.infeasible_gang_resource_requests) == 1
 
 
+def autoscaling(name: str) -> dict[str, Any]:
+    """What Ray's autoscaler makes of the file."""
+    if name == "kuberay":
+        resource = read(name)
+        # Kubernetes fills that in.
+        resource["metadata"]["namespace"] = "default"
+        return dict(_derive_autoscaling_config_from_ray_cr(resource))
+    return dict(prepare_config(read(name)))
+
+
 def intended(model: Model, name: str) -> str:
     spot = "-spot" if name == "gcp" else ""
     return {0: "cpu", 1: f"gpu1{spot}", 4: f"gpu4{spot}"}[model.gpus]
@@ -124,7 +187,7 @@ def launched(name: str, model: Model, availability: Mapping[str, float] | None =
 def scheduled(
     name: str, bundle: Mapping[str, float], availability: Mapping[str, float] | None = None
 ) -> SchedulingReply:
-    config = AutoscalingConfig(prepare_config(read(name)), skip_content_hash=True)
+    config = AutoscalingConfig(autoscaling(name), skip_content_hash=True)
     request = SchedulingRequest(
         disable_launch_config_check=True,
         # The other way round than in the file: of equals, the first would be taken.
