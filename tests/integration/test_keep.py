@@ -1,6 +1,8 @@
 """`infernet keep` on the head of a Ray cluster: what ends there is started again, until Ray itself has ended."""
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +17,8 @@ from actors.backends.simulated import simulated_text
 from api.cli import exits
 from api.cli.client import Client
 from api.cli.connection import Connection
-from api.cli.responses import RemoteError
-from api.cli.run.keep import LOG
+from api.cli.responses import Json, RemoteError
+from api.cli.run.keep import LOCK, LOG
 from api.cli.run.ports import free_port
 from cluster.messages.work import ChatMessage
 from tests.support.given_cluster import BIN, Cluster, given_cluster
@@ -43,7 +45,12 @@ class Keeping:
         self.state = folder / "state"
         self._cluster = cluster
         self._config = folder / "infernet.yaml"
-        self._config.write_text(yaml.safe_dump({"server": {"port": free_port()}, "models": [MODEL]}))
+        self._port = free_port()
+        self.write(MODEL)
+
+    def write(self, model: Json) -> None:
+        """Its settings."""
+        self._config.write_text(yaml.safe_dump({"server": {"port": self._port}, "models": [model]}))
 
     def begin(self) -> subprocess.CompletedProcess[str]:
         """What the command in the foreground tells, and its exit code."""
@@ -75,10 +82,10 @@ class Keeping:
             if str(self.state) in (words := _words(process)) and command in words
         ]
 
-    def is_ready(self) -> bool:
+    def serves(self, model: str) -> bool:
         try:
             with self.client() as client:
-                return client.ready() and bool(client.models()["models"])
+                return client.ready() and [each["id"] for each in client.models()["models"]] == [model]
         except (OSError, httpx.HTTPError, RemoteError):
             return False
 
@@ -86,7 +93,7 @@ class Keeping:
 def test_what_ends_is_started_again_until_ray_has_ended(cluster: Cluster, tmp_path: Path) -> None:
     keeping = Keeping(cluster, tmp_path)
     assert keeping.begin().returncode == 0
-    wait_until(keeping.is_ready)
+    wait_until(lambda: keeping.serves("sim:kept"))
 
     # Streams do not need gcs_server, and it is there again before anybody else would miss it.
     with keeping.client() as client:
@@ -105,6 +112,10 @@ def test_what_ends_is_started_again_until_ray_has_ended(cluster: Cluster, tmp_pa
         assert "".join(client.stream({**BODY, "stream": True})) == ANSWER
     wait_until(lambda: "`infernet up` has ended: it is started again" in keeping.told)
     wait_until(lambda: keeping.told.rpartition("started again")[2].count("ready (") == 1)
+
+    keeping.write({**MODEL, "id": "sim:new"})
+    os.kill(int((keeping.state / LOCK).read_text()), signal.SIGHUP)
+    wait_until(lambda: keeping.serves("sim:new"))
 
     (raylet,) = cluster.processes("raylet")
     raylet.kill()

@@ -24,7 +24,9 @@ from cluster.errors import StartError
 INFERNET = Path(sys.executable).with_name("infernet")
 LOG = "keep.log"
 
-_LOCK = "keep.lock"
+LOCK = "keep.lock"
+"""In the state folder: who keeps, by its process id."""
+
 _LOOK_S = 0.5
 # Whoever kept a Ray that has just been stopped leaves within this time; the network's own ending is a part of it.
 _CLAIM_S = guard.STOP_S + 10.0
@@ -60,12 +62,13 @@ class Keeper:
         self._stop = threading.Event()
 
     def run(self) -> int:
-        """Returns once it has nothing to keep: 0 when it was asked to stop."""
+        """Returns once it has nothing to keep: 0 when it was asked to stop. SIGHUP has the settings read again."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
+        self._system = self._started()
+        signal.signal(signal.SIGHUP, lambda *_: self._reread())
         if not self._head.durable:
             exits.say(_NOT_DURABLE)
-        self._system = self._started()
         while not self._stop.wait(_LOOK_S):
             for step in self._upkeep.look(self._seen(), time.monotonic()):
                 match step:
@@ -85,6 +88,11 @@ class Keeper:
     def _started(self) -> subprocess.Popen[bytes]:
         # A session of its own: a signal for this process's group is passed on once, by this process.
         return subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def _reread(self) -> None:
+        """The next `infernet up` replaces what is made of other settings. Asked to stop, this one would stop it all."""
+        exits.say("the settings are read again")
+        self._system.kill()
 
     def _left(self) -> int:
         """The network ends by itself where Ray has; else it is asked to. Its own guard sees to it that it does."""
@@ -144,7 +152,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
     One that kept a Ray before, which was stopped a moment ago, is just ending.
     """
-    with (folder / _LOCK).open("w") as lock:
+    with (folder / LOCK).open("a") as lock:
         give_up_s = time.monotonic() + _CLAIM_S
         while True:
             try:
@@ -154,4 +162,6 @@ def _alone(folder: Path) -> Iterator[None]:
                 if time.monotonic() > give_up_s:
                     raise StartError(f"another `infernet keep` uses the state folder {folder}") from None
                 time.sleep(_LOOK_S)
+        lock.truncate(0)
+        print(os.getpid(), file=lock, flush=True)
         yield
