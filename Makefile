@@ -21,9 +21,12 @@ NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 # PostgreSQL's programs: Debian puts them outside PATH.
 POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
 
+# What plays machines: namespaces of this one, with their own sshd. Debian's sshd lies outside some users' PATH.
+CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test contract contract-postgres postgres postgres-programs long unit system torture chaos outages mutants \
-	gpu check bench bench-peers fmt clean
+	cluster cluster-programs wheel gpu check bench bench-peers fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -88,6 +91,19 @@ chaos: install  ## Kill and stop processes of a running system, one and two at o
 
 outages: install  ## Stop, starve and lose what a running system is made of: all of tests/outages
 	@$(BIN)/python -m pytest tests/outages $(ARGS)
+
+cluster: install $(CLUSTER)  ## Bring machines up by a real `ray up`, and have things happen to them. Root only, else skipped
+	@$(BIN)/python -m pytest tests/clusters -rPs $(ARGS)
+
+# Only root can make machines; for others the tests are skipped, and say so.
+cluster-programs:
+	@[ $$(id -u) != 0 ] || { apt-get --version >/dev/null 2>&1 && \
+	echo "Installing Debian's openssh-server, rsync and iproute2 ..." && \
+	apt-get install --quiet --quiet --yes --no-install-recommends openssh-server rsync iproute2 >/dev/null; } || \
+	{ echo "Needed here: sshd, rsync and ip"; exit 1; }
+
+wheel: install  ## Build dist/, which `ray up` takes to a cluster's machines
+	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist . && rm -rf build && ls dist
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
 	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results

@@ -86,7 +86,11 @@ def application(release: Release) -> Application:
 
 
 def _where() -> dict[str, Any]:
-    """Where ingress replicas run: an actor keeps its machine in the cluster, so on none that is there for engines."""
+    """Where ingress replicas run: on the head machine, where the door is, or on those that are labelled for control.
+
+    The loss of another one would silence all streams for as long as Ray and Serve need to notice. And a replica, though
+    it needs no processor, keeps its machine from being given back.
+    """
     if any(machines.is_for_control(node) and machines.HEAD not in node["Resources"] for node in machines.alive()):
         return {"label_selector": {machines.CONTROL_LABEL: machines.CONTROL_VALUE}}
     return {"resources": {machines.HEAD: 0.001}}

@@ -27,8 +27,9 @@ class Timing(Struct, frozen=True):
     room_s: float = 60.0
     # A machine that has left the cluster is told of for this long.
     left_s: float = 600.0
-    # A node that has been silent for this long is offline.
-    offline_after_s: float = 8.0
+    # A node that has been silent for this long is offline. Streams from a machine whose link is lost are silent for so
+    # long, and until their jobs have gone on elsewhere: 8 s in all.
+    offline_after_s: float = 7.0
     # How long a new Scheduler waits for the engines that ran before it.
     settle_s: float = 10.0
     # An engine that does not answer an order for this long cannot be reached.

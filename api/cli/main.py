@@ -50,6 +50,27 @@ def up(
 
 
 @app.command()
+def keep(
+    config_file: Annotated[Path | None, typer.Option("--config", help="The settings, a YAML file.")] = None,
+    ray_address: Annotated[str, typer.Option(help="The Ray cluster whose head this machine is.")] = "auto",
+    background: Annotated[bool, typer.Option("--background", help="Go on there; keep.log tells the rest.")] = False,
+    state: StateOption = None,
+) -> None:
+    """On a Ray cluster's head: run the network, and start it and Ray's gcs_server again when they end."""
+    from api.cli.run import keep as keeping
+
+    sys.exit(keeping.keep(config_file, ray_address, state_folder(state, os.environ), background))
+
+
+@app.command()
+def env(state: StateOption = None) -> None:
+    """Print the environment to start a cluster's Ray in, for a shell: eval "$(infernet env)"."""
+    from api.cli.run import ray_environment
+
+    print(ray_environment.exports(state_folder(state, os.environ), os.environ), end="")
+
+
+@app.command()
 def demo() -> None:
     """Start everything, ask one question, show the answer, and stop everything."""
     from api.cli.run import guard

@@ -1,11 +1,5 @@
 """The system on a Ray cluster that runs already: joined by `infernet up`, and deployed by `serve deploy`."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,11 +17,10 @@ from api.cli.connection import Connection
 from api.cli.responses import RemoteError
 from api.cli.run import runs
 from api.cli.run.ports import free_port
-from api.cli.run.ray_cluster import environment
 from cluster.messages.work import ChatMessage
+from tests.support.given_cluster import Cluster, given_cluster
 from tests.support.serving import START_S, Serving
 
-BIN = Path(sys.executable).parent
 ADMIN_KEY = "inft_0123456789abcdefghijABCDEFGHIJ01"
 MODEL = {"id": "sim:given", "backend": "simulated", "engine": {"token_s": 0.005, "output_tokens": 30}}
 DATABASE = "a-database-with-a-name-of-its-own.db"
@@ -36,52 +29,10 @@ BODY = {"model": "sim:given", "messages": [{"role": "user", "content": "on a giv
 ANSWER = simulated_text((ChatMessage("user", "on a given cluster"),), None, 30)
 
 
-class Cluster:
-    """A Ray head of this test's own, started as an administrator does."""
-
-    def __init__(self, temp: Path) -> None:
-        self.temp = temp
-        self.port, self.dashboard_port = free_port(), free_port()
-        # Ray makes a token for a new cluster by itself, but its clients look for one only when told to.
-        self.environment = {**os.environ, **environment(temp), "RAY_AUTH_MODE": "token"}
-        head = [
-            "--head",
-            f"--port={self.port}",
-            f"--dashboard-port={self.dashboard_port}",
-            f"--temp-dir={temp / 'ray'}",
-        ]
-        self.call("ray", "start", *head, "--num-gpus=2", "--include-dashboard=true", "--disable-usage-stats")
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def living_actors(self) -> list[dict[str, Any]]:
-        listing = self.call("ray", "list", "actors", "--format=json", "--detail", "--address", self.dashboard)
-        return [actor for actor in json.loads(listing) if actor["state"] != "DEAD"]
-
-    @property
-    def dashboard(self) -> str:
-        return f"http://127.0.0.1:{self.dashboard_port}"
-
-    def call(self, *command: str) -> str:
-        program = str(BIN / command[0])
-        done = subprocess.run(
-            [program, *command[1:]], env=self.environment, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    # Short: HAProxy's sockets lie under it.
-    temp = Path(tempfile.mkdtemp(prefix="inft-", dir="/tmp"))
-    try:
-        yield Cluster(temp)
-    finally:
-        runs.end(str(temp))
-        shutil.rmtree(temp, ignore_errors=True)
+def cluster() -> Iterator[Cluster]:
+    with given_cluster() as cluster:
+        yield cluster
 
 
 def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Cluster, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ defaults
     errorfile 503 {folder}/500.http
     errorfile 504 {folder}/500.http
 frontend http_frontend
-    bind 127.0.0.1:{port}
+    bind {host}:{port}
     use_backend http-infernet if {{ path_beg /api }}
     default_backend default_backend
 listen stats
@@ -47,11 +47,11 @@ SERVES_PAGE = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\
 
 
 @contextmanager
-def haproxy(folder: Path, replica: int) -> Iterator[httpx.Client]:
-    """A client of an HAProxy in front of this port, run as Serve runs it."""
+def haproxy(folder: Path, replica: int, host: str = "127.0.0.1") -> Iterator[httpx.Client]:
+    """A client of an HAProxy in front of this port, run as Serve runs it. `*` is what Serve writes for 0.0.0.0."""
     port, config = free_port(), folder / "haproxy.cfg"
     (folder / "500.http").write_text(SERVES_PAGE)
-    ports = {"port": port, "replica": replica, "stats": free_port(), "metrics": free_port()}
+    ports = {"host": host, "port": port, "replica": replica, "stats": free_port(), "metrics": free_port()}
     config.write_text(CONFIG.format(folder=folder, **ports))
     script = haproxy_with_pages(folder / "pages")
     process = subprocess.Popen([script, "-db", "-f", config])
@@ -143,11 +143,11 @@ def test_what_the_application_refuses_passes_as_it_is(folder: Path) -> None:
         assert client.get("/api/v1/jobs").content == body
 
 
-def test_statistics_and_metrics_are_for_this_machine_only(folder: Path) -> None:
-    with haproxy(folder, replica=free_port()):
+@pytest.mark.parametrize("host", ["127.0.0.1", "*"])
+def test_statistics_and_metrics_are_for_this_machine_only_and_the_door_is_as_set(folder: Path, host: str) -> None:
+    with haproxy(folder, free_port(), host):
         binds = [line.split()[1] for line in (folder / "haproxy.cfg").read_text().splitlines() if " bind " in line]
-    assert len(binds) == 3
-    assert {bind.partition(":")[0] for bind in binds} == {"127.0.0.1"}
+    assert [bind.partition(":")[0] for bind in binds] == [host, "127.0.0.1", "127.0.0.1"]
 
 
 def test_a_replica_hears_of_a_client_that_has_gone(folder: Path) -> None:
@@ -189,6 +189,7 @@ def test_serve_writes_the_lines_that_are_edited() -> None:
     for status in (502, 503, 504):
         assert f"    errorfile {status} {{{{ config.error_file_path }}}}" in lines
     assert "frontend http_frontend" in lines
+    assert "listen stats" in lines
     assert "    option splice-request" in lines
     assert "    bind :{{ config.metrics_port }}" in lines
     assert "  bind *:{{ config.stats_port }}" in lines

@@ -44,8 +44,8 @@ exec {haproxy} "$@"
 
 
 def haproxy_with_pages(folder: Path) -> Path:
-    """Make `folder`, with the pages and the script that runs HAProxy with them. Gives the script's path."""
-    folder.mkdir()
+    """Write into `folder` the pages, and the script that runs HAProxy with them. Gives the script's path."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     for status, error in _PAGES.items():
         (folder / f"{status}.http").write_bytes(_page(error))
     edits, script = folder / "edits.sed", folder / "haproxy"
@@ -74,7 +74,9 @@ def _edits(folder: Path) -> list[str]:
     rules = r"\n".join(f"    {rule}" for rule in _RULES)
     return [
         # Statistics and metrics, which Serve offers to all machines that reach this one, without asking who they are.
-        r"s|^\( *bind\) \*\{0,1\}:\([0-9][0-9]*\)$|\1 127.0.0.1:\2|",
+        # The door itself may be open to all of them, and Serve writes `*` for it, too.
+        r"s|^\( *bind\) :\([0-9][0-9]*\)$|\1 127.0.0.1:\2|",
+        r"/^listen stats$/{n;s|^\( *bind\) \*:|\1 127.0.0.1:|;}",
         "/^ *errorfile 50[24] /d",
         f"s|^ *errorfile 503 .*|{pages}|",
         rf"s|^frontend http_frontend$|&\n{rules}|",

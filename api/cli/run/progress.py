@@ -35,5 +35,10 @@ async def tell_models() -> None:
 
 
 def _model_line(view: ModelView) -> str:
-    reasons = {"failed": f": {view.message}", "idle": ": its next job starts it"}
-    return f"Model {view.id}: {view.state}{reasons.get(view.state, '')}"
+    if view.state == "idle":
+        return f"Model {view.id}: idle: its next job starts it"
+    if view.state == "failed":
+        return f"Model {view.id}: failed: {view.message}"
+    if view.state == "starting" and not view.fits:
+        return f"Model {view.id}: no room yet: {view.message}"
+    return f"Model {view.id}: {view.state}"

@@ -15,6 +15,7 @@ from actors.ray.remote import NAMESPACE
 from api.cli.run import runs
 from api.cli.run.error_pages import haproxy_with_pages
 from api.cli.run.ports import free_port
+from api.cli.run.ray_environment import HAPROXY_VARIABLE, SERVING
 from api.cli.run.ray_start import patience
 from cluster.errors import StartError, SystemLost
 
@@ -71,7 +72,7 @@ class OwnCluster:
         runs.record(self._state, temp)
         (temp / "tmp").mkdir()
         os.environ.update(environment(temp))
-        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(haproxy_with_pages(temp / "haproxy"))
+        os.environ[HAPROXY_VARIABLE] = str(haproxy_with_pages(temp / "haproxy"))
         with patience(_START_S):
             ray.init(
                 address="local",
@@ -136,25 +137,8 @@ def haproxy_apart(temp: Path) -> Mapping[str, str]:
 def environment(temp: Path) -> Mapping[str, str]:
     """What Ray's processes are to inherit of a run whose files are in `temp`. What the user has set stays."""
     wanted = {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        # The ingress in the replica's own event loop: one thread handing every event of a stream to another costs more
-        # than the rest of its way.
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        **SERVING,
         **haproxy_apart(temp),
-        # Serve's controller looks ten times a second whether anything is to be done, on a core that models want.
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
-        # A proxy's process that takes longer than five seconds to begin would be ended, and the start of all with it.
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-        # Jobs have been drained by the time the ingress stops, so nothing is worth half a minute's wait.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        # Ray would give its workers, and so vLLM, the lowest turn at the processor but four.
-        "RAY_worker_niceness": "0",
-        # When memory runs out, Ray would end what it can start again, the core actors, rather than an engine, which
-        # has the memory. The kernel is left to choose, and engines offer themselves to it (decision 25).
-        "RAY_memory_monitor_refresh_ms": "0",
-        "RAY_worker_oom_score_adjustment": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
         # What Ray notes of every call for a dashboard that does not run here: a twentieth of the control plane's work,
         # and memory of its head, which would remember 100,000 calls.
         "RAY_task_events_report_interval_ms": "0",

@@ -46,23 +46,27 @@ async def while_ray_lives(processes: RayProcesses) -> AsyncIterator[None]:
     """Do what is inside only for as long as Ray lives. Raises SystemLost in it, and out of it, when Ray has gone."""
     inside = asyncio.current_task()
     assert inside is not None
-    lost: list[str] = []
+    missing: list[str] = []
 
     async def watch() -> None:
-        lost.append(await _gone(processes))
+        missing.append(await _gone(processes))
         inside.cancel()
 
     watching = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
-        if not lost:
+        if not missing:
             raise
-        raise SystemLost(f"Ray has gone: {lost[0]} does not run any more") from None
+        raise lost(missing[0]) from None
     finally:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
+
+
+def lost(missing: str) -> SystemLost:
+    return SystemLost(f"Ray has gone: {missing} does not run any more")
 
 
 async def _gone(processes: RayProcesses) -> str:

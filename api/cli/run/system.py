@@ -21,7 +21,7 @@ from api.cli.render import Step, console, one_line
 from api.cli.run.bounded import within
 from api.cli.run.ports import require_free
 from api.cli.run.ray_cluster import Cluster
-from api.cli.run.ray_life import RayProcesses, while_ray_lives
+from api.cli.run.ray_life import RayProcesses, lost, while_ray_lives
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
@@ -73,16 +73,18 @@ async def running(
             try:
                 url = f"http://{server.host}:{server.port}"
                 with Step("Starting the control plane"):
-                    admin_key = await _start_control_plane(release, folder, url, first_key)
+                    admin_key = await _start_control_plane(release, folder, url, first_key, cluster)
                 with Step("Starting the ingress"):
                     await asyncio.to_thread(_serve, release)
                 watching.start()
                 yield url, admin_key
             finally:
                 watching.stop()
-                if await asyncio.to_thread(processes.missing) is None:
-                    with Step("Draining and stopping"):
-                        await _stop(cluster, served_before)
+                if missing := await asyncio.to_thread(processes.missing):
+                    # Whoever asked to stop: nothing can be drained, and taking leave of a Ray that is gone takes long.
+                    raise lost(missing)
+                with Step("Draining and stopping"):
+                    await _stop(cluster, served_before)
 
 
 @contextmanager
@@ -116,13 +118,17 @@ def _stop_on_signals() -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _start_control_plane(release: Release, folder: Path, url: str, first_key: str | None) -> str | None:
+async def _start_control_plane(
+    release: Release, folder: Path, url: str, first_key: str | None, cluster: Cluster
+) -> str | None:
     """The admin key, if this start made one."""
     try:
         admin_key = await lifecycle.start(release, first_key)
         # At once: it will not be told again, and much can go wrong before it is shown.
         await _remember(folder, url, admin_key or first_key)
-        await _require_room()
+        if cluster.own:
+            # A given one may get more machines, and some only because a model needs them.
+            await _require_room()
     except (Unreachable, DatabaseFailed) as error:
         raise StartError(f"the control plane does not start: {error}") from None
     return admin_key
