@@ -7,7 +7,7 @@ a start that failed is repeated on the same object.
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from actors.ray.kind import Kind
@@ -15,6 +15,7 @@ from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId, node_id
 from cluster.messages.people import KeyLimits
 from cluster.release import Release
+from cluster.settings.schema import SpotNoticesOf
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -68,7 +69,11 @@ async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervis
 
 
 async def _make_node(
-    interval_s: float, models: tuple[Model, ...], ray_node_id: str, resources: Mapping[str, float]
+    interval_s: float,
+    models: tuple[Model, ...],
+    spot_notices: SpotNoticesOf,
+    ray_node_id: str,
+    resources: Mapping[str, float],
 ) -> "NodeAgent":
     from actors.machine.hardware import probe
     from actors.machine.scheduling_class import restore_priority
@@ -78,7 +83,14 @@ async def _make_node(
     restore_priority()
     me = node_id(ray_node_id)
     launcher = RayLauncher(ENGINE, Catalogue(models), me, ray_node_id, interval_s)
-    return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher, on_superseded=_leave)
+    spot_watch = None
+    if spot_notices != "none":
+        from actors.machine.spot_notices import notices_of
+        from actors.machine.spot_watch import SpotWatch
+        from actors.ray.machines import announce_end
+
+        spot_watch = SpotWatch(notices_of(spot_notices), partial(announce_end, ray_node_id))
+    return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher, on_superseded=_leave, spot_watch=spot_watch)
 
 
 async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":

@@ -18,6 +18,7 @@ from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeO
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
+    from actors.machine.spot_watch import SpotWatch
     from actors.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class NodeAgent:
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
         on_superseded: Callable[[], None] = lambda: None,
+        spot_watch: "SpotWatch | None" = None,
     ) -> None:
         self._id = node_id
         self._hardware = hardware
@@ -90,6 +92,7 @@ class NodeAgent:
         self._clock = clock
         self._timing = timing
         self._on_superseded = on_superseded
+        self._spot_watch = spot_watch
         self._replicas: dict[EngineId, _Replica] = {}
         self._stopping: set[EngineId] = set()
         self._draining = False
@@ -104,20 +107,26 @@ class NodeAgent:
         """Begin to report, and take over the engines that run here already."""
         self._heartbeat.start()
         self._reconciling.start()
+        if self._spot_watch is not None:
+            self._spot_watch.start()
 
     async def stop(self) -> None:
         """Stop every engine here."""
-        self._heartbeat.stop()
-        self._reconciling.stop()
+        self._stop_looking()
         await asyncio.gather(*(self._stop_engine(engine_id) for engine_id in list(self._replicas)))
 
     async def abandon(self) -> None:
         """Leave the engines running, without a report of them: what the death of this process does."""
-        self._heartbeat.stop()
-        self._reconciling.stop()
+        self._stop_looking()
         for replica in self._replicas.values():
             if replica.task is not None:
                 replica.task.cancel()
+
+    def _stop_looking(self) -> None:
+        self._heartbeat.stop()
+        self._reconciling.stop()
+        if self._spot_watch is not None:
+            self._spot_watch.stop()
 
     async def describe(self) -> NodeReport:
         """What the next heartbeat reports."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import ray
 from ray._private.state import state
+from ray.core.generated import autoscaler_pb2
 
 from cluster.ids import NodeId, node_id
 from cluster.messages.machines import Hardware
@@ -28,6 +29,15 @@ def leaving() -> Mapping[str, int]:
     """The machines that are being taken away, by Ray's ids, and when, in milliseconds; 0 where nobody says. Blocks."""
     drained: Mapping[str, int] = state.get_draining_nodes()
     return drained
+
+
+def announce_end(ray_id: str, leaves_at_ms: int) -> None:
+    """Tell Ray that this machine will be taken away then. Nothing new is placed there. Blocks."""
+    gcs = ray._private.worker.global_worker.gcs_client
+    preemption = autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    accepted, why_not = gcs.drain_node(ray_id, preemption, "spot notice", leaves_at_ms)
+    if not accepted:
+        raise RuntimeError(f"Ray does not drain this machine: {why_not}")
 
 
 def report(node: Mapping[str, Any], elastic: bool, leaves_at_ms: int | None) -> MachineReport:

@@ -35,6 +35,7 @@ class RayWorld:
     def __init__(self, settings: Settings, admin_key: str | None) -> None:
         self._models = settings.models
         self._interval_s = settings.stream_interval_ms / 1000
+        self._of_nodes = (self._interval_s, settings.models, settings.spot_notices)
         # A database in a file is on the machine that this runs on.
         self._here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(_this_machine(), soft=False)}
         self._core: list[tuple[Kind[Any], tuple[object, ...], RayWard]] = [
@@ -57,9 +58,7 @@ class RayWorld:
 
     def machines(self) -> set[str]:
         alive = machines.alive()
-        self._node_args = {
-            node["NodeID"]: (self._interval_s, self._models, node["NodeID"], node["Resources"]) for node in alive
-        }
+        self._node_args = {node["NodeID"]: (*self._of_nodes, node["NodeID"], node["Resources"]) for node in alive}
         if not outlook().brings_machines:
             return set(self._node_args)
         with_seats = {group.machine for group in seats.groups().values()}

@@ -1,7 +1,7 @@
 """What can be set, and what each setting must be. Each is checked as a `Value` (`cluster/settings/checks.py`)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -42,14 +42,21 @@ class Server(Struct, frozen=True):
     replicas: IngressReplicas = IngressReplicas()
 
 
+SpotNoticesOf = Literal["none", "aws", "gcp"]
+
+
 class Settings(Struct, frozen=True):
-    """Everything that can be set. An empty `database` means the default one, in the user's home."""
+    """Everything that can be set. An empty `database` means the default one, in the user's home.
+
+    `spot_notices` is the cloud whose machines ask for the notice that they will be taken away.
+    """
 
     server: Server = Server()
     database: str = ""
     limits: KeyLimits = KeyLimits()
     job_timeout_s: int = 300
     stream_interval_ms: int = 20
+    spot_notices: SpotNoticesOf = "none"
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -67,6 +74,7 @@ def settings(value: Value) -> Settings:
                 "limits": _limits,
                 "job_timeout_s": integer(1),
                 "stream_interval_ms": integer(0),
+                "spot_notices": one_of("none", "aws", "gcp"),
                 "models": _models,
             },
         )
