@@ -35,7 +35,7 @@ class Load(Struct, frozen=True):
 
 
 class ModelScaling:
-    """Decides for one model. `wanted` is how many replicas there ought to be, `reason` why, with the numbers."""
+    """Decides for one model: `wanted` is how many replicas there ought to be."""
 
     def __init__(self, bounds: Replicas, window_s: float) -> None:
         self._bounds = bounds
@@ -44,8 +44,13 @@ class ModelScaling:
         self._busy_s = 0.0
         # The most jobs of the last window: moments and numbers, both rising and falling respectively.
         self._peaks: deque[tuple[float, int]] = deque()
+        self._looked: tuple[Load, int | None, int, float] | None = None
         self.wanted = bounds.min
-        self.reason = "nothing has been decided yet"
+
+    @property
+    def reason(self) -> str:
+        """Why so many were wanted at the last look. It is put into words when somebody asks."""
+        return "nothing has been decided yet" if self._looked is None else self._explain(*self._looked)
 
     @property
     def can_spare(self) -> bool:
@@ -68,7 +73,7 @@ class ModelScaling:
             self.wanted = needed
         elif load.starting == 0 and self._may_have_fewer(each, now_s):
             self.wanted = 0 if self._may_have_none(now_s) else self.wanted - 1
-        self.reason = self._explain(load, each, needed, now_s)
+        self._looked = load, each, needed, now_s
 
     def _note(self, jobs: int, now_s: float) -> None:
         if jobs:
