@@ -13,6 +13,7 @@ from api.cli import exits
 from api.cli.chat import chat
 from api.cli.connection import StateOption, state_folder
 from api.cli.lists import jobs, models, nodes, status
+from api.cli.plan import plan
 
 app = typer.Typer(
     name="infernet",
@@ -63,7 +64,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (status, chat, jobs, models, nodes):
+for _command in (status, chat, jobs, models, nodes, plan):
     app.command()(_command)
 
 

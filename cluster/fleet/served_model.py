@@ -19,6 +19,8 @@ class ServedModel:
         self.ranking = Ranking()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
+        self.ended = 0
+        """How many jobs its engines have ended or handed on."""
         self.context_length = _declared(model, model.traits.context_option)
         """In tokens, as its engines told or the catalogue says; None before either has."""
         self._slots = _declared(model, model.traits.slots_option)
@@ -70,7 +72,7 @@ class ServedModel:
     def _load(self, waiting: int) -> Load:
         running = sum(len(replica.tokens_of) for replica in self.replicas.values())
         starting = sum(replica.state != "ready" for replica in self.counted.values())
-        return Load(waiting, running, len(self.counted), starting, self._slots)
+        return Load(waiting, running, len(self.counted), starting, self._slots, self.ended)
 
     # What can be expected of it -----------------------------------------------------------------------------------
 

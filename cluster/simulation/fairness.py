@@ -8,10 +8,10 @@ from cluster.simulation.results import jain
 
 
 class Fairness:
-    """Watches the queues in windows. A window counts where jobs of a model waited all through it, of two accounts or more.
+    """Watches the queues in windows. One counts where jobs of a model waited all through it, of two accounts or more.
 
-    What is shared out is service, as `cluster/shares.py` weighs it: that of the jobs that began. An account is owed what
-    it would have under max-min fairness: the same as the others, unless it wanted less. The index of a window is
+    What is shared out is service, as `cluster/shares.py` weighs it: that of the jobs that began. An account is owed
+    what it would have under max-min fairness: the same as the others, unless it wanted less. The index of a window is
     Jain's over had / owed.
     """
 

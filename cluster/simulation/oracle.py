@@ -28,7 +28,9 @@ def busy_slots(traffic: Traffic, subjects: Sequence[Subject], slot_s: float) -> 
     """How many jobs each model has in each slot of time, on average, if none waits and engines are full."""
     slots = [0] * len(subjects)
     for request in traffic:
-        ends_s = request.arrived_s + _full_s(subjects[request.model].speed, request.prompt_tokens, request.output_tokens)
+        ends_s = request.arrived_s + _full_s(
+            subjects[request.model].speed, request.prompt_tokens, request.output_tokens
+        )
         slots[request.model] = max(slots[request.model], int(ends_s / slot_s) + 1)
     busy = [[0.0] * number for number in slots]
     changes = [[0] * (number + 1) for number in slots]

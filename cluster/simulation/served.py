@@ -24,6 +24,7 @@ class Served:
         self.retiring: dict[EngineId, SimulatedEngine] = {}
         self.waiting = 0
         self.running = 0
+        self.ended = 0
         self.ready = 0
         self.starting = 0
         self.starts = 0
@@ -48,7 +49,7 @@ class Served:
 
     def scale(self, now_s: float) -> list[SimulatedEngine]:
         """Have as many as there ought to be. Returns the engines that begin to start."""
-        load = Load(self.waiting, self.running, self.replicas, self.starting, self._slots)
+        load = Load(self.waiting, self.running, self.replicas, self.starting, self._slots, self.ended)
         wanted, before = self._sizing.wanted(load, now_s), self.replicas
         if wanted == before:
             return []

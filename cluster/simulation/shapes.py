@@ -7,8 +7,8 @@ What is taken from where, and how sure the numbers are:
   are in the repository AzurePublicDataset). The paper gives the medians: 1,500 tokens of prompt and 13 of answer for
   code, 1,020 and 129 for conversation. The spread (log-normal) is of the order of what the files show, and so is the
   cut at some 7,400 tokens of prompt for code.
-- Bursts: BurstGPT (Wang et al., arXiv 2401.17644) models the times between requests as Gamma, burstier than Poisson, and
-  the lengths of requests as Zipf. The shape here, 0.25 to 0.7 (a coefficient of variation of 2 to 1.2), is of the
+- Bursts: BurstGPT (Wang et al., arXiv 2401.17644) models the times between requests as Gamma, burstier than Poisson,
+  and the lengths of requests as Zipf. The shape here, 0.25 to 0.7 (a coefficient of variation of 2 to 1.2), is of the
   order of it; so is the exponent of the lengths.
 - The day: both show a cycle of day and night, and working days. Its height here is a choice.
 - Which models and accounts are asked for most: Zipf, by choice.
@@ -72,8 +72,8 @@ PUBLISHED = (AZURE_CODE, AZURE_CONVERSATION, BURSTGPT)
 class Demand(Struct, frozen=True):
     """What one model is asked for: `jobs` in a day or so, how bursty, and when.
 
-    `shape` is that of the Gamma distribution between jobs: 1 is Poisson, less is burstier. The rate swings by `swing` of
-    its mean, highest at `peak_s`. With `hours` nobody asks outside these, in seconds of the day.
+    `shape` is that of the Gamma distribution between jobs: 1 is Poisson, less is burstier. The rate swings by `swing`
+    of its mean, highest at `peak_s`. With `hours` nobody asks outside these, in seconds of the day.
     """
 
     jobs: float

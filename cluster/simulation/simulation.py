@@ -54,12 +54,17 @@ class Simulation:
     """Plays the whole of some traffic. The queue, the turns, the placing, the sizing and the time limits are the
     project's own; machines and engines are made up.
 
-    Simpler than the system: a job is known to be durable and an engine to be ready at once, nothing fails, and a job that
-    has begun is let end, however late (`ModelResult.late`). No idle replica is ended to make room for another model.
+    Simpler than the system: a job is known to be durable and an engine to be ready at once, nothing fails, and a job
+    that has begun is let end, however late (`ModelResult.late`). No idle replica is ended to make room for another model.
     """
 
     def __init__(
-        self, traffic: Traffic, served: Sequence[Served], park: MachinePark, terms: Terms, fairness: Fairness | None = None
+        self,
+        traffic: Traffic,
+        served: Sequence[Served],
+        park: MachinePark,
+        terms: Terms,
+        fairness: Fairness | None = None,
     ) -> None:
         """`served` are the traffic's models, in its order."""
         self._traffic = traffic
@@ -83,7 +88,7 @@ class Simulation:
         self._result = Result(dict(zip(traffic.models, self._results, strict=True)))
 
     def run(self, until_s: float | None = None) -> Result:
-        """Until all jobs have ended and all machines are gone; those that stay are paid for until `until_s`, if given."""
+        """Until all jobs have ended and all machines are gone; with `until_s` those that stay are paid for until then."""
         requests, number = iter(self._traffic), 0
         request = next(requests, None)
         tick_s = next_sample_s = 0.0
@@ -142,6 +147,7 @@ class Simulation:
         request = self._traffic[number]
         served.placing.put(engine.candidate())
         served.running -= 1
+        served.ended += 1
         self._running -= 1
         self._result.completed += 1
         self._has.pop(number, None)
@@ -182,7 +188,9 @@ class Simulation:
     def _time_out(self, now_s: float) -> None:
         """Jobs that have waited for too long end, the time not counted in which their model had to be started."""
         now_ms = round(now_s * 1000)
-        self._starts.note([served.model for served in self._contended.values() if served.starting and not served.ready], now_ms)
+        self._starts.note(
+            [served.model for served in self._contended.values() if served.starting and not served.ready], now_ms
+        )
         for job_id in self._deadlines.passed(now_ms):
             number = int(job_id)
             if (job := self._waiting.get(number)) is None:
@@ -196,7 +204,9 @@ class Simulation:
             self._waits_no_more(number, served)
             self._results[request.model].refused[TOO_LATE] += 1
             if self._fairness is not None:
-                self._fairness.went(request.model, request.account, service(request.prompt_tokens, request.output_tokens))
+                self._fairness.went(
+                    request.model, request.account, service(request.prompt_tokens, request.output_tokens)
+                )
 
     def _scale(self, now_s: float) -> None:
         for served in self._served:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.catalogue import Replicas
-from cluster.fleet.scaling import SPARE_SHARE, Load, ModelScaling
+from cluster.fleet.scaling import Load, ModelScaling, with_room
 
 WINDOW_S, IDLE_S = 60.0, 300
 ELASTIC = Replicas(0, 8, idle_s=IDLE_S)
@@ -167,7 +167,7 @@ def test_what_is_wanted_is_within_bounds_serves_who_waits_and_does_not_flap(
             assert wanted == before - 1
             assert not starts
             peak = max(jobs for then_s, jobs in history if then_s >= now_s - WINDOW_S)
-            assert peak <= SPARE_SHARE * wanted * each
+            assert with_room(peak) <= wanted * each
     for wait_s in itertools.accumulate([400.0] * 12):
         subject.starting = 0
         subject.has(0, now_s=now_s + wait_s)
