@@ -6,8 +6,8 @@ many slots are counted as end the backlog in the time in which it came up, or in
 What a job takes is measured; where nobody knows, or jobs take longer than that, each that waits counts whole.
 """
 
-_REMEMBERED = 256
-"""About so many jobs tell how long one takes."""
+_SAMPLE = 16
+"""What a job takes is told by so many at least, and by as many as run at once: those that run now are known in part."""
 
 
 class Backlog:
@@ -17,14 +17,11 @@ class Backlog:
         self._clear_s = clear_s
         self._waiting_since_s: float | None = None
         self._seen: tuple[float, int, int] | None = None
-        # Of the jobs that are remembered: how many have ended, and the seconds that engines have run them.
-        self._ended = 0.0
+        # Since it was last told what a job takes: how many have ended, and the seconds that engines have run jobs.
+        self._ended = 0
         self._run_s = 0.0
-
-    @property
-    def job_s(self) -> float | None:
-        """How long an engine runs a job, on average; None before any has ended."""
-        return self._run_s / self._ended if self._ended else None
+        self.job_s: float | None = None
+        """How long an engine runs a job, on average; None before enough have ended."""
 
     def note(self, waiting: int, running: int, ended: int, now_s: float) -> float:
         """So many wait and run now, so many have ended in all. Returns what they count for."""
@@ -42,8 +39,10 @@ class Backlog:
             self._run_s += ran * (now_s - then_s)
             self._ended += ended - had_ended
         self._seen = now_s, running, ended
-        if self._ended > _REMEMBERED:
-            self._ended, self._run_s = self._ended / 2, self._run_s / 2
+        if self._ended >= max(_SAMPLE, running):
+            lately_s = self._run_s / self._ended
+            self.job_s = lately_s if self.job_s is None else (self.job_s + lately_s) / 2
+            self._ended, self._run_s = 0, 0.0
 
     def _share(self, waited_s: float) -> float:
         """What a job that waits counts for, when jobs have waited for so long."""

@@ -50,7 +50,7 @@ class Lengths(Struct, frozen=True):
         output = rng.lognormvariate(math.log(self.output), self.output_spread)
         return max(1, min(self.most_prompt, round(prompt))), max(1, min(self.most_output, round(output)))
 
-    def longer(self, factor: float) -> "Lengths":
+    def longer(self, factor: float, most_output: int) -> "Lengths":
         """The same, with answers so many times as long: those of models that reason before they answer."""
         return Lengths(
             self.prompt,
@@ -58,7 +58,7 @@ class Lengths(Struct, frozen=True):
             self.most_prompt,
             self.output * factor,
             self.output_spread,
-            round(self.most_output * factor),
+            most_output,
             self.zipf,
         )
 

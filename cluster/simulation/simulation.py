@@ -108,6 +108,7 @@ class Simulation:
             elif request is not None:
                 self._arrive(number, request)
                 request, number = next(requests, None), number + 1
+        self._sample(tick_s)
         return self._report(tick_s)
 
     # What happens -------------------------------------------------------------------------------------------------

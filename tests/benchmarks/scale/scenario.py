@@ -13,11 +13,12 @@ MACHINES = 1_000
 MACHINE = MachineKind(gpus=8, cpus=96.0, boot_s=60.0, idle_s=120.0)
 MODELS = 200
 ACCOUNTS = 10_000
-JOBS = 3_000_000
-LONGER = 16.0
-"""Answers are so many times as long as those published, and a replica runs few at once: to fill thousands of GPUs with
-short ones would take a hundred times as many jobs, which nobody can simulate in minutes. Fewer and longer jobs make
-the load of a model more restless, not less."""
+JOBS = 1_500_000
+LONGER = 24.0
+MOST_TOKENS = 16_000
+"""Answers are so many times as long as those published, up to MOST_TOKENS, and a replica runs few at once: to fill
+thousands of GPUs with short ones would take a hundred times as many jobs, which nobody can simulate in minutes. Fewer
+and longer jobs make the load of a model more restless, not less."""
 
 # A replica's GPUs, its speed, and how many of the models are like that. Of the order of what vLLM does on GPUs of the
 # H100's generation with models of 8, 32, 70 and several hundred billion parameters.
@@ -63,7 +64,7 @@ def _demand(jobs: float, rng: random.Random) -> Demand:
     office = rng.random() < 0.2
     return Demand(
         jobs=jobs,
-        lengths=rng.choice(PUBLISHED).longer(LONGER),
+        lengths=rng.choice(PUBLISHED).longer(LONGER, MOST_TOKENS),
         shape=rng.uniform(0.25, 0.7),
         swing=rng.uniform(0.4, 0.8),
         peak_s=rng.gauss(15.0, 1.5) * 3600,
