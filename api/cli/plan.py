@@ -1,7 +1,7 @@
 """`infernet plan`: what machines a load would need, by the rules that the system itself runs."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,7 +100,9 @@ def _speeds(models: tuple[Model, ...], usual: Speed, file: Path | None) -> dict[
     given = {} if file is None else mapping_of(_speed)(file_layer(file))
     if unknown := given.keys() - {model.id for model in models}:
         raise ConfigError(f"{file}: {min(unknown)}: is not the id of a model")
-    return {model.id: msgspec.structs.replace(usual, **_declared(model), **given.get(model.id, {})) for model in models}
+    return {
+        model.id: msgspec.structs.replace(usual, **(_declared(model) | given.get(model.id, {}))) for model in models
+    }
 
 
 def _speed(value: Value) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def _positive(value: Value) -> float:
     return written
 
 
-def _declared(model: Model) -> Mapping[str, int]:
+def _declared(model: Model) -> dict[str, int]:
     declared = model.engine.get(model.traits.slots_option)
     return {"slots": declared} if isinstance(declared, int) else {}
 

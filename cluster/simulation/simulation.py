@@ -55,7 +55,8 @@ class Simulation:
     project's own; machines and engines are made up.
 
     Simpler than the system: a job is known to be durable and an engine to be ready at once, nothing fails, and a job
-    that has begun is let end, however late (`ModelResult.late`). No idle replica is ended to make room for another model.
+    that has begun is let end, however late (`ModelResult.late`). No idle replica is ended to make room for another
+    model.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Simulation:
         self._result = Result(dict(zip(traffic.models, self._results, strict=True)))
 
     def run(self, until_s: float | None = None) -> Result:
-        """Until all jobs have ended and all machines are gone; with `until_s` those that stay are paid for until then."""
+        """Until all jobs have ended and all machines are gone, or at `until_s` at the earliest, whatever stays then."""
         requests, number = iter(self._traffic), 0
         request = next(requests, None)
         tick_s = next_sample_s = 0.0

@@ -19,6 +19,7 @@ EVEN = Speed(slots=4, prefill_tokens_per_s=1e12, step_s=0.1, step_s_per_job=0.0,
 MACHINE = MachineKind(gpus=4, cpus=16.0, boot_s=60.0, idle_s=45.0)
 START_S = MACHINE.boot_s + EVEN.load_s
 WINDOW_S = 60.0
+UP_TO_20 = Replicas(0, 20)
 
 
 def jobs(number: int, at_s: float, output_tokens: int = 100, account: int = 0) -> list[Request]:
@@ -30,7 +31,7 @@ def jobs(number: int, at_s: float, output_tokens: int = 100, account: int = 0) -
 class Stage:
     """One model, `m`, with all that a simulation needs. `run` plays requests, which may come in any order."""
 
-    replicas: Replicas = Replicas(0, 20)
+    replicas: Replicas = UP_TO_20
     speed: Speed = EVEN
     sizing: Sizing | None = None
     placing: Placing = field(default_factory=Ranking)

@@ -80,6 +80,33 @@ def test_a_replica_stays_where_one_fewer_would_be_too_full() -> None:
     assert subject.has(0, running=2, now_s=4 * WINDOW_S) == 1
 
 
+def test_the_more_jobs_there_are_the_smaller_a_share_of_them_is_kept_as_room() -> None:
+    assert [with_room(jobs) for jobs in (1, 4, 100, 10_000)] == [2, 6, 110, 10_100]
+    subject = Model(Replicas(0, 100), slots=10)
+    assert subject.has(0, running=1_000) == 100
+    for look in range(100):
+        subject.has(0, running=900, now_s=2 * WINDOW_S + look)
+    assert subject.replicas == 93  # 900 and 30 of room
+
+
+def test_jobs_that_pile_up_while_a_replica_starts_want_what_clears_them_in_the_window() -> None:
+    subject, now_s, ended = Model(slots=4), 0.0, 0
+
+    def looks(waiting: int, running: int) -> int:
+        subject.scaling.decide(Load(waiting, running, subject.replicas, subject.starting, 4, ended), now_s)
+        subject.replicas = subject.scaling.wanted
+        return subject.replicas
+
+    for _ in range(21):  # jobs of two seconds, one after the other
+        looks(0, 1)
+        now_s, ended = now_s + 2.0, ended + 1
+    subject.starting = 1
+    assert looks(4, 0) == 1
+    now_s += WINDOW_S
+    assert looks(240, 0) == 2  # 240 jobs of two seconds in a minute are eight at once
+    assert subject.scaling.reason == "2 replicas: 240 jobs, 240 of them waiting; 4 for each replica; 1 starting"
+
+
 def test_nothing_is_ended_while_something_starts() -> None:
     subject = Model()
     assert subject.has(16) == 4

@@ -1,6 +1,7 @@
 """The rules in virtual time: a load that steps, machines that come and go, and what is refused."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -51,17 +52,11 @@ def test_nothing_flaps_after_a_step() -> None:
     """No replica is started again once the load is even: up, down by ones, and no more."""
     subject = Stage()
     subject.run([*steady(40, 0, 1200), *steady(4, 1200, 2400)])
-    down_s = [
-        at_s for (at_s, after), (_, before) in zip(subject.sizes()[1:], subject.sizes(), strict=False) if after < before
-    ]
-    up_s = [
-        at_s for (at_s, after), (_, before) in zip(subject.sizes()[1:], subject.sizes(), strict=False) if after > before
-    ]
-    assert max(up_s, default=0.0) < START_S + WINDOW_S < min(down_s)
-    counts = [replicas for _, replicas in subject.sizes()]
-    assert all(
-        before - after in (1, before) for before, after in zip(counts, counts[1:], strict=False) if after < before
-    )
+    changes = [(at_s, before, after) for (_, before), (at_s, after) in pairwise([(0.0, 0), *subject.sizes()])]
+    up_s = [at_s for at_s, before, after in changes if after > before]
+    down_s = [at_s for at_s, before, after in changes if after < before]
+    assert max(up_s) < START_S + WINDOW_S < min(down_s)
+    assert all(after in (before - 1, 0) for _, before, after in changes if after < before)
 
 
 def test_jobs_that_pile_up_during_a_start_do_not_each_get_a_slot() -> None:
