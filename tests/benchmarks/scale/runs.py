@@ -28,7 +28,7 @@ STATIC = (LEAST_LOADED, IN_TURNS, ROUND_ROBIN)
 
 _QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 _FAIR_WINDOW_S = 300.0
-_TERMS = Terms(tick_s=2.0, job_timeout_s=900)
+_TERMS = Terms(tick_s=5.0, job_timeout_s=900)
 
 
 class Run(Struct, frozen=True):

@@ -13,8 +13,8 @@ MACHINES = 1_000
 MACHINE = MachineKind(gpus=8, cpus=96.0, boot_s=60.0, idle_s=120.0)
 MODELS = 200
 ACCOUNTS = 10_000
-JOBS = 1_500_000
-LONGER = 24.0
+JOBS = 1_000_000
+LONGER = 32.0
 MOST_TOKENS = 16_000
 """Answers are so many times as long as those published, up to MOST_TOKENS, and a replica runs few at once: to fill
 thousands of GPUs with short ones would take a hundred times as many jobs, which nobody can simulate in minutes. Fewer
@@ -40,7 +40,8 @@ def scenario(seed: int, jobs: int = JOBS, models: int = MODELS, lasts_s: float =
     """The models and a day of their traffic; the same for the same seed."""
     rng = random.Random(f"{seed}/models")
     kinds = [(gpus, speed) for gpus, speed, number in _SIZES for _ in range(number * models // MODELS)]
-    rng.shuffle(kinds)
+    # Those that most ask for are rather large ones: drawn in turn, with weights that are their GPUs.
+    kinds.sort(key=lambda kind: rng.random() ** (1.0 / kind[0]), reverse=True)
     popularity = [1.0 / (rank + 1) for rank in range(len(kinds))]
     demands = [_demand(jobs * share / sum(popularity), rng) for share in popularity]
     subjects = [
