@@ -3,11 +3,15 @@
 Who waits while a replica starts, which takes minutes, is a backlog: in that time one slot will serve not one of these
 jobs but many, if jobs are short. So a job that waits counts whole at first, and less the longer jobs have waited: as
 many slots are counted as end the backlog in the time in which it came up, or in `clear_s`, where that is less.
-What a job takes is measured; where nobody knows, or jobs take longer than that, each that waits counts whole.
+What a job takes is measured, and guessed before enough have ended; where jobs take longer than they have waited, each
+counts whole.
 """
 
 _SAMPLE = 16
 """What a job takes is told by so many at least, and by as many as run at once: those that run now are known in part."""
+
+GUESS_S = 20.0
+"""What a job is taken to last before that is known."""
 
 
 class Backlog:
@@ -20,8 +24,12 @@ class Backlog:
         # Since it was last told what a job takes: how many have ended, and the seconds that engines have run jobs.
         self._ended = 0
         self._run_s = 0.0
-        self.job_s: float | None = None
-        """How long an engine runs a job, on average; None before enough have ended."""
+        self._measured_s: float | None = None
+
+    @property
+    def job_s(self) -> float:
+        """How long an engine runs a job, on average."""
+        return GUESS_S if self._measured_s is None else self._measured_s
 
     def note(self, waiting: int, running: int, ended: int, now_s: float) -> float:
         """So many wait and run now, so many have ended in all. Returns what they count for."""
@@ -41,10 +49,10 @@ class Backlog:
         self._seen = now_s, running, ended
         if self._ended >= max(_SAMPLE, running):
             lately_s = self._run_s / self._ended
-            self.job_s = lately_s if self.job_s is None else (self.job_s + lately_s) / 2
+            self._measured_s = lately_s if self._measured_s is None else (self._measured_s + lately_s) / 2
             self._ended, self._run_s = 0, 0.0
 
     def _share(self, waited_s: float) -> float:
         """What a job that waits counts for, when jobs have waited for so long."""
         spread_s = min(waited_s, self._clear_s)
-        return 1.0 if self.job_s is None or self.job_s >= spread_s else self.job_s / spread_s
+        return 1.0 if self.job_s >= spread_s else self.job_s / spread_s

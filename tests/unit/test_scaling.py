@@ -182,7 +182,7 @@ def test_what_is_wanted_is_within_bounds_serves_who_waits_and_does_not_flap(
     for pause_s, jobs, starts in looks:
         now_s += pause_s
         subject.starting = int(starts)
-        before, wanted = subject.replicas, subject.has(jobs, now_s=now_s)
+        before, wanted = subject.replicas, subject.has(0, running=jobs, now_s=now_s)
         history.append((now_s, jobs))
         each = min(slots, replicas.target_jobs or slots)
         assert replicas.min <= wanted <= replicas.max
