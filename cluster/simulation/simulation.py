@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -56,7 +56,7 @@ class Simulation:
 
     Simpler than the system: a job is known to be durable and an engine to be ready at once, nothing fails, and a job
     that has begun is let end, however late (`ModelResult.late`). No idle replica is ended to make room for another
-    model.
+    model: where there may be no more machines, jobs wait for one until their time is over.
     """
 
     def __init__(
@@ -180,12 +180,11 @@ class Simulation:
         if not self._terms.turns:
             return
         for served in self._contended.values():
-            for engine in served.engines.values():
-                for number, tokens in engine.produced(now_s):
-                    if (more := tokens - self._charged.get(number, 0)) > 0:
-                        self._charged[number] = tokens
-                        account = self._account(self._traffic[number])
-                        self._queue.charge(served.model.id, account, output_tokens=more)
+            for number, tokens in self._produced(served, now_s):
+                if (more := tokens - self._charged.get(number, 0)) > 0:
+                    self._charged[number] = tokens
+                    account = self._account(self._traffic[number])
+                    self._queue.charge(served.model.id, account, output_tokens=more)
 
     def _time_out(self, now_s: float) -> None:
         """Jobs that have waited for too long end, the time not counted in which their model had to be started."""
@@ -304,8 +303,13 @@ class Simulation:
     def _note_charged(self, served: Served, now_s: float) -> None:
         """Somebody comes to wait: what has been made until now is not charged."""
         if self._terms.turns:
-            for engine in served.engines.values():
-                self._charged.update(engine.produced(now_s))
+            self._charged.update(self._produced(served, now_s))
+
+    def _produced(self, served: Served, now_s: float) -> Iterator[tuple[int, int]]:
+        """The jobs that engines of this model run, and the tokens that each has, wherever it got them."""
+        for engine in served.engines.values():
+            for number, tokens in engine.produced(now_s):
+                yield number, self._has.get(number, 0) + tokens
 
     def _is_late(self, number: int, request: Request, now_s: float) -> bool:
         job = self._job(number, request, self._served[request.model].model)
