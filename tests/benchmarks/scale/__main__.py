@@ -21,7 +21,7 @@ def main() -> None:
     runs = all_runs(drawn, args.processes, lambda run: print(f"[{_since(began_s)}] {_line(run)}", flush=True))
     args.write.mkdir(parents=True, exist_ok=True)
     file = args.write / "scale.json"
-    file.write_bytes(msgspec.json.format(msgspec.json.encode({"seed": args.seed, "jobs": args.jobs, "runs": runs})))
+    file.write_bytes(msgspec.json.encode({"seed": args.seed, "jobs": len(drawn.traffic), "runs": runs}) + b"\n")
     print(f"Written: {', '.join(map(str, [file, *plots.draw(runs, *step(args.seed), args.write)]))}")
 
 

@@ -48,7 +48,9 @@ def _day(day: list[Run], file: Path) -> Path:
             above.plot(hours, [moment.gpus_held for moment in run.moments], linewidth=1.5, **style)
             below.plot(hours, [moment.waiting for moment in run.moments], linewidth=1.2, **style)
     above.set(ylabel="GPUs that replicas hold", title="GPUs", ylim=(0, None))
-    below.set(ylabel="jobs", xlabel="hour of the day", title="Jobs that wait", xlim=(0, 24.5), yscale="symlog")
+    below.set(
+        ylabel="jobs", xlabel="hour of the day", title="Jobs that wait", xlim=(0, 24.5), yscale="symlog", ylim=(0, None)
+    )
     below.set_xticks(range(0, 25, 2))
     above.legend(loc="upper left", frameon=False)
     return _saved(figure, (above, below), file)
@@ -66,7 +68,7 @@ def _cost_and_wait(day: list[Run], file: Path) -> Path:
     p99_s = [run.waits_s[run.wait_at.index(0.99)] for run in day][::-1]
     bars = right.barh(names, p99_s, color=colours, height=0.6)
     right.bar_label(bars, labels=[f"{wait_s:,.1f} s" for wait_s in p99_s], padding=4)
-    right.set(title="Queueing delay, p99 (jobs that were refused not counted)")
+    right.set(title="Queueing delay, p99, of the jobs that began")
     right.margins(x=0.18)
     return _saved(figure, (left, right), file)
 
