@@ -26,7 +26,7 @@ CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(she
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test contract contract-postgres postgres postgres-programs long unit system torture chaos outages mutants \
-	cluster cluster-programs wheel gpu check bench bench-peers fmt clean
+	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -122,6 +122,9 @@ bench-peers: install  ## Install what the comparison compares with, apart from .
 
 $(BENCH_INSTALLED): $(INSTALLED)
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet $(TORCH) $(PINS) --editable '.[$(EXTRAS),bench]' && touch $@
+
+simulate: install $(BENCH_INSTALLED)  ## Play a day at 8,000 GPUs against the rules, in minutes: SEED=1; writes docs/benchmarks/
+	@$(BIN)/python -m tests.benchmarks.scale --seed $(SEED) $(ARGS)
 
 fmt: install  ## Format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

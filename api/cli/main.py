@@ -14,6 +14,7 @@ from api.cli.chat import chat
 from api.cli.connection import StateOption, state_folder
 from api.cli.explain import explain
 from api.cli.lists import jobs, models, nodes, status
+from api.cli.plan import plan
 
 app = typer.Typer(
     name="infernet",
@@ -85,7 +86,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (status, chat, jobs, explain, models, nodes):
+for _command in (status, chat, jobs, explain, models, nodes, plan):
     app.command()(_command)
 
 

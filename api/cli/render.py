@@ -45,7 +45,7 @@ def json_text(body: Mapping[str, Any]) -> str:
 
 
 def show_models(models: Iterable[Mapping[str, Any]]) -> None:
-    _show(
+    show_table(
         ("MODEL", "STATE", "REPLICAS", "NODES", "TOKENS/S", "CONTEXT", "REASON"),
         (
             (
@@ -64,7 +64,7 @@ def show_models(models: Iterable[Mapping[str, Any]]) -> None:
 
 def show_nodes(nodes: Iterable[Mapping[str, Any]], now: datetime) -> None:
     """`now` is the clock that wrote the heartbeats."""
-    _show(
+    show_table(
         ("NODE", "STATUS", "GPUS", "CPUS", "MEMORY", "MODELS", "ENGINES", "HEARTBEAT"),
         (
             (
@@ -83,7 +83,7 @@ def show_nodes(nodes: Iterable[Mapping[str, Any]], now: datetime) -> None:
 
 
 def show_jobs(jobs: Iterable[Mapping[str, Any]]) -> None:
-    _show(
+    show_table(
         ("JOB", "STATUS", "MODEL", "CREATED", "TOKENS", "LATENCY", "NODE", "ERROR"),
         (
             (
@@ -128,7 +128,8 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def _show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their columns, for eyes on a terminal, else one line each."""
     terminal = sys.stdout.isatty()
     # Markup off: an id may hold brackets. Wide where nobody looks, so that nothing is cut or folded.
     output = Console(

@@ -106,7 +106,9 @@ class Replica:
 
     def release(self, job_id: JobId) -> None:
         """The engine does not work on this job any more."""
-        self.assigned_tokens -= self.tokens_of.pop(job_id, 0)
+        if job_id in self.tokens_of:
+            self.assigned_tokens -= self.tokens_of.pop(job_id)
+            self.peers.ended += 1
         self._suspects.discard(job_id)
         self.rank()
 

@@ -26,6 +26,8 @@ class ServedModel:
         self.ranking = Ranking()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
+        self.ended = 0
+        """How many jobs its engines have ended or handed on."""
         self.context_length = _declared(model, model.traits.context_option)
         """In tokens, as its engines told or the catalogue says; None before either has."""
         self._slots = _declared(model, model.traits.slots_option)
@@ -82,7 +84,8 @@ class ServedModel:
         running = sum(len(replica.tokens_of) for replica in self.replicas.values())
         starting = sum(replica.state != "ready" for replica in self.counted.values())
         coming = sum(not seat.is_stuck for seat in self.waiting.values())
-        return Load(waiting, running, len(self.counted) + len(self.waiting), starting + coming, self._slots)
+        replicas = len(self.counted) + len(self.waiting)
+        return Load(waiting, running, replicas, starting + coming, self._slots, self.ended)
 
     # What can be expected of it -----------------------------------------------------------------------------------
 

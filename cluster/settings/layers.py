@@ -31,7 +31,7 @@ def load(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, Any]
     Raises ConfigError, one line that names the place and the reason, for what cannot be used.
     """
     layers = [
-        _file_layer(path) if path else Value({}, ""),
+        file_layer(path) if path else Value({}, ""),
         _environment_layer(env),
         _layer(overrides or {}, _COMMAND_LINE),
     ]
@@ -59,7 +59,8 @@ def single_model(id_or_folder: str) -> dict[str, Any]:
     return {"id": id_or_folder.removeprefix(BUILTIN_PREFIX), "source": id_or_folder}
 
 
-def _file_layer(path: Path) -> Value:
+def file_layer(path: Path) -> Value:
+    """What a YAML file says, each value with its place. Raises ConfigError for a file that cannot be read."""
     try:
         return _yaml_layer(path.read_text("utf-8"), str(path))
     except OSError as error:

@@ -16,6 +16,8 @@ import cluster
 from cluster.release import PROTOCOL_VERSION
 
 FILE = Path(__file__).with_name("layouts.txt")
+# Values that never leave their process.
+_INSIDE = ("cluster.simulation.", "cluster.fleet.scaling")
 # What is told between actors besides the messages, and what their makers are given.
 _OTHERS = ("actors.backends.base", "actors.ray.remote", "cluster.leases.actions")
 
@@ -36,7 +38,8 @@ def _structs() -> set[type[Struct]]:
     ]
     modules = [importlib.import_module(name) for name in (*names, *_OTHERS)]
     found = (thing for module in modules for thing in vars(module).values() if inspect.isclass(thing))
-    return {thing for thing in found if issubclass(thing, Struct) and thing is not Struct}
+    structs_of_all = {thing for thing in found if issubclass(thing, Struct) and thing is not Struct}
+    return {struct for struct in structs_of_all if not struct.__module__.startswith(_INSIDE)}
 
 
 def line(struct: type[Struct]) -> str:

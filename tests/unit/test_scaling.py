@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.catalogue import Replicas
-from cluster.fleet.scaling import SPARE_SHARE, Load, ModelScaling
+from cluster.fleet.scaling import Load, ModelScaling, with_room
 
 WINDOW_S, IDLE_S = 60.0, 300
 ELASTIC = Replicas(0, 8, idle_s=IDLE_S)
@@ -78,6 +78,33 @@ def test_a_replica_stays_where_one_fewer_would_be_too_full() -> None:
     # Three jobs are three quarters of one replica's four slots.
     assert subject.has(0, running=3, now_s=2 * WINDOW_S) == 2
     assert subject.has(0, running=2, now_s=4 * WINDOW_S) == 1
+
+
+def test_the_more_jobs_there_are_the_smaller_a_share_of_them_is_kept_as_room() -> None:
+    assert [with_room(jobs) for jobs in (1, 4, 100, 10_000)] == [2, 6, 110, 10_100]
+    subject = Model(Replicas(0, 100), slots=10)
+    assert subject.has(0, running=1_000) == 100
+    for look in range(100):
+        subject.has(0, running=900, now_s=2 * WINDOW_S + look)
+    assert subject.replicas == 93  # 900 and 30 of room
+
+
+def test_jobs_that_pile_up_while_a_replica_starts_want_what_clears_them_in_the_window() -> None:
+    subject, now_s, ended = Model(slots=4), 0.0, 0
+
+    def looks(waiting: int, running: int) -> int:
+        subject.scaling.decide(Load(waiting, running, subject.replicas, subject.starting, 4, ended), now_s)
+        subject.replicas = subject.scaling.wanted
+        return subject.replicas
+
+    for _ in range(21):  # jobs of two seconds, one after the other
+        looks(0, 1)
+        now_s, ended = now_s + 2.0, ended + 1
+    subject.starting = 1
+    assert looks(4, 0) == 1
+    now_s += WINDOW_S
+    assert looks(240, 0) == 2  # 240 jobs of two seconds in a minute are eight at once
+    assert subject.scaling.reason == "2 replicas: 240 jobs, 240 of them waiting; 4 for each replica; 1 starting"
 
 
 def test_nothing_is_ended_while_something_starts() -> None:
@@ -155,7 +182,7 @@ def test_what_is_wanted_is_within_bounds_serves_who_waits_and_does_not_flap(
     for pause_s, jobs, starts in looks:
         now_s += pause_s
         subject.starting = int(starts)
-        before, wanted = subject.replicas, subject.has(jobs, now_s=now_s)
+        before, wanted = subject.replicas, subject.has(0, running=jobs, now_s=now_s)
         history.append((now_s, jobs))
         each = min(slots, replicas.target_jobs or slots)
         assert replicas.min <= wanted <= replicas.max
@@ -167,7 +194,7 @@ def test_what_is_wanted_is_within_bounds_serves_who_waits_and_does_not_flap(
             assert wanted == before - 1
             assert not starts
             peak = max(jobs for then_s, jobs in history if then_s >= now_s - WINDOW_S)
-            assert peak <= SPARE_SHARE * wanted * each
+            assert with_room(peak) <= wanted * each
     for wait_s in itertools.accumulate([400.0] * 12):
         subject.starting = 0
         subject.has(0, now_s=now_s + wait_s)

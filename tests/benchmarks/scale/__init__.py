@@ -1,0 +1,1 @@
+"""The rules at a size that nobody here has: `make simulate`."""
