@@ -51,7 +51,7 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
 	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
-	@$(PYTEST) -m 'not long' tests/outages tests/chaos
+	@$(PYTEST) -m 'not long' tests/outages tests/chaos tests/elastic
 
 long: install  ## Run the tests that take so long that `make test` leaves them out
 	@$(PYTEST) -m long tests
@@ -91,6 +91,9 @@ chaos: install  ## Kill and stop processes of a running system, one and two at o
 
 outages: install  ## Stop, starve and lose what a running system is made of: all of tests/outages
 	@$(BIN)/python -m pytest tests/outages $(ARGS)
+
+elastic: install  ## Have machines come and go by load alone, under both of Ray's autoscalers. Root only, else skipped
+	@$(BIN)/python -m pytest tests/elastic -rPs $(ARGS)
 
 cluster: install $(CLUSTER)  ## Bring machines up by a real `ray up`, and have things happen to them. Root only, else skipped
 	@$(BIN)/python -m pytest tests/clusters -rPs $(ARGS)

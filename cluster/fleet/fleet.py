@@ -4,7 +4,7 @@ Nodes report everything, each time, and are told everything they are to run, eac
 lost is made good by the next one. The cluster is asked for all its machines and seats in the same way.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -82,7 +82,13 @@ class Fleet:
             machine = self._nodes.setdefault(each.node_id, Machine(each.node_id, each.hardware))
             machine.see(each, now_s, now_ms)
         there = {each.node_id for each in report.machines}
-        lost = [engine_id for node_id in self._nodes.keys() - there for engine_id in self._left(node_id, now_s)]
+        names = {each.hardware.hostname for each in report.machines}
+        gone = [
+            self._nodes[node_id]
+            for node_id in self._nodes.keys() - there
+            if self._nodes[node_id].in_cluster is not None
+        ]
+        lost = [engine_id for machine in gone for engine_id in self._left(machine, names, now_s)]
         self._seating.find(report.seats, self._machines_come, now_s)
         return Change(lost=tuple(lost))
 
@@ -316,16 +322,17 @@ class Fleet:
             elif least_crowded := room.least_crowded(self._nodes.values()):
                 self._join(self._numbers.new(served.model.id), served, least_crowded)
 
-    def _left(self, node_id: NodeId, now_s: float) -> Iterator[EngineId]:
-        """The cluster had this machine, and has it no more. Yields the engines that went with it."""
-        machine = self._nodes[node_id]
-        if machine.in_cluster is None:
-            return
+    def _left(self, machine: Machine, names: Collection[str], now_s: float) -> Collection[EngineId]:
+        """The cluster had this machine, and has it no more. Returns the engines that went with it.
+
+        It is told of for a while, or until one of its name is there: the machine has come back.
+        """
         machine.leave()
         self._seating.leave(machine)
-        if machine.is_silent(now_s, self._timing.left_s) and not machine.replicas:
-            del self._nodes[node_id]
-        yield from machine.replicas
+        is_past = machine.hardware.hostname in names or machine.is_silent(now_s, self._timing.left_s)
+        if is_past and not machine.replicas:
+            del self._nodes[machine.id]
+        return list(machine.replicas)
 
     def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
         return [r for r in self._models[model].counted.values() if r.node_id == node_id]

@@ -27,7 +27,7 @@ class Stage:
         self.now_s = 0.0
 
     def join(self, node_id: NodeId, gpus: int = 1) -> None:
-        self.machines[node_id] = MachineReport(node_id, Hardware("worker", 8.0, 1 << 30, gpus), stays=False)
+        self.machines[node_id] = MachineReport(node_id, Hardware(node_id, 8.0, 1 << 30, gpus), stays=False)
 
     def survey(self, after_s: float = 1.0) -> tuple[EngineId, ...]:
         """The cluster tells, and what there is to be is planned. Returns the engines that are lost by that."""
@@ -159,6 +159,15 @@ def test_with_a_machine_go_its_engines_and_its_seats_at_once() -> None:
     assert stage.node(N1).status == "offline"
     stage.survey(after_s=TIMING.left_s + 1.0)
     assert [node.id for node in stage.fleet.node_views()] == [HEAD]
+
+
+def test_a_machine_that_comes_back_takes_the_place_of_what_it_was() -> None:
+    stage = Stage().seated()
+    host = stage.machines.pop(N1)
+    stage.survey()
+    stage.machines[N2] = replace(host, node_id=N2)
+    stage.survey()
+    assert {node.id: node.status for node in stage.fleet.node_views()} == {HEAD: "idle", N2: "idle"}
 
 
 def test_a_machine_that_a_look_of_before_it_came_does_not_have_is_not_gone() -> None:
