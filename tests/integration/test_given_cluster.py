@@ -50,11 +50,12 @@ def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Clus
                 time.sleep(LOOK_S)  # a key has 600 reads a minute
         # Ray counts the cluster's two GPUs without looking for them.
         held = [actor["required_resources"] for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
-        assert held == [{"GPU": 1.0}, {"GPU": 1.0}]
+        # Each in its seat, a placement group, whose resources have its name.
+        assert [max(gpus for kind, gpus in each.items() if kind.startswith("GPU_group")) for each in held] == [1.0, 1.0]
         assert system.interrupt() == 0
     finally:
         system.end()
-    assert cluster.living_actors() == []
+    assert cluster.living_actors() == cluster.placement_groups() == []
 
 
 @pytest.mark.long

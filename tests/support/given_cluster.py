@@ -44,6 +44,10 @@ class Cluster:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    def placement_groups(self) -> list[dict[str, Any]]:
+        listing = self.call("ray", "list", "placement-groups", "--format=json", "--address", self.dashboard)
+        return [group for group in json.loads(listing) if group["state"] != "REMOVED"]
+
     def living_actors(self) -> list[dict[str, Any]]:
         listing = self.call("ray", "list", "actors", "--format=json", "--detail", "--address", self.dashboard)
         return [actor for actor in json.loads(listing) if actor["state"] != "DEAD"]
