@@ -1,5 +1,6 @@
 """A machine of the network, as the Scheduler sees it."""
 
+import math
 from typing import TYPE_CHECKING
 
 from cluster.ids import EngineId, NodeId
@@ -27,7 +28,7 @@ class Machine:
         self.hardware = hardware
         self.in_cluster: bool | None = None
         self.stays = True
-        self.heard_s, self.heard_ms = 0.0, 0
+        self.heard_s, self.heard_ms = -math.inf, 0
         self._has_told = False
         self._running: set[EngineId] = set()
         self._leaves_at_ms: int | None = None
@@ -64,13 +65,15 @@ class Machine:
             self.drain(True, now_s)
 
     def leave(self) -> None:
-        """The cluster has it no more."""
+        """The cluster has it no more. If it comes back, it begins anew."""
         self.in_cluster = False
+        self.draining_since_s = self._leaves_at_ms = None
+        self._has_told = False
         self.turn(online=False)
 
     def is_silent(self, now_s: float, limit_s: float) -> bool:
-        """Its node has not been heard for so long, or never."""
-        return not self._has_told or now_s - self.heard_s >= limit_s
+        """Its node has not been heard for so long."""
+        return now_s - self.heard_s >= limit_s
 
     def turn(self, online: bool) -> None:
         if self.online != online:

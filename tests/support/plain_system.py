@@ -79,11 +79,11 @@ SIM = Model(
 )
 
 
-def run(scenario: Coroutine[Any, Any, T]) -> T:
+def run(scenario: Coroutine[Any, Any, T], limit_s: float = 2 * PATIENCE_S) -> T:
     """Run a test's scenario in a loop of its own."""
 
     async def in_time() -> T:
-        async with asyncio.timeout(2 * PATIENCE_S):
+        async with asyncio.timeout(limit_s):
             return await scenario
 
     return asyncio.run(in_time())

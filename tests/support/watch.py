@@ -1,6 +1,7 @@
 """Jobs of a plain system, submitted and read: whatever is done to the system, every stream stays exact."""
 
 import asyncio
+import math
 
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
@@ -20,6 +21,8 @@ class Watch:
         self.system = system
         self.jobs = jobs
         self.delivered = 0
+        self.longest_silence_s = 0.0
+        """The longest for which a stream that had begun told nothing."""
         self.lost = 0
         """How many streams ended as lost. Their readers began again from the start."""
         self._tasks = [asyncio.create_task(self._submit_and_read(job)) for job in jobs]
@@ -33,9 +36,11 @@ class Watch:
             self.lost += 1
 
     async def _read(self, job: Job) -> tuple[str, End]:
-        text = ""
+        text, heard_s = "", math.inf
         async for piece in self.system.gateway.streams.read(job.id, job.account_id):
-            text += piece.text
+            now_s = self.system.clock.monotonic_s()
+            self.longest_silence_s = max(self.longest_silence_s, now_s - heard_s)
+            text, heard_s = text + piece.text, now_s
             assert not piece.text or piece.offset == len(text)
             self.delivered += len(piece.text)
             if piece.end is not None:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.catalogue import Model, Replicas
+from cluster.ids import NodeId
 from cluster.messages.machines import ModelView
 from tests.support.plain_system import SIM, PlainSystem, run, until
 from tests.support.watch import Watch, at_rest
@@ -110,6 +111,54 @@ def test_streams_survive_drains_scaling_and_deaths_one_after_the_other_and_at_on
             await at_rest(system)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_stream_is_lost_with_ten_machines_that_are_taken_away_with_notice(database: Path, seed: int) -> None:
+    """Fifty of them in all, some while another process is killed. Each is gone when its notice has run out."""
+    random_ = random.Random(seed)
+
+    async def scenario() -> None:
+        async with PlainSystem(database, [elastic(2, 3, slots=12, drain_s=30)], nodes=3) as system:
+            system.cluster.elastic = True
+            await system.ready(2)
+            longest_s = 0.0
+            for round_ in range(10):
+                jobs = [system.job(f"Job {round_}.{n}", max_tokens=random_.randint(100, 300)) for n in range(12)]
+                watch = Watch(system, jobs)
+                await watch.some(random_.randint(200, 2_000))
+                taken = random_.choice(system.node_ids)
+                system.cluster.leaves_at_ms[taken] = system.clock.wall_ms() + NOTICE_MS
+                if random_.random() < 0.5:
+                    await disturb(system, random_)
+                await until(lambda node_id=taken: not running_on(system, node_id), "its jobs have gone on elsewhere")
+                await take_away(system, taken)
+                await watch.exact()
+                longest_s = max(longest_s, watch.longest_silence_s)
+                del system.cluster.leaves_at_ms[taken]
+                await system.start_node(taken)
+                await system.ready(2)
+            await at_rest(system)
+            assert longest_s < 2.0, longest_s
+
+    run(scenario(), limit_s=90.0)
+
+
+NOTICE_MS = 10_050
+"""All that runs on a machine goes on elsewhere ten seconds before it is taken away."""
+
+
+def running_on(system: PlainSystem, node_id: NodeId) -> int:
+    return sum(len(replica.tokens_of) for replica in system.scheduler.fleet.replicas if replica.node_id == node_id)
+
+
+async def take_away(system: PlainSystem, node_id: NodeId) -> None:
+    """The machine ends, and with it all that is there."""
+    for engine_id, place in list(system.cluster.places.items()):
+        if place == node_id and engine_id in system.known_engines():
+            system.kill_engine(engine_id)
+    await system.kill_node(node_id)
+    system.cluster.leave(node_id)
 
 
 async def disturb(system: PlainSystem, random_: random.Random) -> None:
