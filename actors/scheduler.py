@@ -19,7 +19,6 @@ from cluster.fleet.fleet import Fleet
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
-from cluster.leases.places import Queued
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
@@ -121,10 +120,7 @@ class Scheduler:
 
     async def explain(self, job_id: JobId) -> list[Verdict] | None:
         """What is made of every engine for this job now; None when it does not wait for one."""
-        match self.leases.places.get(job_id):
-            case Queued(lane):
-                return list(self.fleet.ranking(lane.model).considered(lane.node_id, suspect=lane.suspect))
-        return None
+        return self.leases.considered(job_id)
 
     async def cancel(self, job_id: JobId) -> None:
         """End a job as cancelled; its engine stops. Returns once that is durable; a job that has ended stays so."""

@@ -21,7 +21,8 @@ class Traits(Struct, frozen=True):
     `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` and `slots_option` are
     the engine options that declare the model's context length, and how many jobs an engine runs at once. `has_source`:
     its models are loaded from a source, and their prompts are counted with the tokenizer found there.
-    `structured_outputs`: answers can be made to follow a JSON Schema.
+    `structured_outputs`: answers can be made to follow a JSON Schema. Prompts are cached in blocks, of which
+    `block_option` declares the tokens; without it they have `block_tokens`, or so many where there is no GPU.
     """
 
     gpus: int
@@ -30,6 +31,9 @@ class Traits(Struct, frozen=True):
     slots_option: str
     has_source: bool
     structured_outputs: bool
+    block_option: str
+    block_tokens: int
+    block_tokens_without_gpu: int
 
 
 TRAITS: Mapping[BackendName, Traits] = {
@@ -40,6 +44,9 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="max_num_seqs",
         has_source=True,
         structured_outputs=True,
+        block_option="block_size",
+        block_tokens=16,
+        block_tokens_without_gpu=128,
     ),
     "simulated": Traits(
         gpus=0,
@@ -48,6 +55,9 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="batch_slots",
         has_source=False,
         structured_outputs=False,
+        block_option="block_size",
+        block_tokens=16,
+        block_tokens_without_gpu=16,
     ),
 }
 
@@ -100,6 +110,14 @@ class Model(Struct, frozen=True):
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
         return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env
+
+    @property
+    def block_tokens(self) -> int:
+        """How many tokens of a prompt are cached together, as far as is known before an engine has loaded."""
+        declared = self.engine.get(self.traits.block_option)
+        if isinstance(declared, int) and declared > 0:
+            return declared
+        return self.traits.block_tokens if self.gpus else self.traits.block_tokens_without_gpu
 
     @property
     def traits(self) -> Traits:

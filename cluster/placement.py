@@ -2,6 +2,7 @@
 
 import sys
 from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -15,6 +16,11 @@ from cluster.messages.work import Job
 FAILURE_COST_TOKENS = 10_000
 
 _CHARACTERS_PER_TOKEN = 4
+
+Cached = Mapping[EngineId, int]
+"""How many tokens of a job's prompt engines have in their caches: none those that are not in it."""
+
+NOTHING: Cached = {}
 
 
 class Candidate(Struct, frozen=True):
@@ -77,16 +83,51 @@ class Ranking:
         if not on_node:
             del self._on_node[place.verdict.node_id]
 
-    def best(self, pin: NodeId | None, suspect: bool = False) -> Verdict | None:
-        """The least loaded engine that can take a job pinned to `pin` now; a suspect, where there is none yet."""
+    def likely(self, most: int) -> list[EngineId]:
+        """The engines with the least to do, so many at most."""
+        return [place.engine_id for place in self._places[:most]]
+
+    def best(self, pin: NodeId | None, suspect: bool = False, cached: Cached = NOTHING) -> Verdict | None:
+        """The engine that a job pinned to `pin` costs the least tokens now; a suspect, where there is none yet.
+
+        `cached` are the tokens of its prompt that engines have.
+        """
         places = self._places if pin is None else sorted(self._on_node.get(pin, {}).values())
         first = next((place for place in places if not (suspect and place.has_suspect)), None)
-        return None if first is None or first.ruled_out else first.verdict
+        if first is None or first.ruled_out:
+            return None
+        if not cached:
+            return first.verdict
+        return min(_costs([first, *self._that_can_take(cached, pin, suspect)], cached), key=_order).verdict
 
-    def considered(self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False) -> tuple[Verdict, ...]:
-        """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them."""
+    def considered(
+        self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False, cached: Cached = NOTHING
+    ) -> tuple[Verdict, ...]:
+        """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them.
+
+        Among them are those that have anything of its prompt `cached`.
+        """
         places = self._places[:most] if pin is None else self._pinned(pin, most)
+        if cached:
+            places = self._with_cached(places, cached, pin, most)
         return tuple([_kept_apart(place) if suspect else place.verdict for place in places])
+
+    def _that_can_take(self, engine_ids: Iterable[EngineId], pin: NodeId | None, suspect: bool) -> Iterator[_Place]:
+        for engine_id in engine_ids:
+            place = self._place_of.get(engine_id)
+            if place is None or place.ruled_out or (suspect and place.has_suspect):
+                continue
+            if pin is None or place.verdict.node_id == pin:
+                yield place
+
+    def _with_cached(self, places: list[_Place], cached: Cached, pin: NodeId | None, most: int) -> list[_Place]:
+        """These places, without the last for which others come that have something of the prompt."""
+        known = [place for engine_id in cached if (place := self._place_of.get(engine_id)) is not None]
+        having = [
+            place if place.ruled_out or pin in (None, place.verdict.node_id) else _elsewhere(place) for place in known
+        ]
+        others = [place for place in places if place.engine_id not in cached]
+        return sorted(_costs([*having, *others[: max(0, most - len(having))]], cached), key=_order)
 
     def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
         """The first places for a job pinned to `pin`: the pin rules out, too, who could take it on another node."""
@@ -132,6 +173,24 @@ def prompt_tokens(job: Job) -> int:
     return sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
 
 
+def _costs(places: Iterable[_Place], cached: Cached) -> Iterator[_Place]:
+    """These places as they are for a job of whose prompt so much is cached."""
+    for place in places:
+        tokens = cached.get(place.engine_id, 0)
+        yield place if tokens == 0 else _with(place, tokens)
+
+
+def _order(place: _Place) -> tuple[bool, int, int, EngineId]:
+    """Of two that cost the same, the one comes first that has less to read."""
+    return place.ruled_out, place.score, -place.verdict.cached_tokens, place.engine_id
+
+
+def _with(place: _Place, cached_tokens: int) -> _Place:
+    verdict, cost = place.verdict, place.score - cached_tokens
+    known = Verdict(verdict.engine_id, verdict.node_id, verdict.ruled_out_by, cost, cached_tokens)
+    return _Place(place.ruled_out, cost, place.engine_id, known, place.has_suspect)
+
+
 def _place(candidate: Candidate) -> _Place:
     reason, tokens = ruled_out_by(candidate, None), score(candidate)
     verdict = Verdict(candidate.engine_id, candidate.node_id, reason, tokens)
@@ -148,4 +207,4 @@ def _kept_apart(place: _Place) -> Verdict:
     verdict = place.verdict
     if place.ruled_out or not place.has_suspect:
         return verdict
-    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", verdict.score)
+    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", verdict.score, verdict.cached_tokens)

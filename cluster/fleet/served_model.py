@@ -1,12 +1,20 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
+import sys
+from collections.abc import Sequence
+
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.replica import Replica
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.ids import EngineId
 from cluster.messages.machines import ModelState, ModelView
-from cluster.placement import Ranking, ruled_out_by
+from cluster.placement import NOTHING, Cached, Ranking, ruled_out_by
+from cluster.prefixes.predictions import Predictions
+from cluster.queue import LaneId
+
+_LIKELY = 8
+"""So many of the least loaded engines are asked for what they have of a prompt, besides those that have the most."""
 
 
 class ServedModel:
@@ -17,6 +25,7 @@ class ServedModel:
         self.replicas: dict[EngineId, Replica] = {}
         self.counted: dict[EngineId, Replica] = {}
         self.ranking = Ranking()
+        self.predictions = Predictions(model.block_tokens)
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
         self.context_length = _declared(model, model.traits.context_option)
@@ -42,6 +51,20 @@ class ServedModel:
         """How many more jobs can be given to its engines now."""
         candidates = [replica.candidate() for replica in self.counted.values()]
         return sum(c.slots - c.running for c in candidates if ruled_out_by(c, None) is None)
+
+    def cached(self, prefix: bytes, prompt_tokens: int) -> Cached:
+        """How many tokens of such a prompt its engines are expected to have, as far as that is worth knowing."""
+        return self.predictions.expected(prefix, prompt_tokens, self.ranking.likely(_LIKELY))
+
+    def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
+        """The position of the prompt of which most is cached where it would go; of equals the first."""
+        most, position = 0, 0
+        for number, prefix in enumerate(prefixes):
+            cached = self.cached(prefix, sys.maxsize) if prefix else NOTHING
+            best = self.ranking.best(lane.node_id, lane.suspect, cached) if cached else None
+            if best is not None and best.cached_tokens > most:
+                most, position = best.cached_tokens, number
+        return position
 
     @property
     def missing(self) -> int:
@@ -105,6 +128,7 @@ class ServedModel:
             context_length=self.context_length or 0,
             wanted=self.scaling.wanted,
             scaling=self.scaling.reason,
+            cache=self.predictions.totals,
         )
 
     def _state(self) -> ModelState:

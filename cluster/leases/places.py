@@ -21,7 +21,7 @@ from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, EngineId, JobId
 from cluster.messages.machines import EngineReport
 from cluster.messages.work import Failure, JobAttempt, OpenJob
-from cluster.queue import JobQueue, LaneId, Waiting
+from cluster.queue import JobQueue, LaneId, Prefer, Waiting
 
 
 class Unconfirmed(Struct, frozen=True):
@@ -126,7 +126,10 @@ class Places:
         if place.waiting.attempt == 1:
             self.queue.charge(job.model, job.account_id, prompt_tokens=placement.prompt_tokens(job))
         if replica := self._fleet.replica(place.engine_id):
-            replica.assign(job.id, placement.estimate_tokens(job), place.waiting.is_suspect)
+            prompt_tokens = placement.prompt_tokens(job)
+            cached = replica.peers.predictions.begin(job.id, replica.id, place.waiting.prefix, prompt_tokens)
+            tokens, unread = placement.estimate_tokens(job) - cached, prompt_tokens - cached
+            replica.assign(job.id, tokens, place.waiting.is_suspect, unread)
 
     def confirm(self, job_id: JobId, begun: Begun) -> None:
         """The job that had begun is durable: its engine has a lease."""
@@ -148,9 +151,18 @@ class Places:
         if place is None:
             return
         job = place.waiting.job
+        if tokens > len(place.waiting.resume.token_ids) and (replica := self._fleet.replica(engine_id)):
+            replica.has_read(job.id)
         if (more := tokens - self._charged[job.id]) > 0:
             self._charged[job.id] = tokens
             self.queue.charge(job.model, job.account_id, output_tokens=more)
+
+    def found(self, engine_id: EngineId, attempt: JobAttempt, cached_tokens: int | None) -> None:
+        """This engine had so many tokens of the attempt's prompt in its cache; None where it has not told."""
+        place = self.given_to(engine_id, attempt)
+        predictions = self._fleet.predictions(place.waiting.job.model) if place else None
+        if predictions is not None and cached_tokens is not None:
+            predictions.found(attempt[0], cached_tokens)
 
     def enqueue(self, waiting: Waiting, first: bool = False) -> None:
         """The job waits from now on, last in its lane or first."""
@@ -160,12 +172,11 @@ class Places:
         account_id = waiting.job.account_id
         self._places[waiting.job.id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
 
-    def pop(self, lane: LaneId) -> Waiting | None:
-        """Take out the first job that waits in this lane."""
-        waiting = self.queue.pop(lane)
-        if waiting is not None:
-            del self._places[waiting.job.id]
-        return waiting
+    def pop(self, lane: LaneId, prefer: Prefer | None) -> tuple[Waiting, int]:
+        """Take out the next job that waits in this lane, in which some do, and how many of its account's it passes."""
+        waiting, passed = self.queue.pop_preferred(lane, prefer)
+        del self._places[waiting.job.id]
+        return waiting, passed
 
     def clear(self, lane: LaneId) -> list[Waiting]:
         """Take out all jobs that wait in this lane."""
@@ -203,9 +214,11 @@ class Places:
         """Take out a job, wherever it is. Returns where it was."""
         place = self._places.pop(job_id, None)
         match place:
-            case Begun(_, engine_id) | Leased(_, engine_id):
+            case Begun(waiting, engine_id) | Leased(waiting, engine_id):
                 self.working -= 1
                 del self._charged[job_id]
+                if (predictions := self._fleet.predictions(waiting.job.model)) is not None:
+                    predictions.end(job_id)
                 if replica := self._fleet.replica(engine_id):
                     replica.release(job_id)
             case Queued(lane, account_id):

@@ -26,7 +26,8 @@ class EngineReport(Struct, frozen=True):
     `unconfirmed` may not be told of yet, `stopped` were given up on somebody's word, and `failed` have ended without
     anything to tell. `steps` counts the steps of
     the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
-    prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this.
+    prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. It keeps `cache_tokens`
+    of prompts, in blocks of `block_tokens`; both are 0 where it keeps none.
     """
 
     id: EngineId
@@ -46,6 +47,8 @@ class EngineReport(Struct, frozen=True):
     steps: int = 0
     generating: int = 0
     prefill_tokens: int = 0
+    cache_tokens: int = 0
+    block_tokens: int = 0
 
 
 class Gpu(Struct, frozen=True):
@@ -104,6 +107,14 @@ NodeStatus = Literal["online", "draining", "offline"]
 ModelState = Literal["ready", "starting", "idle", "failed"]
 
 
+class CacheTotals(Struct, frozen=True):
+    """Prompt tokens of jobs whose engines have told: all, those expected in their engine's cache, those found there."""
+
+    prompt: int = 0
+    predicted: int = 0
+    actual: int = 0
+
+
 class NodeView(Struct, frozen=True):
     """A node as clients are told of it."""
 
@@ -118,7 +129,8 @@ class ModelView(Struct, frozen=True):
     """A model as clients are told of it.
 
     `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
-    `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why.
+    `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why. `cache` tells
+    how much of prompts was found in engines' caches, since the Scheduler began.
     """
 
     id: str
@@ -131,3 +143,4 @@ class ModelView(Struct, frozen=True):
     context_length: int
     wanted: int
     scaling: str
+    cache: CacheTotals = CacheTotals()

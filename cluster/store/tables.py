@@ -140,7 +140,10 @@ class ReservationRow(SQLModel, table=True):
 
 
 class PlacementRow(SQLModel, table=True):
-    """One attempt to run a job. `considered` is JSON."""
+    """One attempt to run a job. `considered` is JSON. `cached_tokens` is told at the end of the job's last one.
+
+    It has `passed` so many jobs of its account that came earlier.
+    """
 
     __tablename__ = "placements"
 
@@ -150,6 +153,8 @@ class PlacementRow(SQLModel, table=True):
     engine_id: str
     placed_ms: int = Field(sa_type=BigInteger)
     considered: str = Field(sa_type=Text)
+    cached_tokens: int | None = None
+    passed: int = 0
 
 
 class IdempotencyRow(SQLModel, table=True):

@@ -177,6 +177,7 @@ FIELDS[Waiting] = {
     "resume": st.builds(Output, **FIELDS[Output]),
     "losses": st.integers(0, 9),
     "failures": st.integers(0, 9),
+    "prefix": st.binary(max_size=32),
 }
 
 

@@ -45,6 +45,8 @@ class ScriptedEngine(VllmEngine):
     """
 
     context_length = 100
+    cache_tokens = 1600
+    block_tokens = 16
     batch_size = 16
     prompts_tell_time = False
 
@@ -261,7 +263,8 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
 def test_vllms_finish_reasons(reason: str | None, finish_reason: str | None, error: str | None) -> None:
     """Its `repetition` is an end that the engine was told to look for; `error` and `abort` are no ends of an answer."""
     completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason)
-    output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=reason is not None)
+    finished = reason is not None
+    output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=finished, num_cached_tokens=None)
     config = SimpleNamespace(get_diff_sampling_param=dict)
     (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output])).step()
     assert (produced.finish_reason, produced.error) == (finish_reason, error)

@@ -1,0 +1,169 @@
+"""What the caches of a model's engines are taken to hold. Pure.
+
+An engine that is given a prompt has its beginnings from then on, until others have taken their place: those used least
+recently go first, as in the engine's own cache, and of one prompt its end before its beginning. So an engine that has a
+hash has all hashes before it in the chain.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Container, Iterable, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from cluster.ids import EngineId
+from cluster.prefixes.chain import CUTS, hashes
+
+MOST_HASHES = 1_000_000
+"""So many are remembered of all engines of a model, at about 200 bytes each."""
+
+MOST_HOLDERS = 8
+"""Of the engines that have a prompt's beginning, so many are looked at that have the most of it."""
+
+_USES_PER_HASH = 4
+_SHARDS = 64  # a dictionary stands still while it grows, the longer the larger it is
+
+
+class Use(NamedTuple):
+    """That an engine was given a prompt: its number, how many blocks it had of it, and of which use those were last."""
+
+    number: int
+    blocks: int = 0
+    before: int | None = None
+
+
+class _Cache:
+    """What one engine has: when it used each hash last, and its uses, the oldest first."""
+
+    def __init__(self, engine_id: EngineId, blocks: int) -> None:
+        self.alone = (engine_id,)
+        self.blocks = blocks
+        self.held_blocks = 0
+        self.used: dict[int, int] = {}
+        self.uses: deque[tuple[int, bytes]] = deque()
+        self.hashes_of_uses = 0
+
+
+class PrefixIndex:
+    """Which engines of one model have had which beginnings of prompts."""
+
+    def __init__(self, most_hashes: int = MOST_HASHES) -> None:
+        self._most_hashes = most_hashes
+        self._caches: dict[EngineId, _Cache] = {}
+        self._holders: list[dict[int, tuple[EngineId, ...]]] = [{} for _ in range(_SHARDS)]
+        self._uses = count()
+
+    def __len__(self) -> int:
+        """How many hashes are remembered, those of each engine."""
+        return sum(len(cache.used) for cache in self._caches.values())
+
+    def __contains__(self, engine_id: EngineId) -> bool:
+        return engine_id in self._caches
+
+    def __bool__(self) -> bool:
+        """Whether any engine has a cache."""
+        return bool(self._caches)
+
+    def join(self, engine_id: EngineId, blocks: int) -> None:
+        """This engine has a cache of so many blocks, and nothing in it. One that has joined already is left alone."""
+        if blocks > 0 and engine_id not in self._caches:
+            self._caches[engine_id] = _Cache(engine_id, blocks)
+
+    def leave(self, engine_id: EngineId) -> None:
+        """This engine has gone, and its cache with it. An unknown one is ignored."""
+        if (cache := self._caches.get(engine_id)) is not None:
+            while cache.uses:
+                self._forget_oldest(cache)
+            del self._caches[engine_id]
+
+    def use(self, engine_id: EngineId, prefix: bytes) -> Use | None:
+        """This engine is given a prompt that begins so. None where nothing is remembered of it."""
+        cache = self._caches.get(engine_id)
+        if cache is None or not prefix:
+            return None
+        chain, number, used = hashes(prefix), next(self._uses), cache.used
+        length = _length(chain, used)
+        blocks = _blocks(length)
+        before = used[chain[length - 1]] if length else None
+        for each in chain[length:]:
+            self._hold(cache, each)
+        cache.held_blocks += _blocks(len(chain)) - blocks
+        used.update(dict.fromkeys(chain, number))
+        cache.uses.append((number, prefix))
+        cache.hashes_of_uses += len(chain)
+        self._shrink(cache)
+        return Use(number, blocks, before)
+
+    def forget(self, engine_id: EngineId, until: int) -> None:
+        """This engine has nothing any more of what it used last then or before."""
+        if (cache := self._caches.get(engine_id)) is not None:
+            while cache.uses and cache.uses[0][0] <= until:
+                self._forget_oldest(cache)
+
+    def holders(self, prefix: bytes, likely: Iterable[EngineId] = ()) -> dict[EngineId, int]:
+        """How many blocks engines have of a prompt that begins so: those that have the most, and the `likely` ones."""
+        chain, found = hashes(prefix), dict[EngineId, int]()
+        length = bisect_left(chain, True, key=lambda each: not self._of(each))
+        while length and len(found) < MOST_HOLDERS:
+            for engine_id in self._of(chain[length - 1]):
+                if engine_id not in found:
+                    found[engine_id] = _blocks(length)
+                    if len(found) == MOST_HOLDERS:
+                        break
+            # Others have it as far as more engines have it than these.
+            length = bisect_left(chain, True, hi=length - 1, key=lambda each: len(self._of(each)) <= len(found))
+        if length:
+            for engine_id in likely:
+                cache = None if engine_id in found else self._caches.get(engine_id)
+                if cache is not None and (blocks := _blocks(_length(chain, cache.used))):
+                    found[engine_id] = blocks
+        return found
+
+    # Inside -------------------------------------------------------------------------------------------------------
+
+    def _of(self, each: int) -> tuple[EngineId, ...]:
+        return self._holders[each % _SHARDS].get(each, ())
+
+    def _shrink(self, cache: _Cache) -> None:
+        most = self._most_hashes // len(self._caches)
+        while (
+            cache.held_blocks > cache.blocks or len(cache.used) > most or cache.hashes_of_uses > _USES_PER_HASH * most
+        ):
+            self._forget_oldest(cache)
+
+    def _forget_oldest(self, cache: _Cache) -> None:
+        """Forget what was used last when the oldest use was: the end of its chain."""
+        used, prefix = cache.uses.popleft()
+        chain = hashes(prefix)
+        cache.hashes_of_uses -= len(chain)
+        length = bisect_left(chain, True, key=lambda each: cache.used.get(each, used) == used)
+        end = _length(chain, cache.used)
+        for each in chain[length:end]:
+            self._drop(cache, each)
+        cache.held_blocks -= _blocks(end) - _blocks(length)
+
+    def _hold(self, cache: _Cache, each: int) -> None:
+        shard = self._holders[each % _SHARDS]
+        others = shard.get(each)
+        shard[each] = cache.alone if others is None else others + cache.alone
+
+    def _drop(self, cache: _Cache, each: int) -> None:
+        del cache.used[each]
+        shard, [engine_id] = self._holders[each % _SHARDS], cache.alone
+        others = tuple([other for other in shard[each] if other != engine_id])
+        if len(others) > 1:
+            shard[each] = others
+        elif others:
+            shard[each] = self._caches[others[0]].alone
+        else:
+            del shard[each]
+
+
+def _length(chain: Sequence[int], used: Container[int]) -> int:
+    """How many hashes of a chain are among these."""
+    return bisect_left(chain, True, key=lambda each: each not in used)
+
+
+def _blocks(length: int) -> int:
+    """How many blocks the first so many hashes of a chain are of."""
+    return CUTS[length - 1] if length else 0
