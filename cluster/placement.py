@@ -2,7 +2,7 @@
 
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -88,9 +88,9 @@ class Ranking:
         return [place.engine_id for place in self._places[:most]]
 
     def best(self, pin: NodeId | None, suspect: bool = False, cached: Cached = NOTHING) -> Verdict | None:
-        """The engine that a job pinned to `pin` costs the least tokens now; a suspect, where there is none yet.
+        """The engine that costs a job pinned to `pin` the fewest tokens now; a suspect, one where there is none yet.
 
-        `cached` are the tokens of its prompt that engines have.
+        `cached` are the tokens of its prompt that engines have. Of two that cost the same, the one with more is taken.
         """
         places = self._places if pin is None else sorted(self._on_node.get(pin, {}).values())
         first = next((place for place in places if not (suspect and place.has_suspect)), None)
@@ -98,7 +98,19 @@ class Ranking:
             return None
         if not cached:
             return first.verdict
-        return min(_costs([first, *self._that_can_take(cached, pin, suspect)], cached), key=_order).verdict
+        best, best_cost, most = first, first.score - cached.get(first.engine_id, 0), cached.get(first.engine_id, 0)
+        for engine_id, tokens in cached.items():
+            place = self._place_of.get(engine_id)
+            if place is None or place.score - tokens > best_cost or not _can_take(place, pin, suspect):
+                continue
+            if (place.score - tokens, -tokens) < (best_cost, -most):
+                best, best_cost, most = place, place.score - tokens, tokens
+        return _with(best, most).verdict if most else best.verdict
+
+    def most_cached(self, pin: NodeId | None, suspect: bool, cached: Cached) -> int:
+        """The most tokens of a prompt that any engine has, of those that can take a job pinned to `pin` now."""
+        places = [(tokens, self._place_of.get(engine_id)) for engine_id, tokens in cached.items()]
+        return max([tokens for tokens, place in places if place and _can_take(place, pin, suspect)], default=0)
 
     def considered(
         self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False, cached: Cached = NOTHING
@@ -110,24 +122,18 @@ class Ranking:
         places = self._places[:most] if pin is None else self._pinned(pin, most)
         if cached:
             places = self._with_cached(places, cached, pin, most)
-        return tuple([_kept_apart(place) if suspect else place.verdict for place in places])
-
-    def _that_can_take(self, engine_ids: Iterable[EngineId], pin: NodeId | None, suspect: bool) -> Iterator[_Place]:
-        for engine_id in engine_ids:
-            place = self._place_of.get(engine_id)
-            if place is None or place.ruled_out or (suspect and place.has_suspect):
-                continue
-            if pin is None or place.verdict.node_id == pin:
-                yield place
+        if suspect:
+            return tuple([_kept_apart(place) for place in places])
+        return tuple([place.verdict for place in places])
 
     def _with_cached(self, places: list[_Place], cached: Cached, pin: NodeId | None, most: int) -> list[_Place]:
-        """These places, without the last for which others come that have something of the prompt."""
+        """These places, in the order in which they are now, without the last for which others have to come."""
         known = [place for engine_id in cached if (place := self._place_of.get(engine_id)) is not None]
-        having = [
-            place if place.ruled_out or pin in (None, place.verdict.node_id) else _elsewhere(place) for place in known
-        ]
-        others = [place for place in places if place.engine_id not in cached]
-        return sorted(_costs([*having, *others[: max(0, most - len(having))]], cached), key=_order)
+        others = [place for place in places if place.engine_id not in cached][: max(0, most - len(known))]
+        for place in known:
+            free = place.ruled_out or pin is None or place.verdict.node_id == pin
+            insort(others, _with(place if free else _elsewhere(place), cached[place.engine_id]))
+        return others
 
     def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
         """The first places for a job pinned to `pin`: the pin rules out, too, who could take it on another node."""
@@ -173,16 +179,9 @@ def prompt_tokens(job: Job) -> int:
     return sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
 
 
-def _costs(places: Iterable[_Place], cached: Cached) -> Iterator[_Place]:
-    """These places as they are for a job of whose prompt so much is cached."""
-    for place in places:
-        tokens = cached.get(place.engine_id, 0)
-        yield place if tokens == 0 else _with(place, tokens)
-
-
-def _order(place: _Place) -> tuple[bool, int, int, EngineId]:
-    """Of two that cost the same, the one comes first that has less to read."""
-    return place.ruled_out, place.score, -place.verdict.cached_tokens, place.engine_id
+def _can_take(place: _Place, pin: NodeId | None, suspect: bool) -> bool:
+    fits = pin is None or place.verdict.node_id == pin
+    return fits and not (place.ruled_out or (suspect and place.has_suspect))
 
 
 def _with(place: _Place, cached_tokens: int) -> _Place:

@@ -170,7 +170,7 @@ class Fleet:
         return None if best is None else self._replicas[best.engine_id]
 
     def preference(self, lane: LaneId) -> Prefer | None:
-        """Which of several jobs of this lane finds most of its prompt where it would go. None where no prompts are kept."""
+        """Which of several jobs of this lane finds most of its prompt where there is room. None where none can."""
         served = self._models.get(lane.model)
         return None if served is None or not served.predictions else partial(served.preferred, lane)
 

@@ -1,6 +1,5 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
-import sys
 from collections.abc import Sequence
 
 from cluster.catalogue import Model
@@ -9,11 +8,11 @@ from cluster.fleet.replica import Replica
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.ids import EngineId
 from cluster.messages.machines import ModelState, ModelView
-from cluster.placement import NOTHING, Cached, Ranking, ruled_out_by
+from cluster.placement import Cached, Ranking, ruled_out_by
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId
 
-_LIKELY = 8
+_LIKELY = 4
 """So many of the least loaded engines are asked for what they have of a prompt, besides those that have the most."""
 
 
@@ -57,13 +56,13 @@ class ServedModel:
         return self.predictions.expected(prefix, prompt_tokens, self.ranking.likely(_LIKELY))
 
     def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
-        """The position of the prompt of which most is cached where it would go; of equals the first."""
+        """The position of the prompt of which one of the engines that have room has most; of equals the first."""
         most, position = 0, 0
         for number, prefix in enumerate(prefixes):
-            cached = self.cached(prefix, sys.maxsize) if prefix else NOTHING
-            best = self.ranking.best(lane.node_id, lane.suspect, cached) if cached else None
-            if best is not None and best.cached_tokens > most:
-                most, position = best.cached_tokens, number
+            cached = self.predictions.expected(prefix)
+            tokens = self.ranking.most_cached(lane.node_id, lane.suspect, cached) if cached else 0
+            if tokens > most:
+                most, position = tokens, number
         return position
 
     @property

@@ -141,21 +141,25 @@ class Places:
         self._places[place.waiting.job.id] = kind(place.waiting, place.engine_id, now_s)
 
     def hear(self, engine: EngineReport) -> None:
-        """This engine tells how many tokens it has made."""
+        """This engine tells how many tokens it has made. The prompts of those that have any are no work any more."""
+        replica = self._fleet.replica(engine.id)
         for attempt, tokens in zip(engine.running, engine.tokens, strict=False):
-            self.told(engine.id, attempt, tokens)
+            if self.told(engine.id, attempt, tokens) and replica is not None:
+                replica.has_read(attempt[0])
 
-    def told(self, engine_id: EngineId, attempt: JobAttempt, tokens: int) -> None:
-        """This engine has made so many tokens of this attempt's text: its account pays for those that are new."""
+    def told(self, engine_id: EngineId, attempt: JobAttempt, tokens: int) -> bool:
+        """This engine has made so many tokens of this attempt's text: its account pays for those that are new.
+
+        Returns whether it has made any.
+        """
         place = self.given_to(engine_id, attempt)
         if place is None:
-            return
+            return False
         job = place.waiting.job
-        if tokens > len(place.waiting.resume.token_ids) and (replica := self._fleet.replica(engine_id)):
-            replica.has_read(job.id)
         if (more := tokens - self._charged[job.id]) > 0:
             self._charged[job.id] = tokens
             self.queue.charge(job.model, job.account_id, output_tokens=more)
+        return tokens > len(place.waiting.resume.token_ids)
 
     def found(self, engine_id: EngineId, attempt: JobAttempt, cached_tokens: int | None) -> None:
         """This engine had so many tokens of the attempt's prompt in its cache; None where it has not told."""

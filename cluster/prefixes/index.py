@@ -5,7 +5,6 @@ recently go first, as in the engine's own cache, and of one prompt its end befor
 hash has all hashes before it in the chain.
 """
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Container, Iterable, Sequence
 from itertools import count
@@ -14,14 +13,13 @@ from typing import NamedTuple
 from cluster.ids import EngineId
 from cluster.prefixes.chain import CUTS, hashes
 
-MOST_HASHES = 1_000_000
+MOST_HASHES = 500_000
 """So many are remembered of all engines of a model, at about 200 bytes each."""
 
-MOST_HOLDERS = 8
-"""Of the engines that have a prompt's beginning, so many are looked at that have the most of it."""
+CROWD = 4
+"""What more engines than this have is no reason to look at any of them."""
 
 _USES_PER_HASH = 4
-_SHARDS = 64  # a dictionary stands still while it grows, the longer the larger it is
 
 
 class Use(NamedTuple):
@@ -50,7 +48,7 @@ class PrefixIndex:
     def __init__(self, most_hashes: int = MOST_HASHES) -> None:
         self._most_hashes = most_hashes
         self._caches: dict[EngineId, _Cache] = {}
-        self._holders: list[dict[int, tuple[EngineId, ...]]] = [{} for _ in range(_SHARDS)]
+        self._holders: dict[int, tuple[EngineId, ...]] = {}
         self._uses = count()
 
     def __len__(self) -> int:
@@ -101,28 +99,26 @@ class PrefixIndex:
                 self._forget_oldest(cache)
 
     def holders(self, prefix: bytes, likely: Iterable[EngineId] = ()) -> dict[EngineId, int]:
-        """How many blocks engines have of a prompt that begins so: those that have the most, and the `likely` ones."""
+        """How many blocks engines have of a prompt that begins so: the few that have most, and the `likely` ones."""
         chain, found = hashes(prefix), dict[EngineId, int]()
-        length = bisect_left(chain, True, key=lambda each: not self._of(each))
-        while length and len(found) < MOST_HOLDERS:
-            for engine_id in self._of(chain[length - 1]):
-                if engine_id not in found:
-                    found[engine_id] = _blocks(length)
-                    if len(found) == MOST_HOLDERS:
-                        break
-            # Others have it as far as more engines have it than these.
-            length = bisect_left(chain, True, hi=length - 1, key=lambda each: len(self._of(each)) <= len(found))
+        length = _length(chain, self._holders)
+        while length:
+            engine_ids = self._holders[chain[length - 1]]
+            if len(engine_ids) > CROWD:
+                break
+            if len(engine_ids) > len(found):
+                for engine_id in engine_ids:
+                    found.setdefault(engine_id, CUTS[length - 1])
+            length -= 1
         if length:
+            crowded = chain[:length]
             for engine_id in likely:
                 cache = None if engine_id in found else self._caches.get(engine_id)
-                if cache is not None and (blocks := _blocks(_length(chain, cache.used))):
-                    found[engine_id] = blocks
+                if cache is not None and (held := _length(crowded, cache.used)):
+                    found[engine_id] = CUTS[held - 1]
         return found
 
     # Inside -------------------------------------------------------------------------------------------------------
-
-    def _of(self, each: int) -> tuple[EngineId, ...]:
-        return self._holders[each % _SHARDS].get(each, ())
 
     def _shrink(self, cache: _Cache) -> None:
         most = self._most_hashes // len(self._caches)
@@ -133,35 +129,35 @@ class PrefixIndex:
 
     def _forget_oldest(self, cache: _Cache) -> None:
         """Forget what was used last when the oldest use was: the end of its chain."""
-        used, prefix = cache.uses.popleft()
-        chain = hashes(prefix)
+        number, prefix = cache.uses.popleft()
+        chain, used = hashes(prefix), cache.used
         cache.hashes_of_uses -= len(chain)
-        length = bisect_left(chain, True, key=lambda each: cache.used.get(each, used) == used)
-        end = _length(chain, cache.used)
-        for each in chain[length:end]:
-            self._drop(cache, each)
-        cache.held_blocks -= _blocks(end) - _blocks(length)
+        length = len(chain)
+        while length and used[chain[length - 1]] == number:
+            length -= 1
+            self._drop(cache, chain[length])
+        cache.held_blocks -= _blocks(len(chain)) - _blocks(length)
 
     def _hold(self, cache: _Cache, each: int) -> None:
-        shard = self._holders[each % _SHARDS]
-        others = shard.get(each)
-        shard[each] = cache.alone if others is None else others + cache.alone
+        others = self._holders.get(each)
+        self._holders[each] = cache.alone if others is None else others + cache.alone
 
     def _drop(self, cache: _Cache, each: int) -> None:
         del cache.used[each]
-        shard, [engine_id] = self._holders[each % _SHARDS], cache.alone
-        others = tuple([other for other in shard[each] if other != engine_id])
-        if len(others) > 1:
-            shard[each] = others
-        elif others:
-            shard[each] = self._caches[others[0]].alone
+        engine_ids = self._holders[each]
+        if len(engine_ids) == 1:
+            del self._holders[each]
         else:
-            del shard[each]
+            others = tuple([other for other in engine_ids if other != cache.alone[0]])
+            self._holders[each] = others if len(others) > 1 else self._caches[others[0]].alone
 
 
-def _length(chain: Sequence[int], used: Container[int]) -> int:
-    """How many hashes of a chain are among these."""
-    return bisect_left(chain, True, key=lambda each: each not in used)
+def _length(chain: Sequence[int], held: Container[int]) -> int:
+    """How many hashes of a chain are among these: whoever has one has all before it."""
+    length = len(chain)
+    while length and chain[length - 1] not in held:
+        length -= 1
+    return length
 
 
 def _blocks(length: int) -> int:

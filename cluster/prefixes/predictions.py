@@ -1,5 +1,6 @@
 """How much of its prompt a job is expected to find in its engine's cache, and how much it found. Pure."""
 
+import sys
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -53,8 +54,8 @@ class Predictions:
         if self._engines.pop(engine_id, None) is not None:
             self._index.leave(engine_id)
 
-    def expected(self, prefix: bytes, prompt_tokens: int, likely: Iterable[EngineId] = ()) -> Cached:
-        """How many tokens of such a prompt engines have: those that have the most of it, and those of the `likely`."""
+    def expected(self, prefix: bytes, prompt_tokens: int = sys.maxsize, likely: Iterable[EngineId] = ()) -> Cached:
+        """How many tokens of such a prompt engines have: the few that have most of it, and those of the `likely`."""
         if not prefix or not self._engines:
             return NOTHING
         holders = self._index.holders(prefix, likely)
