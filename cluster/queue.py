@@ -76,15 +76,24 @@ _unpack = msgspec.msgpack.Decoder(Waiting).decode
 _unpack_prefix = msgspec.msgpack.Decoder(_Prefix).decode
 
 
+class _Near:
+    """A job near the front: its prefix, and how many jobs have gone before it that came later."""
+
+    __slots__ = ("jumped", "prefix")
+
+    def __init__(self, packed: bytes) -> None:
+        self.prefix = _unpack_prefix(packed).prefix
+        self.jumped = 0
+
+
 class _Account:
     """The jobs that an account has waiting in a lane: by their priority, then first come, first served."""
 
-    __slots__ = ("_by_priority", "_jumped")
+    __slots__ = ("_by_priority", "_near")
 
     def __init__(self) -> None:
         self._by_priority: dict[Priority, OrderedDict[JobId, bytes]] = {}
-        # How many jobs have gone before each, of those that any have.
-        self._jumped: dict[JobId, int] = {}
+        self._near: dict[JobId, _Near] = {}
 
     def __bool__(self) -> bool:
         return bool(self._by_priority)
@@ -98,7 +107,7 @@ class _Account:
     def remove(self, job_id: JobId) -> bytes:
         priority, jobs = next((priority, jobs) for priority, jobs in self._by_priority.items() if job_id in jobs)
         packed = jobs.pop(job_id)
-        self._jumped.pop(job_id, None)
+        self._near.pop(job_id, None)
         if not jobs:
             del self._by_priority[priority]
         return packed
@@ -109,15 +118,15 @@ class _Account:
     def preferred(self, prefer: Prefer) -> tuple[JobId, int]:
         """The job to place now, and how many it goes before: each of these has let one more pass."""
         window: list[JobId] = []
-        prefixes: list[bytes] = []
         for job_id, packed in islice(self._first_jobs().items(), MOST_JUMPED + 1):
+            if job_id not in self._near:
+                self._near[job_id] = _Near(packed)
             window.append(job_id)
-            prefixes.append(_unpack_prefix(packed).prefix)
-            if self._jumped.get(job_id) == MOST_JUMPED:
+            if self._near[job_id].jumped == MOST_JUMPED:
                 break
-        position = prefer(prefixes) if len(window) > 1 else 0
+        position = prefer([self._near[job_id].prefix for job_id in window]) if len(window) > 1 else 0
         for job_id in window[:position]:
-            self._jumped[job_id] = self._jumped.get(job_id, 0) + 1
+            self._near[job_id].jumped += 1
         return window[position], position
 
     def _first_jobs(self) -> OrderedDict[JobId, bytes]:
