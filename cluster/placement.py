@@ -1,5 +1,6 @@
 """Which engine a job goes to: filter, score, choose. Pure, and able to say why."""
 
+import math
 import sys
 from bisect import bisect_left, insort
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from cluster.messages.work import Job
 FAILURE_COST_TOKENS = 10_000
 
 _CHARACTERS_PER_TOKEN = 4
+_ANSWERS_REMEMBERED = 100
 
 Cached = Mapping[EngineId, int]
 """How many tokens of a job's prompt engines have in their caches: none those that are not in it."""
@@ -26,8 +28,8 @@ NOTHING: Cached = {}
 class Candidate(Struct, frozen=True):
     """An engine as the Scheduler sees it.
 
-    `assigned_tokens` are those of the jobs given to it, whole until each is released; `recent_failures` the jobs
-    that it failed in the last minute. `reached` is false while calls to it fail that may succeed again.
+    `assigned_tokens` are those of the jobs given to it: what it has yet to read of each prompt, and each answer whole
+    until it is released. `recent_failures` are the jobs that it failed in the last minute. `reached` is false while calls to it fail that may succeed again.
     """
 
     engine_id: EngineId
@@ -167,9 +169,22 @@ def score(candidate: Candidate) -> int:
     return candidate.assigned_tokens + candidate.recent_failures * FAILURE_COST_TOKENS
 
 
-def estimate_tokens(job: Job) -> int:
-    """The most tokens of work that the job is, prompt and answer."""
-    return prompt_tokens(job) + job.sampling.max_tokens
+class Answers:
+    """How long the answers of a model are: the mean of the last of them, about a hundred."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._told = 0
+
+    def tell(self, tokens: int) -> None:
+        """One has ended at so many tokens."""
+        self._told = min(self._told + 1, _ANSWERS_REMEMBERED)
+        before = tokens if self._mean is None else self._mean
+        self._mean = before + (tokens - before) / self._told
+
+    def expected_tokens(self, most: int) -> int:
+        """What is expected of one that may have so many at most: that many, before any has ended."""
+        return most if self._mean is None else min(most, math.ceil(self._mean))
 
 
 def prompt_tokens(job: Job) -> int:

@@ -8,7 +8,7 @@ from cluster.fleet.replica import Replica
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.ids import EngineId
 from cluster.messages.machines import ModelState, ModelView
-from cluster.placement import Cached, Ranking, ruled_out_by
+from cluster.placement import Answers, Cached, Ranking, ruled_out_by
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId
 
@@ -25,6 +25,7 @@ class ServedModel:
         self.counted: dict[EngineId, Replica] = {}
         self.ranking = Ranking()
         self.predictions = Predictions(model.block_tokens)
+        self.answers = Answers()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
         self.context_length = _declared(model, model.traits.context_option)

@@ -215,8 +215,11 @@ class Leases:
         for done in released:
             match self.places.get(done.job_id):
                 case Leased(waiting, engine_id) if waiting.attempt == done.attempt:
-                    if done.failed and (replica := self.fleet.replica(engine_id)):
-                        replica.note_failure(now_s)
+                    if replica := self.fleet.replica(engine_id):
+                        if done.failed:
+                            replica.note_failure(now_s)
+                        else:
+                            replica.peers.answers.tell(done.tokens)
                     self.places.found(engine_id, (done.job_id, done.attempt), done.cached_tokens)
                     self.places.told(engine_id, (done.job_id, done.attempt), done.tokens)
                     self.places.remove(done.job_id)

@@ -126,10 +126,10 @@ class Places:
         if place.waiting.attempt == 1:
             self.queue.charge(job.model, job.account_id, prompt_tokens=placement.prompt_tokens(job))
         if replica := self._fleet.replica(place.engine_id):
-            prompt_tokens = placement.prompt_tokens(job)
-            cached = replica.peers.predictions.begin(job.id, replica.id, place.waiting.prefix, prompt_tokens)
-            tokens, unread = placement.estimate_tokens(job) - cached, prompt_tokens - cached
-            replica.assign(job.id, tokens, place.waiting.is_suspect, unread)
+            prompt_tokens, peers = placement.prompt_tokens(job), replica.peers
+            unread = prompt_tokens - peers.predictions.begin(job.id, replica.id, place.waiting.prefix, prompt_tokens)
+            answer = peers.answers.expected_tokens(job.sampling.max_tokens)
+            replica.assign(job.id, unread + answer, place.waiting.is_suspect, unread)
 
     def confirm(self, job_id: JobId, begun: Begun) -> None:
         """The job that had begun is durable: its engine has a lease."""

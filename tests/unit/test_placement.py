@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.messages.placements import Verdict
 from cluster.messages.work import ChatMessage, Job, Sampling
-from cluster.placement import FAILURE_COST_TOKENS, Candidate, Ranking, estimate_tokens, ruled_out_by, score
+from cluster.placement import FAILURE_COST_TOKENS, Candidate, Ranking, prompt_tokens, ruled_out_by, score
 
 IDLE = Candidate(
     engine_id=EngineId("engine/m/1"),
@@ -160,6 +160,6 @@ def test_a_prompt_that_was_not_counted_is_estimated_from_its_characters() -> Non
         created_ms=0,
         deadline_ms=1,
     )
-    assert estimate_tokens(job) == 110
-    assert estimate_tokens(replace(job, prompt_tokens=7)) == 107
-    assert estimate_tokens(replace(job, prompt_tokens=0)) == 100
+    assert prompt_tokens(job) == 110
+    assert prompt_tokens(replace(job, prompt_tokens=7)) == 107
+    assert prompt_tokens(replace(job, prompt_tokens=0)) == 100
