@@ -29,7 +29,8 @@ class Candidate(Struct, frozen=True):
     """An engine as the Scheduler sees it.
 
     `assigned_tokens` are those of the jobs given to it: what it has yet to read of each prompt, and each answer whole
-    until it is released. `recent_failures` are the jobs that it failed in the last minute. `reached` is false while calls to it fail that may succeed again.
+    until it is released. `recent_failures` are the jobs that it failed in the last minute. `reached` is false while
+    calls to it fail that may succeed again.
     """
 
     engine_id: EngineId

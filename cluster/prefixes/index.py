@@ -98,6 +98,11 @@ class PrefixIndex:
             while cache.uses and cache.uses[0][0] <= until:
                 self._forget_oldest(cache)
 
+    def held_blocks(self, engine_id: EngineId) -> int:
+        """How many blocks this engine is taken to have, of those that there are hashes of."""
+        cache = self._caches.get(engine_id)
+        return 0 if cache is None else cache.held_blocks
+
     def holders(self, prefix: bytes, likely: Iterable[EngineId] = ()) -> dict[EngineId, int]:
         """How many blocks engines have of a prompt that begins so: the few that have most, and the `likely` ones."""
         chain, found = hashes(prefix), dict[EngineId, int]()

@@ -1,13 +1,13 @@
 """What it brings to send a conversation where its beginning has been read: python -m tests.benchmarks.prefixes
 
 Users have conversations over a few engines, each turn a job whose prompt is all that was said before. The same
-conversations are had twice: with all of placement, and with engines chosen by their work alone. Told are the engines' own
-hit rates (tokens found in their caches, of all in prompts), and how long the first text took.
+conversations are had twice: with engines chosen by their work alone, and by work and prefixes. Told are the engines'
+own hit rates (tokens found in their caches, of all in prompts), and how long the first text took.
 
-The whole control plane runs in this process, without Ray. With simulated engines it does so in virtual time, which makes
-the result the same on every machine: a prompt's tokens are read one after the other, each engine has room for the
-conversations of a few users. With `--vllm` the engines are vLLM's, and the model is `capitals`. Then memory: many prompts
-that have nothing in common are placed, and what the index holds is measured.
+The whole control plane runs in this process, without Ray. With simulated engines it does so in virtual time, which
+makes the result the same on every machine: a prompt's tokens are read one after the other, and each engine has room for
+the conversations of a few users. With `--vllm` the engines are vLLM's, and the model is `capitals`. Then memory: many
+prompts that have nothing in common are placed, and what the index holds is measured.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from typing import cast
 from unittest import mock
 
 import psutil
+from msgspec.structs import replace
 
 from actors import backends
 from actors.backends.base import Backend
@@ -45,9 +46,8 @@ from tests.benchmarks import report
 from tests.support.plain_system import PlainSystem, until
 from tests.support.virtual_time import TurnCondition, TurnThread, VirtualClock, run_virtually
 
-_WORDS = [
+_WORDS = (
     "capital",
-    "of",
     "country",
     "city",
     "river",
@@ -61,12 +61,7 @@ _WORDS = [
     "tell",
     "me",
     "more",
-    "about",
-    "people",
-    "live",
-    "mountain",
-    "sea",
-]
+)
 _DATABASE = "bench.db"
 
 
@@ -88,7 +83,7 @@ class Result:
     """What was measured of one way to place: the engines' totals, and the seconds to the first text of each turn."""
 
     aware: bool
-    cache: CacheTotals = CacheTotals()
+    cache: CacheTotals = field(default_factory=CacheTotals)
     first_text_s: list[float] = field(default_factory=list)
     later_text_s: list[float] = field(default_factory=list)
 
@@ -120,6 +115,7 @@ class Talk:
         self._options = options
         self._result = result
         chance = random.Random(options.seed)
+        self._most_words, self._most_tokens = (30, 64) if options.vllm else (60, 512)
         self._instructions = [_text(chance, options.instructions) for _ in range(4)]
 
     async def all_users(self) -> None:
@@ -132,9 +128,7 @@ class Talk:
         while self._system.clock.monotonic_s() < ends_s:
             messages = [ChatMessage("system", chance.choice(self._instructions))]
             for turn in range(chance.randrange(2, 9)):
-                messages.append(
-                    ChatMessage("user", _text(chance, chance.randrange(10, 30 if self._options.vllm else 60)))
-                )
+                messages.append(ChatMessage("user", _text(chance, chance.randrange(10, self._most_words))))
                 messages.append(ChatMessage("assistant", await self._ask(tuple(messages), turn)))
                 await asyncio.sleep(chance.expovariate(1 / self._options.think_s))
                 if self._system.clock.monotonic_s() >= ends_s:
@@ -143,10 +137,7 @@ class Talk:
     async def _ask(self, messages: tuple[ChatMessage, ...], turn: int) -> str:
         model = self._system.settings.models[0]
         prompt = await self._prompts.count(model, messages)
-        job = self._system.job(max_tokens=64 if self._options.vllm else 512, messages=messages)
-        job = type(job)(
-            **{name: getattr(job, name) for name in job.__struct_fields__} | {"prompt_tokens": prompt.tokens}
-        )
+        job = self._system.job(max_tokens=self._most_tokens, messages=messages, prompt_tokens=prompt.tokens)
         prefix = prompt.prefix if self._result.aware else b""
         began_s, text = self._system.clock.monotonic_s(), ""
         await self._system.gateway.intake.submit(Submission(job, None, prompt.ids, prefix))
@@ -200,7 +191,7 @@ async def _scenario(options: Options, aware: bool, database: Path) -> Result:
 
 async def _ready(system: PlainSystem, engines: int) -> None:
     async with asyncio.timeout(600):
-        while sum(view.replicas for view in system.scheduler.fleet.model_views({})) < engines:
+        while sum(view.replicas for view in system.scheduler.fleet.model_views({})) < engines:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
@@ -209,10 +200,7 @@ def _model(options: Options) -> Model:
     if options.vllm:
         engine = {"block_size": 32, "max_num_seqs": 16}
         blocks = {"num_gpu_blocks_override": options.cache_tokens // 32}
-        env = {"VLLM_CPU_KVCACHE_SPACE": "1"}
-        return Model(
-            "capitals", source=CAPITALS.source, gpus=0, cpus=1.0, replicas=replicas, engine=engine | blocks, env=env
-        )
+        return replace(CAPITALS, cpus=1.0, replicas=replicas, engine=engine | blocks)
     engine = {
         "first_token_s": 0.02,
         "token_s": 0.02,
@@ -258,11 +246,8 @@ def _summary(results: Sequence[Result]) -> str:
     head += ["later turns p50 ms", "p99"]
     rows = []
     for result in results:
-        times = [
-            report.quantile(times, share)
-            for times in (result.first_text_s, result.later_text_s)
-            for share in (0.5, 0.99)
-        ]
+        of_turns = (result.first_text_s, result.later_text_s)
+        times = [report.quantile(turns, share) for turns in of_turns for share in (0.5, 0.99)]
         rows.append(
             [
                 "work and prefixes" if result.aware else "work alone",
