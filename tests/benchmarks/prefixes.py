@@ -151,8 +151,10 @@ class Talk:
 
 def main() -> None:
     options = _options()
-    results = [_measure(options, aware) for aware in (False, True)]
-    print(_summary(results))
+    results: list[Result] = []
+    for aware in (False, True):
+        results.append(_measure(options, aware))
+        print(_summary(results), flush=True)
     print(f"hit rate: {results[1].hit_rate / max(1e-9, results[0].hit_rate):.2f} times that of the least loaded")
     if options.distinct:
         print(_in_a_child(options.distinct))

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import CacheTotals
@@ -144,5 +145,33 @@ def test_a_job_with_more_in_the_cache_goes_before_others_of_its_account(database
             preferred = await submitted(system, dialogue(1, 2))
             passed = [(await placed(system, job_id)).passed for job_id in (running, *others, preferred)]
             assert passed == [0, 0, 0, 2]
+
+    run(scenario())
+
+
+def test_metrics_tell_what_was_expected_and_what_was_found(database: Path) -> None:
+    async def scenario() -> None:
+        async with caching(database, engines=1) as system:
+            first, second = await asked(system, dialogue(1)), await asked(system, dialogue(1))
+            assert (first.cached_tokens, second.cached_tokens) == (0, 2 * BLOCK)
+            async with system.client(key=None) as prometheus:
+                lines = (await prometheus.get("/metrics")).text.splitlines()
+            prompt = prompt_tokens(dialogue(1))
+            for kind, tokens in (("prompt", 2 * prompt), ("predicted", 2 * BLOCK), ("actual", 2 * BLOCK)):
+                assert f'infernet_prompt_cache_tokens_total{{kind="{kind}",model="sim"}} {float(tokens)}' in lines
+
+    run(scenario())
+
+
+def test_a_job_that_waits_is_told_who_has_its_prompt(database: Path) -> None:
+    async def scenario() -> None:
+        async with caching(database, engines=1, batch_slots=1) as system:
+            await asked(system, dialogue(1))
+            running = await submitted(system, dialogue(2), max_tokens=300)
+            waiting = await submitted(system, dialogue(1, 2))
+            (verdict,) = (await system.gateway.placement(waiting, system.principal.account_id)).waiting or ()
+            assert (verdict.ruled_out_by, verdict.cached_tokens) == ("no room", 2 * BLOCK)
+            await system.ended(running)
+            await system.ended(waiting)
 
     run(scenario())

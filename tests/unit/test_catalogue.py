@@ -65,3 +65,16 @@ def test_a_model_is_found_by_its_id_and_its_aliases() -> None:
     with pytest.raises(ModelNotFound) as refused:
         catalogue.model("c")
     assert refused.value.message == "Model c is not registered on the network"
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        (Model("m"), 16),
+        (Model("m", gpus=0), 128),
+        (Model("m", engine={"block_size": 32}), 32),
+        (Model("m", backend="simulated", gpus=0), 16),
+    ],
+)
+def test_how_many_tokens_are_cached_together(model: Model, tokens: int) -> None:
+    assert model.block_tokens == tokens
