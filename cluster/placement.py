@@ -110,10 +110,10 @@ class Ranking:
                 best, best_cost, most = place, place.score - tokens, tokens
         return _with(best, most).verdict if most else best.verdict
 
-    def most_cached(self, pin: NodeId | None, suspect: bool, cached: Cached) -> int:
-        """The most tokens of a prompt that any engine has, of those that can take a job pinned to `pin` now."""
-        places = [(tokens, self._place_of.get(engine_id)) for engine_id, tokens in cached.items()]
-        return max([tokens for tokens, place in places if place and _can_take(place, pin, suspect)], default=0)
+    def can_take(self, engine_id: EngineId, pin: NodeId | None, suspect: bool = False) -> bool:
+        """Whether this engine can take a job pinned to `pin` now; a suspect, where there is none yet."""
+        place = self._place_of.get(engine_id)
+        return place is not None and _can_take(place, pin, suspect)
 
     def considered(
         self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False, cached: Cached = NOTHING

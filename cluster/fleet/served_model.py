@@ -1,6 +1,7 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
@@ -58,13 +59,9 @@ class ServedModel:
 
     def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
-        most, position = 0, 0
-        for number, prefix in enumerate(prefixes):
-            cached = self.predictions.expected(prefix)
-            tokens = self.ranking.most_cached(lane.node_id, lane.suspect, cached) if cached else 0
-            if tokens > most:
-                most, position = tokens, number
-        return position
+        can_take = partial(self.ranking.can_take, pin=lane.node_id, suspect=lane.suspect)
+        tokens = [self.predictions.most_expected(prefix, can_take) if prefix else 0 for prefix in prefixes]
+        return tokens.index(max(tokens))
 
     @property
     def missing(self) -> int:

@@ -6,7 +6,7 @@ hash has all hashes before it in the chain.
 """
 
 from collections import deque
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -122,6 +122,22 @@ class PrefixIndex:
                 if cache is not None and (held := _length(crowded, cache.used)):
                     found[engine_id] = CUTS[held - 1]
         return found
+
+    def holder(self, prefix: bytes, suits: Callable[[EngineId], bool]) -> tuple[EngineId, int] | None:
+        """The engine that suits and has the most blocks of a prompt that begins so. Not of what a crowd has."""
+        chain = hashes(prefix)
+        looked_at: tuple[EngineId, ...] = ()
+        for length in range(_length(chain, self._holders), 0, -1):
+            engine_ids = self._holders[chain[length - 1]]
+            if engine_ids is looked_at:
+                continue
+            if len(engine_ids) > CROWD:
+                return None
+            for engine_id in engine_ids:
+                if suits(engine_id):
+                    return engine_id, CUTS[length - 1]
+            looked_at = engine_ids
+        return None
 
     # Inside -------------------------------------------------------------------------------------------------------
 

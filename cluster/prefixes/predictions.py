@@ -1,7 +1,7 @@
 """How much of its prompt a job is expected to find in its engine's cache, and how much it found. Pure."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -54,12 +54,17 @@ class Predictions:
         if self._engines.pop(engine_id, None) is not None:
             self._index.leave(engine_id)
 
-    def expected(self, prefix: bytes, prompt_tokens: int = sys.maxsize, likely: Iterable[EngineId] = ()) -> Cached:
+    def expected(self, prefix: bytes, prompt_tokens: int, likely: Iterable[EngineId] = ()) -> Cached:
         """How many tokens of such a prompt engines have: the few that have most of it, and those of the `likely`."""
         if not prefix or not self._engines:
             return NOTHING
         holders = self._index.holders(prefix, likely)
         return {engine_id: self._tokens(engine_id, blocks, prompt_tokens) for engine_id, blocks in holders.items()}
+
+    def most_expected(self, prefix: bytes, suits: Callable[[EngineId], bool]) -> int:
+        """How many tokens of such a prompt that engine has which has the most, of those that suit."""
+        holder = self._index.holder(prefix, suits)
+        return 0 if holder is None else self._tokens(*holder, sys.maxsize)
 
     def begin(self, job_id: JobId, engine_id: EngineId, prefix: bytes, prompt_tokens: int) -> int:
         """This engine is given the job. Returns how many tokens of its prompt are expected in the cache."""

@@ -223,9 +223,14 @@ def test_an_engine_that_cannot_take_the_job_is_not_chosen_for_what_it_has() -> N
     assert chosen(subject, {EngineId("engine/m/9"): 1000}) == "2"
     elsewhere = ranking(engine(1, node_id=NodeId("node_2")), engine(2))
     assert chosen(elsewhere, having(1000), NodeId("node_1")) == "2"
-    assert elsewhere.most_cached(None, False, having(1000, 10)) == 1000
-    assert elsewhere.most_cached(NodeId("node_1"), False, having(1000, 10)) == 10
-    assert ranking(engine(1, running=4)).most_cached(None, False, having(1000)) == 0
+
+
+def test_whether_an_engine_can_take_a_job() -> None:
+    one, two, other = (EngineId(f"engine/m/{number}") for number in (1, 2, 3))
+    subject = ranking(engine(1, running=4), engine(2, has_suspect=True))
+    assert [subject.can_take(engine_id, None) for engine_id in (one, two, other)] == [False, True, False]
+    assert not subject.can_take(two, None, suspect=True)
+    assert [subject.can_take(two, NodeId(f"node_{number}")) for number in (1, 2)] == [True, False]
 
 
 def test_an_engine_that_has_the_prompt_is_among_those_considered_though_it_comes_late() -> None:
