@@ -9,6 +9,9 @@ from cluster.errors import ModelNotFound
 
 MAX_NAME_CHARACTERS = 128
 
+_LEAST_PREFIX_TOKENS = 64
+"""Less of a prompt is read faster than it is looked for."""
+
 BUILTIN_PREFIX = "builtin:"
 _LOCAL_PREFIXES = (BUILTIN_PREFIX, "/", "./", "../", "~")
 
@@ -112,12 +115,15 @@ class Model(Struct, frozen=True):
         return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env
 
     @property
-    def block_tokens(self) -> int:
-        """How many tokens of a prompt are cached together, as far as is known before an engine has loaded."""
+    def prefix_tokens(self) -> int:
+        """Of how many tokens of a prompt there is a hash: of as many whole blocks as make up a few dozen.
+
+        Blocks are as large as the settings say, or else as its engines make them.
+        """
         declared = self.engine.get(self.traits.block_option)
-        if isinstance(declared, int) and declared > 0:
-            return declared
-        return self.traits.block_tokens if self.gpus else self.traits.block_tokens_without_gpu
+        usual = self.traits.block_tokens if self.gpus else self.traits.block_tokens_without_gpu
+        block = declared if isinstance(declared, int) and declared > 0 else usual
+        return block * -(-_LEAST_PREFIX_TOKENS // block)
 
     @property
     def traits(self) -> Traits:

@@ -25,7 +25,7 @@ class ServedModel:
         self.replicas: dict[EngineId, Replica] = {}
         self.counted: dict[EngineId, Replica] = {}
         self.ranking = Ranking()
-        self.predictions = Predictions(model.block_tokens)
+        self.predictions = Predictions(model.prefix_tokens)
         self.answers = Answers()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()

@@ -1,9 +1,9 @@
 """What a prompt begins with, in a few numbers: two prompts share as many of them as they share of their beginnings.
 
-An engine caches whole blocks of tokens, each under a hash that includes the blocks before it. Here the hashes are taken
-at some of the blocks only: at each of the first eight, then at four to every doubling. So a prompt of any length has
-few of them, 22 where it has a hundred blocks and 48 where it has ten thousand, and what two have in common is known to
-a fifth.
+An engine caches whole blocks of tokens, each under a hash that includes the blocks before it. Here a block is some of
+these (`Model.prefix_tokens`), and there is a hash after each of the first eight, then four to every doubling. So a
+prompt of any length has few of them, 16 where it has 32 blocks and 40 where it has two thousand, and what two have in
+common is known to a fifth.
 """
 
 from collections.abc import Sequence

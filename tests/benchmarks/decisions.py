@@ -47,6 +47,7 @@ _PROMPT_CHARACTERS = 200
 _KEYS = 1000
 _TOKEN_BYTES = 4
 _BLOCK_TOKENS = 16
+_PREFIX_TOKENS = Model(_MODEL).prefix_tokens
 _CACHE_TOKENS = 480_000
 _SYSTEMS = 10
 _SYSTEM_TOKENS = 256
@@ -135,7 +136,7 @@ class Jobs:
         if self._conversations is None:
             return Submission(self._job(_PROMPT_CHARACTERS // 4))
         tokens = self._conversations.turn()
-        return Submission(self._job(len(tokens) // _TOKEN_BYTES), prefix=chain(tokens, _BLOCK_TOKENS * _TOKEN_BYTES))
+        return Submission(self._job(len(tokens) // _TOKEN_BYTES), prefix=chain(tokens, _PREFIX_TOKENS * _TOKEN_BYTES))
 
     def _job(self, prompt_tokens: int) -> Job:
         self._made += 1

@@ -224,10 +224,10 @@ def memory_of_distinct(prompts: int) -> str:
     process, index, lines = psutil.Process(), PrefixIndex(), []
     engines = [EngineId(f"m/{number}") for number in range(1000)]
     for engine_id in engines:
-        index.join(engine_id, 480_000 // 16)
+        index.join(engine_id, 480_000 // 64)
     before, slowest_s = process.memory_info().rss, 0.0
     for number in range(prompts):
-        prefix = chain(os.urandom(4 * 1500), 64)
+        prefix = chain(os.urandom(4 * 1500), 4 * 64)
         began_s = time.perf_counter()
         index.use(engines[number % len(engines)], prefix)
         slowest_s = max(slowest_s, time.perf_counter() - began_s)

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
-from cluster.ids import EngineId, JobId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import CacheTotals
 from cluster.messages.placements import Placed
 from cluster.messages.work import ChatMessage, Order, Sampling
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
 
-BLOCK = 16
+BLOCK = 64
 CACHING = replace(SIM, engine={**SIM.engine, "prefix_blocks": 1000, "block_size": BLOCK})
-TOKENS = 20
+TOKENS = 80
 """Of every answer."""
 
 
@@ -36,14 +36,16 @@ def dialogue(number: int, turns: int = 1) -> tuple[ChatMessage, ...]:
     """A conversation of so many turns, to be answered next. Each question is a block or two."""
     messages: tuple[ChatMessage, ...] = ()
     for turn in range(turns):
-        messages += (ChatMessage("user", f"Conversation {number}, turn {turn}: {'tell me more. ' * 8}"),)
+        messages += (ChatMessage("user", f"Conversation {number}, turn {turn}: {'tell me more. ' * 36}"),)
         if turn + 1 < turns:
             messages += (ChatMessage("assistant", simulated_text(messages, None, TOKENS)),)
     return messages
 
 
-async def submitted(system: PlainSystem, messages: Sequence[ChatMessage], max_tokens: int = TOKENS) -> JobId:
-    order = Order(SIM.id, tuple(messages), Sampling(max_tokens=max_tokens), "hash")
+async def submitted(
+    system: PlainSystem, messages: Sequence[ChatMessage], max_tokens: int = TOKENS, node_id: NodeId | None = None
+) -> JobId:
+    order = Order(SIM.id, tuple(messages), Sampling(max_tokens=max_tokens), "hash", node_id)
     return (await system.gateway.intake.accept(system.principal, order, None)).id
 
 
@@ -89,15 +91,17 @@ def test_a_conversation_stays_on_its_engine(database: Path) -> None:
 
 def test_a_conversation_leaves_an_engine_that_has_too_much_to_do(database: Path) -> None:
     async def scenario() -> None:
-        async with caching(database, engines=2, hang_at_token=30) as system:
+        async with caching(database, engines=2, hang_at_token=100) as system:
             first = await asked(system, dialogue(1))
-            same = await submitted(system, dialogue(1, 2), max_tokens=1000)  # hangs: its engine has work from now on
-            await until(lambda: running_on(system) == {first.engine_id: 1}, "a running job")
+            # They hang: their engine has work from now on.
+            pinned = [await submitted(system, dialogue(7), 1000, first.node_id) for _ in range(4)]
+            await until(lambda: running_on(system) == {first.engine_id: 4}, "running jobs")
             moved = await placed(system, await submitted(system, dialogue(1, 2)))
             assert moved.engine_id != first.engine_id
             costs = {verdict.engine_id: verdict.score for verdict in moved.considered}
             assert costs[moved.engine_id] < costs[first.engine_id]
-            await system.scheduler.cancel(same)
+            for job_id in pinned:
+                await system.scheduler.cancel(job_id)
 
     run(scenario())
 
@@ -140,7 +144,7 @@ def test_a_job_with_more_in_the_cache_goes_before_others_of_its_account(database
     async def scenario() -> None:
         async with caching(database, engines=1, batch_slots=1) as system:
             await asked(system, dialogue(1))
-            running = await submitted(system, dialogue(2), max_tokens=300)
+            running = await submitted(system, dialogue(2), max_tokens=500)
             others = [await submitted(system, dialogue(number)) for number in (3, 4)]
             preferred = await submitted(system, dialogue(1, 2))
             passed = [(await placed(system, job_id)).passed for job_id in (running, *others, preferred)]
@@ -167,7 +171,7 @@ def test_a_job_that_waits_is_told_who_has_its_prompt(database: Path) -> None:
     async def scenario() -> None:
         async with caching(database, engines=1, batch_slots=1) as system:
             await asked(system, dialogue(1))
-            running = await submitted(system, dialogue(2), max_tokens=300)
+            running = await submitted(system, dialogue(2), max_tokens=500)
             waiting = await submitted(system, dialogue(1, 2))
             (verdict,) = (await system.gateway.placement(waiting, system.principal.account_id)).waiting or ()
             assert (verdict.ruled_out_by, verdict.cached_tokens) == ("no room", 2 * BLOCK)

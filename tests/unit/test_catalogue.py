@@ -70,11 +70,14 @@ def test_a_model_is_found_by_its_id_and_its_aliases() -> None:
 @pytest.mark.parametrize(
     ("model", "tokens"),
     [
-        (Model("m"), 16),
+        (Model("m"), 64),
         (Model("m", gpus=0), 128),
-        (Model("m", engine={"block_size": 32}), 32),
-        (Model("m", backend="simulated", gpus=0), 16),
+        (Model("m", engine={"block_size": 32}), 64),
+        (Model("m", engine={"block_size": 48}), 96),
+        (Model("m", engine={"block_size": 64}), 64),
+        (Model("m", engine={"block_size": 400}), 400),
+        (Model("m", backend="simulated", gpus=0), 64),
     ],
 )
-def test_how_many_tokens_are_cached_together(model: Model, tokens: int) -> None:
-    assert model.block_tokens == tokens
+def test_hashes_are_of_whole_blocks_and_of_no_fewer_tokens_than_are_worth_it(model: Model, tokens: int) -> None:
+    assert model.prefix_tokens == tokens

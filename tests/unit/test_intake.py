@@ -89,9 +89,9 @@ def test_an_order_becomes_a_job_of_its_caller_with_a_deadline() -> None:
 def test_a_job_comes_with_the_hashes_of_its_prompt() -> None:
     async def scenario() -> None:
         plane = ControlPlane()
-        messages = (ChatMessage("user", "Hello, hello. " * 20),)
+        messages = (ChatMessage("user", "Hello, hello. " * 80),)
         await intake(plane).accept(caller(), replace(ORDER, messages=messages), None)
-        assert plane.prefixes == [chain(prompt_bytes(messages), 16 * TOKEN_BYTES)]
+        assert plane.prefixes == [chain(prompt_bytes(messages), 64 * TOKEN_BYTES)]
         assert len(plane.prefixes[0]) == 4 * HASH_BYTES
 
     run(scenario())

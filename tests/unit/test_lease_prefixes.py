@@ -19,8 +19,8 @@ from cluster.timing import Timing
 N0 = NodeId("node_0")
 E0, E1 = EngineId("m/0"), EngineId("m/1")
 NOW_S, NOW_MS = 100.0, 1_700_000_000_000
-BLOCK = 16
-PROMPT_TOKENS, ANSWER_TOKENS = 100, 50
+BLOCK = 64
+PROMPT_TOKENS, ANSWER_TOKENS = 400, 200
 
 
 def prefix(*blocks: int) -> bytes:
@@ -82,7 +82,7 @@ def test_a_prompt_goes_where_its_beginning_has_been_read_and_the_placement_says_
     stage.end("first")
     (placed,) = stage.accept(submission("again", 1, 2, 4))
     assert placed.engine_id == E1
-    assert [(v.engine_id, v.score, v.cached_tokens) for v in placed.considered] == [(E1, -32, 32), (E0, 0, 0)]
+    assert [(v.engine_id, v.score, v.cached_tokens) for v in placed.considered] == [(E1, -128, 128), (E0, 0, 0)]
 
 
 def test_it_goes_elsewhere_when_there_is_less_to_do_than_is_saved() -> None:
@@ -167,7 +167,7 @@ def test_a_waiting_job_is_told_who_has_its_prompt_and_others_nothing() -> None:
     stage.accept(submission("first", 1, 2, 3), submission("second", 5), submission("waiting", 1, 2))
     told = stage.leases.considered(JobId("waiting"))
     assert told is not None
-    assert {(v.engine_id, v.ruled_out_by, v.cached_tokens) for v in told} == {(E0, "no room", 32), (E1, "no room", 0)}
+    assert {(v.engine_id, v.ruled_out_by, v.cached_tokens) for v in told} == {(E0, "no room", 128), (E1, "no room", 0)}
     assert stage.leases.considered(JobId("first")) is None
     assert stage.leases.considered(JobId("unknown")) is None
 

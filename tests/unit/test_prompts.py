@@ -152,26 +152,26 @@ def test_simulated_models_are_counted_as_their_engines_count() -> None:
 
 
 def test_a_prompts_hashes_are_of_the_tokens_that_the_engine_is_given(tokenizer: Tokenizer) -> None:
-    messages = user("the same beginning " * 20)
+    messages = user("the same beginning " * 100)
 
     async def check(counting: PromptCounter) -> None:
         prompt = await counting.count(replace(CAPITALS, engine={"block_size": 16}), messages)
-        assert prompt.prefix == chain(array("I", prompt.ids).tobytes(), 16 * 4)
+        assert prompt.prefix == chain(array("I", prompt.ids).tobytes(), 64 * 4)
         assert len(prompt.prefix) >= HASH_BYTES
 
     run(check, load=giving(encoder(tokenizer)))
 
 
 def test_dialogues_of_simulated_models_have_hashes_in_common_as_far_as_they_are_the_same() -> None:
-    first = dialogue(("system", "Be brief. " * 20), ("user", "one"))
-    longer = (*first, *dialogue(("assistant", "two"), ("user", "three " * 20)))
+    first = dialogue(("system", "Be brief. " * 90), ("user", "one"))
+    longer = (*first, *dialogue(("assistant", "two"), ("user", "three " * 90)))
 
     async def check(counting: PromptCounter) -> None:
         model = Model("sim", backend="simulated")
         before, after = [(await counting.count(model, messages)).prefix for messages in (first, longer)]
         assert after.startswith(before)
         assert len(after) > len(before) >= 3 * HASH_BYTES
-        other = (await counting.count(model, dialogue(("user", "Be brief. " * 20)))).prefix
+        other = (await counting.count(model, dialogue(("user", "Be brief. " * 90)))).prefix
         assert other[:HASH_BYTES] != before[:HASH_BYTES]
 
     run(check, load=refusing())

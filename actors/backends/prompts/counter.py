@@ -131,10 +131,10 @@ class PromptCounter:
 def _prompt(encoder: PromptEncoder, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
     ids = encoder.encode(messages)
     tokens = array("I", ids)
-    prefix = chain(tokens.tobytes(), model.block_tokens * tokens.itemsize)
+    prefix = chain(tokens.tobytes(), model.prefix_tokens * tokens.itemsize)
     return Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else (), prefix)
 
 
 def _prompt_by_length(model: Model, messages: Sequence[ChatMessage]) -> Prompt:
-    prefix = chain(prompt_bytes(messages), model.block_tokens * TOKEN_BYTES)
+    prefix = chain(prompt_bytes(messages), model.prefix_tokens * TOKEN_BYTES)
     return Prompt(prompt_tokens(messages), prefix=prefix)
