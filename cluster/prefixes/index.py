@@ -14,7 +14,7 @@ from cluster.ids import EngineId
 from cluster.prefixes.chain import CUTS, hashes
 
 MOST_HASHES = 500_000
-"""So many are remembered of all engines of a model, at about 200 bytes each."""
+"""So many are remembered of all engines of a model, at about 230 bytes each."""
 
 CROWD = 4
 """What more engines than this have is no reason to look at any of them."""
