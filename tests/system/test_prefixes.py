@@ -13,7 +13,7 @@ from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import CacheTotals
 from cluster.messages.placements import Placed
 from cluster.messages.work import ChatMessage, Order, Sampling
-from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
+from tests.support.plain_system import QUICK, SIM, PlainSystem, replicated, run, until
 
 BLOCK = 64
 CACHING = replace(SIM, engine={**SIM.engine, "prefix_blocks": 1000, "block_size": BLOCK})
@@ -25,9 +25,11 @@ def with_cache(engines: int, **options: object) -> Any:
     return replicated(replace(CACHING, engine={**CACHING.engine, **options}), engines)
 
 
+# A job of which the Ledger says first that it has ended tells nothing of what was found: comparing waits here.
 @asynccontextmanager
 async def caching(database: Path, engines: int = 3, **options: object) -> AsyncIterator[PlainSystem]:
-    async with PlainSystem(database, [with_cache(engines, **options)], nodes=engines) as system:
+    model, timing = with_cache(engines, **options), replace(QUICK, compare_s=60.0)
+    async with PlainSystem(database, [model], nodes=engines, timing=timing) as system:
         await system.ready()
         yield system
 
