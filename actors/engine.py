@@ -160,6 +160,8 @@ class Engine:
             steps=self._backend.steps,
             generating=len(self._generating),
             prefill_tokens=self._generating.prefill_tokens,
+            cache_tokens=self._loaded.cache_tokens,
+            block_tokens=self._loaded.block_tokens,
         )
 
     async def stop(self) -> None:
@@ -174,6 +176,8 @@ class Engine:
             job_log = self._logs[chunk.job_id]
             job_log.prompt_tokens = chunk.prompt_tokens or job_log.prompt_tokens
             job_log.keep_prompt(chunk.prompt_ids)
+            if chunk.cached_tokens is not None:
+                job_log.cached_tokens = chunk.cached_tokens
             job_log.log.append(chunk.text, chunk.token_ids, chunk.ends)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)

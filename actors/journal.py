@@ -9,6 +9,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from actors.journaling.before import Before
 from actors.journaling.engines import EngineStreams
 from actors.journaling.entry import Entry
@@ -249,7 +251,8 @@ class Journal:
     async def _settle(self, entry: Entry, end: End, engine_failed: bool) -> None:
         """Make the end durable, then visible, and after a while forget it."""
         entry.log.epoch = self._output(entry).epoch
-        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), entry.ran, entry.log.epoch)
+        ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
+        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), ran, entry.log.epoch)
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         entry.attempts.settle()
         if before is not None:

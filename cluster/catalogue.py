@@ -9,6 +9,9 @@ from cluster.errors import ModelNotFound
 
 MAX_NAME_CHARACTERS = 128
 
+_LEAST_PREFIX_TOKENS = 64
+"""Less of a prompt is read faster than it is looked for."""
+
 BUILTIN_PREFIX = "builtin:"
 _LOCAL_PREFIXES = (BUILTIN_PREFIX, "/", "./", "../", "~")
 
@@ -21,7 +24,8 @@ class Traits(Struct, frozen=True):
     `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` and `slots_option` are
     the engine options that declare the model's context length, and how many jobs an engine runs at once. `has_source`:
     its models are loaded from a source, and their prompts are counted with the tokenizer found there.
-    `structured_outputs`: answers can be made to follow a JSON Schema.
+    `structured_outputs`: answers can be made to follow a JSON Schema. Prompts are cached in blocks, of which
+    `block_option` declares the tokens; without it they have `block_tokens`, or so many where there is no GPU.
     """
 
     gpus: int
@@ -30,6 +34,9 @@ class Traits(Struct, frozen=True):
     slots_option: str
     has_source: bool
     structured_outputs: bool
+    block_option: str
+    block_tokens: int
+    block_tokens_without_gpu: int
 
 
 TRAITS: Mapping[BackendName, Traits] = {
@@ -40,6 +47,9 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="max_num_seqs",
         has_source=True,
         structured_outputs=True,
+        block_option="block_size",
+        block_tokens=16,
+        block_tokens_without_gpu=128,
     ),
     "simulated": Traits(
         gpus=0,
@@ -48,6 +58,9 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="batch_slots",
         has_source=False,
         structured_outputs=False,
+        block_option="block_size",
+        block_tokens=16,
+        block_tokens_without_gpu=16,
     ),
 }
 
@@ -107,6 +120,17 @@ class Model(Struct, frozen=True):
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
         return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env, self.labels
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Of how many tokens of a prompt there is a hash: of as many whole blocks as make up a few dozen.
+
+        Blocks are as large as the settings say, or else as its engines make them.
+        """
+        declared = self.engine.get(self.traits.block_option)
+        usual = self.traits.block_tokens if self.gpus else self.traits.block_tokens_without_gpu
+        block = declared if isinstance(declared, int) and declared > 0 else usual
+        return block * -(-_LEAST_PREFIX_TOKENS // block)
 
     @property
     def traits(self) -> Traits:

@@ -1,7 +1,9 @@
 """Which engine a job goes to: filter, score, choose. Pure, and able to say why."""
 
+import math
 import sys
 from bisect import bisect_left, insort
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -15,13 +17,20 @@ from cluster.messages.work import Job
 FAILURE_COST_TOKENS = 10_000
 
 _CHARACTERS_PER_TOKEN = 4
+_ANSWERS_REMEMBERED = 100
+
+Cached = Mapping[EngineId, int]
+"""How many tokens of a job's prompt engines have in their caches: none those that are not in it."""
+
+NOTHING: Cached = {}
 
 
 class Candidate(Struct, frozen=True):
     """An engine as the Scheduler sees it.
 
-    `assigned_tokens` are those of the jobs given to it, whole until each is released; `recent_failures` the jobs
-    that it failed in the last minute. `reached` is false while calls to it fail that may succeed again.
+    `assigned_tokens` are those of the jobs given to it: what it has yet to read of each prompt, and each answer whole
+    until it is released. `recent_failures` are the jobs that it failed in the last minute. `reached` is false while
+    calls to it fail that may succeed again.
     """
 
     engine_id: EngineId
@@ -77,16 +86,57 @@ class Ranking:
         if not on_node:
             del self._on_node[place.verdict.node_id]
 
-    def best(self, pin: NodeId | None, suspect: bool = False) -> Verdict | None:
-        """The least loaded engine that can take a job pinned to `pin` now; a suspect, where there is none yet."""
+    def likely(self, most: int) -> list[EngineId]:
+        """The engines with the least to do, so many at most."""
+        return [place.engine_id for place in self._places[:most]]
+
+    def best(self, pin: NodeId | None, suspect: bool = False, cached: Cached = NOTHING) -> Verdict | None:
+        """The engine that costs a job pinned to `pin` the fewest tokens now; a suspect, one where there is none yet.
+
+        `cached` are the tokens of its prompt that engines have. Of two that cost the same, the one with more is taken.
+        """
         places = self._places if pin is None else sorted(self._on_node.get(pin, {}).values())
         first = next((place for place in places if not (suspect and place.has_suspect)), None)
-        return None if first is None or first.ruled_out else first.verdict
+        if first is None or first.ruled_out:
+            return None
+        if not cached:
+            return first.verdict
+        best, best_cost, most = first, first.score - cached.get(first.engine_id, 0), cached.get(first.engine_id, 0)
+        for engine_id, tokens in cached.items():
+            place = self._place_of.get(engine_id)
+            if place is None or place.score - tokens > best_cost or not _can_take(place, pin, suspect):
+                continue
+            if (place.score - tokens, -tokens) < (best_cost, -most):
+                best, best_cost, most = place, place.score - tokens, tokens
+        return _with(best, most).verdict if most else best.verdict
 
-    def considered(self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False) -> tuple[Verdict, ...]:
-        """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them."""
+    def can_take(self, engine_id: EngineId, pin: NodeId | None, suspect: bool = False) -> bool:
+        """Whether this engine can take a job pinned to `pin` now; a suspect, where there is none yet."""
+        place = self._place_of.get(engine_id)
+        return place is not None and _can_take(place, pin, suspect)
+
+    def considered(
+        self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False, cached: Cached = NOTHING
+    ) -> tuple[Verdict, ...]:
+        """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them.
+
+        Among them are those that have anything of its prompt `cached`.
+        """
         places = self._places[:most] if pin is None else self._pinned(pin, most)
-        return tuple([_kept_apart(place) if suspect else place.verdict for place in places])
+        if cached:
+            places = self._with_cached(places, cached, pin, most)
+        if suspect:
+            return tuple([_kept_apart(place) for place in places])
+        return tuple([place.verdict for place in places])
+
+    def _with_cached(self, places: list[_Place], cached: Cached, pin: NodeId | None, most: int) -> list[_Place]:
+        """These places, in the order in which they are now, without the last for which others have to come."""
+        known = [place for engine_id in cached if (place := self._place_of.get(engine_id)) is not None]
+        others = [place for place in places if place.engine_id not in cached][: max(0, most - len(known))]
+        for place in known:
+            free = place.ruled_out or pin is None or place.verdict.node_id == pin
+            insort(others, _with(place if free else _elsewhere(place), cached[place.engine_id]))
+        return others
 
     def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
         """The first places for a job pinned to `pin`: the pin rules out, too, who could take it on another node."""
@@ -120,9 +170,22 @@ def score(candidate: Candidate) -> int:
     return candidate.assigned_tokens + candidate.recent_failures * FAILURE_COST_TOKENS
 
 
-def estimate_tokens(job: Job) -> int:
-    """The most tokens of work that the job is, prompt and answer."""
-    return prompt_tokens(job) + job.sampling.max_tokens
+class Answers:
+    """How long the answers of a model are: the mean of the last of them, about a hundred."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._told = 0
+
+    def tell(self, tokens: int) -> None:
+        """One has ended at so many tokens."""
+        self._told = min(self._told + 1, _ANSWERS_REMEMBERED)
+        before = tokens if self._mean is None else self._mean
+        self._mean = before + (tokens - before) / self._told
+
+    def expected_tokens(self, most: int) -> int:
+        """What is expected of one that may have so many at most: that many, before any has ended."""
+        return most if self._mean is None else min(most, math.ceil(self._mean))
 
 
 def prompt_tokens(job: Job) -> int:
@@ -130,6 +193,17 @@ def prompt_tokens(job: Job) -> int:
     if job.prompt_tokens is not None:
         return job.prompt_tokens
     return sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
+
+
+def _can_take(place: _Place, pin: NodeId | None, suspect: bool) -> bool:
+    fits = pin is None or place.verdict.node_id == pin
+    return fits and not (place.ruled_out or (suspect and place.has_suspect))
+
+
+def _with(place: _Place, cached_tokens: int) -> _Place:
+    verdict, cost = place.verdict, place.score - cached_tokens
+    known = Verdict(verdict.engine_id, verdict.node_id, verdict.ruled_out_by, cost, cached_tokens)
+    return _Place(place.ruled_out, cost, place.engine_id, known, place.has_suspect)
 
 
 def _place(candidate: Candidate) -> _Place:
@@ -148,4 +222,4 @@ def _kept_apart(place: _Place) -> Verdict:
     verdict = place.verdict
     if place.ruled_out or not place.has_suspect:
         return verdict
-    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", verdict.score)
+    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", verdict.score, verdict.cached_tokens)

@@ -6,7 +6,8 @@ A waiting job is kept as bytes: a third of what its objects would take, and noth
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -20,6 +21,10 @@ from cluster.messages.work import Job, Output, Priority
 from cluster.shares import Shares, Turns
 
 SUSPECT_AFTER = 2
+
+MOST_JUMPED = 4
+"""A job may go before so many of its account that came earlier, and so many may go before it."""
+
 _PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
@@ -35,7 +40,8 @@ class Waiting(Struct, frozen=True, array_like=True):
     """A job to place: the attempt to make, and the output to go on from.
 
     `losses` is how many deaths of engines are laid to it (`cluster/leases/suspicion.py`), `failures` how many engines
-    have failed it and gone on. `moved_by` is why it lost its last engine.
+    have failed it and gone on. `prefix` are the hashes of its prompt's beginnings, `moved_by` is why it lost its last
+    engine.
     """
 
     job: Job
@@ -43,6 +49,7 @@ class Waiting(Struct, frozen=True, array_like=True):
     resume: Output = Output()
     losses: int = 0
     failures: int = 0
+    prefix: bytes = b""
     moved_by: MovedBy | None = None
 
     @property
@@ -55,17 +62,43 @@ class Waiting(Struct, frozen=True, array_like=True):
         return LaneId(self.job.model, self.job.node_id, self.is_suspect)
 
 
+class _Prefix(Struct, frozen=True, array_like=True):
+    """A waiting job of which only the prefix is looked at."""
+
+    job: msgspec.Raw
+    attempt: int
+    resume: msgspec.Raw
+    losses: int
+    failures: int
+    prefix: bytes
+
+
+Prefer = Callable[[Sequence[bytes]], int]
+"""Which of these prompts' prefixes, of jobs in their order, is to be placed now: its position."""
+
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Waiting).decode
+_unpack_prefix = msgspec.msgpack.Decoder(_Prefix).decode
+
+
+class _Near:
+    """A job near the front: its prefix, and how many jobs have gone before it that came later."""
+
+    __slots__ = ("jumped", "prefix")
+
+    def __init__(self, packed: bytes) -> None:
+        self.prefix = _unpack_prefix(packed).prefix
+        self.jumped = 0
 
 
 class _Account:
     """The jobs that an account has waiting in a lane: by their priority, then first come, first served."""
 
-    __slots__ = ("_by_priority",)
+    __slots__ = ("_by_priority", "_near")
 
     def __init__(self) -> None:
         self._by_priority: dict[Priority, OrderedDict[JobId, bytes]] = {}
+        self._near: dict[JobId, _Near] = {}
 
     def __bool__(self) -> bool:
         return bool(self._by_priority)
@@ -79,12 +112,30 @@ class _Account:
     def remove(self, job_id: JobId) -> bytes:
         priority, jobs = next((priority, jobs) for priority, jobs in self._by_priority.items() if job_id in jobs)
         packed = jobs.pop(job_id)
+        self._near.pop(job_id, None)
         if not jobs:
             del self._by_priority[priority]
         return packed
 
     def first(self) -> JobId:
-        return next(iter(self._by_priority[next(p for p in _PRIORITIES if p in self._by_priority)]))
+        return next(iter(self._first_jobs()))
+
+    def preferred(self, prefer: Prefer) -> tuple[JobId, int]:
+        """The job to place now, and how many it goes before: each of these has let one more pass."""
+        window: list[JobId] = []
+        for job_id, packed in islice(self._first_jobs().items(), MOST_JUMPED + 1):
+            if job_id not in self._near:
+                self._near[job_id] = _Near(packed)
+            window.append(job_id)
+            if self._near[job_id].jumped == MOST_JUMPED:
+                break
+        position = prefer([self._near[job_id].prefix for job_id in window]) if len(window) > 1 else 0
+        for job_id in window[:position]:
+            self._near[job_id].jumped += 1
+        return window[position], position
+
+    def _first_jobs(self) -> OrderedDict[JobId, bytes]:
+        return self._by_priority[next(p for p in _PRIORITIES if p in self._by_priority)]
 
     def jobs(self) -> Iterator[tuple[JobId, bytes]]:
         for priority in _PRIORITIES:
@@ -129,13 +180,15 @@ class _Lane:
             self._turns.leave(account_id)
         return packed
 
-    def pop(self) -> bytes:
-        """Take out the job whose turn it is."""
+    def pop(self, prefer: Prefer | None) -> tuple[bytes, int]:
+        """Take out the job whose turn it is. Returns how many of its account's it goes before."""
         if self._first:
-            return self._first.popitem(last=False)[1]
+            return self._first.popitem(last=False)[1], 0
         account_id = self._turns.next()
         assert account_id is not None
-        return self.remove(account_id, self._accounts[account_id].first())
+        account = self._accounts[account_id]
+        job_id, jumped = (account.first(), 0) if prefer is None else account.preferred(prefer)
+        return self.remove(account_id, job_id), jumped
 
     def turn(self, account_id: AccountId, job_id: JobId) -> Turn:
         """Where a job stands here."""
@@ -253,12 +306,17 @@ class JobQueue:
 
     def pop(self, lane_id: LaneId) -> Waiting | None:
         """Take out the job of a lane whose turn it is."""
-        lane = self._lanes.get(lane_id)
-        if lane is None:
-            return None
-        packed = lane.pop()
+        return self.pop_preferred(lane_id, None)[0] if lane_id in self._lanes else None
+
+    def pop_preferred(self, lane_id: LaneId, prefer: Prefer | None) -> tuple[Waiting, int]:
+        """Take out a job of the account whose turn it is, in a lane where jobs wait: its next, or a preferred one.
+
+        Returns how many of its account's it goes before.
+        """
+        lane = self._lanes[lane_id]
+        packed, jumped = lane.pop(prefer)
         self._took(lane_id, lane, 1)
-        return _unpack(packed)
+        return _unpack(packed), jumped
 
     def waits(self, lane_id: LaneId) -> bool:
         """Whether any job waits in this lane."""

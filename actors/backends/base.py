@@ -21,10 +21,10 @@ class Chunk(Struct, frozen=True):
     possible stop string) come with the chunk that brings their text, and the last one brings text. `ends` is where in
     `text` each token ends; it is empty where all of it came with the last. Ids that never bring text (the one that ends
     the answer, one cut by a stop string) are left out, but counted in the usage.
-    A generation's first chunk carries `prompt_tokens`, and `prompt_ids` where another rendering of the prompt would not
-    make the same. The last one carries `end`, whose usage counts the
-    whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another attempt,
-    here or elsewhere, need not meet.
+    A generation's first chunk carries `prompt_tokens`, `cached_tokens`, how many of these were in the cache, and
+    `prompt_ids` where another rendering of the prompt would not make the same. The last one carries `end`, whose usage
+    counts the whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another
+    attempt, here or elsewhere, need not meet.
     """
 
     job_id: JobId
@@ -36,16 +36,22 @@ class Chunk(Struct, frozen=True):
     ends: tuple[int, ...] = ()
     retryable: bool = False
     prompt_ids: tuple[int, ...] = ()
+    cached_tokens: int | None = None
 
 
 Sink = Callable[[Sequence[Chunk]], None]
 
 
 class Loaded(Struct, frozen=True):
-    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens."""
+    """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens.
+
+    It caches `cache_tokens` of prompts, in blocks of `block_tokens`; both are 0 where it caches none.
+    """
 
     slots: int
     context_length: int
+    cache_tokens: int = 0
+    block_tokens: int = 0
 
 
 class BackendDied(Exception):

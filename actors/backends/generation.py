@@ -18,6 +18,7 @@ class Generation:
         "_prompt_ids",
         "_stop_strings",
         "attempt",
+        "cached_tokens",
         "completion_tokens",
         "ended",
         "job_id",
@@ -25,10 +26,11 @@ class Generation:
     )
 
     def __init__(self, dispatch: Dispatch, prompt_tokens: int = 0, prompt_ids: Sequence[int] = ()) -> None:
-        """`prompt_ids` are told with the first chunk."""
+        """`prompt_ids` are told with the first chunk, and so are the `cached_tokens` that were set by then."""
         self.job_id = dispatch.job.id
         self.attempt = dispatch.attempt
         self.prompt_tokens = prompt_tokens
+        self.cached_tokens: int | None = None
         self._prompt_ids = tuple(prompt_ids)
         self.completion_tokens = len(dispatch.resume.token_ids)
         self.ended = False
@@ -80,13 +82,17 @@ class Generation:
         return Usage(self.prompt_tokens, self.completion_tokens)
 
     def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
-        prompt_tokens, prompt_ids = (0, ()) if self._announced else (self.prompt_tokens, self._prompt_ids)
-        self._announced = True
         if len(pieces) == 1:
             [(text, token_ids)] = pieces
-            return Chunk(self.job_id, self.attempt, text, token_ids, prompt_tokens, end, prompt_ids=prompt_ids)
-        told = (*_joined(pieces), prompt_tokens, end, _ends(pieces))
-        return Chunk(self.job_id, self.attempt, *told, prompt_ids=prompt_ids)
+            chunk = Chunk(self.job_id, self.attempt, text, token_ids, end=end)
+        else:
+            chunk = Chunk(self.job_id, self.attempt, *_joined(pieces), end=end, ends=_ends(pieces))
+        if self._announced:
+            return chunk
+        self._announced = True
+        return replace(
+            chunk, prompt_tokens=self.prompt_tokens, prompt_ids=self._prompt_ids, cached_tokens=self.cached_tokens
+        )
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[str, tuple[int, ...]]:

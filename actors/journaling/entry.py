@@ -44,6 +44,7 @@ class Entry(JobLog):
         """An attempt is heard for the first time: what it does not say is not the job's."""
         self.attempt = delta.attempt
         self.ran = ran
+        self.cached_tokens = None
         self.note_teller(ran.engine_id, ran.attempt)
         self._turn_to(delta.epoch)
         if delta.token_offset + len(delta.token_ids) < len(self.log.token_ids):
@@ -58,6 +59,8 @@ class Entry(JobLog):
         """Add what the current attempt says. Raises Gap."""
         self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
         self.keep_prompt(delta.prompt_ids)
+        if delta.cached_tokens is not None:
+            self.cached_tokens = delta.cached_tokens
         self._give_way(delta.token_offset, delta.token_ids)
         self.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
         self.touch()

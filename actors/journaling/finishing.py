@@ -82,10 +82,9 @@ class Finishing:
 
     def _conclude(self, finish: Finish) -> None:
         ended = finish.ended
-        if ended.ran is not None:
-            self._released.add(
-                [Released(ended.job_id, ended.ran.attempt, finish.engine_failed, ended.end.usage.completion_tokens)]
-            )
+        if (ran := ended.ran) is not None:
+            tokens = ended.end.usage.completion_tokens
+            self._released.add([Released(ended.job_id, ran.attempt, finish.engine_failed, tokens, ran.cached_tokens)])
         for engine_id, attempt in finish.told_by:
             self._forgetting.add(engine_id, [(ended.job_id, attempt)])
 

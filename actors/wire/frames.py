@@ -15,7 +15,7 @@ from cluster.ids import JobId
 from cluster.messages.work import Delta
 from cluster.text.token_log import TokenLog
 
-VERSION = 3
+VERSION = 4
 """Which frames these are: it changes with `Delta` and what it is made of. The first that had one was 2."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -88,11 +88,12 @@ def intervals_between_frames(jobs: int) -> float:
 class JobLog:
     """A job's output in one process: its log, the attempt that it is of, how many tokens its prompt has.
 
-    `prompt_ids` are the prompt's tokens, where it could not be rendered again.
+    `prompt_ids` are the prompt's tokens, where it could not be rendered again; `cached_tokens` is how many of the
+    prompt's its engine had in its cache, None before it has told.
     `watchers` are the outboxes that tell of it, and where each stands.
     """
 
-    __slots__ = ("attempt", "job_id", "log", "prompt_ids", "prompt_tokens", "watchers")
+    __slots__ = ("attempt", "cached_tokens", "job_id", "log", "prompt_ids", "prompt_tokens", "watchers")
 
     def __init__(
         self, job_id: JobId, attempt: int = 0, log: TokenLog | None = None, prompt_ids: Sequence[int] = ()
@@ -101,6 +102,7 @@ class JobLog:
         self.attempt = attempt
         self.log = log or TokenLog()
         self.prompt_tokens = 0
+        self.cached_tokens: int | None = None
         self.prompt_ids: Sequence[int] = ()
         self.keep_prompt(prompt_ids)
         self.watchers: dict[Outbox, _Cursor] = {}
@@ -156,9 +158,10 @@ class _Cursor:
         token_ids: tuple[int, ...] = ()
         ends: tuple[int, ...] = ()
         prompt_ids: tuple[int, ...] = ()
+        cached_tokens: int | None = None
         if with_tokens:
-            if source.prompt_ids and not self.has_sent:
-                prompt_ids = tuple(source.prompt_ids)
+            if not self.has_sent:
+                prompt_ids, cached_tokens = tuple(source.prompt_ids), source.cached_tokens
             token_ids, ends = tuple(log.token_ids[first:]), tuple(log.ends[first:])
         if not text and not token_ids and log.end is None:
             return None
@@ -177,6 +180,7 @@ class _Cursor:
             ends,
             log.epoch,
             prompt_ids,
+            cached_tokens,
         )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.http.bodies import JobIdText, NodeIdText, Time
+from api.jobs.reasons import why_placed, why_waiting
 from cluster.clock import iso_utc
 from cluster.messages.explanations import Explanation, Stage, Standing
 from cluster.messages.explanations import Turn as TurnNow
@@ -19,7 +20,8 @@ class Candidate(TypedDict):
 
     engine_id: str
     node_id: NodeIdText
-    score: Annotated[int, Field(description="Tokens of work before it, and what failures weigh")]
+    score: Annotated[int, Field(description="Tokens of work before it and what failures weigh, less `cached_tokens`")]
+    cached_tokens: Annotated[int, Field(ge=0, description="Of the prompt's tokens, those expected in its cache")]
     ruled_out_by: NotRequired[RuledOut]
 
 
@@ -30,6 +32,11 @@ class Attempt(TypedDict):
     node_id: NodeIdText
     engine_id: str
     placed_at: Time
+    reason: NotRequired[Annotated[str, Field(description="Why it was this engine, in words; once it is written down")]]
+    cached_tokens: NotRequired[
+        Annotated[int, Field(ge=0, description="Of the prompt's tokens, those found in its cache; of an ended job")]
+    ]
+    passed: Annotated[int, Field(ge=0, description="How many earlier jobs of its account it went before")]
     candidates: list[Candidate]
     moved_by: NotRequired[Annotated[MovedBy, Field(description="Why it had lost the engine before")]]
 
@@ -74,6 +81,7 @@ class JobPlacement(TypedDict):
     stage: NotRequired[Stage]
     model: NotRequired[ModelNow]
     turn: NotRequired[Turn]
+    reason: NotRequired[Annotated[str, Field(description="Why it waits, in words")]]
     waiting: NotRequired[list[Candidate]]
     pinned_to: NotRequired[NodeIdText]
     suspect: NotRequired[Annotated[bool, Field(description="Engines died under it: it runs beside no other such job")]]
@@ -95,6 +103,7 @@ def _add_standing(body: JobPlacement, standing: Standing) -> None:
         body["model"] = _model_body(standing.model)
     if standing.turn is not None:
         body["turn"] = _turn_body(standing.turn)
+        body["reason"] = why_waiting(standing.verdicts)
         body["waiting"] = [_candidate_body(verdict) for verdict in standing.verdicts]
         body["suspect"] = standing.suspect
     if standing.node_id is not None:
@@ -134,15 +143,25 @@ def _attempt_body(placed: Placed) -> Attempt:
         "node_id": placed.node_id,
         "engine_id": placed.engine_id,
         "placed_at": iso_utc(placed.placed_ms),
+        "passed": placed.passed,
         "candidates": [_candidate_body(verdict) for verdict in placed.considered],
     }
     if placed.moved_by is not None:
         body["moved_by"] = placed.moved_by
+    if placed.considered:
+        body["reason"] = why_placed(placed)
+    if placed.cached_tokens is not None:
+        body["cached_tokens"] = placed.cached_tokens
     return body
 
 
 def _candidate_body(verdict: Verdict) -> Candidate:
-    body: Candidate = {"engine_id": verdict.engine_id, "node_id": verdict.node_id, "score": verdict.score}
+    body: Candidate = {
+        "engine_id": verdict.engine_id,
+        "node_id": verdict.node_id,
+        "score": verdict.score,
+        "cached_tokens": verdict.cached_tokens,
+    }
     if verdict.ruled_out_by is not None:
         body["ruled_out_by"] = verdict.ruled_out_by
     return body

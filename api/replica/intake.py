@@ -59,7 +59,7 @@ class Intake:
         prompt = await self._prompts.count(model, order.messages)
         job = self._job(caller, order, model, prompt.tokens)
         await self._allowances.charge_tokens(caller, most_usage(job))
-        return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued))
+        return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued, prompt.prefix))
 
     async def submit(self, submission: Submission) -> Accepted:
         """Returns once the job is durable. Raises what the Scheduler and the Ledger refuse it for.

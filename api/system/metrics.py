@@ -38,6 +38,7 @@ class Snapshot(Collector):
             yield self._tokens(totals)
         if self._state.models is not None:
             yield self._queues()
+            yield self._cached_tokens()
         if self._state.speeds is not None:
             yield self._speeds_of_models(self._state.speeds)
         if self._state.nodes is not None:
@@ -82,6 +83,19 @@ class Snapshot(Collector):
         family = GaugeMetricFamily("infernet_queue_length", "Jobs that wait for an engine", labels=["model"])
         for view in self._models:
             family.add_metric([view.id], view.queued)
+        return family
+
+    def _cached_tokens(self) -> Metric:
+        family = CounterMetricFamily(
+            "infernet_prompt_cache_tokens",
+            "Prompt tokens of ended jobs since the scheduler started: all, those expected in their engine's cache when "
+            "they were placed, and those that were found there",
+            labels=["model", "kind"],
+        )
+        for view in self._models:
+            family.add_metric([view.id, "prompt"], view.cache.prompt)
+            family.add_metric([view.id, "predicted"], view.cache.predicted)
+            family.add_metric([view.id, "actual"], view.cache.actual)
         return family
 
     def _running(self) -> Metric:

@@ -5,6 +5,7 @@ lost is made good by the next one. The cluster is asked for all its machines and
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -27,8 +28,9 @@ from cluster.messages.machines import (
     NodeView,
 )
 from cluster.messages.seats import ClusterReport, SeatOrder
-from cluster.placement import Ranking
-from cluster.queue import LaneId
+from cluster.placement import NOTHING, Cached, Ranking
+from cluster.prefixes.predictions import Predictions
+from cluster.queue import LaneId, Prefer
 from cluster.timing import Timing
 
 
@@ -193,10 +195,25 @@ class Fleet:
         served = self._models.get(model)
         return Ranking() if served is None else served.ranking
 
-    def best(self, lane: LaneId) -> Replica | None:
-        """The engine that the next job of this lane goes to; None when none can take it now."""
-        best = self.ranking(lane.model).best(lane.node_id, lane.suspect)
+    def cached(self, model: str, prefix: bytes, prompt_tokens: int) -> Cached:
+        """How many tokens of such a prompt engines of this model are expected to have in their caches."""
+        served = self._models.get(model) if prefix else None
+        return NOTHING if served is None else served.cached(prefix, prompt_tokens)
+
+    def predictions(self, model: str) -> Predictions | None:
+        """What this model's engines are expected to have cached. None of a model that the catalogue does not list."""
+        served = self._models.get(model)
+        return None if served is None else served.predictions
+
+    def best(self, lane: LaneId, cached: Cached = NOTHING) -> Replica | None:
+        """The engine that a job of this lane goes to, of whose prompt so much is cached; None when none can take it."""
+        best = self.ranking(lane.model).best(lane.node_id, lane.suspect, cached)
         return None if best is None else self._replicas[best.engine_id]
+
+    def preference(self, lane: LaneId) -> Prefer | None:
+        """Which of several jobs of this lane finds most of its prompt where there is room. None where none can."""
+        served = self._models.get(lane.model)
+        return None if served is None or not served.predictions else partial(served.preferred, lane)
 
     def starting(self) -> list[Model]:
         """The models without an engine that is ready, of which one starts, or waits for a machine to come."""

@@ -27,6 +27,7 @@ class Replica:
         self.peers = peers
         self.report: EngineReport | None = None
         self.tokens_of: dict[JobId, int] = {}
+        self._unread: dict[JobId, int] = {}
         self.assigned_tokens = 0
         self.unreached_since_s: float | None = None
         self.retiring_since_s: float | None = None
@@ -62,6 +63,7 @@ class Replica:
         del self.node.replicas[self.id], self.peers.replicas[self.id]
         self.peers.counted.pop(self.id, None)
         self.peers.ranking.remove(self.id)
+        self.peers.predictions.leave(self.id)
 
     def retire(self, now_s: float) -> None:
         """Take no more work, and end once there is none left."""
@@ -93,19 +95,30 @@ class Replica:
         self.peers.hear(report.slots, report.context_length)
         if report.state == "ready" and self.ready_since_s is None:
             self.ready_since_s = now_s
+            self.peers.predictions.join(self.id, report.cache_tokens, report.block_tokens)
         if before is None or (before.state, before.slots) != (report.state, report.slots):
             self.rank()
 
-    def assign(self, job_id: JobId, tokens: int, suspect: bool = False) -> None:
-        """Count a job, of about so many tokens, among those that the engine works on."""
+    def assign(self, job_id: JobId, tokens: int, suspect: bool = False, unread: int = 0) -> None:
+        """Count a job, of about so many tokens, among those that the engine works on. So many are `unread` prompt."""
         self.tokens_of[job_id] = tokens
         self.assigned_tokens += tokens
+        if unread:
+            self._unread[job_id] = unread
         if suspect:
             self._suspects.add(job_id)
         self.rank()
 
+    def has_read(self, job_id: JobId) -> None:
+        """The engine has told a token of this job: its prompt is no work any more."""
+        if unread := self._unread.pop(job_id, 0):
+            self.tokens_of[job_id] -= unread
+            self.assigned_tokens -= unread
+            self.rank()
+
     def release(self, job_id: JobId) -> None:
         """The engine does not work on this job any more."""
+        self._unread.pop(job_id, None)
         if job_id in self.tokens_of:
             self.assigned_tokens -= self.tokens_of.pop(job_id)
             self.peers.ended += 1

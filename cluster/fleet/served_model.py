@@ -1,6 +1,7 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
@@ -9,7 +10,12 @@ from cluster.fleet.scaling import Load, ModelScaling
 from cluster.fleet.seat import Seat
 from cluster.ids import EngineId
 from cluster.messages.machines import ModelState, ModelView
-from cluster.placement import Ranking, ruled_out_by
+from cluster.placement import Answers, Cached, Ranking, ruled_out_by
+from cluster.prefixes.predictions import Predictions
+from cluster.queue import LaneId
+
+_LIKELY = 4
+"""So many of the least loaded engines are asked for what they have of a prompt, besides those that have the most."""
 
 
 class ServedModel:
@@ -24,6 +30,8 @@ class ServedModel:
         self.counted: dict[EngineId, Replica] = {}
         self.waiting: dict[EngineId, Seat] = {}
         self.ranking = Ranking()
+        self.predictions = Predictions(model.prefix_tokens)
+        self.answers = Answers()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
         self.ended = 0
@@ -51,6 +59,16 @@ class ServedModel:
         """How many more jobs can be given to its engines now."""
         candidates = [replica.candidate() for replica in self.counted.values()]
         return sum(c.slots - c.running for c in candidates if ruled_out_by(c, None) is None)
+
+    def cached(self, prefix: bytes, prompt_tokens: int) -> Cached:
+        """How many tokens of such a prompt its engines are expected to have, as far as that is worth knowing."""
+        return self.predictions.expected(prefix, prompt_tokens, self.ranking.likely(_LIKELY))
+
+    def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
+        """The position of the prompt of which one of the engines that have room has most; of equals the first."""
+        can_take = partial(self.ranking.can_take, pin=lane.node_id, suspect=lane.suspect)
+        tokens = [self.predictions.most_expected(prefix, can_take) if prefix else 0 for prefix in prefixes]
+        return tokens.index(max(tokens))
 
     @property
     def missing(self) -> int:
@@ -131,6 +149,7 @@ class ServedModel:
             wanted=self.scaling.wanted,
             scaling=self.scaling.reason,
             starting="" if self.serves else self.waits_for(now_s),
+            cache=self.predictions.totals,
         )
 
     def waits_for(self, now_s: float) -> str:

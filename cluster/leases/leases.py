@@ -37,6 +37,7 @@ from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.seats import ClusterReport
 from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
+from cluster.placement import NOTHING, Cached, prompt_tokens
 from cluster.queue import LaneId, Waiting
 from cluster.timing import Timing
 
@@ -90,18 +91,19 @@ class Leases:
         refused: dict[JobId, InfernetError] = {}
         orders: list[tuple[EngineId, Dispatch]] = []
         for submission in submissions:
-            job, waiting = submission.job, Waiting(submission.job)
+            job, waiting = submission.job, Waiting(submission.job, prefix=submission.prefix)
             self._submitting[job.id] += 1
             if job.id in self.places:
                 continue
             waits = self.quiescent or self.places.queue.waits(waiting.lane)
-            replica = None if waits else self.fleet.best(waiting.lane)
+            cached = self._cached(waiting)
+            replica = None if waits else self.fleet.best(waiting.lane, cached)
             if replica is None and (refusal := self._too_many(submission, now_ms)):
                 refused[job.id] = refusal
                 continue
             self.places.put(job.id, Unconfirmed(waiting))
             if replica is not None:
-                placed.append(self._lease(Begun(waiting, replica.id), replica, now_ms))
+                placed.append(self._lease(Begun(waiting, replica.id), replica, cached, now_ms))
                 dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
                 orders.append((replica.id, dispatch))
         return Beginning(placed, [Order(*order) for order in per_engine(orders)], refused)
@@ -227,8 +229,12 @@ class Leases:
         for done in released:
             match self.places.get(done.job_id):
                 case Leased(waiting, engine_id) if waiting.attempt == done.attempt:
-                    if done.failed and (replica := self.fleet.replica(engine_id)):
-                        replica.note_failure(now_s)
+                    if replica := self.fleet.replica(engine_id):
+                        if done.failed:
+                            replica.note_failure(now_s)
+                        else:
+                            replica.peers.answers.tell(done.tokens)
+                    self.places.found(engine_id, (done.job_id, done.attempt), done.cached_tokens)
                     self.places.told(engine_id, (done.job_id, done.attempt), done.tokens)
                     self.places.remove(done.job_id)
                 case Queued() | Lost() | Recovering() | Ending():  # it has been taken from its engine meanwhile
@@ -306,8 +312,13 @@ class Leases:
         orders: list[tuple[EngineId, Dispatch]] = []
         placed: list[Placed] = []
         for lane in self.places.queue.lanes():
-            while (replica := self.fleet.best(lane)) is not None and (waiting := self.places.pop(lane)) is not None:
-                placed.append(self._lease(Leased(waiting, replica.id), replica, now_ms))
+            prefer = self.fleet.preference(lane)
+            while self.places.queue.waits(lane) and self.fleet.best(lane) is not None:
+                waiting, passed = self.places.pop(lane, prefer)
+                cached = self._cached(waiting)
+                replica = self.fleet.best(lane, cached)
+                assert replica is not None
+                placed.append(self._lease(Leased(waiting, replica.id), replica, cached, now_ms, passed))
                 orders.append((replica.id, Dispatch(waiting.job, waiting.attempt, waiting.resume)))
         return [*(Order(*order) for order in per_engine(orders)), Record(placed)] if placed else []
 
@@ -341,13 +352,19 @@ class Leases:
 
     # Leasing ------------------------------------------------------------------------------------------------------
 
-    def _lease(self, place: Begun | Leased, replica: Replica, now_ms: int) -> Placed:
+    def _cached(self, waiting: Waiting) -> Cached:
+        """How many tokens of this job's prompt engines are expected to have in their caches."""
+        job = waiting.job
+        return self.fleet.cached(job.model, waiting.prefix, prompt_tokens(job)) if waiting.prefix else NOTHING
+
+    def _lease(self, place: Begun | Leased, replica: Replica, cached: Cached, now_ms: int, passed: int = 0) -> Placed:
         """Give a job to this engine. Returns the record of it, with what was considered."""
         waiting, lane = place.waiting, place.waiting.lane
-        considered = self.fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED, lane.suspect)
+        considered = self.fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED, lane.suspect, cached)
         self.places.assign(place)
         moved_by = waiting.moved_by if waiting.attempt > 1 else None
-        return Placed(waiting.job.id, replica.node_id, replica.id, waiting.attempt, now_ms, considered, moved_by)
+        where = waiting.job.id, replica.node_id, replica.id
+        return Placed(*where, waiting.attempt, now_ms, considered, moved_by, passed=passed)
 
     def _attach(self, ready: Sequence[EngineReport], now_s: float) -> Iterator[Action]:
         """The Journal reads engines that have become ready. The jobs they already work on are theirs again."""

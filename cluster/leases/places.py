@@ -23,7 +23,7 @@ from cluster.ids import AccountId, EngineId, JobId
 from cluster.job_states import JobState
 from cluster.messages.machines import EngineReport
 from cluster.messages.work import Failure, JobAttempt, OpenJob
-from cluster.queue import JobQueue, LaneId, Waiting
+from cluster.queue import JobQueue, LaneId, Prefer, Waiting
 
 
 class Unconfirmed(Struct, frozen=True):
@@ -148,7 +148,10 @@ class Places:
         self._places[job.id] = place
         self.working += 1
         if replica := self._fleet.replica(place.engine_id):
-            replica.assign(job.id, placement.estimate_tokens(job), place.waiting.is_suspect)
+            prompt_tokens, peers = placement.prompt_tokens(job), replica.peers
+            unread = prompt_tokens - peers.predictions.begin(job.id, replica.id, place.waiting.prefix, prompt_tokens)
+            answer = peers.answers.expected_tokens(job.sampling.max_tokens)
+            replica.assign(job.id, unread + answer, place.waiting.is_suspect, unread)
 
     def confirm(self, job_id: JobId, begun: Begun) -> None:
         """The job that had begun is durable: its engine has a lease."""
@@ -160,19 +163,32 @@ class Places:
         self._places[place.waiting.job.id] = kind(place.waiting, place.engine_id, now_s)
 
     def hear(self, engine: EngineReport) -> None:
-        """This engine tells how many tokens it has made."""
+        """This engine tells how many tokens it has made. The prompts of those that have any are no work any more."""
+        replica = self._fleet.replica(engine.id)
         for attempt, tokens in zip(engine.running, engine.tokens, strict=False):
-            self.told(engine.id, attempt, tokens)
+            if self.told(engine.id, attempt, tokens) and replica is not None:
+                replica.has_read(attempt[0])
 
-    def told(self, engine_id: EngineId, attempt: JobAttempt, tokens: int) -> None:
-        """This engine has made so many tokens of this attempt's text: its account pays for those that are new."""
+    def told(self, engine_id: EngineId, attempt: JobAttempt, tokens: int) -> bool:
+        """This engine has made so many tokens of this attempt's text: its account pays for those that are new.
+
+        Returns whether it has made any.
+        """
         place = self.given_to(engine_id, attempt)
         if place is None:
-            return
+            return False
         job = place.waiting.job
         if (more := tokens - self._charged[job.id]) > 0:
             self._charged[job.id] = tokens
             self.queue.charge(job.model, job.account_id, output_tokens=more)
+        return tokens > len(place.waiting.resume.token_ids)
+
+    def found(self, engine_id: EngineId, attempt: JobAttempt, cached_tokens: int | None) -> None:
+        """This engine had so many tokens of the attempt's prompt in its cache; None where it has not told."""
+        place = self.given_to(engine_id, attempt)
+        predictions = self._fleet.predictions(place.waiting.job.model) if place else None
+        if predictions is not None and cached_tokens is not None:
+            predictions.found(attempt[0], cached_tokens)
 
     def enqueue(self, waiting: Waiting, first: bool = False) -> None:
         """The job waits from now on, last in its lane or first."""
@@ -183,13 +199,12 @@ class Places:
         self._waits(account_id, 1)
         self._places[waiting.job.id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
 
-    def pop(self, lane: LaneId) -> Waiting | None:
-        """Take out the first job that waits in this lane."""
-        waiting = self.queue.pop(lane)
-        if waiting is not None:
-            del self._places[waiting.job.id]
-            self._waits(waiting.job.account_id, -1)
-        return waiting
+    def pop(self, lane: LaneId, prefer: Prefer | None) -> tuple[Waiting, int]:
+        """Take out the next job that waits in this lane, in which some do, and how many of its account's it passes."""
+        waiting, passed = self.queue.pop_preferred(lane, prefer)
+        del self._places[waiting.job.id]
+        self._waits(waiting.job.account_id, -1)
+        return waiting, passed
 
     def clear(self, lane: LaneId) -> list[Waiting]:
         """Take out all jobs that wait in this lane."""
@@ -229,9 +244,11 @@ class Places:
         place = self._places.pop(job_id, None)
         self._waits(_who_waits(place), -1)
         match place:
-            case Begun(_, engine_id) | Leased(_, engine_id):
+            case Begun(waiting, engine_id) | Leased(waiting, engine_id):
                 self.working -= 1
                 del self._charged[job_id]
+                if (predictions := self._fleet.predictions(waiting.job.model)) is not None:
+                    predictions.end(job_id)
                 if replica := self._fleet.replica(engine_id):
                     replica.release(job_id)
             case Queued(lane, account_id):

@@ -5,6 +5,8 @@ from cluster.ids import JobId
 from cluster.leases.places import Begun, Ending, Leased, Lost, Place, Places, Queued, Recovering, Unconfirmed
 from cluster.messages.explanations import Stage, Standing
 from cluster.messages.machines import ModelView
+from cluster.placement import Cached, prompt_tokens
+from cluster.queue import Waiting
 
 
 def standing(job_id: JobId, places: Places, fleet: Fleet, now_s: float) -> Standing | None:
@@ -13,12 +15,17 @@ def standing(job_id: JobId, places: Places, fleet: Fleet, now_s: float) -> Stand
         case None:
             return None
         case Queued(lane, account_id):
-            verdicts = tuple(fleet.ranking(lane.model).considered(lane.node_id, suspect=lane.suspect))
+            cached = _cached(places.queue.waiting(lane, account_id, job_id), fleet)
+            considered = fleet.ranking(lane.model).considered(lane.node_id, suspect=lane.suspect, cached=cached)
             turn = places.queue.turn(lane, account_id, job_id)
             view = _view(lane.model, places, fleet, now_s)
-            return Standing("waiting", view, verdicts, turn, lane.node_id, lane.suspect)
+            return Standing("waiting", view, tuple(considered), turn, lane.node_id, lane.suspect)
     waiting = places.waiting(job_id)
     return Standing(_stage(place), None if waiting is None else _view(waiting.job.model, places, fleet, now_s))
+
+
+def _cached(waiting: Waiting, fleet: Fleet) -> Cached:
+    return fleet.cached(waiting.job.model, waiting.prefix, prompt_tokens(waiting.job))
 
 
 def _view(model: str, places: Places, fleet: Fleet, now_s: float) -> ModelView | None:

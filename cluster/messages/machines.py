@@ -27,7 +27,7 @@ class EngineReport(Struct, frozen=True):
     anything to tell. `steps` counts the steps of
     the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
     prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. `phase` is what one that
-    starts is doing.
+    starts is doing. It keeps `cache_tokens` of prompts, in blocks of `block_tokens`; both are 0 where it keeps none.
     """
 
     id: EngineId
@@ -48,6 +48,8 @@ class EngineReport(Struct, frozen=True):
     generating: int = 0
     prefill_tokens: int = 0
     phase: str = ""
+    cache_tokens: int = 0
+    block_tokens: int = 0
 
 
 class Gpu(Struct, frozen=True):
@@ -109,6 +111,14 @@ NodeStatus = Literal["online", "draining", "offline", "idle"]
 ModelState = Literal["ready", "starting", "idle", "failed"]
 
 
+class CacheTotals(Struct, frozen=True):
+    """Prompt tokens of jobs whose engines have told: all, those expected in their engine's cache, those found there."""
+
+    prompt: int = 0
+    predicted: int = 0
+    actual: int = 0
+
+
 class NodeView(Struct, frozen=True):
     """A node as clients are told of it."""
 
@@ -124,7 +134,8 @@ class ModelView(Struct, frozen=True):
 
     `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
     `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why. `starting` is
-    what the one that is nearest to being ready waits for.
+    what the one that is nearest to being ready waits for. `cache` tells how much of prompts was found in engines'
+    caches, since the Scheduler began.
     """
 
     id: str
@@ -138,3 +149,4 @@ class ModelView(Struct, frozen=True):
     wanted: int
     scaling: str
     starting: str = ""
+    cache: CacheTotals = CacheTotals()

@@ -24,18 +24,24 @@ MovedBy = Literal[
 
 
 class Verdict(Struct, frozen=True):
-    """What was made of one engine when a job was placed. The lower `score` wins, of those that nothing ruled out."""
+    """What was made of one engine when a job was placed. The lowest `score` wins, of those that nothing ruled out.
+
+    It is the tokens of work before the job there, less the `cached_tokens`: those of the job's prompt that the engine
+    is expected to have in its cache.
+    """
 
     engine_id: EngineId
     node_id: NodeId
     ruled_out_by: RuledOut | None
     score: int
+    cached_tokens: int = 0
 
 
 class Placed(Struct, frozen=True):
     """A job has been given to an engine. `considered` is what was made of this one and of the others.
 
-    `moved_by` is why it had lost the engine before, where there was one.
+    `moved_by` is why it had lost the engine before, where there was one. `cached_tokens` are those of its prompt that
+    the engine had in its cache, None until it has told. It has `passed` so many jobs of its account that came earlier.
     """
 
     job_id: JobId
@@ -45,3 +51,5 @@ class Placed(Struct, frozen=True):
     placed_ms: int
     considered: tuple[Verdict, ...] = ()
     moved_by: MovedBy | None = None
+    cached_tokens: int | None = None
+    passed: int = 0

@@ -93,13 +93,15 @@ class Idempotency(Struct, frozen=True):
 class Submission(Struct, frozen=True):
     """A job that asks to be accepted. `prompt_ids` are its prompt's token ids, where the door has made them.
 
-    `max_queued` is how many jobs of its account may wait, this one among them; None means any number.
+    `max_queued` is how many jobs of its account may wait, this one among them; None means any number. `prefix` are
+    hashes of its prompt's beginnings (`cluster/prefixes/chain.py`), where it can be told.
     """
 
     job: Job
     idempotency: Idempotency | None = None
     prompt_ids: tuple[int, ...] = ()
     max_queued: int | None = None
+    prefix: bytes = b""
 
 
 class Accepted(Struct, frozen=True):
@@ -180,7 +182,8 @@ class Delta(Struct, frozen=True, array_like=True):
 
     `token_offset` is how many tokens came before them, `ends` the position in the job's text at which each ends.
     `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts. `prompt_ids`, where
-    there are any, come with the first that a reader of tokens is told.
+    there are any, and `cached_tokens`, how many of the prompt's the engine had in its cache, come with the first that
+    a reader of tokens is told.
     """
 
     job_id: JobId
@@ -194,6 +197,7 @@ class Delta(Struct, frozen=True, array_like=True):
     ends: tuple[int, ...] = ()
     epoch: int = 0
     prompt_ids: tuple[int, ...] = ()
+    cached_tokens: int | None = None
 
 
 class OpenJob(Struct, frozen=True):
@@ -250,9 +254,13 @@ class Failure(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """This attempt has ended its job, durably, at so many tokens. `failed`: it was its engine that failed."""
+    """This attempt has ended its job, durably, at so many tokens. `failed`: it was its engine that failed.
+
+    `cached_tokens` of the prompt were in the engine's cache, None where it has not told.
+    """
 
     job_id: JobId
     attempt: int
     failed: bool = False
     tokens: int = 0
+    cached_tokens: int | None = None

@@ -14,13 +14,16 @@ from cluster.store.tables import JOBS, PLACEMENTS
 def add(connection: Connection, placements: Sequence[Placed]) -> None:
     """Records attempts, each once, in whatever order they are told. Attempts of unknown jobs are ignored.
 
-    Who has seen a job run tells of its attempt without the engines considered: who placed it adds them.
+    Who has seen a job run tells of its attempt without the engines considered: who placed it adds them. What was found
+    in an engine's cache is added by whoever knows it.
     """
     if not placements:
         return
     connection.execute(_ADD, [_row(placed) for placed in placements])
     if reasons := [_reasons(placed) for placed in placements if placed.considered]:
         connection.execute(_ADD_REASONS, reasons)
+    if found := [_found(placed) for placed in placements if placed.cached_tokens is not None]:
+        connection.execute(_ADD_CACHED, found)
 
 
 def of_job(connection: Connection, job_id: JobId) -> list[Placed]:
@@ -35,6 +38,8 @@ def of_job(connection: Connection, job_id: JobId) -> list[Placed]:
             placed_ms=row.placed_ms,
             considered=msgspec.json.decode(row.considered, type=tuple[Verdict, ...]),
             moved_by=row.moved_by,
+            cached_tokens=row.cached_tokens,
+            passed=row.passed,
         )
         for row in connection.execute(wanted)
     ]
@@ -51,11 +56,16 @@ def _reasons(placed: Placed) -> dict[str, Any]:
         "placed_ms": placed.placed_ms,
         "considered": msgspec.json.encode(placed.considered).decode(),
         "moved_by": placed.moved_by,
+        "passed": placed.passed,
     }
 
 
+def _found(placed: Placed) -> dict[str, Any]:
+    return {"job": placed.job_id, "number": placed.attempt, "cached_tokens": placed.cached_tokens}
+
+
 _NO_REASONS = "[]"
-_TOLD = ("node_id", "engine_id", "placed_ms", "considered", "moved_by")
+_TOLD = ("node_id", "engine_id", "placed_ms", "considered", "moved_by", "passed")
 _IS_ATTEMPT = (PLACEMENTS.c.job_id == bindparam("job"), PLACEMENTS.c.attempt == bindparam("number"))
 _ADD = insert(PLACEMENTS).from_select(
     ["job_id", "attempt", *_TOLD],
@@ -68,3 +78,4 @@ _ADD = insert(PLACEMENTS).from_select(
     .where(~exists().where(*_IS_ATTEMPT)),
 )
 _ADD_REASONS = update(PLACEMENTS).where(*_IS_ATTEMPT, PLACEMENTS.c.considered == _NO_REASONS)
+_ADD_CACHED = update(PLACEMENTS).where(*_IS_ATTEMPT)

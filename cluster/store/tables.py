@@ -144,7 +144,11 @@ class ReservationRow(SQLModel, table=True):
 
 
 class PlacementRow(SQLModel, table=True):
-    """One attempt to run a job. `considered` is JSON, `moved_by` why the job had lost the one before."""
+    """One attempt to run a job. `considered` is JSON, `moved_by` why the job had lost the one before.
+
+    `cached_tokens` is told at the end of the job's last one. It has `passed` so many jobs of its account that came
+    earlier.
+    """
 
     __tablename__ = "placements"
 
@@ -155,6 +159,8 @@ class PlacementRow(SQLModel, table=True):
     placed_ms: int = Field(sa_type=BigInteger)
     considered: str = Field(sa_type=Text)
     moved_by: str | None = None
+    cached_tokens: int | None = None
+    passed: int = 0
 
 
 class IdempotencyRow(SQLModel, table=True):

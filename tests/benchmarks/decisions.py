@@ -4,9 +4,13 @@ The Scheduler's own decisions (`cluster/leases/`), without Ray. Every engine is 
 whenever jobs end, those that wait longest take their places. Without waiting jobs, each takes the place of one that has
 ended as it comes. Memory is that of a process of its own, which holds jobs as they come out of a call: no two share
 anything.
+
+With prefixes, the jobs are turns of conversations, several for each slot, that begin with one of a few system prompts
+and grow; engines keep prompts, and tell what they found. Without, nothing is known of any prompt.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import pickle
@@ -31,6 +35,7 @@ from cluster.leases.places import Queued
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
 from cluster.messages.placements import Placed
 from cluster.messages.work import ChatMessage, Job, Released, Sampling, Submission
+from cluster.prefixes.chain import chain
 from cluster.timing import Timing
 from tests.benchmarks import report
 
@@ -40,6 +45,15 @@ _ENGINES_PER_NODE = 8
 _BATCH = 64
 _PROMPT_CHARACTERS = 200
 _KEYS = 1000
+_TOKEN_BYTES = 4
+_BLOCK_TOKENS = 16
+_PREFIX_TOKENS = Model(_MODEL).prefix_tokens
+_CACHE_TOKENS = 480_000
+_SYSTEMS = 10
+_SYSTEM_TOKENS = 256
+_TURN_TOKENS = 150
+_LONGEST_TOKENS = 3000
+_CONVERSATIONS_PER_SLOT = 4
 _TIMEOUT_MS = 3_600_000
 _BEGIN_MS = 1_700_000_000_000
 
@@ -50,6 +64,7 @@ class Options:
     waiting: tuple[int, ...]
     rounds: int
     decisions: int
+    prefixes: tuple[bool, ...]
     hold: int
     json: Path | None
 
@@ -64,6 +79,7 @@ class Cell:
 
     engines: int
     waiting: int
+    prefixes: bool = False
     release_us: list[float] = field(default_factory=list)
     accept_us: list[float] = field(default_factory=list)
 
@@ -81,20 +97,48 @@ class QueueCell:
     tick_us: list[float] = field(default_factory=list)
 
 
-class Jobs:
-    """Jobs with prompts of their own, each a millisecond later than the one before."""
+class Conversations:
+    """The prompts of turns: each is what was said before in its conversation, and a little more."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self._random = random.Random(1)
+        self._systems = [self._tokens(_SYSTEM_TOKENS) for _ in range(_SYSTEMS)]
+        self._said = [self._random.choice(self._systems) for _ in range(count)]
+
+    def turn(self) -> bytes:
+        """The tokens of the next one, of any conversation. One that has become long begins anew."""
+        number = self._random.randrange(len(self._said))
+        before = self._said[number]
+        if len(before) > _LONGEST_TOKENS * _TOKEN_BYTES:
+            before = self._random.choice(self._systems)
+        self._said[number] = before + self._tokens(self._random.randrange(2 * _TURN_TOKENS))
+        return self._said[number]
+
+    def _tokens(self, count: int) -> bytes:
+        return self._random.randbytes(_TOKEN_BYTES * count)
+
+
+class Jobs:
+    """Jobs with prompts of their own, each a millisecond later than the one before. Turns of so many conversations."""
+
+    def __init__(self, conversations: int = 0) -> None:
+        self._conversations = Conversations(conversations) if conversations else None
         self._random = random.Random(0)
         self._made = 0
         self._holders = [f"{self._random.getrandbits(80):020x}" for _ in range(_KEYS)]
 
-    def make(self, count: int) -> list[Job]:
+    def make(self, count: int) -> list[Submission]:
         """So many, as the Scheduler gets them: fresh from a call."""
-        made: list[Job] = pickle.loads(pickle.dumps([self._job() for _ in range(count)]))
+        made: list[Submission] = pickle.loads(pickle.dumps([self._submission() for _ in range(count)]))
         return made
 
-    def _job(self) -> Job:
+    def _submission(self) -> Submission:
+        if self._conversations is None:
+            return Submission(self._job(_PROMPT_CHARACTERS // 4))
+        tokens = self._conversations.turn()
+        return Submission(self._job(len(tokens) // _TOKEN_BYTES), prefix=chain(tokens, _PREFIX_TOKENS * _TOKEN_BYTES))
+
+    def _job(self, prompt_tokens: int) -> Job:
         self._made += 1
         created_ms, holder = _BEGIN_MS + self._made, self._random.choice(self._holders)
         return Job(
@@ -106,22 +150,24 @@ class Jobs:
             sampling=Sampling(max_tokens=self._random.randrange(16, 1024)),
             created_ms=created_ms,
             deadline_ms=created_ms + _TIMEOUT_MS,
-            prompt_tokens=_PROMPT_CHARACTERS // 4,
+            prompt_tokens=prompt_tokens,
         )
 
 
 class Floor:
     """Leases whose engines are full, and jobs that wait for them."""
 
-    def __init__(self, engines: int, jobs: Jobs) -> None:
+    def __init__(self, engines: int, jobs: Jobs, prefixes: bool = False) -> None:
+        """With `prefixes`, engines keep prompts, and have always found the first half of one."""
         self._random = random.Random(engines)
+        self._prefixes = prefixes
         self._jobs = jobs
         self._latest: list[JobId] = []
         catalogue = Catalogue((Model(id=_MODEL, replicas=Replicas(engines, engines)),))
         self._leases = Leases(Fleet(catalogue, (), 0.0), Timing())
         for first in range(0, engines, _ENGINES_PER_NODE):
             numbers = range(first, min(first + _ENGINES_PER_NODE, engines))
-            self._leases.reported(_heartbeat(numbers), 0.0, _BEGIN_MS)
+            self._leases.reported(_heartbeat(numbers, _CACHE_TOKENS if prefixes else 0), 0.0, _BEGIN_MS)
         self._running: list[Released] = []
         self.grow(engines * _SLOTS)
 
@@ -141,13 +187,12 @@ class Floor:
         ended, self._running = self._running[:count], self._running[count:]
         return ended
 
-    def accept(self, jobs: Sequence[Job]) -> None:
+    def accept(self, submissions: Sequence[Submission]) -> None:
         """Jobs are submitted and become durable. They wait, unless an engine has room."""
-        submissions = [Submission(job) for job in jobs]
         placed = self._leases.submitted(submissions, _BEGIN_MS).placed
-        self._leases.confirmed(jobs)
+        self._leases.confirmed([submission.job for submission in submissions])
         self._leases.answered(submissions)
-        self._latest = [job.id for job in jobs]
+        self._latest = [submission.job.id for submission in submissions]
         self._note(placed)
 
     def release(self, released: Sequence[Released]) -> None:
@@ -157,7 +202,8 @@ class Floor:
                 self._note(action.placed)
 
     def _note(self, placed: Sequence[Placed]) -> None:
-        self._running += [Released(where.job_id, where.attempt) for where in placed]
+        found = 1000 if self._prefixes else None
+        self._running += [Released(where.job_id, where.attempt, cached_tokens=found) for where in placed]
 
     def latest(self) -> list[JobId]:
         """The last jobs that came, if they wait."""
@@ -204,18 +250,18 @@ def _in_a_child(function: Callable[[int], int], argument: int) -> int:
 
 def _measure(options: Options) -> tuple[list[Cell], list[QueueCell]]:
     """The queue of a floor only grows, so the shortest comes first."""
-    jobs = Jobs()
     cells, queues = [], []
-    for engines in options.engines:
-        floor = Floor(engines, jobs)
+    for engines, prefixes in itertools.product(options.engines, options.prefixes):
+        jobs = Jobs(engines * _SLOTS * _CONVERSATIONS_PER_SLOT if prefixes else 0)
+        floor = Floor(engines, jobs, prefixes)
         for waiting in sorted(options.waiting):
             floor.grow(waiting - floor.waiting)
-            cells.append(cell := Cell(engines, waiting))
+            cells.append(cell := Cell(engines, waiting, prefixes))
             queue = QueueCell(waiting)
             for number in range(options.rounds):
                 _place_and_release(cell, floor, jobs, options.decisions)
                 _look_through(queue, floor)
-                _say(f"round {number + 1}: {engines:,} engines, {waiting:,} waiting: {cell.decision_us[-1]:.1f} us")
+                _say(f"round {number + 1}: {_name(cell)}: {cell.decision_us[-1]:.1f} us")
             if engines == options.engines[0]:
                 queues.append(queue)
     return cells, queues
@@ -245,28 +291,50 @@ def _seconds(action: Callable[[], None]) -> float:
     return time.perf_counter() - begin_s
 
 
-def _heartbeat(numbers: Sequence[int]) -> NodeReport:
+def _name(cell: Cell) -> str:
+    return f"{cell.engines:,} engines, {cell.waiting:,} waiting, {'with' if cell.prefixes else 'without'} prefixes"
+
+
+def _heartbeat(numbers: Sequence[int], cache_tokens: int) -> NodeReport:
     node_id = NodeId(f"node_{numbers[0] // _ENGINES_PER_NODE:016x}")
     engines = [
-        EngineReport(EngineId(f"{_MODEL}/{number}"), _MODEL, node_id, "ready", slots=_SLOTS, context_length=8192)
+        EngineReport(
+            EngineId(f"{_MODEL}/{number}"),
+            _MODEL,
+            node_id,
+            "ready",
+            slots=_SLOTS,
+            context_length=8192,
+            cache_tokens=cache_tokens,
+            block_tokens=_BLOCK_TOKENS if cache_tokens else 0,
+        )
         for number in numbers
     ]
     return NodeReport(node_id, Hardware("host", 64.0, 1 << 40, len(engines)), tuple(engines))
 
 
 def _summary(cells: Sequence[Cell]) -> str:
-    head = ["engines", "waiting jobs", "us per decision", "decisions/s", "to release and place the next", "to accept"]
+    head = [
+        "engines",
+        "waiting jobs",
+        "prefixes",
+        "us per decision",
+        "decisions/s",
+        "to release and place the next",
+        "to accept",
+    ]
     return report.table(
         head,
         [
             [
                 f"{cell.engines:,}",
                 f"{cell.waiting:,}",
+                "yes" if cell.prefixes else "no",
                 report.spread(cell.decision_us, 1),
                 f"{1e6 / statistics.median(cell.decision_us):,.0f}",
                 *(f"{statistics.median(us):.1f}" for us in (cell.release_us, cell.accept_us)),
             ]
-            for cell in sorted(cells, key=lambda cell: (cell.engines, cell.waiting))
+            for cell in sorted(cells, key=lambda cell: (cell.engines, cell.waiting, cell.prefixes))
         ],
     )
 
@@ -294,9 +362,14 @@ def _options() -> Options:
     add("--waiting", type=_numbers, default=(0, 1000, 10_000, 100_000, 1_000_000), help="how many jobs (0,...,1000000)")
     add("--rounds", type=int, default=3)
     add("--decisions", type=int, default=10_000, help="of a round, for each number of engines and jobs (10000)")
+    add("--prefixes", type=_switches, default=(False, True), help="off, on or both: off,on")
     add("--hold", type=int, default=1_000_000, help="waiting jobs whose memory is measured (1000000)")
     add("--json", type=Path, help="where to write every round's figures")
     return Options(**vars(parser.parse_args()))
+
+
+def _switches(text: str) -> tuple[bool, ...]:
+    return tuple({"off": False, "on": True}[part] for part in text.split(","))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

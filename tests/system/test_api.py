@@ -238,7 +238,7 @@ def test_why_a_job_runs_where_it_runs(database: Path) -> None:
         assert (told["id"], attempt["attempt"], attempt["node_id"]) == (running, 1, system.node_ids[0])
         (candidate,) = attempt["candidates"]
         assert candidate["engine_id"] == attempt["engine_id"]
-        assert set(candidate) == {"engine_id", "node_id", "score"}
+        assert set(candidate) == {"engine_id", "node_id", "score", "cached_tokens"}
 
         waiting = (await client.post("/api/v1/jobs", json=BODY)).json()["id"]
         told = await placement(waiting)

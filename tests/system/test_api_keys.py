@@ -367,6 +367,7 @@ def test_metrics_tell_no_secrets(database: Path) -> None:
             'infernet_jobs_total{model="sim",outcome="failed"} 0.0',
             'infernet_tokens_total{kind="completion",model="sim"} 7.0',
             'infernet_queue_length{model="sim"} 0.0',
+            'infernet_prompt_cache_tokens_total{kind="actual",model="sim"} 0.0',
             'infernet_replicas{model="sim",state="ready"} 1.0',
             'infernet_replicas{model="sim",state="starting"} 0.0',
             'infernet_nodes{status="online"} 1.0',

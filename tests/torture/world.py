@@ -362,6 +362,7 @@ class World(PlainSystem):
 
 def _model(plan: Plan) -> Model:
     options = {"first_token_s": 0.0, "token_s": TOKEN_S, "batch_slots": plan.slots, "output_tokens": 1000}
+    options |= {"prefix_blocks": 20, "block_size": 1}
     return Model(
         id=MODEL,
         backend="simulated",

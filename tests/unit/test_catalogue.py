@@ -65,3 +65,19 @@ def test_a_model_is_found_by_its_id_and_its_aliases() -> None:
     with pytest.raises(ModelNotFound) as refused:
         catalogue.model("c")
     assert refused.value.message == "Model c is not registered on the network"
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        (Model("m"), 64),
+        (Model("m", gpus=0), 128),
+        (Model("m", engine={"block_size": 32}), 64),
+        (Model("m", engine={"block_size": 48}), 96),
+        (Model("m", engine={"block_size": 64}), 64),
+        (Model("m", engine={"block_size": 400}), 400),
+        (Model("m", backend="simulated", gpus=0), 64),
+    ],
+)
+def test_hashes_are_of_whole_blocks_and_of_no_fewer_tokens_than_are_worth_it(model: Model, tokens: int) -> None:
+    assert model.prefix_tokens == tokens

@@ -222,17 +222,17 @@ def test_a_prompt_that_is_kept_is_told_once_to_whom_is_told_tokens(with_tokens: 
 
 def test_a_frame_is_these_bytes() -> None:
     """A change of them is another version: actors of two versions must not understand each other half."""
-    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,))
+    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,), 9)
     golden = (
-        "92 03 91 9b a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
+        "92 04 91 9c a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
         "83 a474797065 a846696e6973686564"
         "a57573616765 82 ad70726f6d70745f746f6b656e73 03 b1636f6d706c6574696f6e5f746f6b656e73 02"
         "ad66696e6973685f726561736f6e a473746f70"
-        "92 07 08 02 91 05"
+        "92 07 08 02 91 05 09"
     )
     assert encode([told]) == bytes.fromhex(golden)
     assert decode(bytes.fromhex(golden)) == [told]
-    assert VERSION == 3
+    assert VERSION == 4
 
 
 @pytest.mark.parametrize(

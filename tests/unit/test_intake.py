@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from actors.backends.prompts.by_length import TOKEN_BYTES, prompt_bytes
 from api.replica.gateway import Gateway
 from api.replica.intake import Intake
 from cluster.errors import BadRequest, Forbidden, InfernetError, ModelNotFound, RateLimited
@@ -12,6 +14,7 @@ from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.limits.windows import Decision, Take
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.work import Accepted, ChatMessage, Idempotency, Job, Order, Sampling, Submission
+from cluster.prefixes.chain import HASH_BYTES, chain
 from cluster.settings.schema import Settings
 from tests.support.clocks import StillClock
 from tests.support.plain_system import SIM, run
@@ -42,6 +45,7 @@ class ControlPlane:
         self.tokens = tokens
         self.asked: list[str] = []
         self.jobs: list[Job] = []
+        self.prefixes: list[bytes] = []
 
     async def principals(self, key_hashes: Sequence[str]) -> list[None]:
         return [None] * len(key_hashes)
@@ -57,6 +61,7 @@ class ControlPlane:
     async def submit(self, submissions: Sequence[Submission]) -> list[Accepted]:
         self.asked.append("submit")
         self.jobs += [submission.job for submission in submissions]
+        self.prefixes += [submission.prefix for submission in submissions]
         return [Accepted(job.id, job.model, job.created_ms) for job in self.jobs]
 
 
@@ -77,6 +82,17 @@ def test_an_order_becomes_a_job_of_its_caller_with_a_deadline() -> None:
         assert job.priority == ORDER.priority
         assert (job.metadata, job.deadline_ms - job.created_ms) == (ORDER.metadata, TIMEOUT_S * 1000)
         assert plane.asked == ["submit"]
+
+    run(scenario())
+
+
+def test_a_job_comes_with_the_hashes_of_its_prompt() -> None:
+    async def scenario() -> None:
+        plane = ControlPlane()
+        messages = (ChatMessage("user", "Hello, hello. " * 80),)
+        await intake(plane).accept(caller(), replace(ORDER, messages=messages), None)
+        assert plane.prefixes == [chain(prompt_bytes(messages), 64 * TOKEN_BYTES)]
+        assert len(plane.prefixes[0]) == 4 * HASH_BYTES
 
     run(scenario())
 

@@ -471,3 +471,20 @@ def test_a_journal_whose_place_another_has_taken_ends_no_job(shared: Place) -> N
         await ledger.finish([completed(other)], "second")
 
     with_ledger(shared, scenario)
+
+
+def test_what_was_found_in_a_cache_is_told_by_the_jobs_end(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        known, quick = job(), job()
+        reasoned = replace(placed(known), considered=ENGINES, passed=2)
+        await create(ledger, known, quick)
+        await ledger.placed([reasoned])
+        ends = [replace(completed(each), ran=replace(placed(each), cached_tokens=48)) for each in (known, quick)]
+        await ledger.finish(ends)
+        assert await ledger.placements(known.id) == [replace(reasoned, cached_tokens=48)]
+        assert await ledger.placements(quick.id) == [replace(placed(quick), cached_tokens=48)]
+        late = replace(placed(quick), considered=ENGINES, passed=1)
+        await ledger.placed([late])
+        assert await ledger.placements(quick.id) == [replace(late, cached_tokens=48)]
+
+    with_ledger(place, scenario)

@@ -9,7 +9,17 @@ from msgspec.structs import replace
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.messages.placements import Verdict
 from cluster.messages.work import ChatMessage, Job, Sampling
-from cluster.placement import FAILURE_COST_TOKENS, Candidate, Ranking, estimate_tokens, ruled_out_by, score
+from cluster.placement import (
+    FAILURE_COST_TOKENS,
+    NOTHING,
+    Answers,
+    Cached,
+    Candidate,
+    Ranking,
+    prompt_tokens,
+    ruled_out_by,
+    score,
+)
 
 IDLE = Candidate(
     engine_id=EngineId("engine/m/1"),
@@ -56,9 +66,12 @@ def best(subject: Ranking, pin: NodeId | None = None) -> str | None:
     return None if verdict is None else str(verdict.engine_id)
 
 
-def by_hand(engines: Iterable[Candidate], pin: NodeId | None) -> list[Verdict]:
+def by_hand(engines: Iterable[Candidate], pin: NodeId | None, cached: Cached = NOTHING) -> list[Verdict]:
     """Filter, sort, and nothing kept: what every ranking has to agree with."""
-    verdicts = [Verdict(e.engine_id, e.node_id, ruled_out_by(e, pin), score(e)) for e in engines]
+    verdicts = []
+    for e in engines:
+        tokens = cached.get(e.engine_id, 0)
+        verdicts.append(Verdict(e.engine_id, e.node_id, ruled_out_by(e, pin), score(e) - tokens, tokens))
     return sorted(verdicts, key=lambda verdict: (verdict.ruled_out_by is not None, verdict.score, verdict.engine_id))
 
 
@@ -160,6 +173,91 @@ def test_a_prompt_that_was_not_counted_is_estimated_from_its_characters() -> Non
         created_ms=0,
         deadline_ms=1,
     )
-    assert estimate_tokens(job) == 110
-    assert estimate_tokens(replace(job, prompt_tokens=7)) == 107
-    assert estimate_tokens(replace(job, prompt_tokens=0)) == 100
+    assert prompt_tokens(job) == 10
+    assert prompt_tokens(replace(job, prompt_tokens=7)) == 7
+    assert prompt_tokens(replace(job, prompt_tokens=0)) == 0
+
+
+def test_answers_are_expected_to_be_as_long_as_those_before_and_no_longer_than_they_may_be() -> None:
+    answers = Answers()
+    assert answers.expected_tokens(500) == 500
+    answers.tell(100)
+    assert answers.expected_tokens(500) == 100
+    answers.tell(200)
+    assert answers.expected_tokens(500) == 150
+    assert answers.expected_tokens(20) == 20
+    for _ in range(1000):
+        answers.tell(300)
+    assert 295 <= answers.expected_tokens(500) <= 300
+
+
+# What engines have of the prompt ------------------------------------------------------------------------------------
+
+
+def chosen(subject: Ranking, cached: Cached, pin: NodeId | None = None, suspect: bool = False) -> str | None:
+    verdict = subject.best(pin, suspect, cached)
+    return None if verdict is None else str(verdict.engine_id).removeprefix("engine/m/")
+
+
+def having(*tokens: int) -> Cached:
+    """So many tokens of the prompt are cached, engine by engine from the first."""
+    return {EngineId(f"engine/m/{number}"): each for number, each in enumerate(tokens, start=1)}
+
+
+def test_what_an_engine_has_of_the_prompt_weighs_as_much_as_work() -> None:
+    subject = ranking(engine(1, assigned_tokens=100), engine(2, assigned_tokens=150), engine(3))
+    assert chosen(subject, having(0, 0, 0)) == "3"
+    assert chosen(subject, having(99, 149)) == "3"
+    assert chosen(subject, having(101, 150)) == "1"
+    assert chosen(subject, having(101, 152)) == "2"
+
+
+def test_of_two_that_cost_the_same_the_one_is_chosen_that_has_more_of_the_prompt() -> None:
+    assert chosen(ranking(engine(1), engine(2, assigned_tokens=64)), having(0, 64)) == "2"
+
+
+def test_an_engine_that_cannot_take_the_job_is_not_chosen_for_what_it_has() -> None:
+    subject = ranking(engine(1, running=4), engine(2, has_suspect=True), engine(3, assigned_tokens=50))
+    assert chosen(subject, having(1000)) == "2"
+    assert chosen(subject, having(0, 1000), suspect=True) == "3"
+    assert chosen(subject, {EngineId("engine/m/9"): 1000}) == "2"
+    elsewhere = ranking(engine(1, node_id=NodeId("node_2")), engine(2))
+    assert chosen(elsewhere, having(1000), NodeId("node_1")) == "2"
+
+
+def test_whether_an_engine_can_take_a_job() -> None:
+    one, two, other = (EngineId(f"engine/m/{number}") for number in (1, 2, 3))
+    subject = ranking(engine(1, running=4), engine(2, has_suspect=True))
+    assert [subject.can_take(engine_id, None) for engine_id in (one, two, other)] == [False, True, False]
+    assert not subject.can_take(two, None, suspect=True)
+    assert [subject.can_take(two, NodeId(f"node_{number}")) for number in (1, 2)] == [True, False]
+
+
+def test_an_engine_that_has_the_prompt_is_among_those_considered_though_it_comes_late() -> None:
+    engines = [engine(number, assigned_tokens=number) for number in range(1, 40)]
+    subject = ranking(*engines, engine(50, running=4))
+    cached = {EngineId("engine/m/39"): 64, EngineId("engine/m/50"): 128}
+    considered = subject.considered(None, 5, cached=cached)
+    assert len(considered) == 5
+    assert considered[0] == Verdict(EngineId("engine/m/39"), NodeId("node_1"), None, 39 - 64, 64)
+    assert considered[-1] == Verdict(EngineId("engine/m/50"), NodeId("node_1"), "no room", -128, 128)
+
+
+caches = st.dictionaries(numbers.map(lambda number: EngineId(f"engine/{number}")), st.integers(0, 100), max_size=8)
+
+
+@given(
+    st.lists(candidates, max_size=12, unique_by=lambda candidate: candidate.engine_id),
+    caches,
+    st.sampled_from([None, NodeId("node_1"), NodeId("node_2")]),
+)
+def test_no_engine_that_can_take_the_job_costs_less_than_the_one_chosen(
+    engines: list[Candidate], cached: Cached, pin: NodeId | None
+) -> None:
+    subject = ranking(*engines)
+    verdicts = by_hand(engines, pin, cached)
+    free = [verdict for verdict in verdicts if verdict.ruled_out_by is None]
+    best = subject.best(pin, cached=cached)
+    assert (best is None) == (not free)
+    assert best is None or (best in free and best.score == min(verdict.score for verdict in free))
+    assert list(subject.considered(pin, cached=cached)) == verdicts

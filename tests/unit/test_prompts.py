@@ -3,16 +3,20 @@
 import asyncio
 import logging
 import threading
+from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from actors.backends.builtin import resolve_source
 from actors.backends.prompts import lazy
-from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.prompts.by_length import TOKEN_BYTES, prompt_bytes, prompt_tokens
 from actors.backends.prompts.counter import INLINE_CHARACTERS, MOST_MESSAGES, SHORT_CHARACTERS, PromptCounter
 from actors.backends.prompts.encoder import PromptEncoder, PromptRefused, TokenizerExport
 from actors.backends.prompts.lazy import LazyEncoder
@@ -21,6 +25,7 @@ from cluster.catalogue import CAPITALS, Model
 from cluster.clock import SystemClock
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage
+from cluster.prefixes.chain import HASH_BYTES, chain
 
 PATIENCE_S = 30.0
 """How long to wait for a signal before a test fails. Nothing waits for time to pass."""
@@ -144,6 +149,37 @@ def test_simulated_models_are_counted_as_their_engines_count() -> None:
         assert await count(counting, Model("sim", backend="simulated"), messages) == prompt_tokens(messages)
 
     run(check, load=refusing())
+
+
+def test_a_prompts_hashes_are_of_the_tokens_that_the_engine_is_given(tokenizer: Tokenizer) -> None:
+    messages = user("the same beginning " * 100)
+
+    async def check(counting: PromptCounter) -> None:
+        prompt = await counting.count(replace(CAPITALS, engine={"block_size": 16}), messages)
+        assert prompt.prefix == chain(array("I", prompt.ids).tobytes(), 64 * 4)
+        assert len(prompt.prefix) >= HASH_BYTES
+
+    run(check, load=giving(encoder(tokenizer)))
+
+
+def test_dialogues_of_simulated_models_have_hashes_in_common_as_far_as_they_are_the_same() -> None:
+    first = dialogue(("system", "Be brief. " * 90), ("user", "one"))
+    longer = (*first, *dialogue(("assistant", "two"), ("user", "three " * 90)))
+
+    async def check(counting: PromptCounter) -> None:
+        model = Model("sim", backend="simulated")
+        before, after = [(await counting.count(model, messages)).prefix for messages in (first, longer)]
+        assert after.startswith(before)
+        assert len(after) > len(before) >= 3 * HASH_BYTES
+        other = (await counting.count(model, dialogue(("user", "Be brief. " * 90)))).prefix
+        assert other[:HASH_BYTES] != before[:HASH_BYTES]
+
+    run(check, load=refusing())
+
+
+@given(st.lists(st.builds(ChatMessage, st.sampled_from(["system", "user", "assistant"]), st.text()), max_size=4))
+def test_a_simulated_prompt_has_as_many_tokens_as_are_counted(messages: list[ChatMessage]) -> None:
+    assert len(prompt_bytes(messages)) == prompt_tokens(messages) * TOKEN_BYTES
 
 
 def test_more_messages_than_a_template_may_see_are_not_counted() -> None:

@@ -1,5 +1,7 @@
 """The queue: an account's jobs first come first served in each lane, and whatever is done to it, it adds up."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.messages.explanations import Turn
 from cluster.messages.money import Rates
 from cluster.messages.work import ChatMessage, Job, Output, Priority, Sampling
-from cluster.queue import SUSPECT_AFTER, JobQueue, LaneId, Waiting
+from cluster.queue import MOST_JUMPED, SUSPECT_AFTER, JobQueue, LaneId, Waiting
 
 M = LaneId("m")
 ACCOUNT = AccountId("acct")
@@ -22,6 +24,7 @@ def waiting(
     attempt: int = 1,
     account: str = "acct",
     priority: Priority = "normal",
+    prefix: bytes = b"",
 ) -> Waiting:
     job = Job(
         id=JobId(name),
@@ -35,7 +38,7 @@ def waiting(
         node_id=NodeId(node) if node else None,
         priority=priority,
     )
-    return Waiting(job, attempt)
+    return Waiting(job, attempt, prefix=prefix)
 
 
 def push(queue: JobQueue, item: Waiting, first: bool = False) -> None:
@@ -197,6 +200,7 @@ FIELDS[Waiting] = {
     "resume": st.builds(Output, **FIELDS[Output]),
     "losses": st.integers(0, 9),
     "failures": st.integers(0, 9),
+    "prefix": st.binary(max_size=32),
     "moved_by": st.none() | st.sampled_from(["engine died", "engine retired"]),
 }
 
@@ -245,3 +249,59 @@ def test_it_equals_a_list_for_each_model(steps: list[tuple[str, str, str, bool]]
         assert {lane.model for lane in queue.lanes()} == {model for model, lane in lanes.items() if lane}
     for model, lane in lanes.items():
         assert drained(queue, LaneId(model)) == lane
+
+
+# Jobs that go before others of their account -----------------------------------------------------------------------
+
+
+def longest(prefixes: Sequence[bytes]) -> int:
+    """The first of those with the longest prefix."""
+    return max(range(len(prefixes)), key=lambda position: (len(prefixes[position]), -position))
+
+
+def test_a_preferred_job_goes_before_a_few_of_its_account() -> None:
+    queue = JobQueue()
+    for number in range(MOST_JUMPED + 2):
+        push(queue, waiting(str(number), prefix=b"x" * number))
+    taken, passed = queue.pop_preferred(M, longest)
+    assert (taken.job.id, passed) == (str(MOST_JUMPED), MOST_JUMPED)
+
+
+def test_a_preferred_job_goes_before_no_other_accounts_and_no_more_urgent_one() -> None:
+    queue = JobQueue()
+    push(queue, waiting("now", priority="high"))
+    push(queue, waiting("preferred", prefix=b"x"))
+    push(queue, waiting("other's", account="other"))
+    assert queue.pop_preferred(M, longest)[0].job.id == "now"
+    queue.charge("m", ACCOUNT, prompt_tokens=1)
+    assert queue.pop_preferred(M, longest)[0].job.id == "other's"
+
+
+def test_a_job_that_lost_its_engine_is_never_passed() -> None:
+    queue = JobQueue()
+    push(queue, waiting("preferred", prefix=b"x"))
+    push(queue, waiting("lost"), first=True)
+    assert queue.pop_preferred(M, longest)[0].job.id == "lost"
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.data())
+def test_no_job_is_passed_by_more_than_a_few_and_none_passes_more(lengths: list[int], data: st.DataObject) -> None:
+    queue = JobQueue()
+    left: list[str] = []
+    passed_by: dict[str, int] = {}
+
+    def take_one() -> None:
+        taken, passed = queue.pop_preferred(M, longest)
+        assert left.index(str(taken.job.id)) == passed <= MOST_JUMPED
+        for earlier in left[:passed]:
+            passed_by[earlier] = passed_by.get(earlier, 0) + 1
+        left.remove(str(taken.job.id))
+
+    for number, length in enumerate(lengths):
+        push(queue, waiting(str(number), prefix=b"x" * length))
+        left.append(str(number))
+        if data.draw(st.booleans()):
+            take_one()
+    while left:
+        take_one()
+    assert max(passed_by.values(), default=0) <= MOST_JUMPED

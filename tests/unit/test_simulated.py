@@ -1,15 +1,19 @@
 """The simulated backend passes the suite of all backends, keeps its beat and fails when told to."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.backends import create, validate_engine_options
 from actors.backends.base import BackendDied
+from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import VOCABULARY, SimulatedBackend, parse_options, simulated_text
+from actors.backends.simulated.prefix_cache import PrefixCache
 from cluster.catalogue import Model
 from cluster.messages.work import ChatMessage, Output
 from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject, threads_since
@@ -203,3 +207,44 @@ def test_bad_options_name_key_and_reason(options: dict[str, Any], reason: str) -
 
 def test_vllm_options_are_vllms_to_judge() -> None:
     validate_engine_options(Model(id="m", engine={"whatever": 1}))
+
+
+def test_a_prompt_that_has_been_read_is_in_the_cache_and_so_is_the_answer() -> None:
+    subject = load(prefix_blocks=100, block_size=2, output_tokens=8)
+    first, again = subject.dispatch(), subject.dispatch()
+    told = [subject.run(dispatch) and subject.inbox.of(dispatch)[0].cached_tokens for dispatch in (first, again)]
+    prompt = prompt_tokens(MESSAGES)
+    assert told == [0, (prompt - 1) // 2 * 2]
+    said = ChatMessage("assistant", simulated_text(MESSAGES, None, 8))
+    first = subject.dispatch()
+    follow = replace(first, job=replace(first.job, messages=(*MESSAGES, said, ChatMessage("user", "And then?"))))
+    subject.run(follow)
+    assert subject.inbox.of(follow)[0].cached_tokens == prompt_tokens((*MESSAGES, said)) // 2 * 2
+    subject.backend.close()
+
+
+def test_without_a_cache_nothing_is_told_of_it() -> None:
+    subject = load()
+    dispatch = subject.dispatch()
+    subject.run(dispatch)
+    assert all(chunk.cached_tokens is None for chunk in subject.inbox.of(dispatch))
+    subject.backend.close()
+
+
+def test_a_cache_forgets_what_was_read_least_recently_and_the_end_of_a_prompt_before_its_beginning() -> None:
+    cache = PrefixCache(6, 4)
+    texts = {name: (ChatMessage("user", name * 4 * 13),) for name in "ab"}  # of four blocks each
+    assert cache.read(texts["a"]) == 0
+    assert cache.read(texts["a"]) == 12  # the last block has the last token
+    assert cache.read(texts["b"]) == 0
+    assert cache.read(texts["b"]) == 12
+    assert cache.read(texts["a"]) == 8
+
+
+def test_what_is_not_cached_takes_its_time_to_read() -> None:
+    subject = load(prefill_token_s=0.001, prefix_blocks=100, block_size=1)
+    assert (subject.loaded.cache_tokens, subject.loaded.block_tokens) == (100, 1)
+    began_s = time.monotonic()
+    subject.run(subject.dispatch())
+    assert time.monotonic() - began_s >= 0.001 * prompt_tokens(MESSAGES)
+    subject.backend.close()

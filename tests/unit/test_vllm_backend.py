@@ -45,6 +45,8 @@ class ScriptedEngine(VllmEngine):
     """
 
     context_length = 100
+    cache_tokens = 1600
+    block_tokens = 16
     batch_size = 16
     prompts_tell_time = False
 
@@ -125,9 +127,8 @@ class ScriptedEngine(VllmEngine):
         self.running[request_id] = rest
         if not rest:
             del self.running[request_id]
-        return Produced(
-            request_id, tuple(text), tuple(map(ord, text)), None if rest else self.reasons[request_id], None, not rest
-        )
+        reason = None if rest else self.reasons[request_id]
+        return Produced(request_id, tuple(text), tuple(map(ord, text)), reason, None, not rest, cached_tokens=32)
 
 
 class Loaded:
@@ -261,7 +262,8 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
 def test_vllms_finish_reasons(reason: str | None, finish_reason: str | None, error: str | None) -> None:
     """Its `repetition` is an end that the engine was told to look for; `error` and `abort` are no ends of an answer."""
     completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason)
-    output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=reason is not None)
+    finished = reason is not None
+    output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=finished, num_cached_tokens=None)
     config = SimpleNamespace(get_diff_sampling_param=dict)
     (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output])).step()
     assert (produced.finish_reason, produced.error) == (finish_reason, error)
@@ -342,3 +344,21 @@ def test_what_the_engine_cannot_be_made_of_is_the_reason() -> None:
         backend.load(inbox.sink, inbox.died)
     backend.close()
     assert inbox.deaths == []
+
+
+def test_what_was_in_the_cache_is_told_with_the_first_chunk(stage: Loaded) -> None:
+    dispatch = stage.dispatch()
+    stage.backend.start([dispatch])
+    stage.inbox.end(dispatch)
+    told = [chunk.cached_tokens for chunk in stage.inbox.of(dispatch)]
+    assert told == [32] + [None] * (len(told) - 1)
+
+
+@pytest.mark.parametrize(
+    ("enabled", "size", "told"), [(True, 1000, (1000, 16)), (True, None, (1600, 16)), (False, 1000, (1000, 0))]
+)
+def test_what_vllm_says_of_its_cache(enabled: bool, size: int | None, told: tuple[int, int]) -> None:
+    cache = SimpleNamespace(enable_prefix_caching=enabled, block_size=16, num_gpu_blocks=100, kv_cache_size_tokens=size)
+    model = SimpleNamespace(get_diff_sampling_param=dict)
+    engine = VllmEngine(SimpleNamespace(model_config=model, vllm_config=SimpleNamespace(cache_config=cache)))
+    assert (engine.cache_tokens, engine.block_tokens) == told

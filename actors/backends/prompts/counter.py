@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from msgspec import Struct
 
-from actors.backends.prompts.by_length import prompt_tokens
+from actors.backends.prompts.by_length import TOKEN_BYTES, prompt_bytes, prompt_tokens
 from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
 from actors.backends.prompts.lazy import LazyEncoder, Load
 from actors.backends.prompts.loader import load_encoder
@@ -15,6 +17,7 @@ from cluster.catalogue import Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage
+from cluster.prefixes.chain import chain
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +45,14 @@ _THREADS = 2
 
 
 class Prompt(Struct, frozen=True):
-    """How many tokens a prompt has, None where that cannot be known, and which, unless it is long."""
+    """How many tokens a prompt has, None where that cannot be known, and which, unless it is long.
+
+    `prefix` are hashes of its beginnings, by which engines that have had the same are known.
+    """
 
     tokens: int | None = None
     ids: tuple[int, ...] = ()
+    prefix: bytes = b""
 
 
 class PromptCounter:
@@ -88,7 +95,7 @@ class PromptCounter:
         Raises BadRequest when the model's chat template refuses the dialogue.
         """
         if not model.traits.has_source:
-            return Prompt(prompt_tokens(messages))
+            return _prompt_by_length(model, messages)
         if len(messages) > MOST_MESSAGES:
             return Prompt()
         encoder = await self._lazy_encoder(model).get(self._patience_s)
@@ -96,7 +103,7 @@ class PromptCounter:
 
     async def _count(self, encoder: PromptEncoder, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
         try:
-            ids = await self._encode(encoder, messages)
+            return await self._encode(partial(_prompt, encoder, model, messages), messages)
         except PromptRefused as refusal:
             raise BadRequest(f"messages: {refusal}") from None
         except TimeoutError:
@@ -104,16 +111,14 @@ class PromptCounter:
         except Exception as error:  # noqa: BLE001 - the engine is going to say what it makes of this prompt
             kind = type(error).__name__  # not the error itself: it may quote the prompt
             log.error("model %s: a prompt could not be counted (%s)", model.id, kind)  # noqa: TRY400
-        else:
-            return Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else ())
         return Prompt()
 
-    async def _encode(self, encoder: PromptEncoder, messages: Sequence[ChatMessage]) -> Sequence[int]:
+    async def _encode(self, encode: Callable[[], Prompt], messages: Sequence[ChatMessage]) -> Prompt:
         characters = sum(len(message.content) for message in messages)
         if characters <= INLINE_CHARACTERS and len(messages) <= INLINE_MESSAGES:
-            return encoder.encode(messages)
+            return encode()
         threads = self._short if characters <= SHORT_CHARACTERS else self._long
-        counting = asyncio.get_running_loop().run_in_executor(threads, encoder.encode, messages)
+        counting = asyncio.get_running_loop().run_in_executor(threads, encode)
         async with asyncio.timeout(self._patience_s):  # what has not begun by then never does
             return await counting
 
@@ -121,3 +126,15 @@ class PromptCounter:
         if model.id not in self._encoders:
             self._encoders[model.id] = LazyEncoder(model, self._load, self._clock)
         return self._encoders[model.id]
+
+
+def _prompt(encoder: PromptEncoder, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
+    ids = encoder.encode(messages)
+    tokens = array("I", ids)
+    prefix = chain(tokens.tobytes(), model.prefix_tokens * tokens.itemsize)
+    return Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else (), prefix)
+
+
+def _prompt_by_length(model: Model, messages: Sequence[ChatMessage]) -> Prompt:
+    prefix = chain(prompt_bytes(messages), model.prefix_tokens * TOKEN_BYTES)
+    return Prompt(prompt_tokens(messages), prefix=prefix)

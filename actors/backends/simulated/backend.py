@@ -11,9 +11,10 @@ from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated.options import Options, parse_options
+from actors.backends.simulated.prefix_cache import PrefixCache
 from actors.backends.simulated.text import VOCABULARY, digest, follows, simulated_token_id, varied
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.messages.work import Dispatch, FinishReason, Sampling
+from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 class _Simulation(Generation):
     """A generation, and where it stands in its answer."""
 
-    __slots__ = ("digest", "finish_reason", "index", "is_deadly", "last", "ready_s", "refusal", "trap")
+    __slots__ = ("digest", "finish_reason", "index", "is_deadly", "last", "messages", "ready_s", "refusal", "trap")
 
     def __init__(self, dispatch: Dispatch, options: Options) -> None:
         job = dispatch.job
@@ -33,6 +34,7 @@ class _Simulation(Generation):
         self.refusal = self._refusal(job.sampling, options)
         self.trap = _trap(self.index, options)
         self.is_deadly = options.die_of is not None and any(options.die_of in m.content for m in job.messages)
+        self.messages = job.messages
         self.ready_s = 0.0
 
     def _digest(self, dispatch: Dispatch, options: Options) -> int:
@@ -47,6 +49,10 @@ class _Simulation(Generation):
         if sampling.json_schema is not None:
             return self.fail("engine_error", "json_schema: a simulated model has no structured outputs")
         return self.check_context(sampling.max_tokens, options.context_length)
+
+    def said(self) -> str:
+        """Its answer, as far as it has come."""
+        return "".join([VOCABULARY[simulated_token_id(self.digest, index)] for index in range(self.index)])
 
     def step(self) -> Chunk | None:
         """Generate one token."""
@@ -77,6 +83,8 @@ class SimulatedBackend:
         self._changed = Condition()
         self._waiting: deque[_Simulation] = deque()
         self._batch: dict[tuple[str, int], _Simulation] = {}
+        self._cache = PrefixCache(0, 1)
+        self._reads_until_s = 0.0
         self._last_step_s = 0.0
         self._steps = 0
         self._stopped = False
@@ -87,6 +95,8 @@ class SimulatedBackend:
             self._options = parse_options(self._given)
         except ValueError as error:
             raise BackendDied(str(error)) from error
+        options = self._options
+        self._cache = PrefixCache(options.prefix_blocks, options.block_size)
         with self._changed:
             self._changed.wait_for(lambda: self._stopped, timeout=self._options.load_s)
             if self._stopped:
@@ -95,7 +105,8 @@ class SimulatedBackend:
                 raise BackendDied(self._options.fail_on_load)
             self._thread = Thread(target=self._run, args=(sink, died), name="simulated-backend", daemon=True)
             self._thread.start()
-        return Loaded(slots=self._options.batch_slots, context_length=self._options.context_length)
+        cached = (self._cache.tokens, options.block_size) if options.prefix_blocks else (0, 0)
+        return Loaded(options.batch_slots, options.context_length, *cached)
 
     @property
     def steps(self) -> int:
@@ -162,8 +173,16 @@ class SimulatedBackend:
     def _admit(self, now_s: float) -> None:
         while self._waiting and len(self._batch) < self._options.batch_slots:
             generation = self._waiting.popleft()
-            generation.ready_s = now_s + self._options.first_token_s
+            generation.ready_s = self._read(generation, now_s) + self._options.first_token_s
             self._batch[generation.job_id, generation.attempt] = generation
+
+    def _read(self, generation: _Simulation, now_s: float) -> float:
+        """Read its prompt. Returns when that is done."""
+        if self._options.prefix_blocks:
+            generation.cached_tokens = self._cache.read(generation.messages)
+        unread = generation.prompt_tokens - (generation.cached_tokens or 0)
+        self._reads_until_s = max(now_s, self._reads_until_s) + unread * self._options.prefill_token_s
+        return self._reads_until_s
 
     def _due_s(self) -> float | None:
         if not self._batch:
@@ -185,7 +204,14 @@ class SimulatedBackend:
                     chunks.append(chunk)
                     if generation.ended:
                         del self._batch[key]
+                        self._keep_answer(generation)
         return chunks
+
+    def _keep_answer(self, generation: _Simulation) -> None:
+        """What it has said is in its cache, too, as the next prompt of the dialogue has it."""
+        if self._options.prefix_blocks:
+            said = ChatMessage("assistant", generation.said())
+            self._cache.read((*generation.messages, said))
 
     def _fail_or_hang(self, generation: _Simulation) -> Chunk | None:
         """What a generation says at the token where a switch catches it."""

@@ -18,6 +18,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     that was resumed at k or later has passed that point and goes on; k = 0 catches every one. A generation that hangs
     leaves the others alone; one that freezes stops the whole backend, and one that dies ends it, as does one whose
     prompt contains the text `die_of`.
+
+    An engine keeps `prefix_blocks` blocks of `block_size` tokens of what it has read and said. Reading a token that is
+    not among them takes `prefill_token_s`, one prompt after the other.
     """
 
     first_token_s: Seconds = 0.05
@@ -33,6 +36,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     die_at_token: Index | None = None
     die_of: str | None = None
     vary_by_attempt: bool = False
+    prefix_blocks: Index = 0
+    block_size: Count = 16
+    prefill_token_s: Seconds = 0.0
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:

@@ -142,7 +142,7 @@ class VllmBackend:
         self._watcher = engine.watch(self._note_killed)
         self._structured_outputs = warm_up(engine, self._model.id)
         slots = engine.batch_size + max(1, engine.batch_size // _QUEUED_SHARE)
-        return Loaded(slots=slots, context_length=engine.context_length)
+        return Loaded(slots, engine.context_length, engine.cache_tokens, engine.block_tokens)
 
     def _generate(self, engine: VllmEngine, sink: Sink) -> None:
         while self._run_commands(engine):
@@ -197,6 +197,8 @@ class VllmBackend:
         generation = self._generations.get(produced.request_id)
         if generation is None:  # aborted
             return None
+        if generation.cached_tokens is None:
+            generation.cached_tokens = produced.cached_tokens
         if produced.error is None:
             chunk = generation.advance(produced.texts, produced.token_ids, produced.finish_reason)
         else:

@@ -29,7 +29,8 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length
 class Produced(Struct, frozen=True):
     """What one step produced for one request: tokens, and the text that each of them brought.
 
-    `error` is how vLLM finished a request that it gave up. `finished`: vLLM is done with the request.
+    `error` is how vLLM finished a request that it gave up. `finished`: vLLM is done with the request. It found
+    `cached_tokens` of what it was given in its cache.
     """
 
     request_id: str
@@ -38,6 +39,7 @@ class Produced(Struct, frozen=True):
     finish_reason: FinishReason | None
     error: str | None
     finished: bool
+    cached_tokens: int = 0
 
 
 class InvalidRequest(Exception):
@@ -64,6 +66,18 @@ class VllmEngine:
     def context_length(self) -> int:
         """The most tokens that prompt and answer have together."""
         return int(self._engine.model_config.max_model_len)
+
+    @property
+    def block_tokens(self) -> int:
+        """How many tokens are cached together; 0 where none are kept for other requests."""
+        config = self._engine.vllm_config.cache_config
+        return int(config.block_size) if config.enable_prefix_caching else 0
+
+    @property
+    def cache_tokens(self) -> int:
+        """How many tokens the cache has room for, those of running requests among them."""
+        config = self._engine.vllm_config.cache_config
+        return int(config.kv_cache_size_tokens or (config.num_gpu_blocks or 0) * config.block_size)
 
     @cached_property
     def prompts_tell_time(self) -> bool:
@@ -160,6 +174,7 @@ class VllmEngine:
             finish_reason=ordinary,
             error=None if ordinary or reason is None else str(reason),
             finished=output.finished,
+            cached_tokens=output.num_cached_tokens or 0,
         )
 
     def _texts(self, output: Any, token_ids: Sequence[int], stopped: bool) -> tuple[str, ...]:
