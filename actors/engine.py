@@ -160,6 +160,7 @@ class Engine:
             steps=self._backend.steps,
             generating=len(self._generating),
             prefill_tokens=self._generating.prefill_tokens,
+            phase=self._backend.phase if self._state == "starting" else "",
             cache_tokens=self._loaded.cache_tokens,
             block_tokens=self._loaded.block_tokens,
         )

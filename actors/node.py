@@ -217,12 +217,26 @@ class NodeAgent:
         while True:
             try:
                 replica.update(await engine.describe())
-                return await engine.load()
+                return await self._follow_load(replica, engine)
             except Gone:
                 raise
             except Unreachable as error:
                 logger.warning("engine %s: %s; asking again", replica.report.id, error)
                 await asyncio.sleep(self._timing.heartbeat_s)
+
+    async def _follow_load(self, replica: _Replica, engine: Engine) -> EngineReport:
+        """Have the engine load. What it tells of that meanwhile is in the reports."""
+        loading = asyncio.ensure_future(engine.load())
+        try:
+            while not (await asyncio.wait({loading}, timeout=self._timing.heartbeat_s))[0]:
+                describing = asyncio.ensure_future(engine.describe())
+                await asyncio.wait({loading, describing}, return_when=asyncio.FIRST_COMPLETED)
+                if describing.done():
+                    replica.update(describing.result())
+                describing.cancel()
+            return loading.result()
+        finally:
+            loading.cancel()
 
     async def _watch(self, replica: _Replica, engine: Engine) -> None:
         """Until the engine dies or hangs; then it vanishes from the reports."""

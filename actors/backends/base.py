@@ -66,6 +66,11 @@ class Backend(Protocol):
         """How many steps the thread that generates has made. While it has something to generate, it makes more."""
         ...
 
+    @property
+    def phase(self) -> str:
+        """What `load` is doing, in words; nothing where it does not say, or has ended. Asked from any thread."""
+        ...
+
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         """Load the model. Then `sink` is called from the backend's thread, at most once per step.
 

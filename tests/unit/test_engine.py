@@ -51,6 +51,7 @@ class ScriptedBackend:
         self.aborted: list[tuple[str, int]] = []
         self.closed = False
         self.steps = 0
+        self.phase = ""
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         self.loads += 1
@@ -81,6 +82,17 @@ def with_engine(backend: Backend, scenario: Callable[[Engine], Awaitable[None]])
             await engine.stop()
 
     run(loaded())
+
+
+def test_an_engine_tells_what_it_does_only_while_it_starts() -> None:
+    async def scenario() -> None:
+        backend = ScriptedBackend()
+        backend.phase = "importing"
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("node_0"), backend, 0.0)
+        assert (await engine.describe()).phase == "importing"
+        assert (await engine.load()).phase == ""
+
+    run(scenario())
 
 
 class Reading:

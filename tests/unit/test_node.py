@@ -42,6 +42,9 @@ class PlainScheduler:
     def told(self) -> dict[EngineId, EngineState]:
         return {engine.id: engine.state for engine in self.reports[-1].engines} if self.reports else {}
 
+    def phases(self) -> list[str]:
+        return [engine.phase for report in self.reports[-1:] for engine in report.engines]
+
     def draining_reported(self) -> bool | None:
         return self.reports[-1].draining if self.reports else None
 
@@ -338,6 +341,24 @@ def test_an_engine_that_cannot_be_reached_for_a_moment_is_asked_again() -> None:
             await until(lambda: engine.unreached == 0)
             await stage.some_heartbeats()
             assert stage.launcher.killed == []
+
+    run(scenario())
+
+
+def test_what_an_engine_does_while_it_loads_is_reported() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.loaded.clear()
+            stage.scheduler.wants(E0)
+            for phase in ("importing", "warming up"):
+                engine.report = replace(engine.report, phase=phase)
+                await until(lambda phase=phase: stage.scheduler.phases() == [phase])
+            engine.unreached = 1
+            engine.report = replace(engine.report, phase="still there")
+            await until(lambda: stage.scheduler.phases() == ["still there"])
+            engine.loaded.set()
+            await stage.told(e0="ready")
 
     run(scenario())
 

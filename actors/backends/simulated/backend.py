@@ -90,6 +90,10 @@ class SimulatedBackend:
         self._stopped = False
         self._thread: Thread | None = None
 
+    @property
+    def phase(self) -> str:
+        return ""
+
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         try:
             self._options = parse_options(self._given)

@@ -14,6 +14,7 @@ from threading import Thread
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
+from actors.backends.phases import Phases
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, make_engine
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.processes import EXIT_TIMEOUT_S, EngineProcesses
@@ -53,6 +54,7 @@ class VllmBackend:
         self._model = model
         self._source = source
         self._make = make
+        self._phases = Phases(model.id)
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="vllm-prompts")
         self._failures = FailureLog()
@@ -75,6 +77,10 @@ class VllmBackend:
         self._thread = Thread(target=self._run, args=(loaded, sink, died), name="vllm-engine", daemon=True)
         self._thread.start()
         return loaded.result()
+
+    @property
+    def phase(self) -> str:
+        return self._phases.now
 
     @property
     def steps(self) -> int:
@@ -122,7 +128,9 @@ class VllmBackend:
 
     def _run(self, loaded: "Future[Loaded]", sink: Sink, died: Callable[[BackendDied], None]) -> None:
         try:
-            engine = self._engine = self._make(self._model, self._source, self._sockets.name, self._failures.open)
+            engine = self._engine = self._make(
+                self._model, self._source, self._sockets.name, self._failures.open, self._phases
+            )
             loaded.set_result(self._prepare(engine))
             self._generate(engine, sink)
         except Exception as error:
@@ -140,7 +148,9 @@ class VllmBackend:
         if self._processes is not None:
             self._processes.complete()
         self._watcher = engine.watch(self._note_killed)
+        self._phases.begin("warming up")
         self._structured_outputs = warm_up(engine, self._model.id)
+        self._phases.end()
         slots = engine.batch_size + max(1, engine.batch_size // _QUEUED_SHARE)
         return Loaded(slots, engine.context_length, engine.cache_tokens, engine.block_tokens)
 

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.backends.failures import one_line
+from actors.backends.phases import Phases
 from actors.backends.vllm import processes, structured
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.sampling import constraint_params, sampling_params
@@ -200,11 +201,14 @@ def engine_args(model: Model, source: str) -> dict[str, Any]:
     return args | dict(model.engine)
 
 
-def make_engine(model: Model, source: str, sockets: str, log_failures: Callable[[dict[str, Any]], None]) -> VllmEngine:
+def make_engine(
+    model: Model, source: str, sockets: str, log_failures: Callable[[dict[str, Any]], None], phases: Phases
+) -> VllmEngine:
     """Load `model` from `source` into a new engine, whose sockets are in the folder `sockets`.
 
     `log_failures` is called with vLLM's logging configuration before vLLM starts processes. Raises what vLLM raises.
     """
+    phases.begin("importing vLLM")
     if is_local(source) and not Path(source).is_dir():
         raise FileNotFoundError(f"there is no folder {source}")  # vLLM would say it of a hub id
 
@@ -219,6 +223,7 @@ def make_engine(model: Model, source: str, sockets: str, log_failures: Callable[
     args = engine_args(model, source)
     structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
     args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
+    phases.begin("starting vLLM's engine and loading the weights")
     with scheduling_class.ordinary():
         engine = LLMEngine.from_engine_args(
             EngineArgs(**args),
