@@ -5,6 +5,7 @@ that no machine can meet: there, a group for which nothing is being started is t
 """
 
 import json
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -13,10 +14,13 @@ from msgspec import Struct
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 from ray.experimental.internal_kv import _internal_kv_get
 
+from cluster.clock import SYSTEM_CLOCK, Clock
+
 _REPORT_OF_V1 = "__autoscaling_status"
 _ANSWER_S = 10.0
 # The provider of a cluster whose machines come by hand names each one's type after the machine.
 _BY_HAND = "node_"
+_TRUSTED_S = 10.0
 _AT_WORK = ("pending_nodes", "pending_launches")
 
 
@@ -27,6 +31,22 @@ class Outlook(Struct, frozen=True):
     brings_machines: bool
     hopeless: frozenset[str] | None = None
     is_starting: bool = False
+
+
+class Autoscaler:
+    """Asks again after a while: on a cluster whose machines come by hand there is nothing to hear."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._outlook = Outlook(brings_machines=False)
+        self._asked_s = -math.inf
+
+    def look(self, is_urgent: bool = False) -> Outlook:
+        """What it told, which is new where that is urgent. Blocks."""
+        now_s = self._clock.monotonic_s()
+        if is_urgent or now_s - self._asked_s >= _TRUSTED_S:
+            self._outlook, self._asked_s = outlook(), now_s
+        return self._outlook
 
 
 def outlook() -> Outlook:

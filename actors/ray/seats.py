@@ -14,7 +14,7 @@ from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from actors.ray import machines
-from actors.ray.autoscaler import Outlook, outlook
+from actors.ray.autoscaler import Autoscaler, Outlook
 from cluster import clock
 from cluster.ids import EngineId, NodeId, node_id
 from cluster.messages.seats import ClusterReport, SeatOrder, SeatReport
@@ -59,6 +59,7 @@ class RaySeats:
     """Makes and removes groups as it is told, and tells of all machines and seats."""
 
     def __init__(self) -> None:
+        self._autoscaler = Autoscaler()
         self._outlook = Outlook(brings_machines=False)
         self._waiting_since_s: dict[str, float] = {}
 
@@ -71,8 +72,9 @@ class RaySeats:
         for engine_id in unwanted & there.keys():
             remove_placement_group(handle(there.pop(engine_id)))
         made = [_make(order, alive) for order in orders if order.engine_id not in there]
+        give_up_s = clock.monotonic_s() + _AT_ONCE_S
         for group in made:
-            group.wait(_AT_ONCE_S)
+            group.wait(max(give_up_s - clock.monotonic_s(), 0))
         if made:
             there = {engine_id: group for engine_id, group in groups().items() if engine_id not in unwanted}
         self._look_out(there)
@@ -82,8 +84,7 @@ class RaySeats:
         waiting = [group.id for group in there.values() if group.machine is None]
         now_s = clock.monotonic_s()
         self._waiting_since_s = {group: self._waiting_since_s.get(group, now_s) for group in waiting}
-        if waiting or not self._outlook.brings_machines:
-            self._outlook = outlook()
+        self._outlook = self._autoscaler.look(is_urgent=bool(waiting))
         if self._outlook.is_starting:
             self._waiting_since_s = dict.fromkeys(waiting, now_s)
 

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.directory import ENGINE, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
 from actors.ray import haproxy, machines, seats
-from actors.ray.autoscaler import outlook
+from actors.ray.autoscaler import Autoscaler
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
 from actors.ray.kind import Kind
 from actors.ray.wards import RayWard
@@ -47,6 +47,7 @@ class RayWorld:
                 (SCHEDULER, (self._models,)),
             )
         ]
+        self._autoscaler = Autoscaler()
         self._nodes: dict[str, RayWard] = {}
         self._node_args: dict[str, tuple[object, ...]] = {}
         self._kept: dict[str, str] = {}
@@ -59,7 +60,7 @@ class RayWorld:
     def machines(self) -> set[str]:
         alive = machines.alive()
         self._node_args = {node["NodeID"]: (*self._of_nodes, node["NodeID"], node["Resources"]) for node in alive}
-        if not outlook().brings_machines:
+        if not self._autoscaler.look().brings_machines:
             return set(self._node_args)
         with_seats = {group.machine for group in seats.groups().values()}
         return {node["NodeID"] for node in alive if machines.is_for_control(node) or node["NodeID"] in with_seats}

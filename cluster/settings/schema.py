@@ -24,6 +24,7 @@ from cluster.settings.checks import (
     text,
     word,
 )
+from cluster.settings.label_selectors import label_selectors
 from cluster.settings.references import is_reference
 
 
@@ -127,7 +128,7 @@ def _model(value: Value) -> Model:
             "engine": options,
             "env": mapping_of(text),
             "price": _price,
-            "labels": mapping_of(text),
+            "labels": label_selectors,
         },
     )
     if "id" not in given:
@@ -135,7 +136,10 @@ def _model(value: Value) -> Model:
     traits = TRAITS[given.get("backend", DEFAULT_BACKEND)]
     if traits.has_source and not given.get("source"):
         raise value.refused(f"needs a source: a hub id, a folder or {CAPITALS.source}")
-    return Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
+    model = Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
+    if model.labels and not model.books:
+        raise value.content["labels"].refused("a model with gpus: 0 and cpus: 0 has no place of its own to choose")
+    return model
 
 
 def _price(value: Value) -> Price:

@@ -3,7 +3,9 @@
 import pytest
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
+from actors.ray import autoscaler
 from actors.ray.autoscaler import Outlook, outlook_of_v1, outlook_of_v2
+from tests.support.clocks import StillClock
 
 
 def reply(version: int, *types: str, hopeless: tuple[str, ...] = (), pending: bool = False) -> GetClusterStatusReply:
@@ -44,3 +46,18 @@ def test_the_second_one_names_the_groups_that_it_has_nothing_for() -> None:
 )
 def test_the_first_one_tells_no_more_than_whether_something_starts(report: object, expected: Outlook) -> None:
     assert outlook_of_v1({"autoscaler_report": report}) == expected
+
+
+def test_it_is_asked_again_after_a_while_and_at_once_where_that_is_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [Outlook(True), Outlook(False), Outlook(True)]
+    monkeypatch.setattr(autoscaler, "outlook", told.pop)
+    clock = StillClock(0)
+    subject = autoscaler.Autoscaler(clock)
+    assert subject.look() == Outlook(True)
+    clock.advance(9.9)
+    assert subject.look() == Outlook(True)
+    assert subject.look(is_urgent=True) == Outlook(False)
+    clock.advance(9.9)
+    assert subject.look() == Outlook(False)
+    clock.advance(0.1)
+    assert subject.look() == Outlook(True)

@@ -291,6 +291,9 @@ def test_a_bad_file_is_refused_with_the_line_and_the_reason(text: str, message: 
         ("engine: {a: 2026-01-01}",
          "engine.a: must be text, a number, true, false, null, a list or a mapping, not 2026-01-01"),
         ("env: {A: 1}", "env.A: must be text: put 1 in quotes"),
+        ("labels: {tier: in(}", "labels.tier: must be a label's value, or a choice of them such as !spot, "
+                                'in(H100, A100) or !in(spot), not "in("'),
+        ("labels: {a b: c}", "labels.a b: is no name of a label"),
         ("env: {A: true}", "env.A: must be text: put true in quotes"),
         ("aliases: b", 'aliases: must be a list, not "b"'),
         ('aliases: [""]', 'aliases[0]: must be text without spaces and control characters, not ""'),
@@ -303,6 +306,13 @@ def test_a_bad_file_is_refused_with_the_line_and_the_reason(text: str, message: 
 def test_a_bad_model_is_refused_with_the_line_and_the_reason(entry: str, message: str) -> None:
     text = f"models:\n  - {{id: a, source: x}}\n  - id: b2\n    source: y\n    {entry}\n"
     assert refusal(text) == f"infernet.yaml:5: models[1].{message}"
+
+
+def test_a_model_that_books_nothing_has_no_machine_to_choose() -> None:
+    text = "models: [{id: a, backend: simulated, labels: {tier: spot}}]\n"
+    assert refusal(text) == (
+        "infernet.yaml:1: models[0].labels: a model with gpus: 0 and cpus: 0 has no place of its own to choose"
+    )
 
 
 @pytest.mark.parametrize(

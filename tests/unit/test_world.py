@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.ray import machines, seats
+from actors.ray import autoscaler, machines, seats
 from actors.ray import world as world_module
 from actors.ray.autoscaler import Outlook
 from actors.ray.remote import Pulse
@@ -70,7 +70,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> dict[str, PlainKind]:
         monkeypatch.setattr(world_module, name, kind)
     monkeypatch.setattr(world_module, "_this_machine", lambda: MACHINE)
     monkeypatch.setattr(machines, "alive", lambda: [machine(MACHINE, **{machines.HEAD: 1.0})])
-    monkeypatch.setattr(world_module, "outlook", lambda: Outlook(brings_machines=False))
+    monkeypatch.setattr(autoscaler, "outlook", lambda: Outlook(brings_machines=False))
     monkeypatch.setattr(seats, "groups", dict)
     return kinds
 
@@ -172,7 +172,9 @@ def test_where_machines_come_and_go_only_those_that_are_needed_have_a_node(
     monkeypatch.setattr(seats, "groups", lambda: groups)
     world = RayWorld(SETTINGS, None)
     assert len(world.machines()) == 4
-    monkeypatch.setattr(world_module, "outlook", lambda: Outlook(brings_machines=True))
+    monkeypatch.setattr(autoscaler, "outlook", lambda: Outlook(brings_machines=True))
+    assert len(world.machines()) == 4  # what was told a moment ago
+    world = RayWorld(SETTINGS, None)
     assert world.machines() == {"a" * 56, "b" * 56, "c" * 56}
     for each in world.machines():
         world.start_node(each)
