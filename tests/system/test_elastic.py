@@ -1,6 +1,7 @@
 """Models that scale with their jobs, and nodes that are drained under streams: every text stays exact."""
 
 import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from cluster.catalogue import Model, Replicas
 from cluster.ids import NodeId
-from cluster.messages.machines import ModelView
+from cluster.messages.machines import Hardware, ModelView
 from tests.support.plain_system import SIM, PlainSystem, run, until
 from tests.support.watch import Watch, at_rest
 
@@ -53,6 +54,32 @@ def test_replicas_follow_the_load_and_go_again(database: Path) -> None:
             await at_rest(system)
 
     run(scenario())
+
+
+def test_clients_see_what_a_model_waits_for_and_its_job_runs_on_the_machine_that_comes(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [elastic(0, 1)], nodes=0) as system, system.client() as client:
+            system.cluster.elastic = True
+            system.cluster.join(NodeId("node_head"), Hardware("head", cpus=0.0, memory_bytes=1 << 30))
+            watch = Watch(system, [system.job("Hello", max_tokens=50)])
+
+            async def starting() -> str:
+                (model,) = (await client.get("/api/v1/models", params={"all": "true"})).json()["models"]
+                return str(model.get("starting", ""))
+
+            await until(lambda: waits_for(starting, "waits for a machine"))
+            (head,) = (await client.get("/api/v1/nodes")).json()["nodes"]
+            assert (head["hostname"], head["status"], head["engines"]) == ("head", "idle", [])
+            system.node_ids.append(NodeId("node_1"))
+            await system.start_node(NodeId("node_1"))
+            await watch.exact()
+            assert await starting() == ""
+
+    run(scenario())
+
+
+async def waits_for(starting: Callable[[], Awaitable[str]], what: str) -> bool:
+    return (await starting()).startswith(what)
 
 
 def test_what_runs_on_a_node_that_is_drained_moves_in_the_middle_of_its_text(database: Path) -> None:
