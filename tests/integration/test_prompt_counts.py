@@ -8,7 +8,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from actors.backends.prompts.encoder import PromptEncoder
 from actors.backends.prompts.loader import NotLoaded, load_tokenizer
 from cluster.catalogue import CAPITALS, Model
 from cluster.messages.work import ChatMessage
+from cluster.prefixes.chain import chain
 
 transformers = pytest.importorskip("transformers")
 
@@ -101,7 +103,7 @@ async def encoded(model: Model) -> list[Prompt]:
         await counting.stop()
 
 
-def expected(source: Path) -> list[Prompt]:
+def expected(source: Path, model: Model = CAPITALS) -> list[Prompt]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     made = [
         tokenizer.apply_chat_template(
@@ -112,7 +114,13 @@ def expected(source: Path) -> list[Prompt]:
         )
         for messages in DIALOGUES
     ]
-    return [Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else ()) for ids in made]
+    return [Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else (), beginnings(ids, model)) for ids in made]
+
+
+def beginnings(ids: Sequence[int], model: Model) -> bytes:
+    """The hashes of a prompt of these tokens: which they are, is what engines that have had it are known by."""
+    tokens = array("I", ids)
+    return chain(tokens.tobytes(), model.prefix_tokens * tokens.itemsize)
 
 
 def test_the_built_in_model() -> None:
@@ -145,7 +153,8 @@ def test_the_built_in_model() -> None:
 def test_the_classes_of_tokenizers(make: Any, config: dict[str, Any], tmp_path: Path) -> None:
     """Some of these classes do not use `tokenizer.json` as it is."""
     source = folder(tmp_path / "model", make(), config)
-    assert asyncio.run(encoded(Model("x", source=str(source)))) == expected(source)
+    model = Model("x", source=str(source))
+    assert asyncio.run(encoded(model)) == expected(source, model)
 
 
 def test_a_tokenizer_that_would_cut_or_fill_prompts(tmp_path: Path) -> None:
@@ -153,13 +162,14 @@ def test_a_tokenizer_that_would_cut_or_fill_prompts(tmp_path: Path) -> None:
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding(length=64, pad_token="</s>")
     source = folder(tmp_path / "model", tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"})
-    assert asyncio.run(encoded(Model("x", source=str(source)))) == expected(source)
+    model = Model("x", source=str(source))
+    assert asyncio.run(encoded(model)) == expected(source, model)
 
 
 def test_another_models_tokenizer(tmp_path: Path) -> None:
     weights = folder(tmp_path / "weights", unigram(), {"tokenizer_class": "PreTrainedTokenizerFast"})
     other = Model("x", source=str(weights), engine={"tokenizer": str(WEIGHTS), "tokenizer_mode": "hf"})
-    assert asyncio.run(encoded(other)) == expected(WEIGHTS)
+    assert asyncio.run(encoded(other)) == expected(WEIGHTS, other)
 
 
 def without_template(path: Path) -> None:
