@@ -161,6 +161,11 @@ class Fleet:
         return self._seating.unwanted()
 
     @property
+    def has_looked_for_room(self) -> bool:
+        """The cluster has told of every seat that has been asked for: whether there is room for it is known."""
+        return self._knows_machines and not self._seating.has_changed
+
+    @property
     def wants_survey(self) -> bool:
         """Seats have been asked for or given up since the cluster last told of them."""
         return self._seating.has_changed

@@ -89,14 +89,17 @@ def test_a_job_asks_for_a_seat_with_what_its_model_needs() -> None:
     stage.survey()
     assert (stage.asked(), stage.view.state) == ([], "idle")
     assert stage.fleet.can_serve("m", None, stage.now_s)  # machines come for it
+    assert stage.fleet.has_looked_for_room
     stage.jobs = 2
     stage.survey()
+    assert not stage.fleet.has_looked_for_room
     first, second = stage.fleet.seat_orders()
     assert (first.engine_id, second.engine_id) == (E0, E1)
     assert (first.gpus, first.cpus, first.labels, first.avoided) == (1, 1.0, {"tier": "spot"}, ())
     assert (stage.view.state, stage.view.starting) == ("starting", "waits for a machine, for 0 s now")
     stage.survey(after_s=30.0)
     assert stage.view.starting == "waits for a machine, for 30 s now"
+    assert stage.fleet.has_looked_for_room
     assert stage.fleet.starting() == [M]  # which does not count toward its jobs' time
     assert stage.fleet.without_room(stage.now_s + 60.0, 10.0) == []
 

@@ -155,9 +155,9 @@ def _require_address(port: int) -> None:
 async def _require_room() -> None:
     """Raises StartError when a model fits no machine, or no machine can be reached."""
     give_up_s = time.monotonic() + _FIRST_NODE_S
-    while not await SCHEDULER.at().nodes():
+    while not await SCHEDULER.at().has_looked_for_room():
         if time.monotonic() > give_up_s:
-            raise StartError("no machine of the Ray cluster runs a node of the network")
+            raise StartError("the Ray cluster does not tell of its machines, and whether models have room there")
         await asyncio.sleep(_LOOK_S)
     for view in await SCHEDULER.at().models():
         if not view.fits:
