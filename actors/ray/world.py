@@ -19,6 +19,7 @@ from actors.ray.kind import Kind
 from actors.ray.wards import RayWard
 from actors.wire.calls import Unreachable
 from cluster.catalogue import Catalogue
+from cluster.fleet.numbers import model_of
 from cluster.ids import EngineId, node_id
 from cluster.release import VERSION, fingerprint
 from cluster.settings.schema import Settings
@@ -114,7 +115,7 @@ class RayWorld:
 
     async def _end_engine_if_outdated(self, engine_id: EngineId) -> None:
         """An engine of a model that is gone altogether is left to its node, which is not ordered to keep it."""
-        model = Catalogue(self._models).find(engine_id.rpartition("/")[0])
+        model = Catalogue(self._models).find(model_of(engine_id))
         if model is None:
             return
         with suppress(Unreachable, TimeoutError):

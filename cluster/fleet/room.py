@@ -16,17 +16,13 @@ class Room:
 
     def take(self, model: Model, on: NodeId | None = None) -> bool:
         """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
-        places = [node_id for node_id in self._free if on in (None, node_id) and self._fits(model, node_id)]
+        places = [each for each, free in self._free.items() if on in (None, each) and _is_enough(model, *free)]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
             return False
         gpus, cpus = self._free[best]
         self._free[best] = gpus - model.gpus, cpus - model.cpus
         return True
-
-    def _fits(self, model: Model, node_id: NodeId) -> bool:
-        gpus, cpus = self._free[node_id]
-        return model.gpus <= gpus and model.cpus <= cpus
 
 
 def least_crowded(machines: Iterable[Machine]) -> Machine | None:
@@ -40,7 +36,7 @@ def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> b
     gpus, cpus = _free(machine)
     gpus += sum(replica.model.gpus for replica in without)
     cpus += sum(replica.model.cpus for replica in without)
-    return machine.takes_seats and model.gpus <= gpus and model.cpus <= cpus
+    return machine.takes_seats and _is_enough(model, gpus, cpus)
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
@@ -53,6 +49,10 @@ def shortage(model: Model, machines: Iterable[Machine]) -> str:
 
 def need(model: Model) -> str:
     return f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine"
+
+
+def _is_enough(model: Model, gpus: float, cpus: float) -> bool:
+    return model.gpus <= gpus and model.cpus <= cpus
 
 
 def _free(machine: Machine) -> tuple[float, float]:
