@@ -96,7 +96,7 @@ class Leases:
             if job.id in self.places:
                 continue
             waits = self.quiescent or self.places.queue.waits(waiting.lane)
-            cached = self._cached(waiting)
+            cached = NOTHING if waits else self._cached(waiting)
             replica = None if waits else self.fleet.best(waiting.lane, cached)
             if replica is None and (refusal := self._too_many(submission, now_ms)):
                 refused[job.id] = refusal
