@@ -11,6 +11,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
 
+from actors.backends import validate_engines
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER
 from actors.machine import gc, scheduling_class
 from actors.ray import lifecycle, machines
@@ -102,6 +103,7 @@ def build(args: dict[str, Any]) -> Application:
     Raises ConfigError for settings that cannot be used, and without an admin key: there is no terminal to show one on.
     """
     settings = with_database(config.parse(args, "serve config: args"), Path("~/.infernet").expanduser())
+    validate_engines(settings.models)
     if not os.environ.get(ADMIN_KEY_VARIABLE):
         raise ConfigError(f"{ADMIN_KEY_VARIABLE}: must be set, to become the first admin key")
     return application(Release(settings, wall_ms()))

@@ -94,7 +94,8 @@ class Model(Struct, frozen=True):
 
     `source` is a hub id, a folder, or `builtin:` and the name of a model that comes with this project.
     `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed. They run
-    on machines with these `labels` of Ray's, each a value or a selector such as `in(H100,A100)`.
+    on machines with these `labels` of Ray's, each a value or a selector such as `in(H100,A100)`. An answer has
+    `default_max_tokens` at most where a client of `/v1` names no number, or as many as the context leaves.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Model(Struct, frozen=True):
     env: Mapping[str, str] = field(default_factory=dict)
     price: Price = Price()
     labels: Mapping[str, str] = field(default_factory=dict)
+    default_max_tokens: int | None = None
 
     @property
     def books(self) -> bool:

@@ -1,7 +1,10 @@
 """What generates tokens. The backends are made here, and only here by name; `cluster/catalogue.py` has their traits."""
 
+from collections.abc import Iterable
+
 from actors.backends.base import Backend
 from cluster.catalogue import Model
+from cluster.errors import ConfigError
 
 
 def create(model: Model, source: str) -> Backend:
@@ -20,7 +23,7 @@ def create(model: Model, source: str) -> Backend:
 def validate_engine_options(model: Model) -> None:
     """Check what can be checked of `model.engine` without loading anything.
 
-    vLLM's options are vLLM's own: only vLLM can judge them, and it does when the model loads.
+    The values of vLLM's options are vLLM's own: only vLLM can judge them, and it does when the model loads.
 
     Raises ValueError naming the key and the reason.
     """
@@ -30,7 +33,18 @@ def validate_engine_options(model: Model) -> None:
 
             parse_options(model.engine)
         case "vllm":
-            pass
+            from actors.backends.vllm import options
+
+            options.validate(model.engine)
+
+
+def validate_engines(models: Iterable[Model]) -> None:
+    """Raises ConfigError for the first model of which an engine would not take its options."""
+    for model in models:
+        try:
+            validate_engine_options(model)
+        except ValueError as error:
+            raise ConfigError(f"model {model.id}: engine: {error}") from None
 
 
 def process_env(model: Model, machine_cores: int) -> dict[str, str]:

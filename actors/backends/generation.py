@@ -35,7 +35,10 @@ class Generation:
         self.completion_tokens = len(dispatch.resume.token_ids)
         self.ended = False
         self._announced = False
-        self._stop_strings = StopStringFilter(dispatch.job.sampling.stop)
+        sampling = dispatch.job.sampling
+        self._stop_strings = StopStringFilter(
+            sampling.stop, sampling.include_stop_str_in_output, sampling.min_tokens - self.completion_tokens
+        )
 
     def advance(
         self, texts: Sequence[str], token_ids: Sequence[int], finish_reason: FinishReason | None = None

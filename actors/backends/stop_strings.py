@@ -14,12 +14,16 @@ class StopStringFilter:
     the one that is complete first counts, as in vLLM.
     """
 
-    __slots__ = ("_held", "_pending", "_stop", "stopped")
+    __slots__ = ("_held", "_immune", "_includes", "_pending", "_stop", "_unstoppable", "stopped")
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), includes: bool = False, unstoppable: int = 0) -> None:
+        """`includes`: a stop string is part of what is passed on. None ends in the first `unstoppable` tokens."""
         self._stop = tuple(filter(None, stop))
+        self._includes = includes
+        self._unstoppable = unstoppable
         self._pending: tuple[int, ...] = ()  # ids whose text has not come yet: half a character
         self._held: list[Piece] = []
+        self._immune = 0  # so many of the held characters came with tokens in which no stop string ends
         self.stopped = False
 
     def push(self, text: str, token_id: int) -> list[Piece]:
@@ -29,6 +33,7 @@ class StopStringFilter:
         token: then that token's id is left out.
         """
         token_ids = (*self._pending, token_id)
+        self._unstoppable -= 1
         if not text:
             self._pending = token_ids
             return []
@@ -36,6 +41,8 @@ class StopStringFilter:
         if not self._stop:
             return [(text, token_ids)]
         self._held.append((text, token_ids))
+        if self._unstoppable >= 0:
+            self._immune = sum(len(piece) for piece, _ in self._held)
         return self._release()
 
     def flush(self) -> list[Piece]:
@@ -45,15 +52,19 @@ class StopStringFilter:
 
     def _release(self) -> list[Piece]:
         text = "".join([piece for piece, _ in self._held])
-        hits = [(begin + len(stop), begin) for stop in self._stop if (begin := text.find(stop)) >= 0]
+        hits = [(begin + len(stop), begin) for stop in self._stop if (begin := self._find(text, stop)) >= 0]
         if hits:
             self.stopped = True
-            _, begin = min(hits, key=lambda hit: hit[0])
+            after, begin = min(hits, key=lambda hit: hit[0])
             pieces = self._take(begin)
             self._held = []
-            cut = text[sum(len(piece) for piece, _ in pieces) : begin]
+            cut = text[sum(len(piece) for piece, _ in pieces) : after if self._includes else begin]
             return [*pieces, (cut, ())] if cut else pieces
         return self._take(len(text) - max(_overlap(text, stop) for stop in self._stop))
+
+    def _find(self, text: str, stop: str) -> int:
+        """Where the first one begins that counts, -1 where there is none."""
+        return text.find(stop, max(0, self._immune - len(stop) + 1))
 
     def _take(self, end: int) -> list[Piece]:
         """Remove the whole tokens that lie before `end`."""
@@ -64,6 +75,7 @@ class StopStringFilter:
                 break
             count += 1
         taken, self._held = self._held[:count], self._held[count:]
+        self._immune = max(0, self._immune - sum(len(piece) for piece, _ in taken))
         return taken
 
 

@@ -1,30 +1,21 @@
 """Jobs: what a client submits, and what it is told."""
 
-import hashlib
-from functools import cache
-from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
-import msgspec
 from pydantic import Field, WithJsonSchema, field_validator
 from typing_extensions import TypedDict
 
-from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Request, Text, Time
+from api.http.bodies import INT64, WHOLE, AnyText, Count, JobIdText, NodeIdText, Request, Text, Time
+from api.http.body_hash import LATER, body_hash
+from api.http.sampling import SamplingFields
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
 from cluster.messages.work import Accepted, ChatMessage, FinishReason, Order, Priority, Role, Sampling
 
-LATER: Final = "later"
-"""Marks a field that came after bodies were first hashed: at its default it is left out of the hash.
-
-Every new field needs it: `tests/unit/test_body_hash.py` fails without.
-"""
-
 MAX_STOPS = 4
 MAX_METADATA = 16
-
-_canonical = msgspec.json.Encoder(order="deterministic")
 
 _TEXT = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
 _STOP: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_STOPS}], "default": []}
@@ -37,7 +28,7 @@ class Message(Request):
     content: AnyText
 
 
-class JobRequest(Request):
+class JobRequest(SamplingFields):
     """A chat job. Fields that are unknown are ignored; null means the default."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
@@ -48,7 +39,7 @@ class JobRequest(Request):
     stream: Annotated[bool, Field(description="Answer with the job's stream")] = False
     node_id: Annotated[Text | None, Field(description="The only node that may run the job")] = None
     stop: Annotated[list[Text], Field(max_length=MAX_STOPS), WithJsonSchema(_STOP)] = Field(default_factory=list)
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
+    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64), WHOLE] | None = None
     metadata: Annotated[dict[AnyText, AnyText], Field(max_length=MAX_METADATA, description="Comes back")] = Field(
         default_factory=dict
     )
@@ -63,31 +54,14 @@ class JobRequest(Request):
         return Order(
             model=self.model,
             messages=tuple(ChatMessage(message.role, message.content) for message in self.messages),
-            sampling=Sampling(self.max_tokens, self.temperature, self.top_p, tuple(self.stop), self.seed),
+            sampling=Sampling(
+                self.max_tokens, self.temperature, self.top_p, tuple(self.stop), self.seed, **self.more_sampling()
+            ),
             body_hash=body_hash(self),
             node_id=NodeId(self.node_id) if self.node_id else None,
             metadata=self.metadata,
             priority=self.priority,
         )
-
-
-def body_hash(request: Request) -> str:
-    """The same for bodies that mean the same: defaults, nulls, unknown fields and the order of keys do not matter.
-
-    Nor does the version that takes them: a key that was used before an upgrade stands for the same body after it.
-    """
-    body = request.model_dump()
-    for name, default in _later_fields(type(request)):
-        if body[name] == default:
-            del body[name]
-    return hashlib.sha256(_canonical.encode(body)).hexdigest()
-
-
-@cache
-def _later_fields(kind: type[Request]) -> list[tuple[str, Any]]:
-    """The fields of such a body that are `LATER`, and their defaults."""
-    fields = kind.model_fields.items()
-    return [(name, field.get_default(call_default_factory=True)) for name, field in fields if LATER in field.metadata]
 
 
 class JobAccepted(TypedDict):

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
-from api.jobs.schemas import MAX_METADATA, MAX_STOPS, body_hash
+from api.http.bodies import INT64, WHOLE, AnyText, Count, Request, Text, parse
+from api.http.body_hash import Formerly, body_hash
+from api.http.sampling import LogitBias, Penalty, SamplingFields
+from api.jobs.schemas import MAX_METADATA
 from api.openai.response_format import ResponseFormat, json_schema
 from api.openai.unsupported import MustBe, Refused, UnsupportedFields
 from cluster.errors import BadRequest
-from cluster.messages.work import ChatMessage, Order, Role, Sampling
+from cluster.messages.work import AS_CONTEXT_LEAVES, ChatMessage, Order, Role, Sampling
 
 _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
 _TEXT_PART = {
@@ -20,7 +22,7 @@ _TEXT_PART = {
 }
 _CONTENT = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT_PART, "minItems": 1}]}
 _STOP_TEXT = _TEXT | {"minLength": 1}
-_STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT, "maxItems": MAX_STOPS}], "default": []}
+_STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT}], "default": []}
 
 
 def _joined(content: Any) -> Any:
@@ -53,17 +55,22 @@ class StreamOptions(Request):
     include_usage: Annotated[bool, Field(description="Tell the usage in a last chunk without choices")] = False
 
 
-class ChatCompletionRequest(UnsupportedFields):
+class ChatCompletionRequest(SamplingFields, UnsupportedFields):
     """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
     messages: Annotated[list[ChatCompletionMessage], Field(min_length=1)]
-    max_completion_tokens: Annotated[Count | None, Field(description="512 without either; wins over max_tokens")] = None
+    max_completion_tokens: Annotated[
+        Count | None, Field(description="As much as the context leaves without either; wins over max_tokens")
+    ] = None
     max_tokens: Count | None = None
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    stop: Annotated[list[Text], Field(default_factory=list, max_length=MAX_STOPS), WithJsonSchema(_STOP)]
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
+    temperature: Annotated[Annotated[float, Field(ge=0.0, le=2.0)] | None, Formerly(0.7)] = None
+    top_p: Annotated[Annotated[float, Field(gt=0.0, le=1.0)] | None, Formerly(1.0)] = None
+    presence_penalty: Annotated[Penalty, Formerly(None)] = 0.0
+    frequency_penalty: Annotated[Penalty, Formerly(None)] = 0.0
+    logit_bias: Annotated[LogitBias, Formerly(None)]
+    stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(_STOP)]
+    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64), WHOLE] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
@@ -84,12 +91,13 @@ class ChatCompletionRequest(UnsupportedFields):
             model=self.model,
             messages=tuple(message.message() for message in self.messages),
             sampling=Sampling(
-                max_tokens=self.max_completion_tokens or self.max_tokens or Sampling().max_tokens,
+                max_tokens=self.max_completion_tokens or self.max_tokens or AS_CONTEXT_LEAVES,
                 temperature=self.temperature,
                 top_p=self.top_p,
                 stop=tuple(self.stop),
                 seed=self.seed,
                 json_schema=await json_schema(self.response_format),
+                **self.more_sampling(),
             ),
             body_hash=body_hash(self),
             metadata=self.metadata,

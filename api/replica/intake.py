@@ -6,13 +6,14 @@ from actors.backends.prompts.counter import PromptCounter
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
 from api.replica.allowances import Allowances
+from api.replica.contexts import Contexts
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, Forbidden
 from cluster.ids import new_job_id
 from cluster.limits.pricing import most_usage, rates
 from cluster.messages.people import Principal
-from cluster.messages.work import Accepted, Idempotency, Job, Order, Submission
+from cluster.messages.work import Accepted, Idempotency, Job, Order, Sampling, Submission
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Intake:
         self._job_timeout_ms = job_timeout_s * 1000
         self._clock = clock
         self._answer_s = answer_s
+        self._contexts = Contexts(scheduler, answer_s)
         self._submissions = Batcher[Submission, Accepted](scheduler.submit)
 
     async def accept(self, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
@@ -57,7 +59,8 @@ class Intake:
                 return earlier
         model = self._model(caller, order)
         prompt = await self._prompts.count(model, order.messages)
-        job = self._job(caller, order, model, prompt.tokens)
+        sampling = await self._contexts.bounded(model, order, prompt.tokens)
+        job = self._job(caller, order, model, sampling, prompt.tokens)
         await self._allowances.charge_tokens(caller, most_usage(job))
         return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued, prompt.prefix))
 
@@ -77,7 +80,7 @@ class Intake:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
         return model
 
-    def _job(self, caller: Principal, order: Order, model: Model, prompt_tokens: int | None) -> Job:
+    def _job(self, caller: Principal, order: Order, model: Model, sampling: Sampling, prompt_tokens: int | None) -> Job:
         created_ms = self._clock.wall_ms()
         return Job(
             id=new_job_id(),
@@ -85,7 +88,7 @@ class Intake:
             key_id=caller.key_id,
             model=model.id,
             messages=order.messages,
-            sampling=order.sampling,
+            sampling=sampling,
             created_ms=created_ms,
             deadline_ms=created_ms + self._job_timeout_ms,
             node_id=order.node_id,

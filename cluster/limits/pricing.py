@@ -1,8 +1,10 @@
 """What tokens cost, in whole millionths of the currency unit. A part of a millionth counts as one."""
 
+from collections.abc import Sequence
+
 from cluster.catalogue import Price
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import Job
+from cluster.messages.work import ChatMessage, Job
 
 MILLION = 1_000_000
 
@@ -27,8 +29,12 @@ def most_usage(job: Job) -> Usage:
 
     A prompt that could not be counted is taken for its bytes: no byte-level tokenizer makes more tokens of it.
     """
-    prompt_tokens = job.prompt_tokens
-    if prompt_tokens is None:
-        content_bytes = sum(len(message.content.encode()) for message in job.messages)
-        prompt_tokens = content_bytes + _MESSAGE_TOKENS * len(job.messages) + _CONVERSATION_TOKENS
-    return Usage(prompt_tokens, job.sampling.max_tokens)
+    return Usage(most_prompt_tokens(job.messages, job.prompt_tokens), job.sampling.max_tokens)
+
+
+def most_prompt_tokens(messages: Sequence[ChatMessage], counted: int | None) -> int:
+    """The most tokens that this prompt can have: as many as were counted, where they could be."""
+    if counted is not None:
+        return counted
+    content_bytes = sum(len(message.content.encode()) for message in messages)
+    return content_bytes + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS

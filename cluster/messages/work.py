@@ -5,7 +5,7 @@ Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Tim
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -25,18 +25,28 @@ class ChatMessage(Struct, frozen=True):
     content: str
 
 
+AS_CONTEXT_LEAVES = 0
+"""In an order, the `max_tokens` of who asks for as much as the model's context leaves. A job has a number."""
+
+
 class Sampling(Struct, frozen=True):
     """How to generate. The names and meanings are vLLM's.
 
-    `json_schema` is a JSON Schema, as JSON text, that the answer has to follow.
+    Without `temperature` or `top_p` they are what the model's authors recommend. `json_schema` is a JSON Schema, as
+    JSON text, that the answer has to follow. `others` are what else vLLM is told, by its own names: its
+    `SamplingParams` say what there is.
     """
 
     max_tokens: int = 512
-    temperature: float = 0.7
-    top_p: float = 1.0
+    temperature: float | None = 0.7
+    top_p: float | None = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
     json_schema: str | None = None
+    min_tokens: int = 0
+    include_stop_str_in_output: bool = False
+    skip_special_tokens: bool = True
+    others: Mapping[str, Any] = field(default_factory=dict)
 
 
 Priority = Literal["high", "normal", "low"]

@@ -129,6 +129,7 @@ def _model(value: Value) -> Model:
             "env": mapping_of(text),
             "price": _price,
             "labels": label_selectors,
+            "default_max_tokens": or_none(integer(1)),
         },
     )
     if "id" not in given:

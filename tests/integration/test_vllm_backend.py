@@ -116,6 +116,65 @@ class TestVllm(BackendSuite):
         assert end.finish_reason == "stop"
 
 
+def options(loaded: Subject) -> dict[str, dict[str, Any]]:
+    """Ways to draw tokens of which each changes the answer, by what each is about."""
+    plain, _, _ = loaded.undisturbed()
+    first, second = plain.token_ids[:2]
+    return {
+        "presence": {"others": {"presence_penalty": 2.0}, "min_tokens": 24},
+        "frequency": {"others": {"frequency_penalty": 1.5}, "min_tokens": 24},
+        "repetition": {"others": {"repetition_penalty": 2.5}, "min_tokens": 24},
+        "all penalties": {
+            "others": {"presence_penalty": 1.0, "frequency_penalty": 0.5, "repetition_penalty": 1.2},
+            "min_tokens": 24,
+        },
+        "min_tokens": {"min_tokens": 20},
+        "ignore_eos": {"others": {"ignore_eos": True}, "max_tokens": 30, "skip_special_tokens": False},
+        "bias": {"others": {"logit_bias": {str(first): -100.0}}},
+        "allowed": {"others": {"allowed_token_ids": [second, *plain.token_ids[3:6]]}, "max_tokens": 12},
+        "bad words": {"others": {"bad_words": ["is"]}},
+        "stop token": {"others": {"stop_token_ids": [plain.token_ids[4]]}},
+        "stop token, included": {
+            "others": {"stop_token_ids": [plain.token_ids[4]]},
+            "include_stop_str_in_output": True,
+        },
+        "stop, included": {"stop": ("capital of",), "include_stop_str_in_output": True},
+        "stop, but not yet": {"stop": ("a",), "min_tokens": 8},
+        "repeats": {
+            "others": {"repetition_detection": {"max_pattern_size": 12, "min_count": 2}, "ignore_eos": True},
+            "max_tokens": 60,
+        },
+    }
+
+
+class TestSampling:
+    """Whatever says how tokens are drawn holds wherever an answer goes on."""
+
+    def test_each_option_changes_the_answer(self, loaded: Subject) -> None:
+        plain, _, plain_end = loaded.undisturbed()
+        for name, fields in options(loaded).items():
+            answer, end = loaded.run(loaded.dispatch(**fields))
+            assert (answer.text, end) != (plain.text, plain_end), name
+
+    def test_an_answer_goes_on_from_every_token_as_if_nothing_had_happened(self, loaded: Subject) -> None:
+        for name, fields in options(loaded).items():
+            whole = loaded.dispatch(**fields)
+            full, full_end = loaded.run(whole)
+            cuts = [Output()]
+            for chunk in loaded.inbox.of(whole)[:-1]:
+                cuts.append(joined([chunk], cuts[-1]))
+            resumed = [loaded.dispatch(cut, attempt=2, **fields) for cut in cuts]
+            loaded.backend.start(resumed)
+            for cut, dispatch in zip(cuts, resumed, strict=True):
+                assert loaded.inbox.end(dispatch) == full_end, (name, len(cut.token_ids))
+                assert joined(loaded.inbox.of(dispatch), cut).text == full.text, (name, len(cut.token_ids))
+
+    def test_what_vllm_refuses_is_told_in_its_words(self, loaded: Subject) -> None:
+        _, end = loaded.run(loaded.dispatch(others={"allowed_token_ids": [10**6]}))
+        assert isinstance(end, Failed)
+        assert end.error_message.startswith("The engine could not generate this answer: allowed_token_ids")
+
+
 class TestStructured:
     """An answer follows its schema, wherever it was begun."""
 

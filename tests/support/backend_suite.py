@@ -6,6 +6,7 @@ A test class inherits it and gives it `subject`, a loaded backend and what the s
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -91,7 +92,9 @@ class Subject:
         stop: tuple[str, ...] = (),
         max_tokens: int = 0,
         json_schema: str | None = None,
+        **others: Any,
     ) -> Dispatch:
+        """`others` are fields of `Sampling` beyond those that most tests need."""
         self.jobs += 1
         job = Job(
             id=JobId(f"job-{self.jobs}"),
@@ -100,7 +103,11 @@ class Subject:
             model="model",
             messages=self.messages,
             sampling=Sampling(
-                max_tokens=max_tokens or self.sampling.max_tokens, temperature=0.0, stop=stop, json_schema=json_schema
+                max_tokens=max_tokens or self.sampling.max_tokens,
+                temperature=0.0,
+                stop=stop,
+                json_schema=json_schema,
+                **others,
             ),
             created_ms=0,
             deadline_ms=0,

@@ -11,7 +11,6 @@ import pytest
 
 from actors.backends import process_env
 from actors.backends.failures import one_line
-from actors.backends.stop_strings import StopStringFilter
 from actors.backends.vllm.engine import engine_args
 from actors.backends.vllm.failures import FailureHandler, FailureLog
 from cluster.catalogue import Model
@@ -93,42 +92,3 @@ def test_without_a_log_the_error_is_the_reason(failures: FailureLog) -> None:
 def test_one_line_is_short() -> None:
     assert len(one_line(ValueError("x" * 10_000))) == 500
     assert one_line(KeyboardInterrupt()) == "KeyboardInterrupt"
-
-
-def let_out(stop: tuple[str, ...], *pieces: str) -> tuple[str, tuple[int, ...], bool]:
-    stop_strings = StopStringFilter(stop)
-    text, ids = "", ()
-    for token_id, piece in enumerate(pieces):
-        for more, more_ids in stop_strings.push(piece, token_id):
-            text, ids = text + more, ids + more_ids
-    return text, ids, stop_strings.stopped
-
-
-def test_ids_without_text_wait_for_it() -> None:
-    assert let_out((), "a", "", "", "é", "") == ("aé", (0, 1, 2, 3), False)
-
-
-def test_a_possible_stop_string_is_held_back_in_whole_tokens() -> None:
-    assert let_out(("END",), "one ", "two E", "N") == ("one ", (0,), False)
-    assert let_out(("END",), "one ", "two E", "N", "d") == ("one two ENd", (0, 1, 2, 3), False)
-    assert let_out(("END",), "one ", "two E", "N", "D, three") == ("one two ", (0,), True)
-    assert let_out(("END",), "one ", "END") == ("one ", (0,), True)
-
-
-def test_the_longest_beginning_of_a_stop_string_is_withheld() -> None:
-    """The shorter one, "a" of "aab", would let its first character out before the rest makes it complete."""
-    assert let_out(("aab",), "x", "a", "a", "b") == ("x", (0,), True)
-    assert let_out(("abab!",), "x", "a", "b", "a", "b", "!") == ("x", (0,), True)
-    assert let_out(("aab",), "x", "a", "a", "a", "b") == ("xa", (0, 1), True)
-
-
-def test_the_stop_string_complete_first_counts() -> None:
-    assert let_out(("bcd", "c"), "abcd") == ("ab", (), True)
-    assert let_out(("cd", "bcd"), "abcd") == ("ab", (), True)  # both at once: the first that was given
-
-
-def test_flush_gives_the_rest() -> None:
-    stop_strings = StopStringFilter(("END",))
-    assert stop_strings.push("the E", 1) == []
-    assert stop_strings.push("", 2) == []
-    assert stop_strings.flush() == [("the E", (1,))]

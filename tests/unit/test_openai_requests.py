@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from api.openai.error_shape import error_body, error_headers, failure_body, failure_headers, failure_status
 from api.openai.requests import parse_chat
@@ -21,9 +22,10 @@ from cluster.errors import (
     Unauthorized,
 )
 from cluster.messages.money import Usage
-from cluster.messages.work import ChatMessage, Failed, Order, Sampling
+from cluster.messages.work import AS_CONTEXT_LEAVES, ChatMessage, Failed, Order, Sampling
 
 BODY: Any = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
+NOTHING_SAID = Sampling(AS_CONTEXT_LEAVES, temperature=None, top_p=None)
 
 
 def order(**fields: Any) -> Order:
@@ -40,7 +42,7 @@ def test_defaults() -> None:
     asked = order()
     assert asked.model == "sim"
     assert asked.messages == (ChatMessage("user", "Hi"),)
-    assert (asked.sampling, asked.metadata) == (Sampling(), {})
+    assert (asked.sampling, asked.metadata) == (NOTHING_SAID, {})
 
 
 def test_everything() -> None:
@@ -49,7 +51,7 @@ def test_everything() -> None:
     )
     assert asked.sampling == Sampling(max_tokens=4, temperature=0.0, top_p=0.5, stop=("a", "b"), seed=-1)
     assert asked.metadata == {"k": "v"}
-    assert order(max_tokens=3, stop="a").sampling == Sampling(max_tokens=3, stop=("a",))
+    assert order(max_tokens=3, stop="a").sampling == replace(NOTHING_SAID, max_tokens=3, stop=("a",))
 
 
 NOTHING_ASKED: list[dict[str, Any]] = [
@@ -69,7 +71,37 @@ NOTHING_ASKED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", NOTHING_ASKED, ids=str)
 def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
-    assert order(**fields).sampling == Sampling()
+    assert order(**fields).sampling == NOTHING_SAID
+
+
+def test_vllms_fields_are_passed_on_by_vllms_names() -> None:
+    fields = {
+        "presence_penalty": 1,
+        "frequency_penalty": -0.5,
+        "repetition_penalty": 1.1,
+        "top_k": 5.0,
+        "min_p": 0.1,
+        "ignore_eos": True,
+        "stop_token_ids": [7],
+        "logit_bias": {"3": -100.0},
+        "allowed_token_ids": [1, 2],
+        "bad_words": ["x"],
+        "repetition_detection": {"max_pattern_size": 3, "min_pattern_size": 0, "min_count": 4},
+        "vllm_xargs": {"a": [1, "b"]},
+    }
+    ours = {"min_tokens": 3, "include_stop_str_in_output": True, "skip_special_tokens": False}
+    sampling = order(**fields, **ours).sampling
+    assert sampling.others == fields
+    assert sampling == replace(NOTHING_SAID, others=sampling.others, **ours)
+
+
+def test_there_may_be_any_number_of_stop_strings() -> None:
+    assert order(stop=["a"] * 5).sampling.stop == ("a",) * 5
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_whole_number_is_one_however_it_is_written(kind: type) -> None:
+    assert order(max_tokens=kind(512), seed=kind(3)).sampling == replace(NOTHING_SAID, max_tokens=512, seed=3)
 
 
 def test_bodies_that_mean_the_same_are_the_same() -> None:
@@ -85,9 +117,14 @@ NOT_OFFERED: dict[str, list[Any]] = {
     "function_call": [{"name": "f"}],
     "logprobs": [True, 0],
     "top_logprobs": [3],
-    "logit_bias": [{"1": 5}],
-    "frequency_penalty": [0.5, False],
-    "presence_penalty": [-2],
+    "chat_template": ["{{ messages }}"],
+    "chat_template_kwargs": [{"enable_thinking": True}],
+    "echo": [True],
+    "priority": [1, False],
+    "return_token_ids": [True],
+    "structured_outputs": [{"choice": ["a"]}],
+    "truncate_prompt_tokens": [1],
+    "use_beam_search": [True],
     "audio": [{"voice": "x", "format": "wav"}],
     "modalities": [["text", "audio"], ["audio"]],
     "prediction": [{"type": "content", "content": "x"}],
@@ -113,9 +150,18 @@ WRONG: list[tuple[str, Any]] = [
     ("temperature", 2.1),
     ("top_p", 0),
     ("max_tokens", 0),
-    ("max_tokens", 1.0),
+    ("max_tokens", 1.5),
+    ("presence_penalty", 2.5),
+    ("frequency_penalty", False),
+    ("repetition_penalty", 0),
+    ("logit_bias", {"a": 1}),
+    ("stop_token_ids[0]", [-1]),
+    ("bad_words[0]", [""]),
+    ("min_tokens", -1),
+    ("min_p", 1.5),
+    ("top_k", -2),
+    ("vllm_xargs", {"infernet_resumed_tokens": 1}),
     ("max_completion_tokens", True),
-    ("stop", ["a"] * 5),
     ("stop[0]", [""]),
     ("seed", 2**63),
     ("stream", "true"),

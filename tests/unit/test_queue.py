@@ -163,11 +163,17 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
     ChatMessage: {"role": st.sampled_from(["system", "user", "assistant"]), "content": texts},
     Sampling: {
         "max_tokens": counts,
-        "temperature": st.floats(0, 2),
-        "top_p": st.floats(0, 1),
+        "temperature": st.none() | st.floats(0, 2),
+        "top_p": st.none() | st.floats(0, 1),
         "stop": st.lists(texts).map(tuple),
         "seed": st.none() | st.integers(-(2**63), 2**63 - 1),
         "json_schema": st.none() | texts,
+        "min_tokens": counts,
+        "include_stop_str_in_output": st.booleans(),
+        "skip_special_tokens": st.booleans(),
+        "others": st.dictionaries(
+            texts, st.integers(0, 9) | st.lists(texts) | st.dictionaries(texts, st.floats(-1, 1))
+        ),
     },
     Rates: {"prompt": counts, "completion": counts},
     Output: {

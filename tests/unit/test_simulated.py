@@ -205,10 +205,6 @@ def test_bad_options_name_key_and_reason(options: dict[str, Any], reason: str) -
         create(model, "").load(lambda chunks: None, lambda death: None)
 
 
-def test_vllm_options_are_vllms_to_judge() -> None:
-    validate_engine_options(Model(id="m", engine={"whatever": 1}))
-
-
 def test_a_prompt_that_has_been_read_is_in_the_cache_and_so_is_the_answer() -> None:
     subject = load(prefix_blocks=100, block_size=2, output_tokens=8)
     first, again = subject.dispatch(), subject.dispatch()

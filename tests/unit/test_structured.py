@@ -11,8 +11,6 @@ from actors.backends.vllm import plugin, structured
 from actors.backends.vllm.sampling import resumed_seed
 from cluster.json_schemas import UnsupportedSchema
 
-RESUMED = structured.RESUMED
-
 
 def test_vllm_finds_the_plugin() -> None:
     (entry_point,) = entry_points(group="vllm.general_plugins", name="infernet")
@@ -63,27 +61,20 @@ class Grammar:
         return self.follows
 
 
-def request(extra_args: dict[str, Any] | None) -> Any:
-    return SimpleNamespace(
-        request_id="job/2",
-        prompt_token_ids=[1, 2, 3, 4, 5],
-        sampling_params=SimpleNamespace(extra_args=extra_args),
-    )
+def request(resumed: list[int]) -> Any:
+    return SimpleNamespace(request_id="job/2", prompt_token_ids=[1, 2, 3], output_token_ids=resumed)
 
 
-@pytest.mark.parametrize(
-    ("extra_args", "accepted"),
-    [(None, []), ({}, []), ({RESUMED: 0}, []), ({RESUMED: 2}, [4, 5]), ({RESUMED: 5}, [1, 2, 3, 4, 5])],
-)
-def test_a_grammar_begins_after_the_resumed_tokens(extra_args: dict[str, Any] | None, accepted: list[int]) -> None:
+@pytest.mark.parametrize("resumed", [[], [4, 5]])
+def test_a_grammar_begins_after_the_resumed_tokens(resumed: list[int]) -> None:
     grammar = Grammar(follows=True)
-    assert structured.resume(grammar, request(extra_args)) is grammar
-    assert grammar.accepted == accepted
+    assert structured.resume(grammar, request(resumed)) is grammar
+    assert grammar.accepted == resumed
 
 
 def test_tokens_that_do_not_follow_the_grammar_end_the_request() -> None:
     with pytest.raises(ValueError, match="job/2: its 2 resumed tokens do not follow its grammar"):
-        structured.resume(Grammar(follows=False), request({RESUMED: 2}))
+        structured.resume(Grammar(follows=False), request([4, 5]))
 
 
 @pytest.mark.parametrize(

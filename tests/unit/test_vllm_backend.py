@@ -73,7 +73,7 @@ class ScriptedEngine(VllmEngine):
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join(map(chr, token_ids))
 
-    def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
+    def detokenizer(self, prompt: Sequence[int], sampling: Sampling) -> Detokenizer:
         return Characters()
 
     def verify(self, constraint: Constraint) -> None:

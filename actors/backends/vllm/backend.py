@@ -88,7 +88,7 @@ class VllmBackend:
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
-            if dispatch.prompt_ids and not dispatch.resume.token_ids and dispatch.job.sampling.json_schema is None:
+            if _is_rendered(dispatch):
                 self._inbox.put(partial(self._add, dispatch, Rendered(list(dispatch.prompt_ids))))
             else:
                 self._submit(self._render, dispatch)
@@ -240,6 +240,13 @@ class VllmBackend:
     def _end_processes(self) -> None:
         if self._processes is not None:
             self._processes.end()
+
+
+def _is_rendered(dispatch: Dispatch) -> bool:
+    """Nothing has to be done with it before vLLM is given it."""
+    sampling = dispatch.job.sampling
+    plain = sampling.json_schema is None and not sampling.others
+    return bool(dispatch.prompt_ids) and not dispatch.resume.token_ids and plain
 
 
 def _request_id(job_id: str, attempt: int) -> str:

@@ -5,6 +5,7 @@ character is whole.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -25,17 +26,17 @@ class NotItsText(Exception):
 
 
 class StreamDetokenizer:
-    """Of a tokenizer of the `tokenizers` library: what vLLM does with those, without special tokens.
+    """Of a tokenizer of the `tokenizers` library: what vLLM does with those, with special tokens or without.
 
     What a token brings depends on the tokens before it, so it is made with the prompt and told of every token.
     """
 
-    def __init__(self, tokenizer: Any, prompt: Sequence[int]) -> None:
+    def __init__(self, tokenizer: Any, prompt: Sequence[int], skip_special_tokens: bool = True) -> None:
         from tokenizers.decoders import DecodeStream
 
         self._tokenizer = tokenizer
-        self._new_stream = DecodeStream
-        self._stream = DecodeStream(ids=list(prompt), skip_special_tokens=True)
+        self._new_stream = partial(DecodeStream, skip_special_tokens=skip_special_tokens)
+        self._stream = self._new_stream(ids=list(prompt))
 
     def text(self, token_id: int) -> str:
         try:
@@ -45,19 +46,22 @@ class StreamDetokenizer:
         except Exception as error:
             if not str(error).startswith(_INVALID_PREFIX):
                 raise
-            self._stream = self._new_stream(skip_special_tokens=True)
+            self._stream = self._new_stream()
             return self._stream.step(self._tokenizer, token_id) or ""
 
 
 class OtherDetokenizer:
     """Of any other tokenizer: vLLM's own way."""
 
-    def __init__(self, tokenizer: Any, prompt: Sequence[int]) -> None:
+    def __init__(self, tokenizer: Any, prompt: Sequence[int], skip_special_tokens: bool = True) -> None:
         from vllm import SamplingParams
         from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 
         request: Any = SimpleNamespace(
-            request_id="", sampling_params=SamplingParams(), prompt_token_ids=list(prompt), prompt_embeds=None
+            request_id="",
+            sampling_params=SamplingParams(skip_special_tokens=skip_special_tokens),
+            prompt_token_ids=list(prompt),
+            prompt_embeds=None,
         )
         self._own: Any = IncrementalDetokenizer.from_new_request(tokenizer, request)
 
@@ -66,12 +70,14 @@ class OtherDetokenizer:
         return str(self._own.get_next_output_text(False, True))
 
 
-def make_detokenizer(tokenizer: Any, prompt: Sequence[int]) -> Detokenizer:
+def make_detokenizer(tokenizer: Any, prompt: Sequence[int], skip_special_tokens: bool = True) -> Detokenizer:
     """`tokenizer` is one of vLLM's."""
     from tokenizers import Tokenizer
 
     rust = getattr(tokenizer, "backend_tokenizer", None)
-    return StreamDetokenizer(rust, prompt) if isinstance(rust, Tokenizer) else OtherDetokenizer(tokenizer, prompt)
+    if isinstance(rust, Tokenizer):
+        return StreamDetokenizer(rust, prompt, skip_special_tokens)
+    return OtherDetokenizer(tokenizer, prompt, skip_special_tokens)
 
 
 def replay(detokenizer: Detokenizer, resume: Output) -> None:

@@ -31,7 +31,7 @@ class Produced(Struct, frozen=True):
     """What one step produced for one request: tokens, and the text that each of them brought.
 
     `error` is how vLLM finished a request that it gave up. `finished`: vLLM is done with the request. It found
-    `cached_tokens` of what it was given in its cache.
+    `cached_tokens` of the prompt in its cache; of one that goes on, vLLM does not tell.
     """
 
     request_id: str
@@ -40,7 +40,15 @@ class Produced(Struct, frozen=True):
     finish_reason: FinishReason | None
     error: str | None
     finished: bool
-    cached_tokens: int = 0
+    cached_tokens: int | None = None
+
+
+class _Answer(Struct, frozen=True):
+    """What tells an answer's text, whether what stops it is part of that, and whether another engine began it."""
+
+    detokenizer: Detokenizer
+    includes_stop: bool
+    goes_on: bool
 
 
 class InvalidRequest(Exception):
@@ -50,13 +58,13 @@ class InvalidRequest(Exception):
 class VllmEngine:
     """A running engine of vLLM's, used by one thread.
 
-    A second one may call `tokenise`, `detokenizer` and `verify`.
+    A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
-        self._detokenizers: dict[str, Detokenizer] = {}
+        self._answers: dict[str, _Answer] = {}
 
     @property
     def batch_size(self) -> int:
@@ -93,9 +101,9 @@ class VllmEngine:
         )
         return list(ids)
 
-    def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
+    def detokenizer(self, prompt: Sequence[int], sampling: Sampling) -> Detokenizer:
         """What tells the text of an answer to this prompt."""
-        return make_detokenizer(self._engine.get_tokenizer(), prompt)
+        return make_detokenizer(self._engine.get_tokenizer(), prompt, sampling.skip_special_tokens)
 
     def verify(self, constraint: Constraint) -> None:
         """Raises UnsupportedSchema with what vLLM would say of a request with this constraint."""
@@ -111,6 +119,18 @@ class VllmEngine:
             )
         except VLLMValidationError as error:
             raise UnsupportedSchema(structured.reason(error)) from error
+
+    def verify_sampling(self, sampling: Sampling) -> None:
+        """Raises InvalidRequest with what vLLM would say of these parameters, whatever the prompt."""
+        from vllm.exceptions import VLLMValidationError
+
+        config, tokenizer = self._engine.vllm_config, self._engine.get_tokenizer()
+        try:
+            params = sampling_params(sampling, 0, None, self._recommended)
+            params.update_from_tokenizer(tokenizer)
+            params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
+        except VLLMValidationError as error:
+            raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
 
     def add(
         self,
@@ -133,7 +153,11 @@ class VllmEngine:
             self._engine.add_request(request_id, tokens_input([*prompt, *resumed]), params)
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
-        self._detokenizers[request_id] = detokenizer or self.detokenizer([*prompt, *resumed])
+        self._answers[request_id] = _Answer(
+            detokenizer or self.detokenizer([*prompt, *resumed], sampling),
+            sampling.include_stop_str_in_output,
+            goes_on=bool(resumed),
+        )
 
     def is_dead(self, error: Exception) -> bool:
         """Whether this error says that the engine cannot go on."""
@@ -153,7 +177,7 @@ class VllmEngine:
         """Give up these requests: nothing more comes of them."""
         self._engine.abort_request(list(request_ids))
         for request_id in request_ids:
-            self._detokenizers.pop(request_id, None)
+            self._answers.pop(request_id, None)
 
     def watch(self, killed: Callable[[Exception], None]) -> Thread | None:
         """As `processes.watch`."""
@@ -164,31 +188,29 @@ class VllmEngine:
         self._engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
 
     def _produced(self, output: Any) -> Produced:
-        completion = output.outputs[0]
+        completion, answer = output.outputs[0], self._answers.get(output.request_id)
         reason = completion.finish_reason
         ordinary = _FINISH_REASONS.get(str(reason)) if reason is not None else None
         token_ids = tuple(completion.token_ids)
+        if output.finished:
+            self._answers.pop(output.request_id, None)
         return Produced(
             request_id=output.request_id,
-            texts=self._texts(output, token_ids, stopped=reason == "stop"),
+            texts=self._texts(answer, token_ids, stopped=reason == "stop"),
             token_ids=token_ids,
             finish_reason=ordinary,
             error=None if ordinary or reason is None else str(reason),
             finished=output.finished,
-            cached_tokens=output.num_cached_tokens or 0,
+            cached_tokens=None if answer is None or answer.goes_on else output.num_cached_tokens,
         )
 
-    def _texts(self, output: Any, token_ids: Sequence[int], stopped: bool) -> tuple[str, ...]:
-        """What each token brought. The one that ends the answer brings nothing."""
-        request_id = output.request_id
-        detokenizer = self._detokenizers.get(request_id)
-        if output.finished:
-            self._detokenizers.pop(request_id, None)
-        if detokenizer is None:  # aborted
+    def _texts(self, answer: _Answer | None, token_ids: Sequence[int], stopped: bool) -> tuple[str, ...]:
+        """What each token brought. The one that ends the answer brings nothing, unless that was asked for."""
+        if answer is None:  # aborted
             return ("",) * len(token_ids)
-        if stopped and token_ids:
-            return (*map(detokenizer.text, token_ids[:-1]), "")
-        return tuple(map(detokenizer.text, token_ids))
+        if stopped and token_ids and not answer.includes_stop:
+            return (*map(answer.detokenizer.text, token_ids[:-1]), "")
+        return tuple(map(answer.detokenizer.text, token_ids))
 
 
 def engine_args(model: Model, source: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from actors.backends.failures import one_line
 from actors.backends.vllm import structured
 from actors.backends.vllm.detokenizer import Detokenizer, NotItsText, replay
-from actors.backends.vllm.engine import VllmEngine
+from actors.backends.vllm.engine import InvalidRequest, VllmEngine
 from actors.backends.vllm.structured import Constraint
 from cluster.json_schemas import UnsupportedSchema
 from cluster.messages.work import Dispatch
@@ -31,16 +31,20 @@ class RenderingFailed(Exception):
 
 
 def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
-    """Tokenise the dialogue, unless that has been done, and have vLLM judge the schema.
+    """Tokenise the dialogue, unless that has been done, and have vLLM judge the schema and its own parameters.
 
     `structured_outputs`: the model can follow a schema. Raises RenderingFailed.
     """
     try:
         constraint = _constraint(engine, dispatch, structured_outputs)
+        if dispatch.job.sampling.others:
+            engine.verify_sampling(dispatch.job.sampling)
         prompt = list(dispatch.resume.prompt_ids or dispatch.prompt_ids) or engine.tokenise(dispatch.job.messages)
         return Rendered(prompt, constraint, _resumed(engine, dispatch, prompt))
     except UnsupportedSchema as error:
         raise RenderingFailed(f"json_schema: {error}") from error
+    except InvalidRequest as error:
+        raise RenderingFailed(f"{FAILED}: {error}") from error
     except NotItsText as error:
         log.error("job %s: what it goes on from is not the text of its tokens", dispatch.job.id)  # noqa: TRY400
         raise RenderingFailed(f"{FAILED}: it cannot go on from what it has") from error
@@ -54,7 +58,7 @@ def _resumed(engine: VllmEngine, dispatch: Dispatch, prompt: list[int]) -> Detok
     """What tells the rest of an answer that goes on. Raises NotItsText."""
     if not dispatch.resume.token_ids:
         return None
-    detokenizer = engine.detokenizer(prompt)
+    detokenizer = engine.detokenizer(prompt, dispatch.job.sampling)
     replay(detokenizer, dispatch.resume)
     return detokenizer
 
@@ -65,7 +69,7 @@ def _constraint(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool
         return None
     if not structured_outputs:
         raise UnsupportedSchema("this model has no structured outputs")
-    constraint = structured.constraint(schema, len(dispatch.resume.token_ids))
+    constraint = structured.constraint(schema)
     engine.verify(constraint)
     return constraint
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from actors.backends.vllm import structured
+from actors.backends.vllm.resuming import RESUMED
 from actors.backends.vllm.structured import Constraint
 from cluster.messages.work import Sampling
 
@@ -11,23 +11,29 @@ from cluster.messages.work import Sampling
 def sampling_params(
     sampling: Sampling, resumed: int, constraint: Constraint | None, recommended: Mapping[str, Any]
 ) -> Any:
-    """vLLM's SamplingParams for the rest of an answer that has `resumed` tokens already.
+    """vLLM's SamplingParams for an answer that has `resumed` tokens already, which vLLM counts too (`resuming.py`).
 
     `recommended` are the parameters that the model's authors recommend; what the job says goes above them.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
+    drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, **sampling.others}
+    said = {name: value for name, value in drawn.items() if value is not None}
     # Stop strings are found by StopStringFilter: vLLM's own buffer does not end where a token does.
     own = {
-        "max_tokens": sampling.max_tokens - resumed,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "min_tokens": sampling.min_tokens,
         "seed": None if sampling.seed is None else resumed_seed(sampling.seed, resumed),
         "output_kind": RequestOutputKind.DELTA,
         "detokenize": False,  # it is done token by token, not step by step
+        "extra_args": _extra_args(said.pop("vllm_xargs", {}), resumed),
     }
-    return SamplingParams(**{**recommended, **own, **_constrained(constraint)})
+    return SamplingParams.from_optional(**{**recommended, **_as_classes(said), **own, **_constrained(constraint)})
+
+
+def _extra_args(said: Mapping[str, Any], resumed: int) -> dict[str, Any] | None:
+    return {**said, RESUMED: resumed} if said or resumed else None
 
 
 def resumed_seed(seed: int, resumed: int) -> int:
@@ -45,9 +51,12 @@ def constraint_params(constraint: Constraint) -> Any:
 def _constrained(constraint: Constraint | None) -> dict[str, Any]:
     from vllm.sampling_params import StructuredOutputsParams
 
-    if constraint is None:
-        return {}
-    return {
-        "structured_outputs": StructuredOutputsParams(json=constraint.schema),
-        "extra_args": {structured.RESUMED: constraint.resumed},
-    }
+    return {} if constraint is None else {"structured_outputs": StructuredOutputsParams(json=constraint.schema)}
+
+
+def _as_classes(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What vLLM wants as objects of its own."""
+    from vllm.sampling_params import RepetitionDetectionParams
+
+    patterns = said.get("repetition_detection")
+    return {**said, **({"repetition_detection": RepetitionDetectionParams(**patterns)} if patterns else {})}

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import wraps
 from typing import Any
 
 from msgspec import Struct
@@ -22,20 +23,16 @@ TRIAL = '{"enum": ["structured"]}'
 """A schema that only one text follows, and that text."""
 TRIAL_ANSWER = '"structured"'
 
-RESUMED = "infernet_resumed_tokens"
-"""How many of a prompt's last tokens belong to the answer: a request's extra argument."""
-
 
 class Constraint(Struct, frozen=True):
-    """A schema that an answer follows, as vLLM is told it; the prompt's last `resumed` tokens belong to the answer."""
+    """A schema that an answer follows, as vLLM is told it."""
 
     schema: str
-    resumed: int
 
 
-def constraint(schema: str, resumed: int) -> Constraint:
+def constraint(schema: str) -> Constraint:
     """Raises UnsupportedSchema."""
-    return Constraint(grammar_schema(schema), resumed)
+    return Constraint(grammar_schema(schema))
 
 
 def grammar_schema(schema: str) -> str:
@@ -55,12 +52,30 @@ def reason(error: Exception) -> str:
     return re.sub(r"\[[\d:]+\] \S+:\d+: ", "", " ".join(str(error).split()))
 
 
+def install() -> None:
+    """Have the grammars of this process of vLLM begin after the tokens resumed from (`resuming.py`).
+
+    They are made in vLLM's engine process.
+    """
+    from vllm.v1.structured_output import StructuredOutputManager
+
+    create = StructuredOutputManager._create_grammar
+    if hasattr(create, "__wrapped__"):
+        return
+
+    @wraps(create)
+    def create_resumed(manager: Any, request: Any) -> Any:
+        return resume(create(manager, request), request)
+
+    StructuredOutputManager._create_grammar = create_resumed
+
+
 def resume(grammar: Any, request: Any) -> Any:
     """A request's new grammar, told of the tokens resumed from.
 
     Raises ValueError when they do not follow it. vLLM then ends this request, and no other.
     """
-    resumed = (request.sampling_params.extra_args or {}).get(RESUMED, 0)
-    if resumed and not grammar.accept_tokens(request.request_id, request.prompt_token_ids[-resumed:]):
-        raise ValueError(f"{request.request_id}: its {resumed} resumed tokens do not follow its grammar")
+    resumed = list(request.output_token_ids)
+    if resumed and not grammar.accept_tokens(request.request_id, resumed):
+        raise ValueError(f"{request.request_id}: its {len(resumed)} resumed tokens do not follow its grammar")
     return grammar

@@ -65,8 +65,8 @@ def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str
 
 
 def _follow_schema(engine: VllmEngine, prompt: list[int], resumed: list[int]) -> tuple[list[str], list[int]]:
-    constraint = structured.constraint(structured.TRIAL, len(resumed))
-    sampling = Sampling(max_tokens=32 + len(resumed), temperature=0.0)
+    constraint = structured.constraint(structured.TRIAL)
+    sampling = Sampling(max_tokens=32, temperature=0.0)
     [answer] = _generate(engine, [_Trial(prompt, sampling, resumed, constraint)])
     return answer
 

@@ -6,7 +6,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from actors.backends import validate_engine_options
+from actors.backends import validate_engines
 from api.cli.render import console
 from api.cli.run import system
 from api.cli.run.progress import tell_models
@@ -15,7 +15,6 @@ from api.secrets import admin_key_of, secret_variables, with_secrets
 from api.serve import with_database
 from cluster.catalogue import CAPITALS
 from cluster.clock import wall_ms
-from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.schema import Settings
@@ -46,11 +45,7 @@ def read_settings(file: Path | None, overrides: Mapping[str, Any], env: Mapping[
     Raises ConfigError.
     """
     settings = config.load(file, env, overrides)
-    for entry in settings.models:
-        try:
-            validate_engine_options(entry)
-        except ValueError as error:
-            raise ConfigError(f"model {entry.id}: engine: {error}") from None
+    validate_engines(settings.models)
     return with_database(settings, folder)
 
 

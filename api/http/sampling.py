@@ -1,0 +1,82 @@
+"""What every API lets a client say of how tokens are drawn, beyond temperature and the like: vLLM's fields.
+
+Names, types and ranges are those of vLLM's own requests. What only a model's engine can judge, such as an id beyond its
+vocabulary, ends the job with vLLM's words.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from api.http.bodies import INT64, WHOLE, Request, Text
+from api.http.body_hash import LATER
+
+_OWN_PREFIX = "infernet_"
+
+Token = Annotated[int, Field(ge=0, le=INT64), WHOLE]
+Number = str | int | float
+Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+LogitBias = Annotated[dict[str, float], Field(default_factory=dict, description="By token id; cut to -100 to 100")]
+
+
+class RepetitionDetection(Request):
+    """A pattern of tokens that ends an answer once it has come so many times in a row."""
+
+    max_pattern_size: Annotated[int, Field(ge=0, le=INT64), WHOLE] = 0
+    min_pattern_size: Annotated[int, Field(ge=0, le=INT64), WHOLE] = 0
+    min_count: Annotated[int, Field(ge=0, le=INT64), WHOLE] = 0
+
+
+class SamplingFields(Request):
+    """vLLM's sampling fields. What is left out is as the model's authors recommend it, or else asks for nothing."""
+
+    presence_penalty: Annotated[Penalty, LATER] = 0.0
+    frequency_penalty: Annotated[Penalty, LATER] = 0.0
+    repetition_penalty: Annotated[Annotated[float, Field(gt=0.0)] | None, LATER] = None
+    top_k: Annotated[
+        Annotated[int, Field(ge=-1, le=INT64), WHOLE] | None, LATER, Field(description="0 and -1: of all tokens")
+    ] = None
+    min_p: Annotated[Annotated[float, Field(ge=0.0, le=1.0)] | None, LATER] = None
+    min_tokens: Annotated[int, Field(ge=0, le=INT64, description="No stop before that many tokens"), WHOLE, LATER] = 0
+    ignore_eos: Annotated[bool, LATER] = False
+    stop_token_ids: Annotated[list[Token], Field(default_factory=list), LATER]
+    include_stop_str_in_output: Annotated[bool, LATER] = False
+    skip_special_tokens: Annotated[bool, LATER] = True
+    logit_bias: Annotated[LogitBias, LATER]
+    allowed_token_ids: Annotated[list[Token], Field(default_factory=list), LATER]
+    bad_words: Annotated[list[Text], Field(default_factory=list), LATER]
+    repetition_detection: Annotated[RepetitionDetection | None, LATER] = None
+    vllm_xargs: Annotated[
+        dict[str, Number | list[Number]], Field(default_factory=dict, description="For plugins of vLLM's"), LATER
+    ]
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _by_token_id(cls, biases: dict[str, float]) -> dict[str, float]:
+        if not all(token_id.isascii() and token_id.isdecimal() for token_id in biases):
+            raise PydanticCustomError("token_id", "must have token ids for its keys")
+        return biases
+
+    @field_validator("vllm_xargs")
+    @classmethod
+    def _none_of_ours(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if any(name.startswith(_OWN_PREFIX) for name in extra):
+            raise PydanticCustomError("own", f"must not have names that begin with {_OWN_PREFIX}")
+        return extra
+
+    def more_sampling(self) -> dict[str, Any]:
+        """This, as fields of a `Sampling`. Of its `others` only what asks for something."""
+        return {name: getattr(self, name) for name in _TOLD_TO_ALL} | {"others": self._others()}
+
+    def _others(self) -> dict[str, Any]:
+        fields = SamplingFields.model_fields
+        said = {name: getattr(self, name) for name in fields if name not in _TOLD_TO_ALL}
+        return {
+            name: value.model_dump() if isinstance(value, Request) else value
+            for name, value in said.items()
+            if value != fields[name].get_default(call_default_factory=True)
+        }
+
+
+_TOLD_TO_ALL = ("min_tokens", "include_stop_str_in_output", "skip_special_tokens")

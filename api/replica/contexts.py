@@ -1,0 +1,44 @@
+"""How long an answer may be of which nobody has said so: as long as the model's context leaves room."""
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from actors.wire.calls import within
+from cluster.catalogue import Model
+from cluster.limits.pricing import most_prompt_tokens
+from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
+
+if TYPE_CHECKING:
+    from actors.scheduler import Scheduler
+
+
+class Contexts:
+    """Remembers the contexts of models, which their engines tell. They change with the settings only."""
+
+    def __init__(self, scheduler: "Scheduler", answer_s: float) -> None:
+        self._scheduler = scheduler
+        self._answer_s = answer_s
+        self._tokens: dict[str, int] = {}
+
+    async def bounded(self, model: Model, order: Order, prompt_tokens: int | None) -> Sampling:
+        """The order's sampling, with a number for `max_tokens`: `default_max_tokens` of the catalogue at most.
+
+        Before any engine has told of the context, it is the number that other jobs have that do not say any.
+        """
+        sampling = order.sampling
+        if sampling.max_tokens != AS_CONTEXT_LEAVES:
+            return sampling
+        context = await self._context(model)
+        left = context - most_prompt_tokens(order.messages, prompt_tokens) if context else Sampling().max_tokens
+        return replace(sampling, max_tokens=max(1, sampling.min_tokens, min(left, model.default_max_tokens or left)))
+
+    async def _context(self, model: Model) -> int | None:
+        """Raises Unreachable when the Scheduler does not answer in time."""
+        declared = model.engine.get(model.traits.context_option)
+        if isinstance(declared, int):
+            return declared
+        if model.id not in self._tokens:
+            views = await within(self._answer_s, self._scheduler.models(), "the scheduler")
+            self._tokens |= {view.id: view.context_length for view in views if view.context_length}
+        return self._tokens.get(model.id)
