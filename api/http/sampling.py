@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, WHOLE, Request, Text
 from api.http.body_hash import LATER
+from cluster.errors import BadRequest
+from cluster.messages.work import AS_CONTEXT_LEAVES
 
 _OWN_PREFIX = "infernet_"
 
@@ -65,8 +67,13 @@ class SamplingFields(Request):
             raise PydanticCustomError("own", f"must not have names that begin with {_OWN_PREFIX}")
         return extra
 
-    def more_sampling(self) -> dict[str, Any]:
-        """This, as fields of a `Sampling`. Of its `others` only what asks for something."""
+    def more_sampling(self, max_tokens: int) -> dict[str, Any]:
+        """This, as fields of a `Sampling` that has these `max_tokens`. Of its `others` only what asks for something.
+
+        Raises BadRequest where an answer may not be as long as it has to be.
+        """
+        if max_tokens != AS_CONTEXT_LEAVES and self.min_tokens > max_tokens:
+            raise BadRequest(f"min_tokens: must not be more than max_tokens, which is {max_tokens}")
         return {name: getattr(self, name) for name in _TOLD_TO_ALL} | {"others": self._others()}
 
     def _others(self) -> dict[str, Any]:

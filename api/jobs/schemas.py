@@ -51,11 +51,17 @@ class JobRequest(SamplingFields):
         return [stop] if isinstance(stop, str) else stop
 
     def order(self) -> Order:
+        """Raises BadRequest for fields that contradict each other."""
         return Order(
             model=self.model,
             messages=tuple(ChatMessage(message.role, message.content) for message in self.messages),
             sampling=Sampling(
-                self.max_tokens, self.temperature, self.top_p, tuple(self.stop), self.seed, **self.more_sampling()
+                self.max_tokens,
+                self.temperature,
+                self.top_p,
+                tuple(self.stop),
+                self.seed,
+                **self.more_sampling(self.max_tokens),
             ),
             body_hash=body_hash(self),
             node_id=NodeId(self.node_id) if self.node_id else None,

@@ -86,18 +86,19 @@ class ChatCompletionRequest(SamplingFields, UnsupportedFields):
         return self.stream_options is not None and self.stream_options.include_usage
 
     async def order(self) -> Order:
-        """Raises BadRequest for a response format that cannot be used."""
+        """Raises BadRequest for a response format that cannot be used, and for fields that contradict each other."""
+        max_tokens = self.max_completion_tokens or self.max_tokens or AS_CONTEXT_LEAVES
         return Order(
             model=self.model,
             messages=tuple(message.message() for message in self.messages),
             sampling=Sampling(
-                max_tokens=self.max_completion_tokens or self.max_tokens or AS_CONTEXT_LEAVES,
+                max_tokens=max_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
                 stop=tuple(self.stop),
                 seed=self.seed,
                 json_schema=await json_schema(self.response_format),
-                **self.more_sampling(),
+                **self.more_sampling(max_tokens),
             ),
             body_hash=body_hash(self),
             metadata=self.metadata,

@@ -95,6 +95,12 @@ def test_vllms_fields_are_passed_on_by_vllms_names() -> None:
     assert sampling == replace(NOTHING_SAID, others=sampling.others, **ours)
 
 
+def test_an_answer_cannot_have_to_be_longer_than_it_may_be() -> None:
+    with pytest.raises(BadRequest, match=r"^min_tokens: must not be more than max_tokens, which is 3$"):
+        order(max_tokens=3, min_tokens=4)
+    assert order(min_tokens=4).sampling == replace(NOTHING_SAID, min_tokens=4)
+
+
 def test_there_may_be_any_number_of_stop_strings() -> None:
     assert order(stop=["a"] * 5).sampling.stop == ("a",) * 5
 
