@@ -1,7 +1,6 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
@@ -66,8 +65,8 @@ class ServedModel:
 
     def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
-        can_take = partial(self.ranking.can_take, pin=lane.node_id, suspect=lane.suspect)
-        tokens = [self.predictions.most_expected(prefix, can_take) if prefix else 0 for prefix in prefixes]
+        takers = self.ranking.takers(lane.node_id, lane.suspect)
+        tokens = [self.predictions.most_expected(prefix, takers) if prefix else 0 for prefix in prefixes]
         return tokens.index(max(tokens))
 
     @property

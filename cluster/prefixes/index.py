@@ -6,8 +6,9 @@ hash has all hashes before it in the chain.
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import count
+from operator import itemgetter
 from typing import NamedTuple
 
 from cluster.ids import EngineId
@@ -105,41 +106,40 @@ class PrefixIndex:
 
     def holders(self, prefix: bytes, likely: Iterable[EngineId] = ()) -> dict[EngineId, int]:
         """How many blocks engines have of a prompt that begins so: the few that have most, and the `likely` ones."""
-        chain, found = hashes(prefix), dict[EngineId, int]()
-        length = _length(chain, self._holders)
-        while length:
-            engine_ids = self._holders[chain[length - 1]]
-            if len(engine_ids) > CROWD:
-                break
-            if len(engine_ids) > len(found):
-                for engine_id in engine_ids:
-                    found.setdefault(engine_id, CUTS[length - 1])
-            length -= 1
-        if length:
-            crowded = chain[:length]
+        chain = hashes(prefix)
+        crowded = self._crowded(chain)
+        found = {engine_id: self._held(engine_id, chain) for engine_id in self._few(chain, crowded)}
+        if crowded:
+            shared = chain[:crowded]
             for engine_id in likely:
-                cache = None if engine_id in found else self._caches.get(engine_id)
-                if cache is not None and (held := _length(crowded, cache.used)):
-                    found[engine_id] = CUTS[held - 1]
+                if engine_id not in found and (blocks := self._held(engine_id, shared)):
+                    found[engine_id] = blocks
         return found
 
-    def holder(self, prefix: bytes, suits: Callable[[EngineId], bool]) -> tuple[EngineId, int] | None:
+    def holder(self, prefix: bytes, suits: Container[EngineId]) -> tuple[EngineId, int] | None:
         """The engine that suits and has the most blocks of a prompt that begins so. Not of what a crowd has."""
         chain = hashes(prefix)
-        looked_at: tuple[EngineId, ...] = ()
-        for length in range(_length(chain, self._holders), 0, -1):
-            engine_ids = self._holders[chain[length - 1]]
-            if engine_ids is looked_at:
-                continue
-            if len(engine_ids) > CROWD:
-                return None
-            for engine_id in engine_ids:
-                if suits(engine_id):
-                    return engine_id, CUTS[length - 1]
-            looked_at = engine_ids
-        return None
+        few = [engine_id for engine_id in self._few(chain, self._crowded(chain)) if engine_id in suits]
+        return max([(each, self._held(each, chain)) for each in few], key=itemgetter(1), default=None)
 
     # Inside -------------------------------------------------------------------------------------------------------
+
+    def _crowded(self, chain: Sequence[int]) -> int:
+        """How many hashes of a chain a crowd has. They are its first: fewer engines have the longer beginning."""
+        holders = self._holders
+        for length, each in enumerate(chain):
+            if len(holders.get(each, ())) <= CROWD:
+                return length
+        return len(chain)
+
+    def _few(self, chain: Sequence[int], crowded: int) -> tuple[EngineId, ...]:
+        """The engines that have more of a chain than a crowd has."""
+        return self._holders.get(chain[crowded], ()) if crowded < len(chain) else ()
+
+    def _held(self, engine_id: EngineId, chain: Sequence[int]) -> int:
+        """How many blocks this engine has of a chain."""
+        cache = self._caches.get(engine_id)
+        return 0 if cache is None else _blocks(_length(chain, cache.used))
 
     def _shrink(self, cache: _Cache) -> None:
         most = self._most_hashes // len(self._caches)

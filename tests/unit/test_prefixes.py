@@ -107,10 +107,10 @@ def test_the_engine_that_has_the_most_of_those_that_suit() -> None:
     subject = index(A, B)
     subject.use(A, prefix(1, 2, 3, 4))
     subject.use(B, prefix(1, 2, 9))
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: True) == (A, 3)
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: engine_id == B) == (B, 2)
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: False) is None
-    assert subject.holder(prefix(7), lambda engine_id: True) is None
+    assert subject.holder(prefix(1, 2, 3), {A, B}) == (A, 3)
+    assert subject.holder(prefix(1, 2, 3), {B}) == (B, 2)
+    assert subject.holder(prefix(1, 2, 3), ()) is None
+    assert subject.holder(prefix(7), {A, B}) is None
 
 
 def test_what_a_crowd_has_says_nothing_of_any_of_them() -> None:
@@ -118,8 +118,8 @@ def test_what_a_crowd_has_says_nothing_of_any_of_them() -> None:
     for engine_id in engines:
         subject.use(engine_id, prefix(1, 2))
     subject.use(engines[7], prefix(1, 2, 3))
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: True) == (engines[7], 3)
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: engine_id != engines[7]) is None
+    assert subject.holder(prefix(1, 2, 3), engines) == (engines[7], 3)
+    assert subject.holder(prefix(1, 2, 3), set(engines) - {engines[7]}) is None
 
 
 def test_an_engine_that_has_left_has_nothing_and_may_come_back_with_nothing() -> None:
@@ -253,8 +253,8 @@ def test_what_an_engine_has_been_given_is_expected_there() -> None:
 def test_the_most_that_any_engine_has_of_those_that_suit() -> None:
     subject = predictions(A, B)
     subject.begin(JOB, A, prefix(1, 2, 3), PROMPT_TOKENS)
-    assert subject.most_expected(prefix(1, 2, 9), lambda engine_id: engine_id == A) == 2 * BLOCK
-    assert subject.most_expected(prefix(1, 2, 9), lambda engine_id: engine_id == B) == 0
+    assert subject.most_expected(prefix(1, 2, 9), {A}) == 2 * BLOCK
+    assert subject.most_expected(prefix(1, 2, 9), {B}) == 0
 
 
 def test_an_engine_that_keeps_larger_blocks_has_only_whole_ones() -> None:
