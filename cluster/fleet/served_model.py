@@ -65,9 +65,7 @@ class ServedModel:
 
     def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
-        takers = self.ranking.takers(lane.node_id, lane.suspect)
-        tokens = [self.predictions.most_expected(prefix, takers) if prefix else 0 for prefix in prefixes]
-        return tokens.index(max(tokens))
+        return self.predictions.most_expected(prefixes, self.ranking.takers(lane.node_id, lane.suspect))
 
     @property
     def missing(self) -> int:

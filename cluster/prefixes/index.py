@@ -7,7 +7,7 @@ hash has all hashes before it in the chain.
 
 from collections import deque
 from collections.abc import Container, Iterable, Sequence
-from itertools import count
+from itertools import count, takewhile
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -50,6 +50,8 @@ class PrefixIndex:
         self._most_hashes = most_hashes
         self._caches: dict[EngineId, _Cache] = {}
         self._holders: dict[int, tuple[EngineId, ...]] = {}
+        # Those of the hashes that a crowd has.
+        self._of_crowds: set[int] = set()
         self._uses = count()
 
     def __len__(self) -> int:
@@ -110,9 +112,8 @@ class PrefixIndex:
         crowded = self._crowded(chain)
         found = {engine_id: self._held(engine_id, chain) for engine_id in self._few(chain, crowded)}
         if crowded:
-            shared = chain[:crowded]
             for engine_id in likely:
-                if engine_id not in found and (blocks := self._held(engine_id, shared)):
+                if engine_id not in found and (blocks := self._held(engine_id, crowded)):
                     found[engine_id] = blocks
         return found
 
@@ -120,21 +121,17 @@ class PrefixIndex:
         """The engine that suits and has the most blocks of a prompt that begins so. Not of what a crowd has."""
         chain = hashes(prefix)
         few = [engine_id for engine_id in self._few(chain, self._crowded(chain)) if engine_id in suits]
-        return max([(each, self._held(each, chain)) for each in few], key=itemgetter(1), default=None)
+        return max([(each, self._held(each, chain)) for each in few], key=itemgetter(1)) if few else None
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    def _crowded(self, chain: Sequence[int]) -> int:
-        """How many hashes of a chain a crowd has. They are its first: fewer engines have the longer beginning."""
-        holders = self._holders
-        for length, each in enumerate(chain):
-            if len(holders.get(each, ())) <= CROWD:
-                return length
-        return len(chain)
+    def _crowded(self, chain: Sequence[int]) -> Sequence[int]:
+        """What a crowd has of a chain. It is its beginning: fewer engines have a longer one."""
+        return list(takewhile(self._of_crowds.__contains__, chain))
 
-    def _few(self, chain: Sequence[int], crowded: int) -> tuple[EngineId, ...]:
+    def _few(self, chain: Sequence[int], crowded: Sequence[int]) -> tuple[EngineId, ...]:
         """The engines that have more of a chain than a crowd has."""
-        return self._holders.get(chain[crowded], ()) if crowded < len(chain) else ()
+        return self._holders.get(chain[len(crowded)], ()) if len(crowded) < len(chain) else ()
 
     def _held(self, engine_id: EngineId, chain: Sequence[int]) -> int:
         """How many blocks this engine has of a chain."""
@@ -161,7 +158,12 @@ class PrefixIndex:
 
     def _hold(self, cache: _Cache, each: int) -> None:
         others = self._holders.get(each)
-        self._holders[each] = cache.alone if others is None else others + cache.alone
+        if others is None:
+            self._holders[each] = cache.alone
+        else:
+            self._holders[each] = others + cache.alone
+            if len(others) == CROWD:
+                self._of_crowds.add(each)
 
     def _drop(self, cache: _Cache, each: int) -> None:
         del cache.used[each]
@@ -171,6 +173,8 @@ class PrefixIndex:
         else:
             others = tuple([other for other in engine_ids if other != cache.alone[0]])
             self._holders[each] = others if len(others) > 1 else self._caches[others[0]].alone
+            if len(others) == CROWD:
+                self._of_crowds.remove(each)
 
 
 def _length(chain: Sequence[int], held: Container[int]) -> int:

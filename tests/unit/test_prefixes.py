@@ -250,11 +250,14 @@ def test_what_an_engine_has_been_given_is_expected_there() -> None:
     assert subject.begin(NEXT, A, prefix(1, 2, 9), PROMPT_TOKENS) == 2 * BLOCK
 
 
-def test_the_most_that_any_engine_has_of_those_that_suit() -> None:
+def test_the_prompt_of_which_an_engine_that_suits_has_the_most() -> None:
     subject = predictions(A, B)
     subject.begin(JOB, A, prefix(1, 2, 3), PROMPT_TOKENS)
-    assert subject.most_expected(prefix(1, 2, 9), {A}) == 2 * BLOCK
-    assert subject.most_expected(prefix(1, 2, 9), {B}) == 0
+    subject.begin(NEXT, B, prefix(4), PROMPT_TOKENS)
+    prompts = [b"", prefix(1, 9), prefix(4, 9), prefix(1, 2, 9), prefix(1, 2, 8)]
+    assert subject.most_expected(prompts, {A, B}) == 3
+    assert subject.most_expected(prompts, {B}) == 2
+    assert subject.most_expected(prompts, ()) == 0
 
 
 def test_an_engine_that_keeps_larger_blocks_has_only_whole_ones() -> None:
