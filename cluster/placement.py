@@ -3,7 +3,7 @@
 import math
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Container, Mapping, Set
+from collections.abc import Mapping, Set
 
 from msgspec import Struct
 
@@ -120,11 +120,11 @@ class Ranking:
                 best, best_cost, most = place, place.score - tokens, tokens
         return _with(best, most).verdict if most else best.verdict
 
-    def takers(self, pin: NodeId | None, suspect: bool = False) -> Container[EngineId]:
+    def takers(self, pin: NodeId | None, suspect: bool = False) -> Set[EngineId]:
         """The engines that can take a job pinned to `pin` now; a suspect, those where there is none yet."""
         if pin is None and not suspect:
             return self._free
-        there: Set[EngineId] = self._free if pin is None else self._free & self._on_node.get(pin, set())
+        there = self._free if pin is None else self._free & self._on_node.get(pin, set())
         return {engine_id for engine_id in there if _can_take(self._place_of[engine_id], pin, suspect)}
 
     def considered(

@@ -18,6 +18,7 @@ from cluster.messages.explanations import Turn
 from cluster.messages.people import ShareMark
 from cluster.messages.placements import MovedBy
 from cluster.messages.work import Job, Output, Priority
+from cluster.prefixes.chain import hashes
 from cluster.shares import Shares, Turns
 
 SUSPECT_AFTER = 2
@@ -73,8 +74,8 @@ class _Prefix(Struct, frozen=True, array_like=True):
     prefix: bytes
 
 
-Prefer = Callable[[Sequence[bytes]], int]
-"""Which of these prompts' prefixes, of jobs in their order, is to be placed now: its position."""
+Prefer = Callable[[Sequence[Sequence[int]]], int]
+"""Of which of these prompts, each the hashes of its prefix, the job is to be placed now: its position."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Waiting).decode
@@ -82,13 +83,13 @@ _unpack_prefix = msgspec.msgpack.Decoder(_Prefix).decode
 
 
 class _Near:
-    """A job near the front: its prefix, and how many jobs have gone before it that came later."""
+    """A job near the front: the hashes of its prefix, and how many jobs have gone before it that came later."""
 
-    __slots__ = ("job_id", "jumped", "prefix")
+    __slots__ = ("chain", "job_id", "jumped")
 
     def __init__(self, job_id: JobId, packed: bytes) -> None:
         self.job_id = job_id
-        self.prefix = _unpack_prefix(packed).prefix
+        self.chain = hashes(_unpack_prefix(packed).prefix)
         self.jumped = 0
 
 
@@ -132,7 +133,7 @@ class _Account:
             window.append(near)
             if near.jumped == MOST_JUMPED:
                 break
-        position = prefer([near.prefix for near in window]) if len(window) > 1 else 0
+        position = prefer([near.chain for near in window]) if len(window) > 1 else 0
         for near in window[:position]:
             near.jumped += 1
         return window[position].job_id, position

@@ -63,9 +63,9 @@ class ServedModel:
         """How many tokens of such a prompt its engines are expected to have, as far as that is worth knowing."""
         return self.predictions.expected(prefix, prompt_tokens, self.ranking.likely(_LIKELY))
 
-    def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
+    def preferred(self, lane: LaneId, chains: Sequence[Sequence[int]]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
-        return self.predictions.most_expected(prefixes, self.ranking.takers(lane.node_id, lane.suspect))
+        return self.predictions.most_expected(chains, self.ranking.takers(lane.node_id, lane.suspect))
 
     @property
     def missing(self) -> int:

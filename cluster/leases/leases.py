@@ -314,10 +314,10 @@ class Leases:
         placed: list[Placed] = []
         for lane in self.places.queue.lanes():
             prefer = self.fleet.preference(lane)
-            while self.places.queue.waits(lane) and self.fleet.best(lane) is not None:
+            while self.places.queue.waits(lane) and (replica := self.fleet.best(lane)):
                 waiting, passed = self.places.pop(lane, prefer)
-                cached = self._cached(waiting)
-                replica = self.fleet.best(lane, cached)
+                if cached := self._cached(waiting):
+                    replica = self.fleet.best(lane, cached)
                 assert replica is not None
                 placed.append(self._lease(Leased(waiting, replica.id), lane, replica, cached, now_ms, passed))
                 orders.append((replica.id, Dispatch(waiting.job, waiting.attempt, waiting.resume)))

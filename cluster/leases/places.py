@@ -246,6 +246,8 @@ class Places:
         """Take out a job, wherever it is. Returns where it was."""
         place = self._places.pop(job_id, None)
         match place:
+            case None:
+                pass
             case Begun() | Leased():
                 self._vacate(place)
             case Queued(lane, account_id):

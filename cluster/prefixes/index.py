@@ -6,7 +6,7 @@ hash has all hashes before it in the chain.
 """
 
 from collections import deque
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence, Set
 from itertools import count, takewhile
 from operator import itemgetter
 from typing import NamedTuple
@@ -21,6 +21,9 @@ CROWD = 4
 """What more engines than this have is no reason to look at any of them."""
 
 _USES_PER_HASH = 4
+
+_BLOCKS = (0, *CUTS)
+"""How many blocks the first so many hashes of a chain are of."""
 
 
 class Use(NamedTuple):
@@ -84,11 +87,11 @@ class PrefixIndex:
             return None
         chain, number, used = hashes(prefix), next(self._uses), cache.used
         length = _length(chain, used)
-        blocks = _blocks(length)
+        blocks = _BLOCKS[length]
         before = used[chain[length - 1]] if length else None
         for each in chain[length:]:
             self._hold(cache, each)
-        cache.held_blocks += _blocks(len(chain)) - blocks
+        cache.held_blocks += _BLOCKS[len(chain)] - blocks
         used.update(dict.fromkeys(chain, number))
         cache.uses.append((number, prefix))
         cache.hashes_of_uses += len(chain)
@@ -109,34 +112,32 @@ class PrefixIndex:
     def holders(self, prefix: bytes, likely: Iterable[EngineId] = ()) -> dict[EngineId, int]:
         """How many blocks engines have of a prompt that begins so: the few that have most, and the `likely` ones."""
         chain = hashes(prefix)
-        crowded = self._crowded(chain)
-        found = {engine_id: self._held(engine_id, chain) for engine_id in self._few(chain, crowded)}
+        crowded, few = self._few(chain)
+        found = {engine_id: self._held(engine_id, chain) for engine_id in few}
         if crowded:
             for engine_id in likely:
                 if engine_id not in found and (blocks := self._held(engine_id, crowded)):
                     found[engine_id] = blocks
         return found
 
-    def holder(self, prefix: bytes, suits: Container[EngineId]) -> tuple[EngineId, int] | None:
-        """The engine that suits and has the most blocks of a prompt that begins so. Not of what a crowd has."""
-        chain = hashes(prefix)
-        few = [engine_id for engine_id in self._few(chain, self._crowded(chain)) if engine_id in suits]
-        return max([(each, self._held(each, chain)) for each in few], key=itemgetter(1)) if few else None
+    def holder(self, chain: Sequence[int], suits: Set[EngineId]) -> tuple[EngineId, int] | None:
+        """The engine that suits and has the most blocks of a prompt of these hashes. Not of what a crowd has."""
+        _, few = self._few(chain)
+        if suits.isdisjoint(few):
+            return None
+        return max([(each, self._held(each, chain)) for each in few if each in suits], key=itemgetter(1))
 
     # Inside -------------------------------------------------------------------------------------------------------
 
-    def _crowded(self, chain: Sequence[int]) -> Sequence[int]:
-        """What a crowd has of a chain. It is its beginning: fewer engines have a longer one."""
-        return list(takewhile(self._of_crowds.__contains__, chain))
-
-    def _few(self, chain: Sequence[int], crowded: Sequence[int]) -> tuple[EngineId, ...]:
-        """The engines that have more of a chain than a crowd has."""
-        return self._holders.get(chain[len(crowded)], ()) if len(crowded) < len(chain) else ()
+    def _few(self, chain: Sequence[int]) -> tuple[Sequence[int], tuple[EngineId, ...]]:
+        """What a crowd has of a chain, which is its beginning, and the few engines that have more of it."""
+        crowded = list(takewhile(self._of_crowds.__contains__, chain))
+        return crowded, () if len(crowded) == len(chain) else self._holders.get(chain[len(crowded)], ())
 
     def _held(self, engine_id: EngineId, chain: Sequence[int]) -> int:
         """How many blocks this engine has of a chain."""
         cache = self._caches.get(engine_id)
-        return 0 if cache is None else _blocks(_length(chain, cache.used))
+        return 0 if cache is None else _BLOCKS[_length(chain, cache.used)]
 
     def _shrink(self, cache: _Cache) -> None:
         most = self._most_hashes // len(self._caches)
@@ -154,7 +155,7 @@ class PrefixIndex:
         while length and used[chain[length - 1]] == number:
             length -= 1
             self._drop(cache, chain[length])
-        cache.held_blocks -= _blocks(len(chain)) - _blocks(length)
+        cache.held_blocks -= _BLOCKS[len(chain)] - _BLOCKS[length]
 
     def _hold(self, cache: _Cache, each: int) -> None:
         others = self._holders.get(each)
@@ -183,8 +184,3 @@ def _length(chain: Sequence[int], held: Container[int]) -> int:
     while length and chain[length - 1] not in held:
         length -= 1
     return length
-
-
-def _blocks(length: int) -> int:
-    """How many blocks the first so many hashes of a chain are of."""
-    return CUTS[length - 1] if length else 0

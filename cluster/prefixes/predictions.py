@@ -1,7 +1,7 @@
 """How much of its prompt a job is expected to find in its engine's cache, and how much it found. Pure."""
 
 import sys
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Struct
 
@@ -61,11 +61,11 @@ class Predictions:
         holders = self._index.holders(prefix, likely)
         return {engine_id: self._tokens(engine_id, blocks, prompt_tokens) for engine_id, blocks in holders.items()}
 
-    def most_expected(self, prefixes: Sequence[bytes], suits: Container[EngineId]) -> int:
+    def most_expected(self, chains: Sequence[Sequence[int]], suits: Set[EngineId]) -> int:
         """The position of that of these prompts of which an engine that suits has the most; of equals the first."""
         best, most = 0, 0
-        for position, prefix in enumerate(prefixes):
-            holder = self._index.holder(prefix, suits) if prefix else None
+        for position, chain in enumerate(chains):
+            holder = self._index.holder(chain, suits)
             tokens = 0 if holder is None else self._tokens(*holder, sys.maxsize)
             if tokens > most:
                 best, most = position, tokens

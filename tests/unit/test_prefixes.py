@@ -107,10 +107,10 @@ def test_the_engine_that_has_the_most_of_those_that_suit() -> None:
     subject = index(A, B)
     subject.use(A, prefix(1, 2, 3, 4))
     subject.use(B, prefix(1, 2, 9))
-    assert subject.holder(prefix(1, 2, 3), {A, B}) == (A, 3)
-    assert subject.holder(prefix(1, 2, 3), {B}) == (B, 2)
-    assert subject.holder(prefix(1, 2, 3), ()) is None
-    assert subject.holder(prefix(7), {A, B}) is None
+    assert subject.holder(hashes(prefix(1, 2, 3)), {A, B}) == (A, 3)
+    assert subject.holder(hashes(prefix(1, 2, 3)), {B}) == (B, 2)
+    assert subject.holder(hashes(prefix(1, 2, 3)), set()) is None
+    assert subject.holder(hashes(prefix(7)), {A, B}) is None
 
 
 def test_what_a_crowd_has_says_nothing_of_any_of_them() -> None:
@@ -118,8 +118,8 @@ def test_what_a_crowd_has_says_nothing_of_any_of_them() -> None:
     for engine_id in engines:
         subject.use(engine_id, prefix(1, 2))
     subject.use(engines[7], prefix(1, 2, 3))
-    assert subject.holder(prefix(1, 2, 3), engines) == (engines[7], 3)
-    assert subject.holder(prefix(1, 2, 3), set(engines) - {engines[7]}) is None
+    assert subject.holder(hashes(prefix(1, 2, 3)), set(engines)) == (engines[7], 3)
+    assert subject.holder(hashes(prefix(1, 2, 3)), set(engines) - {engines[7]}) is None
 
 
 def test_an_engine_that_has_left_has_nothing_and_may_come_back_with_nothing() -> None:
@@ -254,10 +254,10 @@ def test_the_prompt_of_which_an_engine_that_suits_has_the_most() -> None:
     subject = predictions(A, B)
     subject.begin(JOB, A, prefix(1, 2, 3), PROMPT_TOKENS)
     subject.begin(NEXT, B, prefix(4), PROMPT_TOKENS)
-    prompts = [b"", prefix(1, 9), prefix(4, 9), prefix(1, 2, 9), prefix(1, 2, 8)]
+    prompts = [hashes(each) for each in (b"", prefix(1, 9), prefix(4, 9), prefix(1, 2, 9), prefix(1, 2, 8))]
     assert subject.most_expected(prompts, {A, B}) == 3
     assert subject.most_expected(prompts, {B}) == 2
-    assert subject.most_expected(prompts, ()) == 0
+    assert subject.most_expected(prompts, set()) == 0
 
 
 def test_an_engine_that_keeps_larger_blocks_has_only_whole_ones() -> None:
