@@ -90,8 +90,10 @@ class ServedModel:
         for replica in retired[: max(self.scaling.wanted - len(self.counted), 0)]:
             replica.stay()
         surplus = len(self.counted) + len(self.waiting) - self.scaling.wanted
-        given_up = sorted(self.waiting.values(), key=_hope)[: max(surplus, 0)]
-        for replica in sorted(self.counted.values(), key=_usefulness)[: max(surplus - len(given_up), 0)]:
+        if surplus <= 0:
+            return ()
+        given_up = sorted(self.waiting.values(), key=_hope)[:surplus]
+        for replica in sorted(self.counted.values(), key=_usefulness)[: surplus - len(given_up)]:
             replica.retire(now_s)
         return given_up
 
