@@ -8,9 +8,9 @@ from cluster.ids import EngineId
 MOST_ENDED = 100_000
 """So many of those that have ended are remembered, the last ones.
 
-Who has yet to notice hears of it within seconds: a node with its next orders, the cluster with the next survey. So those
-that matter are the last few, and at most all engines of a fleet that end at once. One that is told of after so many
-others have ended is taken for any that nobody here ordered: it is adopted where one is missing, and watched as others.
+Who has yet to notice hears of it within seconds: a node with its next orders, the cluster with the next survey. So
+those that matter are the last few, and at most all engines of a fleet that end at once. One that is told of after so
+many others have ended is taken for any that nobody here ordered: adopted where one is missing, and watched as others.
 """
 
 

@@ -1,9 +1,9 @@
 """What it costs to follow a large fleet: python -m tests.benchmarks.fleet
 
-The rules of `cluster/fleet/` and `cluster/leases/` alone, without Ray: machines of eight GPUs, full of replicas that each
-have one, of many models. Told is the processor time of one call, and what comes together in a second: one heartbeat
-per node, one survey of all machines and seats, two ticks. Then what happens seldom, to all at once: seats are asked
-for, machines join, or there is no machine with GPUs for any of the seats.
+The rules of `cluster/fleet/` and `cluster/leases/` alone, without Ray: machines of eight GPUs, full of replicas that
+each have one, of many models. Told is the processor time of one call, and what comes together in a second: one
+heartbeat per node, one survey of all machines and seats, two ticks. Beside it what happens seldom, to all at once:
+seats are asked for, machines join, or there is no machine with GPUs for any of the seats.
 """
 
 import argparse
@@ -118,7 +118,7 @@ def _begin(options: Options) -> list[Cost]:
     cluster.ask()
     cluster.seat()
     found_ms = _ms(lambda: cluster.surveyed(cluster.survey()))
-    silent, joined_ms = cluster.heartbeats(ready=False), 0.0
+    silent = cluster.heartbeats(ready=False)
     joined_ms = _ms(lambda: cluster.reported(silent))
     heartbeats = cluster.heartbeats()
     ready_ms = _ms(lambda: cluster.reported(heartbeats))
