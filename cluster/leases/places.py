@@ -195,12 +195,12 @@ class Places:
 
     def enqueue(self, waiting: Waiting, first: bool = False) -> None:
         """The job waits from now on, last in its lane or first."""
-        lane = waiting.lane
-        self.remove(waiting.job.id)
+        lane, job_id, account_id = waiting.lane, waiting.job.id, waiting.job.account_id
+        if not isinstance(self._places.get(job_id), Unconfirmed):  # which waits already
+            self.remove(job_id)
+            self._waits(account_id, 1)
         self.queue.push(lane, waiting, first)
-        account_id = waiting.job.account_id
-        self._waits(account_id, 1)
-        self._places[waiting.job.id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
+        self._places[job_id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
 
     def pop(self, lane: LaneId, prefer: Prefer | None) -> tuple[Waiting, int]:
         """Take out the next job that waits in this lane, in which some do, and how many of its account's it passes."""

@@ -6,8 +6,8 @@ hash has all hashes before it in the chain.
 """
 
 from collections import deque
-from collections.abc import Container, Iterable, Sequence, Set
-from itertools import count, takewhile
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
+from itertools import count, filterfalse, takewhile
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ CROWD = 4
 """What more engines than this have is no reason to look at any of them."""
 
 _USES_PER_HASH = 4
+
+_NO_HASH = -1
 
 _BLOCKS = (0, *CUTS)
 """How many blocks the first so many hashes of a chain are of."""
@@ -89,8 +91,7 @@ class PrefixIndex:
         length = _length(chain, used)
         blocks = _BLOCKS[length]
         before = used[chain[length - 1]] if length else None
-        for each in chain[length:]:
-            self._hold(cache, each)
+        self._hold(cache, chain[length:])
         cache.held_blocks += _BLOCKS[len(chain)] - blocks
         used.update(dict.fromkeys(chain, number))
         cache.uses.append((number, prefix))
@@ -120,12 +121,17 @@ class PrefixIndex:
                     found[engine_id] = blocks
         return found
 
-    def holder(self, chain: Sequence[int], suits: Set[EngineId]) -> tuple[EngineId, int] | None:
-        """The engine that suits and has the most blocks of a prompt of these hashes. Not of what a crowd has."""
-        _, few = self._few(chain)
-        if suits.isdisjoint(few):
-            return None
-        return max([(each, self._held(each, chain)) for each in few if each in suits], key=itemgetter(1))
+    def fullest(self, chains: Iterable[Sequence[int]], suits: Set[EngineId]) -> Iterator[tuple[int, EngineId, int]]:
+        """Of prompts of these hashes, by position, the engine that suits and has the most, and how many blocks.
+
+        None of those of which no such engine has more than a crowd has.
+        """
+        for position, chain in enumerate(chains):
+            first_of_few = next(filterfalse(self._of_crowds.__contains__, chain), _NO_HASH)
+            few = self._holders.get(first_of_few, ())
+            if not suits.isdisjoint(few):
+                held = [(each, self._held(each, chain)) for each in few if each in suits]
+                yield position, *max(held, key=itemgetter(1))
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -157,12 +163,11 @@ class PrefixIndex:
             self._drop(cache, chain[length])
         cache.held_blocks -= _BLOCKS[len(chain)] - _BLOCKS[length]
 
-    def _hold(self, cache: _Cache, each: int) -> None:
-        others = self._holders.get(each)
-        if others is None:
-            self._holders[each] = cache.alone
-        else:
-            self._holders[each] = others + cache.alone
+    def _hold(self, cache: _Cache, chain: Sequence[int]) -> None:
+        holders = self._holders
+        for each in chain:
+            others = holders.get(each, ())
+            holders[each] = others + cache.alone if others else cache.alone
             if len(others) == CROWD:
                 self._of_crowds.add(each)
 

@@ -64,9 +64,8 @@ class Predictions:
     def most_expected(self, chains: Sequence[Sequence[int]], suits: Set[EngineId]) -> int:
         """The position of that of these prompts of which an engine that suits has the most; of equals the first."""
         best, most = 0, 0
-        for position, chain in enumerate(chains):
-            holder = self._index.holder(chain, suits)
-            tokens = 0 if holder is None else self._tokens(*holder, sys.maxsize)
+        for position, engine_id, blocks in self._index.fullest(chains, suits):
+            tokens = self._tokens(engine_id, blocks, sys.maxsize)
             if tokens > most:
                 best, most = position, tokens
         return best
