@@ -3,8 +3,7 @@
 import math
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Set
 
 from msgspec import Struct
 
@@ -25,7 +24,7 @@ Cached = Mapping[EngineId, int]
 NOTHING: Cached = {}
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """An engine as the Scheduler sees it.
 
     `assigned_tokens` are those of the jobs given to it: what it has yet to read of each prompt, and each answer whole
@@ -46,7 +45,7 @@ class Candidate(Struct, frozen=True):
     has_suspect: bool = False
 
 
-class _Place(NamedTuple):
+class _Place(Struct, frozen=True, order=True, gc=False):
     """Where an engine stands: its fields in the order that decides. No two engines get as far as the verdict."""
 
     ruled_out: bool
@@ -66,14 +65,24 @@ class Ranking:
     def __init__(self) -> None:
         self._places: list[_Place] = []
         self._place_of: dict[EngineId, _Place] = {}
-        self._on_node: dict[NodeId, dict[EngineId, _Place]] = {}
+        self._on_node: dict[NodeId, set[EngineId]] = {}
+        self._free: set[EngineId] = set()
 
     def put(self, candidate: Candidate) -> None:
         """Give an engine the place it has now."""
-        self.remove(candidate.engine_id)
-        place = self._place_of[candidate.engine_id] = _place(candidate)
+        engine_id, place = candidate.engine_id, _place(candidate)
+        before = self._place_of.get(engine_id)
+        if before is not None and before.verdict.node_id == candidate.node_id:
+            del self._places[bisect_left(self._places, before)]
+        else:
+            self.remove(engine_id)
+            self._on_node.setdefault(candidate.node_id, set()).add(engine_id)
         insort(self._places, place)
-        self._on_node.setdefault(candidate.node_id, {})[candidate.engine_id] = place
+        self._place_of[engine_id] = place
+        if place.ruled_out:
+            self._free.discard(engine_id)
+        else:
+            self._free.add(engine_id)
 
     def remove(self, engine_id: EngineId) -> None:
         """Consider this engine no longer. An unknown one is ignored."""
@@ -81,8 +90,9 @@ class Ranking:
         if place is None:
             return
         del self._places[bisect_left(self._places, place)]
+        self._free.discard(engine_id)
         on_node = self._on_node[place.verdict.node_id]
-        del on_node[engine_id]
+        on_node.remove(engine_id)
         if not on_node:
             del self._on_node[place.verdict.node_id]
 
@@ -95,13 +105,13 @@ class Ranking:
 
         `cached` are the tokens of its prompt that engines have. Of two that cost the same, the one with more is taken.
         """
-        places = self._places if pin is None else sorted(self._on_node.get(pin, {}).values())
-        first = next((place for place in places if not (suspect and place.has_suspect)), None)
+        first = self._first(pin, suspect)
         if first is None or first.ruled_out:
             return None
         if not cached:
             return first.verdict
-        best, best_cost, most = first, first.score - cached.get(first.engine_id, 0), cached.get(first.engine_id, 0)
+        best, most = first, cached.get(first.engine_id, 0)
+        best_cost = first.score - most
         for engine_id, tokens in cached.items():
             place = self._place_of.get(engine_id)
             if place is None or place.score - tokens > best_cost or not _can_take(place, pin, suspect):
@@ -110,10 +120,12 @@ class Ranking:
                 best, best_cost, most = place, place.score - tokens, tokens
         return _with(best, most).verdict if most else best.verdict
 
-    def can_take(self, engine_id: EngineId, pin: NodeId | None, suspect: bool = False) -> bool:
-        """Whether this engine can take a job pinned to `pin` now; a suspect, where there is none yet."""
-        place = self._place_of.get(engine_id)
-        return place is not None and _can_take(place, pin, suspect)
+    def takers(self, pin: NodeId | None, suspect: bool = False) -> Set[EngineId]:
+        """The engines that can take a job pinned to `pin` now; a suspect, those where there is none yet."""
+        if pin is None and not suspect:
+            return self._free
+        there = self._free if pin is None else self._free & self._on_node.get(pin, set())
+        return {engine_id for engine_id in there if _can_take(self._place_of[engine_id], pin, suspect)}
 
     def considered(
         self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False, cached: Cached = NOTHING
@@ -129,6 +141,14 @@ class Ranking:
             return tuple([_kept_apart(place) for place in places])
         return tuple([place.verdict for place in places])
 
+    def _first(self, pin: NodeId | None, suspect: bool) -> _Place | None:
+        """The engine with the least to do of those that a job may go to; if it is ruled out, all are."""
+        places = self._places if pin is None else sorted([self._place_of[each] for each in self._on_node.get(pin, ())])
+        for place in places:
+            if not (suspect and place.has_suspect):
+                return place
+        return None
+
     def _with_cached(self, places: list[_Place], cached: Cached, pin: NodeId | None, most: int) -> list[_Place]:
         """These places, in the order in which they are now, without the last for which others have to come."""
         known = [place for engine_id in cached if (place := self._place_of.get(engine_id)) is not None]
@@ -140,9 +160,9 @@ class Ranking:
 
     def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
         """The first places for a job pinned to `pin`: the pin rules out, too, who could take it on another node."""
-        on_node = self._on_node.get(pin, {})
+        on_node = self._on_node.get(pin, set())
         free = bisect_left(self._places, True, key=lambda place: place.ruled_out)
-        there = [place for place in on_node.values() if not place.ruled_out]
+        there = [self._place_of[engine_id] for engine_id in on_node & self._free]
         elsewhere = [_elsewhere(place) for place in self._places[: min(free, most)] if place.engine_id not in on_node]
         ruled_out = self._places[free : free + most]
         return sorted([*there, *elsewhere, *ruled_out])[:most]

@@ -18,6 +18,7 @@ from cluster.messages.explanations import Turn
 from cluster.messages.people import ShareMark
 from cluster.messages.placements import MovedBy
 from cluster.messages.work import Job, Output, Priority
+from cluster.prefixes.chain import hashes
 from cluster.shares import Shares, Turns
 
 SUSPECT_AFTER = 2
@@ -73,8 +74,8 @@ class _Prefix(Struct, frozen=True, array_like=True):
     prefix: bytes
 
 
-Prefer = Callable[[Sequence[bytes]], int]
-"""Which of these prompts' prefixes, of jobs in their order, is to be placed now: its position."""
+Prefer = Callable[[Sequence[Sequence[int]]], int]
+"""Of which of these prompts, each the hashes of its prefix, the job is to be placed now: its position."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Waiting).decode
@@ -82,12 +83,13 @@ _unpack_prefix = msgspec.msgpack.Decoder(_Prefix).decode
 
 
 class _Near:
-    """A job near the front: its prefix, and how many jobs have gone before it that came later."""
+    """A job near the front: the hashes of its prefix, and how many jobs have gone before it that came later."""
 
-    __slots__ = ("jumped", "prefix")
+    __slots__ = ("chain", "job_id", "jumped")
 
-    def __init__(self, packed: bytes) -> None:
-        self.prefix = _unpack_prefix(packed).prefix
+    def __init__(self, job_id: JobId, packed: bytes) -> None:
+        self.job_id = job_id
+        self.chain = hashes(_unpack_prefix(packed).prefix)
         self.jumped = 0
 
 
@@ -107,10 +109,11 @@ class _Account:
         self._by_priority.setdefault(job.priority, OrderedDict())[job.id] = packed
 
     def get(self, job_id: JobId) -> bytes:
-        return next(jobs[job_id] for jobs in self._by_priority.values() if job_id in jobs)
+        return self._by_priority[self._priority(job_id)][job_id]
 
     def remove(self, job_id: JobId) -> bytes:
-        priority, jobs = next((priority, jobs) for priority, jobs in self._by_priority.items() if job_id in jobs)
+        priority = self._priority(job_id)
+        jobs = self._by_priority[priority]
         packed = jobs.pop(job_id)
         self._near.pop(job_id, None)
         if not jobs:
@@ -122,20 +125,30 @@ class _Account:
 
     def preferred(self, prefer: Prefer) -> tuple[JobId, int]:
         """The job to place now, and how many it goes before: each of these has let one more pass."""
-        window: list[JobId] = []
+        window: list[_Near] = []
         for job_id, packed in islice(self._first_jobs().items(), MOST_JUMPED + 1):
-            if job_id not in self._near:
-                self._near[job_id] = _Near(packed)
-            window.append(job_id)
-            if self._near[job_id].jumped == MOST_JUMPED:
+            near = self._near.get(job_id)
+            if near is None:
+                near = self._near[job_id] = _Near(job_id, packed)
+            window.append(near)
+            if near.jumped == MOST_JUMPED:
                 break
-        position = prefer([self._near[job_id].prefix for job_id in window]) if len(window) > 1 else 0
-        for job_id in window[:position]:
-            self._near[job_id].jumped += 1
-        return window[position], position
+        position = prefer([near.chain for near in window]) if len(window) > 1 else 0
+        for near in window[:position]:
+            near.jumped += 1
+        return window[position].job_id, position
 
     def _first_jobs(self) -> OrderedDict[JobId, bytes]:
-        return self._by_priority[next(p for p in _PRIORITIES if p in self._by_priority)]
+        for priority in _PRIORITIES:
+            if jobs := self._by_priority.get(priority):
+                return jobs
+        raise LookupError("no job waits")
+
+    def _priority(self, job_id: JobId) -> Priority:
+        for priority, jobs in self._by_priority.items():
+            if job_id in jobs:
+                return priority
+        raise KeyError(job_id)
 
     def jobs(self) -> Iterator[tuple[JobId, bytes]]:
         for priority in _PRIORITIES:

@@ -154,14 +154,15 @@ class Replica:
 
     def candidate(self) -> Candidate:
         """This engine, as placement looks at it."""
+        report = self.report
         return Candidate(
             engine_id=self.id,
             node_id=self.node.id,
-            ready=self.state == "ready",
+            ready=report is not None and report.state == "ready",
             online=self.node.online,
             draining=self.retiring_since_s is not None,
             running=len(self.tokens_of),
-            slots=self.report.slots if self.report else 0,
+            slots=report.slots if report else 0,
             assigned_tokens=self.assigned_tokens,
             recent_failures=len(self._failed_s),
             reached=self.unreached_since_s is None,

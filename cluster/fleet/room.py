@@ -16,7 +16,8 @@ class Room:
 
     def take(self, model: Model, on: NodeId | None = None) -> bool:
         """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
-        places = [each for each, free in self._free.items() if on in (None, each) and _is_enough(model, *free)]
+        there = self._free if on is None else self._free.keys() & {on}
+        places = [each for each in there if _is_enough(model, *self._free[each])]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
             return False

@@ -93,7 +93,7 @@ class Seating:
 
         A seat on a machine that takes no more work is given up, and one that waits for any but one that does again.
         """
-        avoided = self._avoided()
+        avoided = self._avoided() if any(seat.avoided for seat in served.waiting.values()) else set()
         for seat in list(served.waiting.values()):
             if seat.is_outdated(avoided):
                 self.give_up(seat)

@@ -1,7 +1,6 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
@@ -64,11 +63,9 @@ class ServedModel:
         """How many tokens of such a prompt its engines are expected to have, as far as that is worth knowing."""
         return self.predictions.expected(prefix, prompt_tokens, self.ranking.likely(_LIKELY))
 
-    def preferred(self, lane: LaneId, prefixes: Sequence[bytes]) -> int:
+    def preferred(self, lane: LaneId, chains: Sequence[Sequence[int]]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
-        can_take = partial(self.ranking.can_take, pin=lane.node_id, suspect=lane.suspect)
-        tokens = [self.predictions.most_expected(prefix, can_take) if prefix else 0 for prefix in prefixes]
-        return tokens.index(max(tokens))
+        return self.predictions.most_expected(chains, self.ranking.takers(lane.node_id, lane.suspect))
 
     @property
     def missing(self) -> int:
@@ -93,8 +90,10 @@ class ServedModel:
         for replica in retired[: max(self.scaling.wanted - len(self.counted), 0)]:
             replica.stay()
         surplus = len(self.counted) + len(self.waiting) - self.scaling.wanted
-        given_up = sorted(self.waiting.values(), key=_hope)[: max(surplus, 0)]
-        for replica in sorted(self.counted.values(), key=_usefulness)[: max(surplus - len(given_up), 0)]:
+        if surplus <= 0:
+            return ()
+        given_up = sorted(self.waiting.values(), key=_hope)[:surplus]
+        for replica in sorted(self.counted.values(), key=_usefulness)[: surplus - len(given_up)]:
             replica.retire(now_s)
         return given_up
 

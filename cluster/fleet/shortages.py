@@ -1,6 +1,6 @@
 """Seats that wait in vain: why, whether that may change, and who makes room. Pure."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from cluster.catalogue import Model
 from cluster.fleet import room
@@ -32,14 +32,11 @@ class Shortages:
 
         `placed` are the seats whose room is theirs already.
         """
-        free = Room(self._machines.values())
-        for seat, machine in placed:
-            free.take(seat.peers.model, machine.id)
-        for served in models:
-            stuck = [seat for seat in served.waiting.values() if seat.is_stuck]
-            reasons = [self._reason(seat, free, replicas, now_s) for seat in stuck]
-            if reason := next(filter(None, reasons), None):
-                served.backoff.no_room(reason, now_s)
+        stuck_of = {served: [seat for seat in served.waiting.values() if seat.is_stuck] for served in models}
+        free = self._left_by(placed) if any(stuck_of.values()) else Room(())
+        for served, stuck in stuck_of.items():
+            if reasons := self._reasons(stuck, free, replicas, now_s):
+                served.backoff.no_room(reasons[0], now_s)
             else:
                 served.backoff.found_room()
 
@@ -54,6 +51,24 @@ class Shortages:
             room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
             for machine in self._machines.values()
         )
+
+    def _left_by(self, placed: Iterable[tuple[Seat, Machine]]) -> Room:
+        free = Room(self._machines.values())
+        for seat, machine in placed:
+            free.take(seat.peers.model, machine.id)
+        return free
+
+    def _reasons(self, stuck: Sequence[Seat], free: Room, replicas: Collection[Replica], now_s: float) -> list[str]:
+        """Why there is no room for seats of one model. Once there is none for one of them, there is none for others."""
+        reasons: list[str] = []
+        for number, seat in enumerate(stuck):
+            if reason := self._reason(seat, free, replicas, now_s):
+                reasons.append(reason)
+                if seat.fits_since_s is None:
+                    for other in stuck[number:]:
+                        other.fits_since_s = None
+                    break
+        return reasons
 
     def _reason(self, seat: Seat, free: Room, replicas: Collection[Replica], now_s: float) -> str | None:
         """Why there is no room for this seat; None where there is, or an engine ends for it."""

@@ -95,17 +95,18 @@ class Leases:
             self._submitting[job.id] += 1
             if job.id in self.places:
                 continue
-            waits = self.quiescent or self.places.queue.waits(waiting.lane)
+            lane = waiting.lane
+            waits = self.quiescent or self.places.queue.waits(lane)
             cached = NOTHING if waits else self._cached(waiting)
-            replica = None if waits else self.fleet.best(waiting.lane, cached)
-            if replica is None and (refusal := self._too_many(submission, now_ms)):
-                refused[job.id] = refusal
-                continue
-            self.places.put(job.id, Unconfirmed(waiting))
+            replica = None if waits else self.fleet.best(lane, cached)
             if replica is not None:
-                placed.append(self._lease(Begun(waiting, replica.id), replica, cached, now_ms))
+                placed.append(self._lease(Begun(waiting, replica.id), lane, replica, cached, now_ms))
                 dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
                 orders.append((replica.id, dispatch))
+            elif refusal := self._too_many(submission, now_ms):
+                refused[job.id] = refusal
+            else:
+                self.places.put(job.id, Unconfirmed(waiting))
         return Beginning(placed, [Order(*order) for order in per_engine(orders)], refused)
 
     def confirmed(self, jobs: Iterable[Job]) -> list[Action]:
@@ -228,14 +229,14 @@ class Leases:
         """These attempts have ended their jobs, durably."""
         for done in released:
             match self.places.get(done.job_id):
-                case Leased(waiting, engine_id) if waiting.attempt == done.attempt:
+                case Leased(waiting, engine_id) as lease if waiting.attempt == done.attempt:
                     if replica := self.fleet.replica(engine_id):
                         if done.failed:
                             replica.note_failure(now_s)
                         else:
                             replica.peers.answers.tell(done.tokens)
-                    self.places.found(engine_id, (done.job_id, done.attempt), done.cached_tokens)
-                    self.places.told(engine_id, (done.job_id, done.attempt), done.tokens)
+                    self.places.found(lease, done.cached_tokens)
+                    self.places.made(lease, done.tokens)
                     self.places.remove(done.job_id)
                 case Queued() | Lost() | Recovering() | Ending():  # it has been taken from its engine meanwhile
                     self.places.remove(done.job_id)
@@ -313,12 +314,12 @@ class Leases:
         placed: list[Placed] = []
         for lane in self.places.queue.lanes():
             prefer = self.fleet.preference(lane)
-            while self.places.queue.waits(lane) and self.fleet.best(lane) is not None:
+            while self.places.queue.waits(lane) and (replica := self.fleet.best(lane)):
                 waiting, passed = self.places.pop(lane, prefer)
-                cached = self._cached(waiting)
-                replica = self.fleet.best(lane, cached)
+                if cached := self._cached(waiting):
+                    replica = self.fleet.best(lane, cached)
                 assert replica is not None
-                placed.append(self._lease(Leased(waiting, replica.id), replica, cached, now_ms, passed))
+                placed.append(self._lease(Leased(waiting, replica.id), lane, replica, cached, now_ms, passed))
                 orders.append((replica.id, Dispatch(waiting.job, waiting.attempt, waiting.resume)))
         return [*(Order(*order) for order in per_engine(orders)), Record(placed)] if placed else []
 
@@ -357,9 +358,11 @@ class Leases:
         job = waiting.job
         return self.fleet.cached(job.model, waiting.prefix, prompt_tokens(job)) if waiting.prefix else NOTHING
 
-    def _lease(self, place: Begun | Leased, replica: Replica, cached: Cached, now_ms: int, passed: int = 0) -> Placed:
-        """Give a job to this engine. Returns the record of it, with what was considered."""
-        waiting, lane = place.waiting, place.waiting.lane
+    def _lease(
+        self, place: Begun | Leased, lane: LaneId, replica: Replica, cached: Cached, now_ms: int, passed: int = 0
+    ) -> Placed:
+        """Give a job of this lane to this engine. Returns the record of it, with what was considered."""
+        waiting = place.waiting
         considered = self.fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED, lane.suspect, cached)
         self.places.assign(place)
         moved_by = waiting.moved_by if waiting.attempt > 1 else None

@@ -11,7 +11,6 @@
 `cluster/leases/leases.py` moves jobs between these places, and nobody else does.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import inf
 
@@ -99,7 +98,7 @@ class Places:
         # An account's jobs in a lane share one place: there may be a million of them.
         self._queued: dict[tuple[LaneId, AccountId], Queued] = {}
         # How many of an account's jobs wait for an engine, in the queue or on their way there.
-        self._waiting: Counter[AccountId] = Counter()
+        self._waiting: dict[AccountId, int] = {}
         # How many tokens of those that engines work on have been charged to their accounts.
         self._charged: dict[JobId, int] = {}
 
@@ -117,7 +116,7 @@ class Places:
 
     def queued_of(self, account_id: AccountId) -> int:
         """How many jobs of this account wait for an engine."""
-        return self._waiting[account_id]
+        return self._waiting.get(account_id, 0)
 
     def put(self, job_id: JobId, place: Unconfirmed | Lost | Recovering | Ending) -> None:
         """The job is here from now on, and no engine works on it."""
@@ -177,27 +176,31 @@ class Places:
         place = self.given_to(engine_id, attempt)
         if place is None:
             return False
+        self.made(place, tokens)
+        return tokens > len(place.waiting.resume.token_ids)
+
+    def made(self, place: Begun | Leased, tokens: int) -> None:
+        """The job's engine has made so many tokens of its text: its account pays for those that are new."""
         job = place.waiting.job
         if (more := tokens - self._charged[job.id]) > 0:
             self._charged[job.id] = tokens
             self.queue.charge(job.model, job.account_id, output_tokens=more)
-        return tokens > len(place.waiting.resume.token_ids)
 
-    def found(self, engine_id: EngineId, attempt: JobAttempt, cached_tokens: int | None) -> None:
-        """This engine had so many tokens of the attempt's prompt in its cache; None where it has not told."""
-        place = self.given_to(engine_id, attempt)
-        predictions = self._fleet.predictions(place.waiting.job.model) if place else None
+    def found(self, place: Begun | Leased, cached_tokens: int | None) -> None:
+        """The job's engine had so many tokens of its prompt in its cache; None where it has not told."""
+        job = place.waiting.job
+        predictions = None if cached_tokens is None else self._fleet.predictions(job.model)
         if predictions is not None and cached_tokens is not None:
-            predictions.found(attempt[0], cached_tokens)
+            predictions.found(job.id, cached_tokens)
 
     def enqueue(self, waiting: Waiting, first: bool = False) -> None:
         """The job waits from now on, last in its lane or first."""
-        lane = waiting.lane
-        self.remove(waiting.job.id)
+        lane, job_id, account_id = waiting.lane, waiting.job.id, waiting.job.account_id
+        if not isinstance(self._places.get(job_id), Unconfirmed):  # which waits already
+            self.remove(job_id)
+            self._waits(account_id, 1)
         self.queue.push(lane, waiting, first)
-        account_id = waiting.job.account_id
-        self._waits(account_id, 1)
-        self._places[waiting.job.id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
+        self._places[job_id] = self._queued.setdefault((lane, account_id), Queued(lane, account_id))
 
     def pop(self, lane: LaneId, prefer: Prefer | None) -> tuple[Waiting, int]:
         """Take out the next job that waits in this lane, in which some do, and how many of its account's it passes."""
@@ -242,25 +245,36 @@ class Places:
     def remove(self, job_id: JobId) -> Place | None:
         """Take out a job, wherever it is. Returns where it was."""
         place = self._places.pop(job_id, None)
-        self._waits(_who_waits(place), -1)
         match place:
-            case Begun(waiting, engine_id) | Leased(waiting, engine_id):
-                self.working -= 1
-                del self._charged[job_id]
-                if (predictions := self._fleet.predictions(waiting.job.model)) is not None:
-                    predictions.end(job_id)
-                if replica := self._fleet.replica(engine_id):
-                    replica.release(job_id)
+            case None:
+                pass
+            case Begun() | Leased():
+                self._vacate(place)
             case Queued(lane, account_id):
                 self.queue.remove(lane, account_id, job_id)
+                self._waits(account_id, -1)
+            case _:
+                self._waits(_who_waits(place), -1)
         return place
+
+    def _vacate(self, place: Begun | Leased) -> None:
+        """The job's engine does not work on it any more."""
+        job = place.waiting.job
+        self.working -= 1
+        del self._charged[job.id]
+        if (predictions := self._fleet.predictions(job.model)) is not None:
+            predictions.end(job.id)
+        if replica := self._fleet.replica(place.engine_id):
+            replica.release(job.id)
 
     def _waits(self, account_id: AccountId | None, more: int) -> None:
         """So many more jobs of this account wait."""
-        if account_id is not None:
-            self._waiting[account_id] += more
-            if not self._waiting[account_id]:
-                del self._waiting[account_id]
+        if account_id is None:
+            return
+        if waiting := self._waiting.get(account_id, 0) + more:
+            self._waiting[account_id] = waiting
+        else:
+            del self._waiting[account_id]
 
 
 def _who_waits(place: Place | None) -> AccountId | None:

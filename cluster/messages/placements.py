@@ -23,7 +23,7 @@ MovedBy = Literal[
 """Why a job lost the engine that it had been given to: the last one when the control plane found nobody with it."""
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """What was made of one engine when a job was placed. The lowest `score` wins, of those that nothing ruled out.
 
     It is the tokens of work before the job there, less the `cached_tokens`: those of the job's prompt that the engine

@@ -6,8 +6,9 @@ hash has all hashes before it in the chain.
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
-from itertools import count
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
+from itertools import count, filterfalse, takewhile
+from operator import itemgetter
 from typing import NamedTuple
 
 from cluster.ids import EngineId
@@ -20,6 +21,11 @@ CROWD = 4
 """What more engines than this have is no reason to look at any of them."""
 
 _USES_PER_HASH = 4
+
+_NO_HASH = -1
+
+_BLOCKS = (0, *CUTS)
+"""How many blocks the first so many hashes of a chain are of."""
 
 
 class Use(NamedTuple):
@@ -49,6 +55,8 @@ class PrefixIndex:
         self._most_hashes = most_hashes
         self._caches: dict[EngineId, _Cache] = {}
         self._holders: dict[int, tuple[EngineId, ...]] = {}
+        # Those of the hashes that a crowd has.
+        self._of_crowds: set[int] = set()
         self._uses = count()
 
     def __len__(self) -> int:
@@ -81,11 +89,10 @@ class PrefixIndex:
             return None
         chain, number, used = hashes(prefix), next(self._uses), cache.used
         length = _length(chain, used)
-        blocks = _blocks(length)
+        blocks = _BLOCKS[length]
         before = used[chain[length - 1]] if length else None
-        for each in chain[length:]:
-            self._hold(cache, each)
-        cache.held_blocks += _blocks(len(chain)) - blocks
+        self._hold(cache, chain[length:])
+        cache.held_blocks += _BLOCKS[len(chain)] - blocks
         used.update(dict.fromkeys(chain, number))
         cache.uses.append((number, prefix))
         cache.hashes_of_uses += len(chain)
@@ -105,41 +112,38 @@ class PrefixIndex:
 
     def holders(self, prefix: bytes, likely: Iterable[EngineId] = ()) -> dict[EngineId, int]:
         """How many blocks engines have of a prompt that begins so: the few that have most, and the `likely` ones."""
-        chain, found = hashes(prefix), dict[EngineId, int]()
-        length = _length(chain, self._holders)
-        while length:
-            engine_ids = self._holders[chain[length - 1]]
-            if len(engine_ids) > CROWD:
-                break
-            if len(engine_ids) > len(found):
-                for engine_id in engine_ids:
-                    found.setdefault(engine_id, CUTS[length - 1])
-            length -= 1
-        if length:
-            crowded = chain[:length]
+        chain = hashes(prefix)
+        crowded, few = self._few(chain)
+        found = {engine_id: self._held(engine_id, chain) for engine_id in few}
+        if crowded:
             for engine_id in likely:
-                cache = None if engine_id in found else self._caches.get(engine_id)
-                if cache is not None and (held := _length(crowded, cache.used)):
-                    found[engine_id] = CUTS[held - 1]
+                if engine_id not in found and (blocks := self._held(engine_id, crowded)):
+                    found[engine_id] = blocks
         return found
 
-    def holder(self, prefix: bytes, suits: Callable[[EngineId], bool]) -> tuple[EngineId, int] | None:
-        """The engine that suits and has the most blocks of a prompt that begins so. Not of what a crowd has."""
-        chain = hashes(prefix)
-        looked_at: tuple[EngineId, ...] = ()
-        for length in range(_length(chain, self._holders), 0, -1):
-            engine_ids = self._holders[chain[length - 1]]
-            if engine_ids is looked_at:
-                continue
-            if len(engine_ids) > CROWD:
-                return None
-            for engine_id in engine_ids:
-                if suits(engine_id):
-                    return engine_id, CUTS[length - 1]
-            looked_at = engine_ids
-        return None
+    def fullest(self, chains: Iterable[Sequence[int]], suits: Set[EngineId]) -> Iterator[tuple[int, EngineId, int]]:
+        """Of prompts of these hashes, by position, the engine that suits and has the most, and how many blocks.
+
+        None of those of which no such engine has more than a crowd has.
+        """
+        for position, chain in enumerate(chains):
+            first_of_few = next(filterfalse(self._of_crowds.__contains__, chain), _NO_HASH)
+            few = self._holders.get(first_of_few, ())
+            if not suits.isdisjoint(few):
+                held = [(each, self._held(each, chain)) for each in few if each in suits]
+                yield position, *max(held, key=itemgetter(1))
 
     # Inside -------------------------------------------------------------------------------------------------------
+
+    def _few(self, chain: Sequence[int]) -> tuple[Sequence[int], tuple[EngineId, ...]]:
+        """What a crowd has of a chain, which is its beginning, and the few engines that have more of it."""
+        crowded = list(takewhile(self._of_crowds.__contains__, chain))
+        return crowded, () if len(crowded) == len(chain) else self._holders.get(chain[len(crowded)], ())
+
+    def _held(self, engine_id: EngineId, chain: Sequence[int]) -> int:
+        """How many blocks this engine has of a chain."""
+        cache = self._caches.get(engine_id)
+        return 0 if cache is None else _BLOCKS[_length(chain, cache.used)]
 
     def _shrink(self, cache: _Cache) -> None:
         most = self._most_hashes // len(self._caches)
@@ -157,11 +161,15 @@ class PrefixIndex:
         while length and used[chain[length - 1]] == number:
             length -= 1
             self._drop(cache, chain[length])
-        cache.held_blocks -= _blocks(len(chain)) - _blocks(length)
+        cache.held_blocks -= _BLOCKS[len(chain)] - _BLOCKS[length]
 
-    def _hold(self, cache: _Cache, each: int) -> None:
-        others = self._holders.get(each)
-        self._holders[each] = cache.alone if others is None else others + cache.alone
+    def _hold(self, cache: _Cache, chain: Sequence[int]) -> None:
+        holders = self._holders
+        for each in chain:
+            others = holders.get(each, ())
+            holders[each] = others + cache.alone if others else cache.alone
+            if len(others) == CROWD:
+                self._of_crowds.add(each)
 
     def _drop(self, cache: _Cache, each: int) -> None:
         del cache.used[each]
@@ -171,6 +179,8 @@ class PrefixIndex:
         else:
             others = tuple([other for other in engine_ids if other != cache.alone[0]])
             self._holders[each] = others if len(others) > 1 else self._caches[others[0]].alone
+            if len(others) == CROWD:
+                self._of_crowds.remove(each)
 
 
 def _length(chain: Sequence[int], held: Container[int]) -> int:
@@ -179,8 +189,3 @@ def _length(chain: Sequence[int], held: Container[int]) -> int:
     while length and chain[length - 1] not in held:
         length -= 1
     return length
-
-
-def _blocks(length: int) -> int:
-    """How many blocks the first so many hashes of a chain are of."""
-    return CUTS[length - 1] if length else 0

@@ -1,7 +1,7 @@
 """How much of its prompt a job is expected to find in its engine's cache, and how much it found. Pure."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence, Set
 
 from msgspec import Struct
 
@@ -19,7 +19,7 @@ class _Engine:
         self.under_way: set[int] = set()
 
 
-class _Prediction(Struct, frozen=True):
+class _Prediction(Struct, frozen=True, gc=False):
     """What is expected of a job. `evicted_with`: if it finds less, what was used last then is gone, too."""
 
     engine_id: EngineId
@@ -61,10 +61,14 @@ class Predictions:
         holders = self._index.holders(prefix, likely)
         return {engine_id: self._tokens(engine_id, blocks, prompt_tokens) for engine_id, blocks in holders.items()}
 
-    def most_expected(self, prefix: bytes, suits: Callable[[EngineId], bool]) -> int:
-        """How many tokens of such a prompt that engine has which has the most, of those that suit."""
-        holder = self._index.holder(prefix, suits)
-        return 0 if holder is None else self._tokens(*holder, sys.maxsize)
+    def most_expected(self, chains: Sequence[Sequence[int]], suits: Set[EngineId]) -> int:
+        """The position of that of these prompts of which an engine that suits has the most; of equals the first."""
+        best, most = 0, 0
+        for position, engine_id, blocks in self._index.fullest(chains, suits):
+            tokens = self._tokens(engine_id, blocks, sys.maxsize)
+            if tokens > most:
+                best, most = position, tokens
+        return best
 
     def begin(self, job_id: JobId, engine_id: EngineId, prefix: bytes, prompt_tokens: int) -> int:
         """This engine is given the job. Returns how many tokens of its prompt are expected in the cache."""

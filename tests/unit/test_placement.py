@@ -228,9 +228,9 @@ def test_an_engine_that_cannot_take_the_job_is_not_chosen_for_what_it_has() -> N
 def test_whether_an_engine_can_take_a_job() -> None:
     one, two, other = (EngineId(f"engine/m/{number}") for number in (1, 2, 3))
     subject = ranking(engine(1, running=4), engine(2, has_suspect=True))
-    assert [subject.can_take(engine_id, None) for engine_id in (one, two, other)] == [False, True, False]
-    assert not subject.can_take(two, None, suspect=True)
-    assert [subject.can_take(two, NodeId(f"node_{number}")) for number in (1, 2)] == [True, False]
+    assert [engine_id in subject.takers(None) for engine_id in (one, two, other)] == [False, True, False]
+    assert two not in subject.takers(None, suspect=True)
+    assert [two in subject.takers(NodeId(f"node_{number}")) for number in (1, 2)] == [True, False]
 
 
 def test_an_engine_that_has_the_prompt_is_among_those_considered_though_it_comes_late() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import CacheTotals
 from cluster.prefixes.chain import CUTS, HASH_BYTES, chain, hashes
-from cluster.prefixes.index import PrefixIndex
+from cluster.prefixes.index import CROWD, PrefixIndex
 from cluster.prefixes.predictions import Predictions
 
 BLOCK = 16
@@ -103,14 +103,29 @@ def test_of_what_a_crowd_has_only_the_likely_engines_are_told() -> None:
     assert subject.holders(prefix(1, 2, 3, 4), engines[:2]) == {engines[7]: 3, engines[0]: 2, engines[1]: 2}
 
 
+def fullest(subject: PrefixIndex, prompt: bytes, *suits: EngineId) -> tuple[EngineId, int] | None:
+    """The engine that has the most of one prompt, and how many blocks."""
+    found = list(subject.fullest([hashes(prompt)], set(suits)))
+    return found[0][1:] if found else None
+
+
 def test_the_engine_that_has_the_most_of_those_that_suit() -> None:
     subject = index(A, B)
     subject.use(A, prefix(1, 2, 3, 4))
     subject.use(B, prefix(1, 2, 9))
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: True) == (A, 3)
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: engine_id == B) == (B, 2)
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: False) is None
-    assert subject.holder(prefix(7), lambda engine_id: True) is None
+    assert fullest(subject, prefix(1, 2, 3), A, B) == (A, 3)
+    assert fullest(subject, prefix(1, 2, 3), B) == (B, 2)
+    assert fullest(subject, prefix(1, 2, 3)) is None
+    assert fullest(subject, prefix(7), A, B) is None
+    assert fullest(subject, prefix(), A, B) is None
+
+
+def test_of_several_prompts_those_are_told_that_an_engine_has() -> None:
+    subject = index(A, B)
+    subject.use(A, prefix(1, 2))
+    subject.use(B, prefix(3))
+    prompts = [hashes(each) for each in (prefix(7), prefix(1, 2), prefix(), prefix(3, 4))]
+    assert list(subject.fullest(prompts, {A, B})) == [(1, A, 2), (3, B, 1)]
 
 
 def test_what_a_crowd_has_says_nothing_of_any_of_them() -> None:
@@ -118,8 +133,21 @@ def test_what_a_crowd_has_says_nothing_of_any_of_them() -> None:
     for engine_id in engines:
         subject.use(engine_id, prefix(1, 2))
     subject.use(engines[7], prefix(1, 2, 3))
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: True) == (engines[7], 3)
-    assert subject.holder(prefix(1, 2, 3), lambda engine_id: engine_id != engines[7]) is None
+    assert fullest(subject, prefix(1, 2, 3), *engines) == (engines[7], 3)
+    assert fullest(subject, prefix(1, 2, 3), *engines[:7]) is None
+
+
+def test_a_crowd_that_has_gone_is_none_any_more() -> None:
+    subject = index(*(engines := [EngineId(str(number)) for number in range(CROWD + 1)]))
+    for engine_id in engines:
+        subject.use(engine_id, prefix(1, 2))
+    assert subject.holders(prefix(1, 2)) == {}
+    subject.leave(engines[0])
+    assert subject.holders(prefix(1, 2)) == dict.fromkeys(engines[1:], 2)
+    assert fullest(subject, prefix(1, 2), engines[1]) == (engines[1], 2)
+    subject.join(engines[0], 100)
+    subject.use(engines[0], prefix(1, 2))
+    assert subject.holders(prefix(1, 2)) == {}
 
 
 def test_an_engine_that_has_left_has_nothing_and_may_come_back_with_nothing() -> None:
@@ -250,11 +278,14 @@ def test_what_an_engine_has_been_given_is_expected_there() -> None:
     assert subject.begin(NEXT, A, prefix(1, 2, 9), PROMPT_TOKENS) == 2 * BLOCK
 
 
-def test_the_most_that_any_engine_has_of_those_that_suit() -> None:
+def test_the_prompt_of_which_an_engine_that_suits_has_the_most() -> None:
     subject = predictions(A, B)
     subject.begin(JOB, A, prefix(1, 2, 3), PROMPT_TOKENS)
-    assert subject.most_expected(prefix(1, 2, 9), lambda engine_id: engine_id == A) == 2 * BLOCK
-    assert subject.most_expected(prefix(1, 2, 9), lambda engine_id: engine_id == B) == 0
+    subject.begin(NEXT, B, prefix(4), PROMPT_TOKENS)
+    prompts = [hashes(each) for each in (b"", prefix(1, 9), prefix(4, 9), prefix(1, 2, 9), prefix(1, 2, 8))]
+    assert subject.most_expected(prompts, {A, B}) == 3
+    assert subject.most_expected(prompts, {B}) == 2
+    assert subject.most_expected(prompts, set()) == 0
 
 
 def test_an_engine_that_keeps_larger_blocks_has_only_whole_ones() -> None:

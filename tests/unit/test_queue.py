@@ -11,8 +11,10 @@ from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.messages.explanations import Turn
 from cluster.messages.money import Rates
 from cluster.messages.work import ChatMessage, Job, Output, Priority, Sampling
+from cluster.prefixes.chain import HASH_BYTES
 from cluster.queue import MOST_JUMPED, SUSPECT_AFTER, JobQueue, LaneId, Waiting
 
+HASH = bytes(HASH_BYTES)
 M = LaneId("m")
 ACCOUNT = AccountId("acct")
 
@@ -260,15 +262,15 @@ def test_it_equals_a_list_for_each_model(steps: list[tuple[str, str, str, bool]]
 # Jobs that go before others of their account -----------------------------------------------------------------------
 
 
-def longest(prefixes: Sequence[bytes]) -> int:
+def longest(chains: Sequence[Sequence[int]]) -> int:
     """The first of those with the longest prefix."""
-    return max(range(len(prefixes)), key=lambda position: (len(prefixes[position]), -position))
+    return max(range(len(chains)), key=lambda position: (len(chains[position]), -position))
 
 
 def test_a_preferred_job_goes_before_a_few_of_its_account() -> None:
     queue = JobQueue()
     for number in range(MOST_JUMPED + 2):
-        push(queue, waiting(str(number), prefix=b"x" * number))
+        push(queue, waiting(str(number), prefix=HASH * number))
     taken, passed = queue.pop_preferred(M, longest)
     assert (taken.job.id, passed) == (str(MOST_JUMPED), MOST_JUMPED)
 
@@ -276,7 +278,7 @@ def test_a_preferred_job_goes_before_a_few_of_its_account() -> None:
 def test_a_preferred_job_goes_before_no_other_accounts_and_no_more_urgent_one() -> None:
     queue = JobQueue()
     push(queue, waiting("now", priority="high"))
-    push(queue, waiting("preferred", prefix=b"x"))
+    push(queue, waiting("preferred", prefix=HASH))
     push(queue, waiting("other's", account="other"))
     assert queue.pop_preferred(M, longest)[0].job.id == "now"
     queue.charge("m", ACCOUNT, prompt_tokens=1)
@@ -285,7 +287,7 @@ def test_a_preferred_job_goes_before_no_other_accounts_and_no_more_urgent_one() 
 
 def test_a_job_that_lost_its_engine_is_never_passed() -> None:
     queue = JobQueue()
-    push(queue, waiting("preferred", prefix=b"x"))
+    push(queue, waiting("preferred", prefix=HASH))
     push(queue, waiting("lost"), first=True)
     assert queue.pop_preferred(M, longest)[0].job.id == "lost"
 
@@ -304,7 +306,7 @@ def test_no_job_is_passed_by_more_than_a_few_and_none_passes_more(lengths: list[
         left.remove(str(taken.job.id))
 
     for number, length in enumerate(lengths):
-        push(queue, waiting(str(number), prefix=b"x" * length))
+        push(queue, waiting(str(number), prefix=HASH * length))
         left.append(str(number))
         if data.draw(st.booleans()):
             take_one()
