@@ -16,7 +16,7 @@ class Room:
 
     def take(self, model: Model, on: NodeId | None = None) -> bool:
         """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
-        places = [each for each, free in self._free.items() if on in (None, each) and _is_enough(model, *free)]
+        places = [each for each, free in self._free.items() if on in (None, each) and is_enough(model, *free)]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
             return False
@@ -34,9 +34,9 @@ def least_crowded(machines: Iterable[Machine]) -> Machine | None:
 def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> bool:
     """Whether there is room for an engine of this model, perhaps once others are gone."""
     gpus, cpus = _free(machine)
-    gpus += sum(replica.model.gpus for replica in without)
-    cpus += sum(replica.model.cpus for replica in without)
-    return machine.takes_seats and _is_enough(model, gpus, cpus)
+    gpus += sum(replica.booked[0] for replica in without)
+    cpus += sum(replica.booked[1] for replica in without)
+    return machine.takes_seats and is_enough(model, gpus, cpus)
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
@@ -51,12 +51,13 @@ def need(model: Model) -> str:
     return f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine"
 
 
-def _is_enough(model: Model, gpus: float, cpus: float) -> bool:
+def is_enough(model: Model, gpus: float, cpus: float) -> bool:
+    """Whether so much, free on one machine, is what an engine of this model needs."""
     return model.gpus <= gpus and model.cpus <= cpus
 
 
 def _free(machine: Machine) -> tuple[float, float]:
     """GPUs and CPUs of this machine that no ordered engine holds."""
-    held = [replica.model for replica in machine.replicas.values()]
-    gpus = machine.hardware.gpu_count - sum(model.gpus for model in held)
-    return gpus, machine.hardware.cpus - sum(model.cpus for model in held)
+    held = [replica.booked for replica in machine.replicas.values()]
+    free_gpus = machine.hardware.gpu_count - sum(gpus for gpus, _ in held)
+    return free_gpus, machine.hardware.cpus - sum(cpus for _, cpus in held)
