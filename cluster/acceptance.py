@@ -9,6 +9,7 @@ from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, 
 from cluster.fleet.fleet import Fleet
 from cluster.ids import JobId
 from cluster.messages.work import Job, Submission
+from cluster.placement import most_tokens
 
 if TYPE_CHECKING:
     from cluster.leases.leases import Leases
@@ -37,7 +38,7 @@ def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None
     if model is None:
         return ModelNotFound(f"Model {job.model} is not registered on the network")
     context = fleet.context_length(model.id)
-    if context is not None and (job.prompt_tokens or 0) + job.sampling.max_tokens > context:
+    if context is not None and most_tokens(job) > context:
         return _too_long(job, context)
     if job.node_id is not None and not fleet.knows_node(job.node_id):
         return NodeNotFound(f"node_id: no node {job.node_id}")

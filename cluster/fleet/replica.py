@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.messages.machines import EngineReport, EngineState
+from cluster.messages.machines import EngineReport, EngineState, Make
 from cluster.placement import Candidate
 
 if TYPE_CHECKING:
@@ -55,20 +55,26 @@ class Replica:
     @property
     def is_outdated(self) -> bool:
         """Its model's settings have changed since it was made. One that has not told is taken to be as wanted."""
-        made_of = self.report.made_of if self.report else None
-        return made_of is not None and made_of.fingerprint != self.peers.make.fingerprint
+        return self._made_of.fingerprint != self.peers.make.fingerprint
 
     @property
     def booked(self) -> tuple[float, float]:
         """The GPUs and CPUs that it holds: what its model asked for when it was made."""
-        made_of = (self.report and self.report.made_of) or self.peers.make
-        return made_of.gpus, made_of.cpus
+        return self._made_of.gpus, self._made_of.cpus
+
+    @property
+    def reads_as_wanted(self) -> bool:
+        """Token ids mean to it what they mean by its model's settings now."""
+        return self._made_of.vocabulary == self.peers.make.vocabulary
 
     def can_hand_on(self, tokens: int) -> bool:
         """Whether a job of so many tokens, prompt and answer, can go on at another one of its model."""
-        made_of = (self.report and self.report.made_of) or self.peers.make
         context = self.peers.context_length
-        return made_of.vocabulary == self.peers.make.vocabulary and (context is None or tokens <= context)
+        return self.reads_as_wanted and (context is None or tokens <= context)
+
+    @property
+    def _made_of(self) -> Make:
+        return (self.report and self.report.made_of) or self.peers.make
 
     def join(self) -> None:
         """Be one of its node's and its model's engines."""
@@ -124,9 +130,8 @@ class Replica:
     def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""
         before, self.report = self.report, report
-        if not self.is_outdated:
-            self.peers.hear(report.slots, report.context_length)
-        elif self.id in self.peers.counted:
+        self.peers.hear(report, self.is_outdated)
+        if self.is_outdated and self.id in self.peers.counted:
             self.peers.rolling.outdated[self.id] = self
         if report.state == "ready" and self.ready_since_s is None:
             self.ready_since_s = now_s

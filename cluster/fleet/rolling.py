@@ -22,6 +22,8 @@ class Rolling:
     def __init__(self, served: "ServedModel") -> None:
         self._served = served
         self.outdated: dict[EngineId, Replica] = {}
+        self._had_ready = 0
+        """So many were ready when one last made room."""
 
     # How many -----------------------------------------------------------------------------------------------------
 
@@ -59,6 +61,7 @@ class Rolling:
         chosen = min(self._in_the_way(alone), key=lambda replica: len(replica.tokens_of), default=None)
         if chosen is None:
             return False
+        self._had_ready = self._ready
         chosen.make_room(now_s)
         return True
 
@@ -67,7 +70,9 @@ class Rolling:
         return (replica for replica in there if replica.is_outdated and replica.retiring_since_s is not None)
 
     def _may_make_room(self) -> bool:
-        """All that there is to be has been tried: nothing of it starts, comes, or has just failed."""
+        """The last one that did has been replaced, and nothing starts, comes, or has failed to load."""
+        if self._ready < min(self._had_ready, self._served.scaling.wanted):
+            return False
         starts = any(replica.state != "ready" for replica in self._served.counted.values())
         comes = any(not seat.is_stuck for seat in self._served.waiting.values())
         return not (starts or comes or self._served.backoff.failures)

@@ -11,7 +11,7 @@ from cluster.fleet.rolling import Rolling
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.fleet.seat import Seat
 from cluster.ids import EngineId
-from cluster.messages.machines import Make, ModelState, ModelView
+from cluster.messages.machines import EngineReport, Make, ModelState, ModelView
 from cluster.placement import Answers, Cached, Ranking, ruled_out_by
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId
@@ -46,10 +46,13 @@ class ServedModel:
 
     # Its engines --------------------------------------------------------------------------------------------------
 
-    def hear(self, slots: int, context_length: int) -> None:
-        """Remember what an engine told of all that are as the settings want them."""
-        self._slots = slots or self._slots
-        self._context_length = context_length or self._context_length
+    def hear(self, report: EngineReport, is_outdated: bool) -> None:
+        """Remember what an engine told of all. An outdated one tells no more than how many jobs one may run at once."""
+        if is_outdated:
+            self._slots = self._slots or report.slots
+        else:
+            self._slots = report.slots or self._slots
+            self._context_length = report.context_length or self._context_length
 
     @property
     def context_length(self) -> int | None:
@@ -96,9 +99,10 @@ class ServedModel:
         return len(self.counted) > self.model.replicas.min and self.scaling.wanted > self.model.replicas.min
 
     def may_adopt(self, made_of: Make | None) -> bool:
-        """There may be one more; and yet another one while some are outdated, as this one may be."""
-        is_rolling = bool(self.rolling.outdated) or (made_of is not None and made_of != self.make)
-        return len(self.counted) < self.model.replicas.max + is_rolling
+        """There may be one more that is made of this; of those that are as wanted, whatever else there is."""
+        if made_of is None or made_of == self.make:
+            return len(self.counted) - len(self.rolling.outdated) < self.model.replicas.max
+        return len(self.counted) < self.model.replicas.max + 1
 
     def scale(self, waiting: int, now_s: float) -> Sequence[Seat]:
         """Decide how many there are to be. Those too many retire; while some are missing, those that retire stay.

@@ -104,7 +104,9 @@ class Leases:
             self.places.put(job.id, Unconfirmed(waiting))
             if replica is not None:
                 placed.append(self._lease(Begun(waiting, replica.id), replica, cached, now_ms))
-                dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
+                # Of the prompt's tokens the door knows what they mean to engines that are as the settings want them.
+                prompt_ids = submission.prompt_ids if replica.reads_as_wanted else ()
+                dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=prompt_ids)
                 orders.append((replica.id, dispatch))
         return Beginning(placed, [Order(*order) for order in per_engine(orders)], refused)
 

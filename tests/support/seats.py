@@ -58,9 +58,13 @@ class GivenCluster:
                 )
                 for node_id, hardware in self.machines.items()
             ),
-            tuple(SeatReport(each, self.places.get(each), each in self.hopeless) for each in self.seats),
+            tuple(self._seat_report(order) for order in self.seats.values()),
             self.elastic,
         )
+
+    def _seat_report(self, order: SeatOrder) -> SeatReport:
+        engine_id = order.engine_id
+        return SeatReport(engine_id, self.places.get(engine_id), engine_id in self.hopeless, order.made_of)
 
     def free(self, node_id: NodeId) -> tuple[float, float]:
         """GPUs and CPUs of this machine that no seat holds."""

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.fleet import Fleet
+from cluster.fleet.makes import make_of
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineReport, Hardware, ModelView, NodeReport, NodeView
 from cluster.messages.seats import ClusterReport, MachineReport, SeatReport
@@ -19,6 +20,7 @@ class Stage:
     """An elastic cluster, of which each test says what Ray would. `jobs` is how many wait."""
 
     def __init__(self, *models: Model, existing: tuple[EngineId, ...] = ()) -> None:
+        self.model = (models or (M,))[0]
         self.fleet = Fleet(Catalogue(models or (M,)), existing, 0.0, TIMING)
         self.machines = {HEAD: MachineReport(HEAD, Hardware("head", 2.0, 1 << 30))}
         self.places: dict[EngineId, NodeId | None] = {}
@@ -36,7 +38,8 @@ class Stage:
             self.places.pop(engine_id, None)
         for order in self.fleet.seat_orders():
             self.places.setdefault(order.engine_id, None)
-        seats = tuple(SeatReport(each, place, each in self.hopeless) for each, place in self.places.items())
+        made_of = make_of(self.model).fingerprint
+        seats = tuple(SeatReport(each, place, each in self.hopeless, made_of) for each, place in self.places.items())
         report = ClusterReport(tuple(self.machines.values()), seats, elastic=True)
         lost = self.fleet.survey(report, self.now_s, self.now_ms).lost
         for engine_id in lost:
@@ -312,3 +315,17 @@ def test_engines_that_book_nothing_are_only_where_machines_stay() -> None:
     stage.jobs = 3
     stage.survey()
     assert (len(stage.ordered(HEAD)), stage.ordered(N1), stage.asked()) == (3, [], [])
+
+
+def test_a_seat_that_was_asked_for_with_other_settings_is_given_up() -> None:
+    before = Stage()
+    before.jobs = 1
+    before.survey()
+    before.survey()
+    assert before.places == {E0: None}
+    stage = Stage()
+    stage.model = replace(M, gpus=2)
+    stage.jobs, stage.places = 1, dict(before.places)
+    stage.survey()
+    assert stage.fleet.unwanted_seats() == [E0]
+    assert stage.asked() == [E1]
