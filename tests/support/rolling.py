@@ -53,13 +53,19 @@ class RollingStage:
 
     def load(self) -> None:
         """Engines that start are ready, or have failed."""
-        for engine_id, engine in self.engines.items():
-            if engine.state == "starting":
-                made_of = engine.made_of
-                assert made_of is not None
-                failed = made_of.fingerprint in self.fails
-                state = replace(engine, state="failed", message="out of memory") if failed else None
-                self.engines[engine_id] = state or replace(engine, state="ready")
+        for engine_id in self.starting():
+            self.load_one(engine_id)
+
+    def load_one(self, engine_id: EngineId) -> None:
+        engine = self.engines[engine_id]
+        assert engine.made_of is not None
+        if engine.made_of.fingerprint in self.fails:
+            self.engines[engine_id] = replace(engine, state="failed", message="out of memory")
+        else:
+            self.engines[engine_id] = replace(engine, state="ready")
+
+    def starting(self) -> list[EngineId]:
+        return [engine_id for engine_id, engine in self.engines.items() if engine.state == "starting"]
 
     def settle(self, beats: int = 40) -> None:
         """So much time passes that all that can come about has."""

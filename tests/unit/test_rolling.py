@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.catalogue import Model, Replicas
-from cluster.ids import NodeId
+from cluster.ids import JobId, NodeId
 from tests.support.rolling import RollingStage
 
 N0 = NodeId("node_0")
@@ -106,6 +106,68 @@ def test_old_ones_serve_on_where_the_new_do_not_load_and_it_is_told_why() -> Non
     assert stage.view.state == "ready"
     assert stage.view.message == "out of memory"
     assert stage.view.scaling.endswith("; 2 of 2 replicas are of the settings before")
+
+
+def test_no_other_makes_room_while_one_that_is_not_needed_ends_its_jobs() -> None:
+    stage = served(RollingStage(model(2), 3))
+    changed(stage)
+    for replica in list(stage.fleet.replicas):
+        replica.assign(JobId(f"job of {replica.id}"), 10)
+    for _ in range(10):
+        stage.beat()
+        stage.load()
+    assert len(stage.ready()) == 2
+    assert len(stage.engines) == 3  # one of them retires, and holds the place of the next
+    assert (stage.view.fits, stage.view.message) == (True, "")
+
+
+def test_what_starts_by_settings_that_are_outdated_meanwhile_is_not_waited_for() -> None:
+    stage = served(RollingStage(model(1), 2))
+    changed(stage)
+    (first,) = stage.starting()
+    changed(stage, engine={"max_num_seqs": 8})
+    stage.beat()
+    stage.beat()
+    assert first not in stage.engines
+    stage.settle()
+    assert len(stage.new()) == 1
+
+
+def test_none_makes_room_once_a_new_one_has_failed_to_load() -> None:
+    stage = served(RollingStage(model(1), 1, 1))
+    changed(stage)
+    stage.fails.add(stage.make.fingerprint)
+    stage.load()
+    stage.beat()
+    assert stage.view.message == "out of memory"
+    (spare,) = {"node_0", "node_1"} - {engine.node_id for engine in stage.engines.values() if engine.state == "ready"}
+    stage.gpus[NodeId(spare)] = 0
+    assert least_ready(stage, 300) == 1
+
+
+def test_none_makes_room_while_another_one_starts() -> None:
+    stage = RollingStage(model(2, 4, replicas=Replicas(2, 4, target_jobs=1)), 3)
+    served(stage)
+    changed(stage)
+    stage.jobs = 4
+    for _ in range(5):
+        stage.beat()
+    assert (len(stage.ready()), len(stage.starting()), stage.view.wanted) == (2, 1, 4)
+    stage.load()
+    assert least_ready(stage) == 2
+    assert len(stage.new()) == 3
+
+
+def test_none_makes_room_while_a_machine_comes() -> None:
+    stage = served(RollingStage(model(2), 2))
+    stage.cluster.elastic = True
+    changed(stage)
+    stage.settle()
+    assert (len(stage.ready()), len(stage.new())) == (2, 0)
+    for _ in range(10):
+        stage.cluster.hopeless = set(stage.cluster.seats) - set(stage.cluster.places)
+        stage.settle(3)
+    assert len(stage.new()) == 2
 
 
 def test_no_more_than_one_makes_room_for_what_does_not_load() -> None:
