@@ -36,7 +36,7 @@ def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None
     """What the job asks for and will never get here."""
     model = catalogue.find(job.model)
     if model is None:
-        return ModelNotFound(f"Model {job.model} is not registered on the network")
+        return not_registered(job.model)
     context = fleet.context_length(model.id)
     if context is not None and most_tokens(job) > context:
         return _too_long(job, context)
@@ -64,6 +64,10 @@ def too_many_queued(submission: Submission, queued: int, now_ms: int) -> RateLim
     # Nobody knows when one of them has its turn.
     message = f"{queued} jobs of this account wait for an engine, and no more than {most} may"
     return RateLimited(message, limit=most, reset_s=now_ms // 1000 + 1)
+
+
+def not_registered(model: str) -> ModelNotFound:
+    return ModelNotFound(f"Model {model} is not registered on the network")
 
 
 def no_capacity(model: str) -> NoCapacity:

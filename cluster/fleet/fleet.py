@@ -224,6 +224,10 @@ class Fleet:
         """The models without an engine that is ready, of which one starts, or waits for a machine to come."""
         return [served.model for served in self._models.values() if served.is_starting]
 
+    def lists(self, model: str) -> bool:
+        """Whether the catalogue has this model."""
+        return model in self._models
+
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
         return self._models[model].serves
