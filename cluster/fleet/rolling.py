@@ -30,7 +30,7 @@ class Rolling:
     @property
     def missing(self) -> int:
         """How many replicas are to be there besides those that are wanted, once all of these are ready."""
-        return self.most_besides if self._ready >= self._served.scaling.wanted else 0
+        return self.most_besides if self.ready >= self._served.scaling.wanted else 0
 
     @property
     def most_besides(self) -> int:
@@ -41,10 +41,11 @@ class Rolling:
         """The outdated replicas that may retire: as many as are ready beyond those wanted, and all that still start."""
         starting = [replica for replica in self.outdated.values() if replica.state != "ready"]
         ready = sorted(self._serving(), key=lambda replica: len(replica.tokens_of))
-        return starting + ready[: max(self._ready - self._served.scaling.wanted, 0)]
+        return starting + ready[: max(self.ready - self._served.scaling.wanted, 0)]
 
     @property
-    def _ready(self) -> int:
+    def ready(self) -> int:
+        """How many replicas are ready of those that are to stay."""
         return sum(replica.state == "ready" for replica in self._served.counted.values())
 
     def _serving(self) -> list[Replica]:
@@ -61,7 +62,7 @@ class Rolling:
         chosen = min(self._in_the_way(alone), key=lambda replica: len(replica.tokens_of), default=None)
         if chosen is None:
             return False
-        self._had_ready = self._ready
+        self._had_ready = self.ready
         chosen.make_room(now_s)
         return True
 
@@ -71,7 +72,7 @@ class Rolling:
 
     def _may_make_room(self) -> bool:
         """The last one that did has been replaced, and nothing starts, comes, or has failed to load."""
-        if self._ready < min(self._had_ready, self._served.scaling.wanted):
+        if self.ready < min(self._had_ready, self._served.scaling.wanted):
             return False
         starts = any(replica.state != "ready" for replica in self._served.counted.values())
         comes = any(not seat.is_stuck for seat in self._served.waiting.values())

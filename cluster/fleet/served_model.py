@@ -175,7 +175,7 @@ class ServedModel:
             context_length=self.context_length or 0,
             wanted=self.scaling.wanted,
             scaling="; ".join(filter(None, [self.scaling.reason, self.rolling.state])),
-            starting="" if self.serves else self.waits_for(now_s),
+            starting="" if self.rolling.ready else self.waits_for(now_s),
             cache=self.predictions.totals,
         )
 
