@@ -82,7 +82,7 @@ class Rolling:
         """Those whose place is enough for a new one; or, where none is, those that share a place which is."""
         model, outdated = self._served.model, self._serving()
         if alone:
-            return [replica for replica in outdated if room.is_enough(model, *replica.booked)]
+            return [r for r in outdated if room.takes(model, r.node) and room.is_enough(model, *r.booked)]
         by_itself = [replica for replica in outdated if room.fits(model, replica.node, without=[replica])]
         return by_itself or [r for r in outdated if room.fits(model, r.node, without=_beside(r, self.outdated))]
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from cluster.catalogue import Model
+from cluster.fleet import labels
 from cluster.fleet.machine import Machine
 from cluster.fleet.replica import Replica
 from cluster.ids import NodeId
@@ -12,17 +13,21 @@ class Room:
     """What is free on machines: all of it but what engines hold that are to run there."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
-        self._free = {machine.id: _free(machine) for machine in machines if machine.takes_seats}
+        self._machines = {machine.id: machine for machine in machines if machine.takes_seats}
+        self._free = {machine.id: _free(machine) for machine in self._machines.values()}
 
     def take(self, model: Model, on: NodeId | None = None) -> bool:
         """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
-        places = [each for each, free in self._free.items() if on in (None, each) and is_enough(model, *free)]
+        places = [each for each, free in self._free.items() if on in (None, each) and self._takes(each, model, free)]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
             return False
         gpus, cpus = self._free[best]
         self._free[best] = gpus - model.gpus, cpus - model.cpus
         return True
+
+    def _takes(self, machine: NodeId, model: Model, free: tuple[float, float]) -> bool:
+        return is_enough(model, *free) and labels.match(model.labels, self._machines[machine].labels)
 
 
 def least_crowded(machines: Iterable[Machine]) -> Machine | None:
@@ -36,12 +41,20 @@ def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> b
     gpus, cpus = _free(machine)
     gpus += sum(replica.booked[0] for replica in without)
     cpus += sum(replica.booked[1] for replica in without)
-    return machine.takes_seats and is_enough(model, gpus, cpus)
+    return takes(model, machine) and is_enough(model, gpus, cpus)
+
+
+def takes(model: Model, machine: Machine) -> bool:
+    """Whether this machine is one for engines of this model, were all of it free."""
+    return machine.takes_seats and labels.match(model.labels, machine.labels)
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
     """What an engine of this model needs, and what there is."""
-    there = [machine.hardware for machine in machines if machine.takes_seats]
+    there = [machine.hardware for machine in machines if takes(model, machine)]
+    if model.labels and not there:
+        wanted = ", ".join(f"{name}: {value}" for name, value in model.labels.items())
+        return f"{need(model)} with the labels {wanted}; none here has them"
     most_gpus = max((hardware.gpu_count for hardware in there), default=0)
     most_cpus = max((hardware.cpus for hardware in there), default=0.0)
     return f"{need(model)}; the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"

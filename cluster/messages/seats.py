@@ -36,7 +36,7 @@ class SeatReport(Struct, frozen=True):
 
 
 class MachineReport(Struct, frozen=True):
-    """A machine that is in the cluster, whether or not anything runs there.
+    """A machine that is in the cluster, with its labels, whether or not anything runs there.
 
     `stays`: nobody takes it out of the cluster for having nothing to do. `leaves_at_ms` is when it is taken away.
     """
@@ -45,6 +45,7 @@ class MachineReport(Struct, frozen=True):
     hardware: Hardware
     stays: bool = True
     leaves_at_ms: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class ClusterReport(Struct, frozen=True):

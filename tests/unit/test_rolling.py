@@ -264,6 +264,18 @@ def test_what_fits_nowhere_takes_no_place_from_what_serves() -> None:
     )
 
 
+def test_labels_that_no_machine_has_take_no_place_from_what_serves() -> None:
+    stage = served(RollingStage(model(1), 1))
+    changed(stage, labels={"tier": "spot"})
+    assert least_ready(stage, 200) == 1
+    assert stage.view.message == (
+        "needs 1 GPUs and 1 CPUs free on one machine with the labels tier: spot; none here has them"
+    )
+    stage.cluster.labels[N0] = {"tier": "spot"}
+    stage.settle()
+    assert len(stage.new()) == 1
+
+
 def test_more_than_there_is_room_for_may_be_wanted_and_all_end_up_new() -> None:
     stage = RollingStage(model(1, 8, replicas=Replicas(1, 8, target_jobs=1)), 2)
     stage.jobs = 8

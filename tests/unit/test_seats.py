@@ -12,7 +12,8 @@ from cluster.timing import Timing
 
 HEAD, N1, N2 = NodeId("node_head"), NodeId("node_1"), NodeId("node_2")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
-M = Model(id="m", source="s", gpus=1, cpus=1.0, replicas=Replicas(0, 3, target_jobs=1), labels={"tier": "spot"})
+LABELS = {"tier": "spot"}
+M = Model(id="m", source="s", gpus=1, cpus=1.0, replicas=Replicas(0, 3, target_jobs=1), labels=LABELS)
 TIMING = Timing()
 
 
@@ -29,7 +30,9 @@ class Stage:
         self.now_s = 0.0
 
     def join(self, node_id: NodeId, gpus: int = 1) -> None:
-        self.machines[node_id] = MachineReport(node_id, Hardware(node_id, 8.0, 1 << 30, gpus), stays=False)
+        self.machines[node_id] = MachineReport(
+            node_id, Hardware(node_id, 8.0, 1 << 30, gpus), stays=False, labels=LABELS
+        )
 
     def survey(self, after_s: float = 1.0) -> tuple[EngineId, ...]:
         """The cluster tells, and what there is to be is planned. Returns the engines that are lost by that."""
@@ -211,7 +214,12 @@ def test_what_no_machine_is_for_is_told_with_its_arithmetic() -> None:
     stage.hopeless = {E0}
     stage.survey()
     assert stage.view.message == (
-        "needs 8 GPUs and 1 CPUs free on one machine; the largest here has 0 GPUs and 2 CPUs in all"
+        "needs 8 GPUs and 1 CPUs free on one machine with the labels tier: spot; none here has them"
+    )
+    stage.join(N1)
+    stage.survey()
+    assert stage.view.message == (
+        "needs 8 GPUs and 1 CPUs free on one machine; the largest here has 1 GPUs and 8 CPUs in all"
     )
     assert (stage.view.state, stage.view.fits) == ("failed", False)
     assert stage.fleet.without_room(stage.now_s + 11.0, 10.0) == ["m"]
