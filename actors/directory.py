@@ -99,6 +99,7 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     from actors.engine import Engine
     from actors.machine import memory
     from actors.machine.scheduling_class import restore_priority
+    from cluster.fleet.makes import make_of
 
     # It holds most of the memory, and its jobs go on in another.
     memory.be_expendable()
@@ -107,7 +108,7 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
         os.setpgid(0, 0)
     restore_priority()
     backend = backends.create(model, resolve_source(model.source))
-    return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave)
+    return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave, made_of=make_of(model))
 
 
 def _leave() -> None:

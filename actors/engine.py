@@ -10,7 +10,7 @@ from actors.backends.generating import Generating
 from actors.machine import gc
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.messages.machines import EngineReport, EngineState
+from cluster.messages.machines import EngineReport, EngineState, Make
 from cluster.messages.work import Dispatch, JobAttempt
 from cluster.text.token_log import TokenLog
 
@@ -32,6 +32,7 @@ class Engine:
         backend: Backend,
         interval_s: float,
         on_death: Callable[[], None] = lambda: None,
+        made_of: Make | None = None,
     ) -> None:
         self._id = engine_id
         self._model = model
@@ -39,6 +40,7 @@ class Engine:
         self._backend = backend
         self._interval_s = interval_s
         self._on_death = on_death
+        self._made_of = made_of
         self._logs: dict[JobId, JobLog] = {}
         self._unconfirmed: set[JobId] = set()
         self._generating = Generating()
@@ -163,6 +165,7 @@ class Engine:
             phase=self._backend.phase if self._state == "starting" else "",
             cache_tokens=self._loaded.cache_tokens,
             block_tokens=self._loaded.block_tokens,
+            made_of=self._made_of,
         )
 
     async def stop(self) -> None:

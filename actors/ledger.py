@@ -14,7 +14,7 @@ from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
-from cluster.messages.people import Account, Key, KeyLimits, NewKey, Principal, ShareMark, WindowMark
+from cluster.messages.people import Account, AccountChange, Key, KeyLimits, NewKey, Principal, ShareMark, WindowMark
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
@@ -136,6 +136,11 @@ class Ledger:
     async def create_account(self, account: Account) -> Account:
         """The account as it stands; repeated, nothing changes."""
         return await self._write(partial(accounts.create, account=account, now_ms=self._now_ms()))
+
+    async def change_account(self, account_id: AccountId, change: AccountChange) -> Account:
+        """The account as it stands then. May be repeated. Raises AccountNotFound."""
+        changed = partial(accounts.change, account_id=account_id, asked=change, now_ms=self._now_ms())
+        return await self._write(changed)
 
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""

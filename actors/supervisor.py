@@ -34,10 +34,6 @@ class World(Protocol):
         """End the core actors and NodeAgents that were made of other settings than those of this release."""
         ...
 
-    async def end_outdated_engines(self) -> None:
-        """End the engines whose model is another one by now. What they work on goes on elsewhere."""
-        ...
-
     def start_node(self, machine: str) -> None:
         """Start the NodeAgent of this machine if it does not exist."""
         ...
@@ -72,7 +68,6 @@ class Supervisor:
         # Whoever waits for this start is to meet none of those that are to be replaced.
         await self._world.hear_all()
         await self._look_after_cluster()
-        await self._world.end_outdated_engines()
         self._looking.start()
         self._watching.start()
         self._keeping.start()

@@ -9,6 +9,7 @@ from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, 
 from cluster.fleet.fleet import Fleet
 from cluster.ids import JobId
 from cluster.messages.work import Job, Submission
+from cluster.placement import most_tokens
 
 if TYPE_CHECKING:
     from cluster.leases.leases import Leases
@@ -35,9 +36,9 @@ def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None
     """What the job asks for and will never get here."""
     model = catalogue.find(job.model)
     if model is None:
-        return ModelNotFound(f"Model {job.model} is not registered on the network")
+        return not_registered(job.model)
     context = fleet.context_length(model.id)
-    if context is not None and (job.prompt_tokens or 0) + job.sampling.max_tokens > context:
+    if context is not None and most_tokens(job) > context:
         return _too_long(job, context)
     if job.node_id is not None and not fleet.knows_node(job.node_id):
         return NodeNotFound(f"node_id: no node {job.node_id}")
@@ -63,6 +64,10 @@ def too_many_queued(submission: Submission, queued: int, now_ms: int) -> RateLim
     # Nobody knows when one of them has its turn.
     message = f"{queued} jobs of this account wait for an engine, and no more than {most} may"
     return RateLimited(message, limit=most, reset_s=now_ms // 1000 + 1)
+
+
+def not_registered(model: str) -> ModelNotFound:
+    return ModelNotFound(f"Model {model} is not registered on the network")
 
 
 def no_capacity(model: str) -> NoCapacity:

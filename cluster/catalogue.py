@@ -13,6 +13,7 @@ _LEAST_PREFIX_TOKENS = 64
 """Less of a prompt is read faster than it is looked for."""
 
 BUILTIN_PREFIX = "builtin:"
+_VOCABULARY_OPTIONS = ("tokenizer", "revision")
 _LOCAL_PREFIXES = (BUILTIN_PREFIX, "/", "./", "../", "~")
 
 BackendName = Literal["vllm", "simulated"]
@@ -122,6 +123,12 @@ class Model(Struct, frozen=True):
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
         return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env, self.labels
+
+    @property
+    def of_vocabulary(self) -> tuple[object, ...]:
+        """All that says what a token id means: only where none of it changes, an answer goes on from its token ids."""
+        named = {name: value for name, value in self.engine.items() if name.startswith(_VOCABULARY_OPTIONS)}
+        return self.backend, self.source, named
 
     @property
     def prefix_tokens(self) -> int:

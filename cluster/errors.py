@@ -10,7 +10,8 @@
     │   ├── ModelNotFound
     │   ├── JobNotFound
     │   ├── NodeNotFound
-    │   └── KeyNotFound
+    │   ├── KeyNotFound
+    │   └── AccountNotFound
     ├── MethodNotAllowed      405
     ├── PayloadTooLarge       413
     ├── RateLimited           429
@@ -137,6 +138,12 @@ class KeyNotFound(NotFound):
     """No such key, or another account's: the two are not told apart."""
 
     code = "key_not_found"
+
+
+class AccountNotFound(NotFound):
+    """No such account. Only admins ask for one."""
+
+    code = "account_not_found"
 
 
 class MethodNotAllowed(InfernetError):

@@ -215,6 +215,11 @@ def prompt_tokens(job: Job) -> int:
     return sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
 
 
+def most_tokens(job: Job) -> int:
+    """The most tokens that the job's prompt and answer can have, as far as they were counted."""
+    return (job.prompt_tokens or 0) + job.sampling.max_tokens
+
+
 def _can_take(place: _Place, pin: NodeId | None, suspect: bool) -> bool:
     fits = pin is None or place.verdict.node_id == pin
     return fits and not (place.ruled_out or (suspect and place.has_suspect))

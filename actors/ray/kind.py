@@ -55,11 +55,8 @@ class Kind(Generic[T]):
         self._core = core
         self._class: Any = None
 
-    def start(self, key: str, *args: object, made_of: str | None = None, **options: object) -> None:
-        """Start the actor `key` if it does not exist. `make` gets `args` in the new process.
-
-        `made_of` is the fingerprint that its pulse tells, unless given that of `args`.
-        """
+    def start(self, key: str, *args: object, **options: object) -> None:
+        """Start the actor `key` if it does not exist. `make` gets `args` in the new process."""
         if self._handle(key) is not None:
             return
         defaults: dict[str, object] = {
@@ -71,7 +68,7 @@ class Kind(Generic[T]):
             "max_restarts": -1 if self._core else 0,
             "num_cpus": 0,
         }
-        self.actor_class().options(**(defaults | options)).remote(made_of or fingerprint(*args), *args)
+        self.actor_class().options(**(defaults | options)).remote(fingerprint(*args), *args)
 
     def at(self, key: str = "") -> T:
         """The actor `key`, to be called like an object of its class."""

@@ -21,7 +21,6 @@ from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId
 from cluster.liveness.silence import Vitals
 from cluster.messages.machines import EngineOrder, EngineReport
-from cluster.release import fingerprint
 from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -132,7 +131,6 @@ class RayLauncher:
 
     def _options(self, model: Model, place: object) -> dict[str, object]:
         return {
-            "made_of": fingerprint(*model.of_engine),
             "num_gpus": model.gpus,
             "num_cpus": model.cpus,
             "scheduling_strategy": place,

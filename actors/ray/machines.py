@@ -49,7 +49,8 @@ def report(node: Mapping[str, Any], elastic: bool, leaves_at_ms: int | None) -> 
         memory_bytes=int(resources.get("memory", 0)),
         gpu_count=int(resources.get("GPU", 0)),
     )
-    return MachineReport(node_id(node["NodeID"]), hardware, not elastic or is_for_control(node), leaves_at_ms)
+    stays = not elastic or is_for_control(node)
+    return MachineReport(node_id(node["NodeID"]), hardware, stays, leaves_at_ms, node.get("Labels") or {})
 
 
 def ray_id(machines: list[dict[str, Any]], wanted: NodeId) -> str | None:

@@ -31,11 +31,15 @@ _NOTHING_STARTED_S = 30.0
 
 
 class Group(Struct, frozen=True):
-    """A placement group of Ray's that is a seat. `machine` is Ray's id, None while it waits."""
+    """A placement group of Ray's that is a seat. `machine` is Ray's id, None while it waits.
+
+    Its name says for whom it is, and what that engine is to be `made_of`.
+    """
 
     id: str
     engine_id: EngineId
     machine: str | None
+    made_of: str = ""
 
 
 def groups() -> dict[EngineId, Group]:
@@ -98,7 +102,8 @@ class RaySeats:
 
     def _seat_report(self, group: Group) -> SeatReport:
         where = None if group.machine is None else node_id(group.machine)
-        return SeatReport(group.engine_id, where, where is None and self._is_hopeless(group.id))
+        is_hopeless = where is None and self._is_hopeless(group.id)
+        return SeatReport(group.engine_id, where, is_hopeless, group.made_of)
 
     def _is_hopeless(self, group_id: str) -> bool:
         if self._outlook.hopeless is not None:
@@ -113,7 +118,7 @@ def _make(order: SeatOrder, alive: list[dict[str, Any]]) -> PlacementGroup:
     return placement_group(
         [booked],
         strategy="STRICT_PACK",
-        name=_PREFIX + order.engine_id,
+        name=f"{_PREFIX}{order.made_of}/{order.engine_id}",
         lifetime="detached",
         bundle_label_selector=[selector] if selector else None,
     )
@@ -130,4 +135,5 @@ def _is_seat(group: Mapping[str, Any]) -> bool:
 
 def _group(group: Mapping[str, Any]) -> Group:
     machine = next(iter(group["bundles_to_node_id"].values()), "") if group["state"] == "CREATED" else ""
-    return Group(group["placement_group_id"], EngineId(str(group["name"]).removeprefix(_PREFIX)), machine or None)
+    made_of, _, engine_id = str(group["name"]).removeprefix(_PREFIX).partition("/")
+    return Group(group["placement_group_id"], EngineId(engine_id), machine or None, made_of)

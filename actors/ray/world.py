@@ -11,22 +11,20 @@ from ray.exceptions import RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import ENGINE, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
+from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
 from actors.ray import haproxy, machines, seats
 from actors.ray.autoscaler import Autoscaler
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
 from actors.ray.kind import Kind
 from actors.ray.wards import RayWard
 from actors.wire.calls import Unreachable
-from cluster.catalogue import Catalogue
-from cluster.fleet.numbers import model_of
-from cluster.ids import EngineId, node_id
+from cluster.ids import node_id
 from cluster.release import VERSION, fingerprint
 from cluster.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
-# A proxy, or an engine, that does not answer in this time is looked at again.
+# A proxy, or another actor, that does not answer in this time is looked at again.
 _ANSWER_S = 5.0
 
 
@@ -91,10 +89,6 @@ class RayWorld:
             if machine in self._node_args:
                 self._end_if_outdated(ward, self._node_args[machine])
 
-    async def end_outdated_engines(self) -> None:
-        engines = [EngineId(key) for key in await asyncio.to_thread(ENGINE.existing)]
-        await asyncio.gather(*map(self._end_engine_if_outdated, engines))
-
     def keep_proxies(self) -> None:
         for actor in list_named_actors(all_namespaces=True):
             name = actor["name"]
@@ -112,18 +106,6 @@ class RayWorld:
         if heard.version == VERSION and heard.made_of != fingerprint(*args):
             logger.warning("%s has other settings by now: it begins anew", ward.name)
             ward.kill()
-
-    async def _end_engine_if_outdated(self, engine_id: EngineId) -> None:
-        """An engine of a model that is gone altogether is left to its node, which is not ordered to keep it."""
-        model = Catalogue(self._models).find(model_of(engine_id))
-        if model is None:
-            return
-        with suppress(Unreachable, TimeoutError):
-            async with asyncio.timeout(_ANSWER_S):
-                pulse = await ENGINE.remote(engine_id).pulse()
-            if pulse.made_of != fingerprint(*model.of_engine):
-                logger.warning("engine %s is of a model that has changed: it is ended", engine_id)
-                await asyncio.to_thread(ENGINE.kill, engine_id)
 
     def _keep_proxy(self, name: str) -> None:
         """Once for each proxy: Serve starts another actor, by the same name, in the place of one that died."""

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, Response
 
-from api.accounts.schemas import Account, AccountList, AccountRequest, account_body
+from api.accounts.schemas import Account, AccountList, AccountPatch, AccountRequest, account_body
 from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Admin, Body, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
-from cluster.errors import BadRequest, Forbidden, PayloadTooLarge
+from api.http.parameters import AccountPath
+from cluster.errors import AccountNotFound, BadRequest, Forbidden, PayloadTooLarge
 from cluster.ids import new_account_id
 
 router = APIRouter(tags=["accounts"], responses=errors(*GUARDED, Forbidden))
@@ -25,6 +26,18 @@ async def create_account(gateway: CurrentGateway, caller: Admin, body: Body) -> 
     request = parse(AccountRequest, body)
     account = request.account(new_account_id(), gateway.now_ms(), gateway.default_limits)
     return Answer(account_body(await gateway.create_account(account)), 201)
+
+
+@router.patch(
+    "/accounts/{account_id}",
+    response_model=Account,
+    responses=errors(BadRequest, PayloadTooLarge, AccountNotFound),
+    openapi_extra=takes(AccountPatch),
+)
+async def change_account(gateway: CurrentGateway, caller: Admin, account_id: AccountPath, body: Body) -> Response:
+    """Change an account. Every replica goes by it within 5 s; jobs that have been taken stay."""
+    change = parse(AccountPatch, body).change(gateway.default_limits)
+    return Answer(account_body(await gateway.change_account(account_id, change)))
 
 
 @router.get("/accounts", response_model=AccountList)

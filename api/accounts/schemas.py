@@ -1,11 +1,11 @@
 """Accounts: who owns keys and jobs."""
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.http.bodies import Name, Request, Time
+from api.http.bodies import Change, Name, Request, Time
 from api.keys.limits import BudgetRequest, BudgetUse, Limits, LimitsRequest, budget_body, limits_body
 from cluster.clock import iso_utc
 from cluster.ids import AccountId
@@ -16,6 +16,9 @@ from cluster.messages.people import KeyLimits
 MAX_WEIGHT = 1_000
 MOST_QUEUED = 1_000_000
 
+Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT)]
+MaxQueued = Annotated[int, Field(ge=1, le=MOST_QUEUED)]
+
 
 class AccountRequest(Request):
     """An account to be made. Of `limits`, what is left out is the default."""
@@ -23,8 +26,8 @@ class AccountRequest(Request):
     name: Name
     limits: LimitsRequest | None = None
     budget: BudgetRequest | None = None
-    weight: Annotated[int, Field(ge=1, le=MAX_WEIGHT)] = 1
-    max_queued: Annotated[int, Field(ge=1, le=MOST_QUEUED)] | None = None
+    weight: Weight = 1
+    max_queued: MaxQueued | None = None
 
     def account(self, account_id: AccountId, created_ms: int, default: KeyLimits) -> people.Account:
         return people.Account(
@@ -36,6 +39,32 @@ class AccountRequest(Request):
             weight=self.weight,
             max_queued=self.max_queued,
         )
+
+
+class AccountPatch(Change):
+    """What of an account is to be otherwise: what is left out stays, null is the default. Of `limits`, what is left out
+    is the default. A budget of the same unit and period goes on, with what has been spent of it; any other begins anew.
+    """
+
+    name: Annotated[Name, Field(default_factory=str)]
+    limits: LimitsRequest | None = None
+    budget: BudgetRequest | None = None
+    weight: Weight | None = None
+    max_queued: MaxQueued | None = None
+
+    def change(self, default: KeyLimits) -> people.AccountChange:
+        asked: dict[str, Any] = {}
+        if self.asks_for("name"):
+            asked["name"] = self.name
+        if self.asks_for("limits"):
+            asked["limits"] = None if self.limits is None else self.limits.over(default)
+        if self.asks_for("budget"):
+            asked["budget"] = None if self.budget is None else self.budget.budget()
+        if self.asks_for("weight"):
+            asked["weight"] = 1 if self.weight is None else self.weight
+        if self.asks_for("max_queued"):
+            asked["max_queued"] = self.max_queued
+        return people.AccountChange(**asked)
 
 
 class Account(TypedDict):

@@ -32,7 +32,7 @@ _MOVED_BY = {
     "node went silent": "nothing had been heard of its node any more",
     "engine cannot be reached": "its engine could not be reached",
     "order was lost": "its engine did not know of it",
-    "engine retired": "its engine was one too many, or its node was drained",
+    "engine retired": "its engine was one too many or of settings before, or its node was drained",
     "engine failed it": "its engine had failed before the first token",
     "nobody had it": "after a restart of the scheduler no engine had it",
 }
@@ -120,6 +120,8 @@ def _model(placement: Json) -> Iterator[str]:
         ready = _counted(model["replicas"], "replica")
         yield f"Model {model['id']} is {model['state']}: {ready} ready, {model['wanted']} wanted, {waiting}."
         yield f"Why so many are wanted: {model['scaling']}."
+        if starting := model.get("starting"):
+            yield f"How far its start is: {starting}."
         if message := model.get("state_message"):
             yield f"What it says: {message}"
 

@@ -76,6 +76,25 @@ class Request(BaseModel):
         return {key: value for key, value in body.items() if value is not None}
 
 
+class Change(Request):
+    """A request's body that says what is to be otherwise: what is left out stays, and null stands for the default.
+
+    A field that has no default takes no null.
+    """
+
+    model_config = ConfigDict(json_schema_extra={})
+
+    def asks_for(self, field: str) -> bool:
+        """Whether the body has this field, be it null."""
+        return field in self.model_fields_set
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_means_default(cls, body: Any) -> Any:
+        """Which fields were null is kept: they were not left out."""
+        return body
+
+
 R = TypeVar("R", bound=Request)
 
 

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
-from cluster.errors import BadRequest, JobNotFound, KeyNotFound
+from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
@@ -154,6 +154,13 @@ async def _key_id(key_id: Annotated[str, Path()]) -> KeyId:
     return KeyId(key_id)
 
 
+async def _account_id(account_id: Annotated[str, Path()]) -> AccountId:
+    if "\0" in account_id:
+        raise AccountNotFound("No such account")
+    return AccountId(account_id)
+
+
+AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]
 

@@ -67,6 +67,7 @@ class ModelNow(TypedDict):
     queued: Annotated[int, Field(ge=0, description="Jobs that wait for an engine")]
     wanted: Annotated[int, Field(ge=0, description="Replicas that there are to be")]
     scaling: Annotated[str, Field(description="Why so many are wanted, with the numbers")]
+    starting: NotRequired[Annotated[str, Field(description="What the replica waits for that will be ready first")]]
     state_message: NotRequired[Annotated[str, Field(description="Why it failed, or does not fit")]]
 
 
@@ -103,7 +104,7 @@ def _add_standing(body: JobPlacement, standing: Standing) -> None:
         body["model"] = _model_body(standing.model)
     if standing.turn is not None:
         body["turn"] = _turn_body(standing.turn)
-        body["reason"] = why_waiting(standing.verdicts)
+        body["reason"] = why_waiting(standing.verdicts, standing.model.starting if standing.model else "")
         body["waiting"] = [_candidate_body(verdict) for verdict in standing.verdicts]
         body["suspect"] = standing.suspect
     if standing.node_id is not None:
@@ -132,6 +133,8 @@ def _model_body(view: ModelView) -> ModelNow:
         "wanted": view.wanted,
         "scaling": view.scaling,
     }
+    if view.starting:
+        body["starting"] = view.starting
     if view.message:
         body["state_message"] = view.message
     return body

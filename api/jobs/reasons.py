@@ -20,8 +20,13 @@ def why_placed(placed: Placed) -> str:
     return " ".join(said)
 
 
-def why_waiting(considered: Sequence[Verdict]) -> str:
-    """Of a job that waits."""
+def why_waiting(considered: Sequence[Verdict], starting: str = "") -> str:
+    """Of a job that waits. `starting` is how far the start of its model is, where no engine of it serves."""
+    said = _why_not_now(considered)
+    return f"{said} How far the start of one is: {starting}." if starting else said
+
+
+def _why_not_now(considered: Sequence[Verdict]) -> str:
     reasons = Counter(verdict.ruled_out_by for verdict in considered if verdict.ruled_out_by is not None)
     if not reasons:
         return "There is no engine of its model yet." if not considered else "It is about to be placed."

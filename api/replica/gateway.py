@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
+from msgspec import UNSET
+
 from actors.backends.prompts.counter import PromptCounter
 from actors.wire.calls import AWAY, InTime, tell, within
 from api.replica.allowances import Allowances
@@ -19,7 +21,7 @@ from cluster.limits.windows import Bucket, Decision
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
-from cluster.messages.people import Account, Key, NewKey, Principal
+from cluster.messages.people import Account, AccountChange, Key, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobQuery, JobRecord
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
@@ -206,6 +208,13 @@ class Gateway:
         if created.weight != 1:
             tell(self._scheduler.learn_weights(), "scheduler.learn_weights")  # it asks by itself, too, after a while
         return created
+
+    async def change_account(self, account_id: AccountId, change: AccountChange) -> Account:
+        """Raises AccountNotFound."""
+        changed = await self._ledger.change_account(account_id, change)
+        if change.weight is not UNSET:
+            tell(self._scheduler.learn_weights(), "scheduler.learn_weights")
+        return changed
 
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""

@@ -224,6 +224,10 @@ class Fleet:
         """The models without an engine that is ready, of which one starts, or waits for a machine to come."""
         return [served.model for served in self._models.values() if served.is_starting]
 
+    def lists(self, model: str) -> bool:
+        """Whether the catalogue has this model."""
+        return model in self._models
+
     def serves(self, model: str) -> bool:
         """Whether an engine of this model is ready."""
         return self._models[model].serves
@@ -292,15 +296,17 @@ class Fleet:
             return False
         became_ready = engine.state == "ready" and replica.state != "ready"
         replica.hear(engine, now_s)
-        if became_ready:
+        if became_ready and not replica.is_outdated:
             replica.peers.backoff = StartBackoff(has_served=True)
         return became_ready
 
     def _note_failure(self, engine: EngineReport, now_s: float) -> bool:
         """Keep why an ordered engine failed; true when it did."""
-        if engine.state != "failed" or engine.id not in self._replicas:
+        replica = self._replicas.get(engine.id)
+        if engine.state != "failed" or replica is None:
             return False
-        self._models[engine.model].backoff.failed(engine.message, now_s)
+        if not replica.is_outdated:
+            replica.peers.backoff.failed(engine.message, now_s)
         return True
 
     def _adopt(self, engine: EngineReport) -> Replica | None:
@@ -318,7 +324,7 @@ class Fleet:
         """There may be one more of this model; or its node is being drained, and it has jobs to end."""
         if self._nodes[engine.node_id].draining:
             return bool(engine.running)
-        return served.may_have_more
+        return served.may_adopt(engine.made_of)
 
     def _end(self, replica: Replica) -> None:
         """Nobody needs it any more: its node's next orders are without it."""

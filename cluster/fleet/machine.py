@@ -1,6 +1,7 @@
 """A machine of the network, as the Scheduler sees it."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster.ids import EngineId, NodeId
@@ -28,6 +29,7 @@ class Machine:
         self.hardware = hardware
         self.in_cluster: bool | None = None
         self.stays = True
+        self.labels: Mapping[str, str] = {}
         self.heard_s, self.heard_ms = -math.inf, 0
         self._has_told = False
         self._running: set[EngineId] = set()
@@ -57,7 +59,7 @@ class Machine:
 
     def see(self, report: MachineReport, now_s: float, now_ms: int) -> None:
         """Take in what the cluster tells of it. One that is about to leave gets no more work."""
-        self.in_cluster, self.stays = True, report.stays
+        self.in_cluster, self.stays, self.labels = True, report.stays, report.labels
         if not self._has_told:
             self.hardware, self.heard_ms = report.hardware, now_ms
         self._leaves_at_ms = report.leaves_at_ms

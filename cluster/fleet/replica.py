@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.messages.machines import EngineReport, EngineState
+from cluster.messages.machines import EngineReport, EngineState, Make
 from cluster.placement import Candidate
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Replica:
         self.assigned_tokens = 0
         self.unreached_since_s: float | None = None
         self.retiring_since_s: float | None = None
+        self.makes_room = False
+        """It is to end so that another one of its model can be where it is."""
         self.ready_since_s: float | None = None
         # The jobs that it did not list when it last told of itself, though it should have known of them.
         self.unlisted: set[JobId] = set()
@@ -50,6 +52,30 @@ class Replica:
         """What it is doing while it starts."""
         return "its process is being started" if self.report is None else self.report.phase or "it loads"
 
+    @property
+    def is_outdated(self) -> bool:
+        """Its model's settings have changed since it was made. One that has not told is taken to be as wanted."""
+        return self._made_of.fingerprint != self.peers.make.fingerprint
+
+    @property
+    def booked(self) -> tuple[float, float]:
+        """The GPUs and CPUs that it holds: what its model asked for when it was made."""
+        return self._made_of.gpus, self._made_of.cpus
+
+    @property
+    def reads_as_wanted(self) -> bool:
+        """Token ids mean to it what they mean by its model's settings now."""
+        return self._made_of.vocabulary == self.peers.make.vocabulary
+
+    def can_hand_on(self, tokens: int) -> bool:
+        """Whether a job of so many tokens, prompt and answer, can go on at another one of its model."""
+        context = self.peers.context_length
+        return self.reads_as_wanted and (context is None or tokens <= context)
+
+    @property
+    def _made_of(self) -> Make:
+        return (self.report and self.report.made_of) or self.peers.make
+
     def join(self) -> None:
         """Be one of its node's and its model's engines."""
         self.node.replicas[self.id] = self.peers.replicas[self.id] = self
@@ -62,6 +88,7 @@ class Replica:
         """Be none of them any more, and in no ranking."""
         del self.node.replicas[self.id], self.peers.replicas[self.id]
         self.peers.counted.pop(self.id, None)
+        self.peers.rolling.outdated.pop(self.id, None)
         self.peers.ranking.remove(self.id)
         self.peers.predictions.leave(self.id)
 
@@ -70,13 +97,24 @@ class Replica:
         if self.retiring_since_s is None:
             self.retiring_since_s = now_s
             self.peers.counted.pop(self.id)
+            self.peers.rolling.outdated.pop(self.id, None)
             self.rank()
+
+    def make_room(self, now_s: float) -> None:
+        """Retire for another one of its model, for which there is no room besides."""
+        self.makes_room = True
+        self.retire(now_s)
 
     def stay(self) -> None:
         """Retire no longer: there is work again."""
         self.retiring_since_s = None
         self.peers.counted[self.id] = self
         self.rank()
+
+    @property
+    def may_stay(self) -> bool:
+        """It retires, and would be of use if it did not."""
+        return self.retiring_since_s is not None and not (self.node.draining or self.is_outdated)
 
     @property
     def may_go(self) -> bool:
@@ -92,7 +130,9 @@ class Replica:
     def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""
         before, self.report = self.report, report
-        self.peers.hear(report.slots, report.context_length)
+        self.peers.hear(report, self.is_outdated)
+        if self.is_outdated and self.id in self.peers.counted:
+            self.peers.rolling.outdated[self.id] = self
         if report.state == "ready" and self.ready_since_s is None:
             self.ready_since_s = now_s
             self.peers.predictions.join(self.id, report.cache_tokens, report.block_tokens)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from cluster.catalogue import Model
+from cluster.fleet import labels
 from cluster.fleet.machine import Machine
 from cluster.fleet.replica import Replica
 from cluster.ids import NodeId
@@ -12,18 +13,22 @@ class Room:
     """What is free on machines: all of it but what engines hold that are to run there."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
-        self._free = {machine.id: _free(machine) for machine in machines if machine.takes_seats}
+        self._machines = {machine.id: machine for machine in machines if machine.takes_seats}
+        self._free = {machine.id: _free(machine) for machine in self._machines.values()}
 
     def take(self, model: Model, on: NodeId | None = None) -> bool:
         """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
         there = self._free if on is None else self._free.keys() & {on}
-        places = [each for each in there if _is_enough(model, *self._free[each])]
+        places = [each for each in there if self._takes(each, model, self._free[each])]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
             return False
         gpus, cpus = self._free[best]
         self._free[best] = gpus - model.gpus, cpus - model.cpus
         return True
+
+    def _takes(self, machine: NodeId, model: Model, free: tuple[float, float]) -> bool:
+        return is_enough(model, *free) and labels.match(model.labels, self._machines[machine].labels)
 
 
 def least_crowded(machines: Iterable[Machine]) -> Machine | None:
@@ -35,14 +40,22 @@ def least_crowded(machines: Iterable[Machine]) -> Machine | None:
 def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> bool:
     """Whether there is room for an engine of this model, perhaps once others are gone."""
     gpus, cpus = _free(machine)
-    gpus += sum(replica.model.gpus for replica in without)
-    cpus += sum(replica.model.cpus for replica in without)
-    return machine.takes_seats and _is_enough(model, gpus, cpus)
+    gpus += sum(replica.booked[0] for replica in without)
+    cpus += sum(replica.booked[1] for replica in without)
+    return takes(model, machine) and is_enough(model, gpus, cpus)
+
+
+def takes(model: Model, machine: Machine) -> bool:
+    """Whether this machine is one for engines of this model, were all of it free."""
+    return machine.takes_seats and labels.match(model.labels, machine.labels)
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
     """What an engine of this model needs, and what there is."""
-    there = [machine.hardware for machine in machines if machine.takes_seats]
+    there = [machine.hardware for machine in machines if takes(model, machine)]
+    if model.labels and not there:
+        wanted = ", ".join(f"{name}: {value}" for name, value in model.labels.items())
+        return f"{need(model)} with the labels {wanted}; none here has them"
     most_gpus = max((hardware.gpu_count for hardware in there), default=0)
     most_cpus = max((hardware.cpus for hardware in there), default=0.0)
     return f"{need(model)}; the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
@@ -52,12 +65,13 @@ def need(model: Model) -> str:
     return f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine"
 
 
-def _is_enough(model: Model, gpus: float, cpus: float) -> bool:
+def is_enough(model: Model, gpus: float, cpus: float) -> bool:
+    """Whether so much, free on one machine, is what an engine of this model needs."""
     return model.gpus <= gpus and model.cpus <= cpus
 
 
 def _free(machine: Machine) -> tuple[float, float]:
     """GPUs and CPUs of this machine that no ordered engine holds."""
-    held = [replica.model for replica in machine.replicas.values()]
-    gpus = machine.hardware.gpu_count - sum(model.gpus for model in held)
-    return gpus, machine.hardware.cpus - sum(model.cpus for model in held)
+    held = [replica.booked for replica in machine.replicas.values()]
+    free_gpus = machine.hardware.gpu_count - sum(gpus for gpus, _ in held)
+    return free_gpus, machine.hardware.cpus - sum(cpus for _, cpus in held)

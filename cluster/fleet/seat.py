@@ -61,4 +61,5 @@ class Seat:
     @property
     def order(self) -> SeatOrder:
         model = self.peers.model
-        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, self.avoided)
+        made_of = self.peers.make.fingerprint
+        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, self.avoided, made_of)

@@ -47,11 +47,14 @@ class Seating:
         return [engine_id for engine_id in self._told if engine_id not in self._seats]
 
     def find(self, reports: Sequence[SeatReport], machines_come: bool, now_s: float) -> None:
-        """Note where each seat is. One that the Scheduler before this one asked for is kept, if its model is served."""
+        """Note where each seat is. One that the Scheduler before this one asked for is kept, if its model is served.
+
+        One in which no engine is yet, and which was asked for with other settings, is not: it books what they said.
+        """
         self.has_changed = False
         self._told = [report.engine_id for report in reports]
         for report in reports:
-            seat = self._seats.get(report.engine_id) or self._adopt(report.engine_id, now_s)
+            seat = self._seats.get(report.engine_id) or self._adopt(report, now_s)
             if seat is None:
                 continue
             machine = None if report.node_id is None else self._machines.get(report.node_id)
@@ -59,12 +62,15 @@ class Seating:
             if seat.taken and machine is None and not self._is_wanted(seat.id):
                 self.give_up(seat)  # no engine lives where there is no machine
 
-    def _adopt(self, engine_id: EngineId, now_s: float) -> Seat | None:
+    def _adopt(self, report: SeatReport, now_s: float) -> Seat | None:
+        engine_id = report.engine_id
         served = self._models.get(model_of(engine_id))
         if served is None or self._numbers.has_ended(engine_id):
             return None
         self._numbers.saw(engine_id)
         taken = engine_id in self._existing or self._is_wanted(engine_id)
+        if not taken and report.made_of != served.make.fingerprint:
+            return None
         return self._add(Seat(engine_id, served, now_s, taken))
 
     # What the Fleet does with them --------------------------------------------------------------------------------

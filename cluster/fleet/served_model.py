@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.makes import make_of
 from cluster.fleet.replica import Replica
+from cluster.fleet.rolling import Rolling
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.fleet.seat import Seat
 from cluster.ids import EngineId
-from cluster.messages.machines import ModelState, ModelView
+from cluster.messages.machines import EngineReport, Make, ModelState, ModelView
 from cluster.placement import Answers, Cached, Ranking, ruled_out_by
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId
@@ -25,6 +27,8 @@ class ServedModel:
 
     def __init__(self, model: Model, scaling_window_s: float) -> None:
         self.model = model
+        self.make = make_of(model)
+        """What its engines are made of by its settings now."""
         self.replicas: dict[EngineId, Replica] = {}
         self.counted: dict[EngineId, Replica] = {}
         self.waiting: dict[EngineId, Seat] = {}
@@ -32,19 +36,33 @@ class ServedModel:
         self.predictions = Predictions(model.prefix_tokens)
         self.answers = Answers()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
+        self.rolling = Rolling(self)
         self.backoff = StartBackoff()
         self.ended = 0
         """How many jobs its engines have ended or handed on."""
-        self.context_length = _declared(model, model.traits.context_option)
-        """In tokens, as its engines told or the catalogue says; None before either has."""
+        self._context_length = _declared(model, model.traits.context_option)
         self._slots = _declared(model, model.traits.slots_option)
 
     # Its engines --------------------------------------------------------------------------------------------------
 
-    def hear(self, slots: int, context_length: int) -> None:
-        """Remember what an engine told of all of them."""
-        self._slots = slots or self._slots
-        self.context_length = context_length or self.context_length
+    def hear(self, report: EngineReport, is_outdated: bool) -> None:
+        """Remember what an engine told of all. An outdated one tells no more than how many jobs one may run at once."""
+        if is_outdated:
+            self._slots = self._slots or report.slots
+        else:
+            self._slots = report.slots or self._slots
+            self._context_length = report.context_length or self._context_length
+
+    @property
+    def context_length(self) -> int | None:
+        """In tokens, as its engines told or the catalogue says; None before either has.
+
+        While some are outdated, a job goes to whichever is free, and so has to fit all of them.
+        """
+        if not self.rolling.outdated:
+            return self._context_length
+        told = [replica.report.context_length for replica in self.rolling.outdated.values() if replica.report]
+        return min(filter(None, [self._context_length, *told]), default=None)
 
     def ready(self) -> list[Replica]:
         return [replica for replica in self.replicas.values() if replica.state == "ready"]
@@ -69,27 +87,33 @@ class ServedModel:
 
     @property
     def missing(self) -> int:
-        return self.scaling.wanted - len(self.counted) - len(self.waiting)
+        """How many of its engines are neither there nor asked for."""
+        return self.scaling.wanted + self.rolling.missing - len(self.counted) - len(self.waiting)
 
     @property
     def can_spare_one(self) -> bool:
         """It would still have as many as it has to have."""
-        return len(self.counted) > self.model.replicas.min
+        return len(self.counted) > self.model.replicas.min and self.scaling.wanted > self.model.replicas.min
 
-    @property
-    def may_have_more(self) -> bool:
-        return len(self.counted) < self.model.replicas.max
+    def may_adopt(self, made_of: Make | None) -> bool:
+        """There may be one more that is made of this; of those that are as wanted, whatever else there is."""
+        if made_of is None or made_of == self.make:
+            return len(self.counted) - len(self.rolling.outdated) < self.model.replicas.max
+        return len(self.counted) < self.model.replicas.max + 1
 
     def scale(self, waiting: int, now_s: float) -> Sequence[Seat]:
         """Decide how many there are to be. Those too many retire; while some are missing, those that retire stay.
 
-        Returns the seats that are not needed any more, the last to come first.
+        What is outdated retires first, and never stays. Returns the seats that are not needed any more, the last to
+        come first.
         """
         self.scaling.decide(self._load(waiting), now_s)
-        retired = [r for r in self.replicas.values() if r.retiring_since_s is not None and not r.node.draining]
+        retired = [r for r in self.replicas.values() if r.may_stay]
         for replica in retired[: max(self.scaling.wanted - len(self.counted), 0)]:
             replica.stay()
-        surplus = len(self.counted) + len(self.waiting) - self.scaling.wanted
+        for replica in self.rolling.unneeded():
+            replica.retire(now_s)
+        surplus = len(self.counted) + len(self.waiting) - self.scaling.wanted - self.rolling.most_besides
         if surplus <= 0:
             return ()
         given_up = sorted(self.waiting.values(), key=_hope)[:surplus]
@@ -101,8 +125,11 @@ class ServedModel:
         running = sum(len(replica.tokens_of) for replica in self.replicas.values())
         starting = sum(replica.state != "ready" for replica in self.counted.values())
         coming = sum(not seat.is_stuck for seat in self.waiting.values())
+        on_the_way = starting + coming
+        if self.rolling.outdated:  # what only takes the place of another keeps nobody waiting
+            on_the_way = min(on_the_way, max(self.scaling.wanted - len(self.ready()), 0))
         replicas = len(self.counted) + len(self.waiting)
-        return Load(waiting, running, replicas, starting + coming, self._slots, self.ended)
+        return Load(waiting, running, replicas, on_the_way, self._slots, self.ended)
 
     # What can be expected of it -----------------------------------------------------------------------------------
 
@@ -146,8 +173,8 @@ class ServedModel:
             queued=queued,
             context_length=self.context_length or 0,
             wanted=self.scaling.wanted,
-            scaling=self.scaling.reason,
-            starting="" if self.serves else self.waits_for(now_s),
+            scaling="; ".join(filter(None, [self.scaling.reason, self.rolling.state])),
+            starting="" if self.rolling.ready else self.waits_for(now_s),
             cache=self.predictions.totals,
         )
 

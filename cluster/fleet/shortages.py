@@ -75,10 +75,11 @@ class Shortages:
         model = seat.peers.model
         if not free.take(model):
             seat.fits_since_s = None
-            return None if self._make_room(model, replicas, now_s) else room.shortage(model, self._machines.values())
+            makes_room = self._make_room(model, replicas, now_s) or seat.peers.rolling.make_room(now_s)
+            return None if makes_room else room.shortage(model, self._machines.values())
         if seat.fits_since_s is None:
             seat.fits_since_s = now_s
-        if self._is_held_by_others(seat, now_s):
+        if self._is_held_by_others(seat, now_s) and not seat.peers.rolling.make_room(now_s, alone=True):
             return f"{room.need(model)}, and something else than models holds them"
         return None
 

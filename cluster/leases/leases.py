@@ -101,7 +101,9 @@ class Leases:
             replica = None if waits else self.fleet.best(lane, cached)
             if replica is not None:
                 placed.append(self._lease(Begun(waiting, replica.id), lane, replica, cached, now_ms))
-                dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=submission.prompt_ids)
+                # Of the prompt's tokens the door knows what they mean to engines that are as the settings want them.
+                prompt_ids = submission.prompt_ids if replica.reads_as_wanted else ()
+                dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=prompt_ids)
                 orders.append((replica.id, dispatch))
             elif refusal := self._too_many(submission, now_ms):
                 refused[job.id] = refusal

@@ -15,6 +15,7 @@ from cluster.leases.suspicion import blamed, is_given_up
 from cluster.messages.machines import FailedAttempt
 from cluster.messages.placements import MovedBy
 from cluster.messages.work import LAST_EPOCH, UNTOLD, Fenced, JobAttempt
+from cluster.placement import most_tokens
 from cluster.queue import Waiting
 
 
@@ -50,14 +51,17 @@ class Losses:
     def overdue(self, now_s: float, now_ms: int) -> Iterator[Action]:
         """What retiring engines have not ended in their time goes on elsewhere, as far as there is room.
 
-        All of it goes from a machine that is about to be taken away. Jobs that are pinned to their node end there.
+        All of it goes from a machine that is about to be taken away, and from an engine whose place its successor
+        waits for. Jobs that are pinned to their node end there, and those that could not go on at another engine.
         """
         room: dict[str, int] = {}
         for replica in self._fleet.overdue(now_s, now_ms):
             left = room.setdefault(replica.model.id, self._fleet.free_slots(replica.model.id))
             jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
-            moved = [job.id for job in jobs if job.node_id is None]
-            if not replica.node.leaves_soon(now_ms):
+            leaves = replica.node.leaves_soon(now_ms)
+            may_move = [job for job in jobs if leaves or replica.can_hand_on(most_tokens(job))]
+            moved = [job.id for job in may_move if job.node_id is None]
+            if not (leaves or replica.makes_room):
                 moved = moved[:left]
             room[replica.model.id] = max(left - len(moved), 0)
             yield from self.taken_back(moved, "engine retired")

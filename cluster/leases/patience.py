@@ -25,7 +25,13 @@ class Patience:
                 yield lane, disconnected(node_id)
 
     def exhausted(self, now_s: float) -> Iterator[tuple[LaneId, InfernetError]]:
-        """The lanes of jobs whose model fits on no machine, or whose node is not going to have an engine of it."""
+        """The lanes of jobs whose model fits on no machine, or whose node is not going to have an engine of it.
+
+        So are those of a model that is not listed any more: its engines ended when the settings changed.
+        """
+        for lane in self._queue.lanes():
+            if not self._fleet.lists(lane.model):
+                yield lane, acceptance.not_registered(lane.model)
         for model in self._fleet.without_room(now_s, self._grace_s):
             if not self._fleet.serves(model):
                 yield from ((lane, acceptance.no_capacity(model)) for lane in self._queue.lanes_of(model))
@@ -36,7 +42,8 @@ class Patience:
                 yield lane, acceptance.no_capacity(lane.model)
 
     def _is_stranded(self, lane: LaneId, node_id: NodeId) -> bool:
-        return self._fleet.online(node_id) and not self._fleet.has_replica(lane.model, node_id)
+        is_listed = self._fleet.lists(lane.model)
+        return is_listed and self._fleet.online(node_id) and not self._fleet.has_replica(lane.model, node_id)
 
 
 def disconnected(node_id: NodeId) -> NodeDisconnected:

@@ -18,6 +18,18 @@ class FailedAttempt(Struct, frozen=True):
     message: str
 
 
+class Make(Struct, frozen=True):
+    """What an engine was made of: it is outdated once its model's settings make another `fingerprint`.
+
+    Its token ids mean the same as those of another one of this `vocabulary`. It books `gpus` and `cpus`.
+    """
+
+    fingerprint: str
+    vocabulary: str
+    gpus: int
+    cpus: float
+
+
 class EngineReport(Struct, frozen=True):
     """An engine as it tells of itself.
 
@@ -28,6 +40,7 @@ class EngineReport(Struct, frozen=True):
     the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
     prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. `phase` is what one that
     starts is doing. It keeps `cache_tokens` of prompts, in blocks of `block_tokens`; both are 0 where it keeps none.
+    What it is `made_of` is not known before its process has told.
     """
 
     id: EngineId
@@ -50,6 +63,7 @@ class EngineReport(Struct, frozen=True):
     phase: str = ""
     cache_tokens: int = 0
     block_tokens: int = 0
+    made_of: Make | None = None
 
 
 class Gpu(Struct, frozen=True):

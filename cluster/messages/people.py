@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from cluster.ids import AccountId, KeyId
 from cluster.messages.money import Budget, BudgetState
@@ -49,6 +49,16 @@ class Account(Struct, frozen=True):
     budget: BudgetState | None = None
     weight: int = 1
     max_queued: int | None = None
+
+
+class AccountChange(Struct, frozen=True):
+    """What of an account is to be otherwise; what is UNSET stays. A budget of another unit or period begins anew."""
+
+    name: str | UnsetType = UNSET
+    limits: KeyLimits | UnsetType | None = UNSET
+    budget: Budget | UnsetType | None = UNSET
+    weight: int | UnsetType = UNSET
+    max_queued: int | UnsetType | None = UNSET
 
 
 class NewKey(Struct, frozen=True):

@@ -9,28 +9,34 @@ from cluster.messages.machines import Hardware
 
 
 class SeatOrder(Struct, frozen=True):
-    """A place that an engine is to have: so much of one machine that has these labels, and is none of `avoided`."""
+    """A place that an engine is to have: so much of one machine that has these labels, and is none of `avoided`.
+
+    `made_of` is the fingerprint of what the engine will be made of.
+    """
 
     engine_id: EngineId
     gpus: int
     cpus: float
     labels: Mapping[str, str] = field(default_factory=dict)
     avoided: tuple[NodeId, ...] = ()
+    made_of: str = ""
 
 
 class SeatReport(Struct, frozen=True):
     """A seat that the cluster knows of, and its machine, once there is one.
 
-    `is_hopeless`: the cluster says that it has no machine for it, and that none will come as things are.
+    `is_hopeless`: the cluster says that it has no machine for it, and that none will come as things are. `made_of` is
+    that of its order.
     """
 
     engine_id: EngineId
     node_id: NodeId | None = None
     is_hopeless: bool = False
+    made_of: str = ""
 
 
 class MachineReport(Struct, frozen=True):
-    """A machine that is in the cluster, whether or not anything runs there.
+    """A machine that is in the cluster, with its labels, whether or not anything runs there.
 
     `stays`: nobody takes it out of the cluster for having nothing to do. `leaves_at_ms` is when it is taken away.
     """
@@ -39,6 +45,7 @@ class MachineReport(Struct, frozen=True):
     hardware: Hardware
     stays: bool = True
     leaves_at_ms: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class ClusterReport(Struct, frozen=True):

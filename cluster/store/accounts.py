@@ -3,11 +3,13 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select
+from msgspec import UNSET
+from sqlalchemy import Connection, Row, insert, select, update
 
+from cluster.errors import AccountNotFound
 from cluster.ids import AccountId
 from cluster.limits.budgets import Balance
-from cluster.messages.people import Account, KeyLimits
+from cluster.messages.people import Account, AccountChange, KeyLimits
 from cluster.store import budgets
 from cluster.store.tables import ACCOUNTS
 
@@ -34,6 +36,23 @@ def add(connection: Connection, account: Account) -> None:
     )
     if account.budget is not None:
         budgets.add(connection, account.id, account.budget.budget, account.created_ms)
+
+
+def change(connection: Connection, account_id: AccountId, asked: AccountChange, now_ms: int) -> Account:
+    """The account as it stands then; repeated, nothing changes any more. Raises AccountNotFound."""
+    if find(connection, account_id, now_ms) is None:
+        raise AccountNotFound("No such account")
+    wanted = {"name": asked.name, "weight": asked.weight, "max_queued": asked.max_queued}
+    columns: dict[str, object] = {name: value for name, value in wanted.items() if value is not UNSET}
+    if asked.limits is not UNSET:
+        columns["limits"] = limits_json(asked.limits)
+    if columns:
+        connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(columns))
+    if asked.budget is not UNSET:
+        budgets.change(connection, account_id, asked.budget, now_ms)
+    changed = find(connection, account_id, now_ms)
+    assert changed is not None
+    return changed
 
 
 def find(connection: Connection, account_id: AccountId, now_ms: int) -> Account | None:

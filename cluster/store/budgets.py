@@ -33,6 +33,24 @@ def add(connection: Connection, owner_id: str, budget: Budget, now_ms: int) -> N
     connection.execute(insert(BUDGETS).values(values | _changing(balance)))
 
 
+def change(connection: Connection, owner_id: str, budget: Budget | None, now_ms: int) -> None:
+    """Gives an owner another budget, or none.
+
+    One of the same unit and period goes on: what was spent of it is spent. Any other begins anew, and the jobs that
+    run by then are none of it.
+    """
+    now = lock(connection, [owner_id], now_ms).get(owner_id)
+    if now is not None and budget is not None and (now.budget.unit, now.budget.period) == (budget.unit, budget.period):
+        of_owner = update(BUDGETS).where(BUDGETS.c.owner_id == owner_id)
+        connection.execute(of_owner.values(amount=budget.amount))
+        return
+    if now is not None:
+        connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.owner_id == owner_id))
+        connection.execute(delete(BUDGETS).where(BUDGETS.c.owner_id == owner_id))
+    if budget is not None:
+        add(connection, owner_id, budget, now_ms)
+
+
 def balances(connection: Connection, owners: Iterable[str] | Select[Any], now_ms: int) -> dict[str, Balance]:
     """The balances, now, of those of these owners that have a budget."""
     rows = connection.execute(select(BUDGETS).where(BUDGETS.c.owner_id.in_(owners)))

@@ -23,7 +23,7 @@ CODES = {
     401: {"unauthorized"},
     402: {"budget_exceeded"},
     403: {"forbidden"},
-    404: {"model_not_found", "job_not_found", "node_not_found", "key_not_found", "not_found"},
+    404: {"model_not_found", "job_not_found", "node_not_found", "key_not_found", "account_not_found", "not_found"},
     405: {"method_not_allowed"},
     409: {"conflict"},
     413: {"payload_too_large"},
@@ -72,6 +72,9 @@ class Api:
         if body is not None:
             options["json"] = body
         return self.request("POST", BASE + path, **options)
+
+    def patch(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self.request("PATCH", BASE + path, json=body, **options)
 
     def delete(self, path: str, **options: Any) -> httpx.Response:
         return self.request("DELETE", BASE + path, **options)

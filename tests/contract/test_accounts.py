@@ -54,3 +54,62 @@ BAD: list[dict[str, Any]] = [
 def test_a_field_that_is_wrong_is_named(admin: Api, body: dict[str, Any]) -> None:
     field = next((name for name in body if name != "name"), "name")
     refused(admin.post("/accounts", body), 400, "bad_request", field)
+
+
+@pytest.fixture
+def account(admin: Api) -> dict[str, Any]:
+    budget = {"unit": "tokens", "amount": 100, "period": "all"}
+    asked = {"name": "before", "limits": LIMITS, "budget": budget, "weight": 3, "max_queued": 50}
+    made: dict[str, Any] = answered(admin.post("/accounts", asked), 201)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, {}),
+        ({"name": "after"}, {"name": "after"}),
+        ({"weight": 7, "max_queued": 5}, {"weight": 7, "max_queued": 5}),
+        ({"weight": None}, {"weight": 1}),
+        ({"max_queued": None}, {"max_queued": None}),
+        ({"limits": None}, {"limits": None}),
+        ({"budget": None}, {"budget": None}),
+        (
+            {"budget": {"unit": "tokens", "amount": 7, "period": "all"}},
+            {"budget": {"unit": "tokens", "amount": 7, "period": "all", "spent": 0, "reserved": 0}},
+        ),
+        (
+            {"budget": {"unit": "money", "amount": 7, "period": "month"}},
+            {"budget": {"unit": "money", "amount": 7, "period": "month", "spent": 0, "reserved": 0}},
+        ),
+        ({"id": "acct_0", "created_at": "2020-01-01", "unknown": 1}, {}),
+    ],
+    ids=str,
+)
+def test_a_change_is_of_what_is_given(
+    admin: Api, account: dict[str, Any], change: dict[str, Any], told: dict[str, Any]
+) -> None:
+    changed = answered(admin.patch(f"/accounts/{account['id']}", change))
+    assert changed == {name: value for name, value in (account | told).items() if value is not None}
+    assert changed in answered(admin.get("/accounts"))["accounts"]
+    assert answered(admin.patch(f"/accounts/{account['id']}", change)) == changed
+
+
+def test_of_changed_limits_what_is_left_out_is_the_default(admin: Api, account: dict[str, Any]) -> None:
+    limits = answered(admin.patch(f"/accounts/{account['id']}", {"limits": {"reads_per_minute": 9}}))["limits"]
+    assert limits["reads_per_minute"] == 9
+    assert limits["submissions_per_minute"] != LIMITS["submissions_per_minute"]
+
+
+@pytest.mark.parametrize("body", [{"name": None}, *BAD[2:]], ids=str)
+def test_a_change_that_is_wrong_is_named_and_changes_nothing(
+    admin: Api, account: dict[str, Any], body: dict[str, Any]
+) -> None:
+    field = next((name for name in body if name != "name"), "name")
+    refused(admin.patch(f"/accounts/{account['id']}", {"weight": 9} | body), 400, "bad_request", field)
+    assert account in answered(admin.get("/accounts"))["accounts"]
+
+
+@pytest.mark.parametrize("account_id", ["acct_0", "%00", "x" * 300])
+def test_an_account_that_is_not_there_is_not_changed(admin: Api, account_id: str) -> None:
+    refused(admin.patch(f"/accounts/{account_id}", {"weight": 2}), 404, "account_not_found")

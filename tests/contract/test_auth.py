@@ -42,6 +42,7 @@ GUARDED = [
     ("DELETE", "/api/v1/keys/key_0"),
     ("GET", "/api/v1/accounts"),
     ("POST", "/api/v1/accounts"),
+    ("PATCH", "/api/v1/accounts/acct_0"),
     ("GET", "/api/v1/usage"),
     ("GET", "/api/v1/nowhere"),
     ("PATCH", "/api/v1/jobs"),
@@ -164,6 +165,7 @@ def test_a_member_on_an_admin_route_is_forbidden(api: Api, admin: Api) -> None:
     node = answered(admin.get("/nodes"))["nodes"][0]["id"]
     refused(api.get("/accounts"), 403, "forbidden")
     refused(api.post("/accounts", {"name": "mine"}), 403, "forbidden")
+    refused(api.patch("/accounts/acct_0", {"weight": 2}), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/drain"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/undrain"), 403, "forbidden")
     assert answered(admin.get(f"/nodes/{node}"))["status"] == "online"

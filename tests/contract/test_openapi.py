@@ -25,6 +25,7 @@ OPERATIONS = {
     ("delete", "/api/v1/keys/{key_id}"): {204, 401, 404, 409, 429},
     ("post", "/api/v1/accounts"): {201, 400, 401, 403, 429},
     ("get", "/api/v1/accounts"): {200, 401, 403, 429},
+    ("patch", "/api/v1/accounts/{account_id}"): {200, 400, 401, 403, 404, 429},
     ("get", "/api/v1/usage"): {200, 400, 401, 429},
     ("post", "/v1/chat/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("get", "/v1/models"): {200, 401, 429},

@@ -29,6 +29,7 @@ from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.fleet.makes import make_of
 from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
 from cluster.keys import secret_hash
 from cluster.liveness.silence import Vitals
@@ -256,7 +257,7 @@ class PlainSystem:
         assert model is not None
         actor = self.engines[order.id] = Actor(f"engine/{order.id}")
         backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
-        engine = Engine(order.id, model.id, node_id, backend, self._interval_s, on_death=actor.kill)
+        engine = Engine(order.id, model.id, node_id, backend, self._interval_s, actor.kill, make_of(model))
         self._engine_objects.append(engine)
         actor.run_in(Process(f"engine/{order.id}", engine))
         return self.engine(order.id)
@@ -326,6 +327,17 @@ class PlainSystem:
     async def restart_scheduler(self) -> None:
         await self._stop("scheduler")
         await self.start_scheduler()
+
+    async def change(self, *models: Model) -> None:
+        """Other settings of models: what is made of them begins anew, and the engines run on."""
+        self.settings = replace(self.settings, models=models)
+        self.catalogue = Catalogue(models)
+        await self._stop("scheduler")
+        for node_id in self.node_ids:
+            await self.kill_node(node_id)
+        await self.start_scheduler()
+        for node_id in self.node_ids:
+            await self.start_node(node_id)
 
     async def ticks(self, count: int) -> None:
         """Wait until the Scheduler has looked at everything so many times."""

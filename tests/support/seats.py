@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from cluster.catalogue import Catalogue, Model
+from cluster.fleet import labels
 from cluster.fleet.fleet import Change, Fleet
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineReport, Hardware, NodeReport
@@ -21,6 +22,7 @@ class GivenCluster:
         self.places: dict[EngineId, NodeId] = {}
         self.hopeless: set[EngineId] = set()
         self.stays: set[NodeId] = set()
+        self.labels: dict[NodeId, dict[str, str]] = {}
 
     def join(self, node_id: NodeId, hardware: Hardware) -> None:
         self.machines[node_id] = hardware
@@ -54,13 +56,21 @@ class GivenCluster:
         return ClusterReport(
             tuple(
                 MachineReport(
-                    node_id, hardware, not self.elastic or node_id in self.stays, self.leaves_at_ms.get(node_id)
+                    node_id,
+                    hardware,
+                    not self.elastic or node_id in self.stays,
+                    self.leaves_at_ms.get(node_id),
+                    self.labels.get(node_id, {}),
                 )
                 for node_id, hardware in self.machines.items()
             ),
-            tuple(SeatReport(each, self.places.get(each), each in self.hopeless) for each in self.seats),
+            tuple(self._seat_report(order) for order in self.seats.values()),
             self.elastic,
         )
+
+    def _seat_report(self, order: SeatOrder) -> SeatReport:
+        engine_id = order.engine_id
+        return SeatReport(engine_id, self.places.get(engine_id), engine_id in self.hopeless, order.made_of)
 
     def free(self, node_id: NodeId) -> tuple[float, float]:
         """GPUs and CPUs of this machine that no seat holds."""
@@ -75,7 +85,8 @@ class GivenCluster:
 
     def _fits(self, order: SeatOrder, node_id: NodeId) -> bool:
         gpus, cpus = self.free(node_id)
-        return order.gpus <= gpus and order.cpus <= cpus
+        has_labels = labels.match(order.labels, self.labels.get(node_id, {}))
+        return has_labels and order.gpus <= gpus and order.cpus <= cpus
 
 
 class SeatedFleet(Fleet):

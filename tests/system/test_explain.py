@@ -8,7 +8,8 @@ import httpx
 from msgspec.structs import replace
 
 from api.cli.explaining import sentences
-from cluster.ids import JobId
+from cluster.ids import JobId, NodeId
+from cluster.messages.machines import Hardware
 from tests.support.http_door import door, with_api
 from tests.support.plain_system import SIM, PlainSystem, until
 
@@ -96,3 +97,24 @@ def test_what_moved_a_job_is_told_with_each_attempt(database: Path) -> None:
         assert "stage" not in await placement(admin, job_id)
 
     with_api(database, scenario, models=[RESTARTED])
+
+
+def test_a_job_that_waits_for_its_model_is_told_what_the_start_waits_for(database: Path) -> None:
+    async def scenario(system: PlainSystem, admin: httpx.AsyncClient) -> None:
+        mine = await submit(admin)
+        system.cluster.elastic = True
+        system.cluster.join(NodeId("node_head"), Hardware("head", cpus=0.0, memory_bytes=1 << 30))
+
+        async def told() -> bool:
+            starting: str = (await placement(admin, mine))["model"].get("starting", "")
+            return starting.startswith("waits for a machine, for ")
+
+        await until(told, "what is waited for")
+        assert "How far the start of one is: waits for a machine" in (await placement(admin, mine))["reason"]
+        said = [each for each in await explained(admin, mine) if each.startswith("How far its start is")]
+        assert len(said) == 1
+        system.node_ids.append(NodeId("node_1"))
+        await system.start_node(NodeId("node_1"))
+        await system.ended(JobId(mine))
+
+    with_api(database, scenario, models=[SIM], nodes=0)

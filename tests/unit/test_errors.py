@@ -17,6 +17,7 @@ STATUS_OF = {
     "job_not_found": 404,
     "node_not_found": 404,
     "key_not_found": 404,
+    "account_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,

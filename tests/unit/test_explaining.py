@@ -50,6 +50,11 @@ def test_a_job_that_waits() -> None:
     ]
 
 
+def test_a_job_that_waits_for_its_model_to_start() -> None:
+    model = {**MODEL, "state": "starting", "replicas": 0, "starting": "waits for a machine, for 30 s now"}
+    assert "How far its start is: waits for a machine, for 30 s now." in said(stage="waiting", model=model)
+
+
 def test_other_accounts_are_numbers() -> None:
     assert waiting(accounts_before=3, share=1240.4, least_share=200.0, own_jobs_before=4, priority="low") == [
         "3 accounts are before yours, which has had more of this model while others waited: 1,240 tokens, and the "
@@ -157,7 +162,7 @@ def test_a_job_that_ended_and_where_it_ran() -> None:
         ("node went silent", "nothing had been heard of its node any more"),
         ("engine cannot be reached", "its engine could not be reached"),
         ("order was lost", "its engine did not know of it"),
-        ("engine retired", "its engine was one too many, or its node was drained"),
+        ("engine retired", "its engine was one too many or of settings before, or its node was drained"),
         ("engine failed it", "its engine had failed before the first token"),
         ("nobody had it", "after a restart of the scheduler no engine had it"),
     ],

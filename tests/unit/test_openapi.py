@@ -53,6 +53,7 @@ def test_every_path_of_the_contract_is_there() -> None:
         "DELETE /api/v1/keys/{key_id}",
         "POST /api/v1/accounts",
         "GET /api/v1/accounts",
+        "PATCH /api/v1/accounts/{account_id}",
         "GET /api/v1/usage",
         "GET /healthz",
         "GET /readyz",

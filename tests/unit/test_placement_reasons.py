@@ -51,4 +51,7 @@ def test_a_job_that_waits() -> None:
     full = verdict(1, 0, 0, "no room"), verdict(2, 0, 0, "no room"), verdict(3, 0, 0, "draining")
     assert why_waiting(full) == "No engine can take it now, of 3: 2 no room, 1 draining."
     assert why_waiting(()) == "There is no engine of its model yet."
+    assert why_waiting((), "waits for room, for 3 s now") == (
+        "There is no engine of its model yet. How far the start of one is: waits for room, for 3 s now."
+    )
     assert why_waiting([verdict(1, 0)]) == "It is about to be placed."

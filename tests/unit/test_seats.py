@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.fleet.fleet import Fleet
+from cluster.fleet.makes import make_of
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineReport, Hardware, ModelView, NodeReport, NodeView
 from cluster.messages.seats import ClusterReport, MachineReport, SeatReport
@@ -11,7 +12,8 @@ from cluster.timing import Timing
 
 HEAD, N1, N2 = NodeId("node_head"), NodeId("node_1"), NodeId("node_2")
 E0, E1, E2 = EngineId("m/0"), EngineId("m/1"), EngineId("m/2")
-M = Model(id="m", source="s", gpus=1, cpus=1.0, replicas=Replicas(0, 3, target_jobs=1), labels={"tier": "spot"})
+LABELS = {"tier": "spot"}
+M = Model(id="m", source="s", gpus=1, cpus=1.0, replicas=Replicas(0, 3, target_jobs=1), labels=LABELS)
 TIMING = Timing()
 
 
@@ -19,6 +21,7 @@ class Stage:
     """An elastic cluster, of which each test says what Ray would. `jobs` is how many wait."""
 
     def __init__(self, *models: Model, existing: tuple[EngineId, ...] = ()) -> None:
+        self.model = (models or (M,))[0]
         self.fleet = Fleet(Catalogue(models or (M,)), existing, 0.0, TIMING)
         self.machines = {HEAD: MachineReport(HEAD, Hardware("head", 2.0, 1 << 30))}
         self.places: dict[EngineId, NodeId | None] = {}
@@ -27,7 +30,9 @@ class Stage:
         self.now_s = 0.0
 
     def join(self, node_id: NodeId, gpus: int = 1) -> None:
-        self.machines[node_id] = MachineReport(node_id, Hardware(node_id, 8.0, 1 << 30, gpus), stays=False)
+        self.machines[node_id] = MachineReport(
+            node_id, Hardware(node_id, 8.0, 1 << 30, gpus), stays=False, labels=LABELS
+        )
 
     def survey(self, after_s: float = 1.0) -> tuple[EngineId, ...]:
         """The cluster tells, and what there is to be is planned. Returns the engines that are lost by that."""
@@ -36,7 +41,8 @@ class Stage:
             self.places.pop(engine_id, None)
         for order in self.fleet.seat_orders():
             self.places.setdefault(order.engine_id, None)
-        seats = tuple(SeatReport(each, place, each in self.hopeless) for each, place in self.places.items())
+        made_of = make_of(self.model).fingerprint
+        seats = tuple(SeatReport(each, place, each in self.hopeless, made_of) for each, place in self.places.items())
         report = ClusterReport(tuple(self.machines.values()), seats, elastic=True)
         lost = self.fleet.survey(report, self.now_s, self.now_ms).lost
         for engine_id in lost:
@@ -208,7 +214,12 @@ def test_what_no_machine_is_for_is_told_with_its_arithmetic() -> None:
     stage.hopeless = {E0}
     stage.survey()
     assert stage.view.message == (
-        "needs 8 GPUs and 1 CPUs free on one machine; the largest here has 0 GPUs and 2 CPUs in all"
+        "needs 8 GPUs and 1 CPUs free on one machine with the labels tier: spot; none here has them"
+    )
+    stage.join(N1)
+    stage.survey()
+    assert stage.view.message == (
+        "needs 8 GPUs and 1 CPUs free on one machine; the largest here has 1 GPUs and 8 CPUs in all"
     )
     assert (stage.view.state, stage.view.fits) == ("failed", False)
     assert stage.fleet.without_room(stage.now_s + 11.0, 10.0) == ["m"]
@@ -312,3 +323,17 @@ def test_engines_that_book_nothing_are_only_where_machines_stay() -> None:
     stage.jobs = 3
     stage.survey()
     assert (len(stage.ordered(HEAD)), stage.ordered(N1), stage.asked()) == (3, [], [])
+
+
+def test_a_seat_that_was_asked_for_with_other_settings_is_given_up() -> None:
+    before = Stage()
+    before.jobs = 1
+    before.survey()
+    before.survey()
+    assert before.places == {E0: None}
+    stage = Stage()
+    stage.model = replace(M, gpus=2)
+    stage.jobs, stage.places = 1, dict(before.places)
+    stage.survey()
+    assert stage.fleet.unwanted_seats() == [E0]
+    assert stage.asked() == [E1]

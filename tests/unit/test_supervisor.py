@@ -35,9 +35,6 @@ class PlainWorld:
     def end_outdated(self) -> None:
         self.calls.append("end outdated")
 
-    async def end_outdated_engines(self) -> None:
-        self.calls.append("end outdated engines")
-
     def machines_with_node(self) -> set[str]:
         return self.noded & self.alive
 
@@ -119,7 +116,7 @@ def test_what_is_made_of_other_settings_ends_before_anything_is_started() -> Non
         supervisor = Supervisor(world, RELEASE, QUICK)
         await supervisor.start()
         await supervisor.stop()
-        assert world.calls[:4] == ["hear all", "end outdated", "core", "end outdated engines"]
+        assert world.calls[:3] == ["hear all", "end outdated", "core"]
         assert await supervisor.release() == RELEASE.described()
 
     run(scenario())

@@ -11,7 +11,6 @@ from actors.ray.autoscaler import Outlook
 from actors.ray.remote import Pulse
 from actors.ray.seats import Group
 from actors.ray.world import RayWorld
-from actors.wire.calls import Unreachable
 from cluster.catalogue import Model
 from cluster.ids import EngineId, node_id
 from cluster.release import VERSION, fingerprint
@@ -29,7 +28,6 @@ class PlainKind:
     def __init__(self, name: str) -> None:
         self.name = name
         self.running: dict[str, tuple[str, str]] = {}
-        self.silent: set[str] = set()
         self.killed: list[str] = []
 
     def full_name(self, key: str = "") -> str:
@@ -58,14 +56,12 @@ class PlainRemote:
         self._key = key
 
     async def pulse(self) -> Pulse:
-        if self._key in self._kind.silent:
-            raise Unreachable("it died")
         return Pulse(1, 1, *self._kind.running[self._key])
 
 
 @pytest.fixture
 def kinds(monkeypatch: pytest.MonkeyPatch) -> dict[str, PlainKind]:
-    kinds = {name: PlainKind(name) for name in ("LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "NODE", "ENGINE")}
+    kinds = {name: PlainKind(name) for name in ("LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "NODE")}
     for name, kind in kinds.items():
         monkeypatch.setattr(world_module, name, kind)
     monkeypatch.setattr(world_module, "_this_machine", lambda: MACHINE)
@@ -135,19 +131,6 @@ def test_one_of_another_version_is_told_of_once_and_left(
     assert ended(kinds) == []
     assert len(caplog.messages) == 1
     assert "JOURNAL is of version 0.0.1, protocol 1" in caplog.messages[0]
-
-
-def test_engines_of_a_model_that_changed_are_ended(kinds: dict[str, PlainKind]) -> None:
-    engines = kinds["ENGINE"]
-    engines.running = {
-        EngineId("sim:a/0"): (VERSION, fingerprint(*MODEL.of_engine)),
-        EngineId("sim:a/1"): (VERSION, "of other options"),
-        EngineId("sim:gone/0"): (VERSION, "of a model that is not wanted: its node is not ordered to keep it"),
-        EngineId("sim:a/2"): (VERSION, "of other options, and it does not answer"),
-    }
-    engines.silent = {"sim:a/2"}
-    run(started().end_outdated_engines())
-    assert engines.killed == ["sim:a/1"]
 
 
 def test_a_machine_has_one_node(kinds: dict[str, PlainKind]) -> None:
