@@ -361,7 +361,7 @@ class Fleet:
 
     def _node_view(self, node: Machine) -> NodeView:
         engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
-        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines)
+        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, tuple(sorted(node.weights)))
 
 
 def _vanished(node: Machine, report: NodeReport) -> list[EngineId]:

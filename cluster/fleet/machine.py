@@ -29,6 +29,8 @@ class Machine:
         self.in_cluster: bool | None = None
         self.stays = True
         self.heard_s, self.heard_ms = -math.inf, 0
+        self.weights: frozenset[str] = frozenset()
+        """The models whose weights it has, as its node last told: it has them after the node has gone, too."""
         self._has_told = False
         self._running: set[EngineId] = set()
         self._leaves_at_ms: int | None = None
@@ -50,6 +52,8 @@ class Machine:
         self._was_told_to_drain = report.draining
         if report.complete:
             self._running = {engine.id for engine in report.engines}.union(report.ending)
+        if report.cached is not None:
+            self.weights = frozenset(report.cached)
 
     def runs(self, engine_id: EngineId) -> bool:
         """Whether something of this engine was there when the node last told."""
@@ -69,6 +73,7 @@ class Machine:
         self.in_cluster = False
         self.draining_since_s = self._leaves_at_ms = None
         self._has_told = False
+        self.weights = frozenset()
         self.turn(online=False)
 
     def is_silent(self, now_s: float, limit_s: float) -> bool:

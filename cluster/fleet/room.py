@@ -39,6 +39,11 @@ def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> b
     return machine.takes_seats and _is_enough(model, gpus, cpus)
 
 
+def is_large_enough(model: Model, machine: Machine) -> bool:
+    """Whether an engine of this model would fit there if nobody else held anything."""
+    return machine.takes_seats and _is_enough(model, machine.hardware.gpu_count, machine.hardware.cpus)
+
+
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
     """What an engine of this model needs, and what there is."""
     there = [machine.hardware for machine in machines if machine.takes_seats]

@@ -23,12 +23,14 @@ class Seat:
         since_s: float,
         taken: bool = False,
         avoided: tuple[NodeId, ...] = (),
+        preferred: tuple[NodeId, ...] = (),
     ) -> None:
         self.id = engine_id
         self.peers = peers
         self.since_s = since_s
         self.taken = taken
         self.avoided = avoided
+        self.preferred = preferred
         self.machine: Machine | None = None
         self.is_stuck = False
         """It waits, and no machine comes for it: only others that end make room."""
@@ -61,4 +63,4 @@ class Seat:
     @property
     def order(self) -> SeatOrder:
         model = self.peers.model
-        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, self.avoided)
+        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, self.avoided, self.preferred)

@@ -7,6 +7,7 @@ free before that. What the cluster has and nobody wants is unwanted.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from cluster.fleet import weights
 from cluster.fleet.machine import Machine
 from cluster.fleet.numbers import Numbers, model_of
 from cluster.fleet.seat import Seat
@@ -70,8 +71,10 @@ class Seating:
     # What the Fleet does with them --------------------------------------------------------------------------------
 
     def ask(self, engine_id: EngineId, served: ServedModel, now_s: float) -> None:
-        """There is to be a seat for this engine, on any machine that takes more work."""
-        self._add(Seat(engine_id, served, now_s, avoided=tuple(sorted(self._avoided()))))
+        """There is to be a seat for this engine, on any machine that takes work, best where its weights are."""
+        avoided = tuple(sorted(self._avoided()))
+        preferred = weights.preferred(served.model, self._machines.values())
+        self._add(Seat(engine_id, served, now_s, avoided=avoided, preferred=preferred))
         self.has_changed = True
 
     def take(self, engine_id: EngineId) -> None:

@@ -9,13 +9,17 @@ from cluster.messages.machines import Hardware
 
 
 class SeatOrder(Struct, frozen=True):
-    """A place that an engine is to have: so much of one machine that has these labels, and is none of `avoided`."""
+    """A place that an engine is to have: so much of one machine that has these labels, and is none of `avoided`.
+
+    Where one of the `preferred` machines has room, there.
+    """
 
     engine_id: EngineId
     gpus: int
     cpus: float
     labels: Mapping[str, str] = field(default_factory=dict)
     avoided: tuple[NodeId, ...] = ()
+    preferred: tuple[NodeId, ...] = ()
 
 
 class SeatReport(Struct, frozen=True):
