@@ -54,11 +54,20 @@ async def _make_journal(interval_s: float) -> "Journal":
 
 
 async def _make_scheduler(models: tuple[Model, ...]) -> "Scheduler":
+    from actors import backends
     from actors.ray.seats import RaySeats
     from actors.scheduler import Scheduler
 
-    seats = RaySeats()
-    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines, seats, on_superseded=_leave)
+    return Scheduler(
+        Catalogue(models),
+        LEDGER.at(),
+        JOURNAL.at(),
+        engine,
+        known_engines,
+        RaySeats(),
+        on_superseded=_leave,
+        measure=backends.demand,
+    )
 
 
 async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervisor":

@@ -2,6 +2,7 @@
 
 from actors.backends.base import Backend
 from cluster.catalogue import Model
+from cluster.fleet.gpu_memory import Demand
 
 
 def create(model: Model, source: str) -> Backend:
@@ -31,6 +32,18 @@ def validate_engine_options(model: Model) -> None:
             parse_options(model.engine)
         case "vllm":
             pass
+
+
+def demand(model: Model) -> Demand | None:
+    """What an engine of `model` takes of GPUs' memory at the least; None where that cannot be told. Blocks.
+
+    Raises what reading files and asking the hub raise.
+    """
+    if model.backend != "vllm" or not model.gpus:
+        return None
+    from actors.backends.vllm.model_files import read_demand
+
+    return read_demand(model)
 
 
 def process_env(model: Model, machine_cores: int) -> dict[str, str]:

@@ -7,6 +7,7 @@ import ray
 from ray._private.state import state
 from ray.core.generated import autoscaler_pb2
 
+from cluster.fleet.gpu_types import TYPE_LABEL
 from cluster.ids import NodeId, node_id
 from cluster.messages.machines import Hardware
 from cluster.messages.seats import MachineReport
@@ -49,7 +50,8 @@ def report(node: Mapping[str, Any], elastic: bool, leaves_at_ms: int | None) -> 
         memory_bytes=int(resources.get("memory", 0)),
         gpu_count=int(resources.get("GPU", 0)),
     )
-    return MachineReport(node_id(node["NodeID"]), hardware, not elastic or is_for_control(node), leaves_at_ms)
+    gpu_type = (node.get("Labels") or {}).get(TYPE_LABEL, "")
+    return MachineReport(node_id(node["NodeID"]), hardware, not elastic or is_for_control(node), leaves_at_ms, gpu_type)
 
 
 def ray_id(machines: list[dict[str, Any]], wanted: NodeId) -> str | None:

@@ -28,6 +28,7 @@ class Machine:
         self.hardware = hardware
         self.in_cluster: bool | None = None
         self.stays = True
+        self.gpu_type = ""
         self.heard_s, self.heard_ms = -math.inf, 0
         self.weights: frozenset[str] = frozenset()
         """The models whose weights it has, as its node last told: it has them after the node has gone, too."""
@@ -65,6 +66,7 @@ class Machine:
         if not self._has_told:
             self.hardware, self.heard_ms = report.hardware, now_ms
         self._leaves_at_ms = report.leaves_at_ms
+        self.gpu_type = report.gpu_type
         if report.leaves_at_ms is not None:
             self.drain(True, now_s)
 

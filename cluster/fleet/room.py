@@ -14,9 +14,9 @@ class Room:
     def __init__(self, machines: Iterable[Machine]) -> None:
         self._free = {machine.id: _free(machine) for machine in machines if machine.takes_seats}
 
-    def take(self, model: Model, on: NodeId | None = None) -> bool:
-        """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
-        places = [each for each, free in self._free.items() if on in (None, each) and _is_enough(model, *free)]
+    def take(self, model: Model, among: Collection[NodeId]) -> bool:
+        """Set apart what an engine of this model needs, where least is left. False where it fits on none of these."""
+        places = [each for each in among if each in self._free and _is_enough(model, *self._free[each])]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
             return False

@@ -5,6 +5,7 @@ from functools import partial
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.gpu_memory import Demand
 from cluster.fleet.replica import Replica
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.fleet.seat import Seat
@@ -34,6 +35,8 @@ class ServedModel:
         self.answers = Answers()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.backoff = StartBackoff()
+        self.demand: Demand | None = None
+        """What its engines take of GPUs' memory; None where that is not known."""
         self.ended = 0
         """How many jobs its engines have ended or handed on."""
         self.context_length = _declared(model, model.traits.context_option)

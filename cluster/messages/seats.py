@@ -37,12 +37,14 @@ class MachineReport(Struct, frozen=True):
     """A machine that is in the cluster, whether or not anything runs there.
 
     `stays`: nobody takes it out of the cluster for having nothing to do. `leaves_at_ms` is when it is taken away.
+    `gpu_type` is what its label says of its GPUs.
     """
 
     node_id: NodeId
     hardware: Hardware
     stays: bool = True
     leaves_at_ms: int | None = None
+    gpu_type: str = ""
 
 
 class ClusterReport(Struct, frozen=True):
