@@ -50,13 +50,13 @@ def _cached(model: Model, source: str) -> Path | None:
     revision = model.engine.get("revision")
     try:
         # Every model has one. What else there is of it lies beside it.
-        config = try_to_load_from_cache(source, CONFIG, cache_dir=_cache_folder(model), revision=revision)
+        config = try_to_load_from_cache(source, CONFIG, cache_dir=cache_folder(model), revision=revision)
     except HFValidationError:
         return None
     return Path(config).parent if isinstance(config, str) else None
 
 
-def _cache_folder(model: Model) -> Path | None:
+def cache_folder(model: Model) -> Path | None:
     """Where its engines keep what they load from the hub; None for where this process would, too."""
     if folder := model.engine.get("download_dir") or model.env.get("HF_HUB_CACHE"):
         return Path(folder).expanduser()

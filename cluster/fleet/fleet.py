@@ -268,6 +268,11 @@ class Fleet:
         there = served.counted.values() if node_id is None else self._counted_on(node_id, model)
         return any(served.backoff.is_hopeful or replica.state == "ready" for replica in there)
 
+    def too_small_gpus(self, model: str) -> str | None:
+        """That GPUs are too small for this model, with the arithmetic; None where they are not, or it is not known."""
+        served = self._models[model]
+        return gpu_memory.shortage(served.model, served.demand, self._nodes.values())
+
     def has_replica(self, model: str, node_id: NodeId) -> bool:
         """Whether this node has, or is to have, an engine of this model that may take more work."""
         return bool(self._counted_on(node_id, model))

@@ -1,5 +1,7 @@
-"""A model in a cache of the hub's, as the hub's library writes it."""
+"""A model in a cache of the hub's, as the hub's library writes it; and the headers of files of weights."""
 
+import json
+import struct
 from pathlib import Path
 
 COMMIT = "0123456789" * 4
@@ -17,3 +19,10 @@ def snapshot(cache: Path, *files: str, repo: str = "org/name", revision: str = "
         (folder / "blobs" / f"blob-of-{name}").write_bytes(BYTES)
         (of_commit / name).symlink_to(f"../../blobs/blob-of-{name}")
     return of_commit
+
+
+def write_header(path: Path, dtype: str, *shapes: list[int]) -> None:
+    """A safetensors file whose header is true; of its numbers there is none."""
+    header = {f"layer {number}": {"dtype": dtype, "shape": shape} for number, shape in enumerate(shapes)}
+    written = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    path.write_bytes(struct.pack("<Q", len(written)) + written)

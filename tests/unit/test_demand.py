@@ -1,19 +1,21 @@
 """What models take of GPUs' memory, by their files: of well-known shapes, and where it cannot be told."""
 
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 
 from actors import backends
 from actors.backends.vllm.demand import demand
 from actors.backends.vllm.model_files import count_numbers, read_demand
 from cluster.catalogue import CAPITALS, Model
 from cluster.fleet.gpu_memory import Demand
-from tests.support.hub_cache import snapshot
+from tests.support.fake_hub import fake_hub
+from tests.support.hub_cache import snapshot, write_header
 from tests.support.model_configs import DEEPSEEK_V3, LLAMA_8B, LLAMA_70B, MISTRAL_V01, QWEN3_30B, QWEN_05B
 
 GIB, KIB = 2**30, 2**10
@@ -97,16 +99,9 @@ def test_the_context_is_the_smaller_one_of_model_and_tokenizer() -> None:
         assert found is not None and found.context_tokens == context
 
 
-def safetensors(path: Path, dtype: str, *shapes: list[int]) -> None:
-    """A file whose header is true; of its numbers there is none."""
-    header = {f"layer {number}": {"dtype": dtype, "shape": shape} for number, shape in enumerate(shapes)}
-    written = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    path.write_bytes(struct.pack("<Q", len(written)) + written)
-
-
 def test_numbers_are_counted_by_the_headers_of_files(tmp_path: Path) -> None:
-    safetensors(tmp_path / "one.safetensors", "BF16", [100, 10], [7])
-    safetensors(tmp_path / "two.safetensors", "F8_E4M3", [3, 3])
+    write_header(tmp_path / "one.safetensors", "BF16", [100, 10], [7])
+    write_header(tmp_path / "two.safetensors", "F8_E4M3", [3, 3])
     (tmp_path / "model.bin").write_bytes(b"something else")
     assert count_numbers(sorted(tmp_path.iterdir())) == {"BF16": 1007, "F8_E4M3": 9}
 
@@ -133,9 +128,19 @@ def _product(shape: list[int]) -> int:
 def test_what_is_in_the_hubs_cache_is_read_there(tmp_path: Path) -> None:
     folder = snapshot(tmp_path, "config.json", "model.safetensors")
     (folder / "config.json").write_text(json.dumps(LLAMA_8B))
-    safetensors(folder / "model.safetensors", "BF16", [1000])
+    write_header(folder / "model.safetensors", "BF16", [1000])
     model = Model(id="m", source="org/name", engine={"download_dir": str(tmp_path), "max_model_len": 8})
     assert read_demand(model) == Demand(2000, 8 * 128 * KIB, 8, 0.92)
+
+
+def test_the_hub_is_asked_for_what_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with fake_hub("org/name", {"BF16": 1000}, {"config.json": LLAMA_8B, "tokenizer_config.json": {}}) as address:
+        model = Model(id="m", source="org/name", env={"HF_ENDPOINT": address}, engine={"max_model_len": 8})
+        assert read_demand(model) == Demand(2000, 8 * 128 * KIB, 8, 0.92)
+        missing = Model(id="m", source="org/missing", env={"HF_ENDPOINT": address})
+        with pytest.raises(HfHubHTTPError):
+            read_demand(missing)
 
 
 def test_a_folder_that_is_not_there_and_a_hub_that_is_not_to_be_asked_tell_nothing(tmp_path: Path) -> None:

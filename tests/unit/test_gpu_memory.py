@@ -109,6 +109,7 @@ def test_a_model_that_fits_nowhere_is_refused_with_the_arithmetic() -> None:
     stage.join(N0, 79.65)
     stage.survey()
     # Before it is started, and with a seat that waits.
+    assert stage.fleet.too_small_gpus("m") == gpu_memory.shortage(M, LARGE, [machine(79.65)])
     assert not stage.fleet.can_serve("m", None, stage.now_s)
     stage.jobs = 1
     stage.survey()

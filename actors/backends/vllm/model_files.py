@@ -56,11 +56,12 @@ def _published(model: Model) -> Demand | None:
     weights = hub.model_info(model.source, revision=revision, timeout=ANSWER_S, expand=["safetensors"]).safetensors
     if weights is None:
         return None
+    folder = sources.cache_folder(model)
     config, tokenizer = (
-        _json(Path(hub.hf_hub_download(model.source, name, revision=revision, etag_timeout=ANSWER_S)))
+        hub.hf_hub_download(model.source, name, revision=revision, cache_dir=folder, etag_timeout=ANSWER_S)
         for name in (sources.CONFIG, _TOKENIZER)
     )
-    return demand(model, config, tokenizer, weights.parameters)
+    return demand(model, _json(Path(config)), _json(Path(tokenizer)), weights.parameters)
 
 
 def _json(path: Path) -> Mapping[str, Any]:
