@@ -54,11 +54,20 @@ async def _make_journal(interval_s: float) -> "Journal":
 
 
 async def _make_scheduler(models: tuple[Model, ...]) -> "Scheduler":
+    from actors import backends
     from actors.ray.seats import RaySeats
     from actors.scheduler import Scheduler
 
-    seats = RaySeats()
-    return Scheduler(Catalogue(models), LEDGER.at(), JOURNAL.at(), engine, known_engines, seats, on_superseded=_leave)
+    return Scheduler(
+        Catalogue(models),
+        LEDGER.at(),
+        JOURNAL.at(),
+        engine,
+        known_engines,
+        RaySeats(),
+        on_superseded=_leave,
+        measure=backends.demand,
+    )
 
 
 async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervisor":
@@ -75,6 +84,7 @@ async def _make_node(
     ray_node_id: str,
     resources: Mapping[str, float],
 ) -> "NodeAgent":
+    from actors.backends import sources
     from actors.machine.hardware import probe
     from actors.machine.scheduling_class import restore_priority
     from actors.node import NodeAgent
@@ -90,7 +100,15 @@ async def _make_node(
         from actors.ray.machines import announce_end
 
         spot_watch = SpotWatch(notices_of(spot_notices), partial(announce_end, ray_node_id))
-    return NodeAgent(me, probe(resources), SCHEDULER.at(), launcher, on_superseded=_leave, spot_watch=spot_watch)
+    return NodeAgent(
+        me,
+        probe(resources),
+        SCHEDULER.at(),
+        launcher,
+        on_superseded=_leave,
+        spot_watch=spot_watch,
+        look_for_weights=partial(sources.models_here, models),
+    )
 
 
 async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":

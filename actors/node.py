@@ -84,6 +84,7 @@ class NodeAgent:
         timing: Timing = Timing(),
         on_superseded: Callable[[], None] = lambda: None,
         spot_watch: "SpotWatch | None" = None,
+        look_for_weights: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._id = node_id
         self._hardware = hardware
@@ -93,6 +94,8 @@ class NodeAgent:
         self._timing = timing
         self._on_superseded = on_superseded
         self._spot_watch = spot_watch
+        self._look_for_weights = look_for_weights
+        self._cached: tuple[str, ...] | None = None
         self._replicas: dict[EngineId, _Replica] = {}
         self._stopping: set[EngineId] = set()
         self._draining = False
@@ -107,6 +110,7 @@ class NodeAgent:
         """Begin to report, and take over the engines that run here already."""
         self._heartbeat.start()
         self._reconciling.start()
+        tell(self._note_weights(), "looking for weights")
         if self._spot_watch is not None:
             self._spot_watch.start()
 
@@ -140,6 +144,7 @@ class NodeAgent:
             self._agent,
             self._begins,
             tuple(self._stopping),
+            self._cached,
         )
 
     async def apply(self, orders: NodeOrders) -> None:
@@ -182,6 +187,10 @@ class NodeAgent:
             self._complete = True
             self._heartbeat.hasten()
 
+    async def _note_weights(self) -> None:
+        """Find out which models' weights this machine has, for the reports from now on."""
+        self._cached = tuple(await asyncio.to_thread(self._look_for_weights))
+
     def _start_engine(self, order: EngineOrder) -> None:
         replica = _Replica(EngineReport(order.id, order.model, self._id, "starting"), self._clock)
         self._replicas[order.id] = replica
@@ -210,6 +219,9 @@ class NodeAgent:
         except (BackendDied, Gone) as error:
             self._give_up(replica, str(error))
             return
+        finally:
+            # It may have brought them, even where it failed in the end.
+            tell(self._note_weights(), "looking for weights")
         self._heartbeat.hasten()
         await self._watch(replica, engine)
 

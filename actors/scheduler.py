@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
+from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.role import Role
 from cluster import acceptance
-from cluster.catalogue import Catalogue
+from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
 from cluster.fleet.fleet import Fleet
+from cluster.fleet.gpu_memory import Demand
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.leases import standings
 from cluster.leases.actions import Action, Fail
@@ -59,6 +62,7 @@ class Scheduler:
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
         on_superseded: Callable[[], None] = lambda: None,
+        measure: Callable[[Model], Demand | None] | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._ledger = ledger
@@ -69,6 +73,7 @@ class Scheduler:
         self._clock = clock
         self._timing = timing
         self._on_superseded = on_superseded
+        self._measure = measure
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
         self._idle = asyncio.Event()
         self._agents = Roles()
@@ -91,9 +96,11 @@ class Scheduler:
         self.ticking.start()
         self.surveying.start()
         self.comparing.start()
+        tell(self._measure_all(), "finding out what models take of GPUs' memory")
 
     def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob], marks: Iterable[ShareMark]) -> None:
-        self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing)
+        unmeasured = [model.id for model in self._to_measure()]
+        self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured)
         self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
         self._errands = Errands(
             self.leases, self._ledger, self._journal, self._engine, self._now, self._timing, self.role.holder
@@ -225,6 +232,24 @@ class Scheduler:
         self._carry_out(self.leases.unreached(engine_id, (), *self._now()))
 
     # Again and again ----------------------------------------------------------------------------------------------
+
+    def _to_measure(self) -> list[Model]:
+        return [] if self._measure is None else [model for model in self._catalogue.models if model.gpus]
+
+    async def _measure_all(self) -> None:
+        """Find out what engines take of GPUs' memory, which may have to be asked of the hub."""
+        await asyncio.gather(*map(self._measure_one, self._to_measure()))
+
+    async def _measure_one(self, model: Model) -> None:
+        assert self._measure is not None
+        demand = None
+        try:
+            async with asyncio.timeout(self._timing.measure_s):
+                demand = await asyncio.to_thread(self._measure, model)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine will tell whether there is enough
+            logger.warning("model %s: what it takes of GPUs' memory is not known: %s", model.id, one_line(error))
+        self.fleet.measured(model.id, demand)
+        self.surveying.hasten()
 
     async def _tick(self) -> None:
         self._carry_out(self.leases.tick(*self._now()))

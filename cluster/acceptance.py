@@ -50,7 +50,7 @@ def lack_of_capacity(job: Job, catalogue: Catalogue, fleet: Fleet, waiting: int,
     model = catalogue.find(job.model)
     assert model is not None
     if not fleet.can_serve(model.id, job.node_id, now_s):
-        return no_capacity(model.id)
+        return no_capacity(model.id, fleet.too_small_gpus(model.id))
     if waiting >= model.max_queue:
         return NoCapacity(f"The queue of model {model.id} is full")
     return None
@@ -70,8 +70,8 @@ def not_registered(model: str) -> ModelNotFound:
     return ModelNotFound(f"Model {model} is not registered on the network")
 
 
-def no_capacity(model: str) -> NoCapacity:
-    return NoCapacity(f"No nodes available with model {model}")
+def no_capacity(model: str, reason: str | None = None) -> NoCapacity:
+    return NoCapacity(f"No nodes available with model {model}{f': it {reason}' if reason else ''}")
 
 
 def _too_long(job: Job, context: int) -> ContextLengthExceeded:

@@ -41,6 +41,9 @@ class Timing(Struct, frozen=True):
     compare_s: float = 30.0
     stray_s: float = 10.0
 
+    # How long it may take to find out what a model takes of GPUs' memory.
+    measure_s: float = 10.0
+
     # Journal
     # How long an ended job's text is kept for readers.
     linger_s: float = 30.0

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from actors.backends.base import Backend
 from cluster.catalogue import Model
 from cluster.errors import ConfigError
+from cluster.fleet.gpu_memory import Demand
 
 
 def create(model: Model, source: str) -> Backend:
@@ -45,6 +46,18 @@ def validate_engines(models: Iterable[Model]) -> None:
             validate_engine_options(model)
         except ValueError as error:
             raise ConfigError(f"model {model.id}: engine: {error}") from None
+
+
+def demand(model: Model) -> Demand | None:
+    """What an engine of `model` takes of GPUs' memory at the least; None where that cannot be told. Blocks.
+
+    Raises what reading files and asking the hub raise.
+    """
+    if model.backend != "vllm" or not model.gpus:
+        return None
+    from actors.backends.vllm.model_files import read_demand
+
+    return read_demand(model)
 
 
 def process_env(model: Model, machine_cores: int) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from ray._private.state import state
 from ray._raylet import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
@@ -75,7 +76,7 @@ class RaySeats:
         there, alive = groups(), machines.alive()
         for engine_id in unwanted & there.keys():
             remove_placement_group(handle(there.pop(engine_id)))
-        made = [_make(order, alive) for order in orders if order.engine_id not in there]
+        made = _make_all([order for order in orders if order.engine_id not in there], alive)
         give_up_s = clock.monotonic_s() + _AT_ONCE_S
         for group in made:
             group.wait(max(give_up_s - clock.monotonic_s(), 0))
@@ -111,17 +112,47 @@ class RaySeats:
         return clock.monotonic_s() - self._waiting_since_s[group_id] >= _NOTHING_STARTED_S
 
 
-def _make(order: SeatOrder, alive: list[dict[str, Any]]) -> PlacementGroup:
-    booked = {kind: amount for kind, amount in (("GPU", order.gpus), ("CPU", order.cpus)) if amount}
+def _make_all(orders: Sequence[SeatOrder], alive: list[dict[str, Any]]) -> list[PlacementGroup]:
+    free: dict[str, dict[str, float]] = state.available_resources_per_node() if orders else {}
+    return [_make(order, alive, best_machine(order, alive, free)) for order in orders]
+
+
+def _make(order: SeatOrder, alive: list[dict[str, Any]], best: str | None) -> PlacementGroup:
+    booked = _booked(order)
     selector = dict(order.labels) | _elsewhere(order.avoided, alive)
-    logger.info("a seat for %s: %s %s", order.engine_id, booked, selector)
+    logger.info("a seat for %s: %s %s, best on %s", order.engine_id, booked, selector, best or "any")
     return placement_group(
         [booked],
         strategy="STRICT_PACK",
         name=f"{_PREFIX}{order.made_of}/{order.engine_id}",
         lifetime="detached",
+        _soft_target_node_id=best,
         bundle_label_selector=[selector] if selector else None,
     )
+
+
+def _booked(order: SeatOrder) -> dict[str, float]:
+    return {kind: amount for kind, amount in (("GPU", order.gpus), ("CPU", order.cpus)) if amount}
+
+
+def best_machine(order: SeatOrder, alive: list[dict[str, Any]], free: dict[str, dict[str, float]]) -> str | None:
+    """The fullest machine that has room, of those that are preferred if one of them has; by Ray's id.
+
+    Ray itself takes the emptiest, so that none would be left for an engine that needs most of one. It goes by labels
+    first. What the seat gets there is taken from what is `free`.
+    """
+    booked = _booked(order)
+    there = {node_id(each["NodeID"]): each["NodeID"] for each in alive}
+    roomy = {
+        each: ray_id
+        for each, ray_id in there.items()
+        if each not in order.avoided and all(free.get(ray_id, {}).get(kind, 0) >= booked[kind] for kind in booked)
+    }
+    wanted = [roomy[each] for each in order.preferred if each in roomy] or roomy.values()
+    best = min(wanted, key=lambda each: [free[each].get(kind, 0) for kind in ("GPU", "CPU")], default=None)
+    if best is not None:
+        free[best] |= {kind: free[best][kind] - booked[kind] for kind in booked}
+    return best
 
 
 def _elsewhere(avoided: Iterable[NodeId], alive: list[dict[str, Any]]) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Node(TypedDict):
     memory_bytes: Annotated[int, Field(ge=0)]
     gpus: list[Gpu]
     models: Annotated[list[str], Field(description="Those with a ready engine here")]
+    weights: Annotated[list[str], Field(description="Models whose weights are on the machine, loaded or not")]
     engines: list[Engine]
 
 
@@ -57,6 +58,7 @@ def node_body(view: NodeView) -> Node:
         "memory_bytes": hardware.memory_bytes,
         "gpus": [{"name": gpu.name, "memory_bytes": gpu.memory_bytes} for gpu in hardware.gpus],
         "models": sorted({engine.model for engine in view.engines if engine.state == "ready"}),
+        "weights": list(view.weights),
         "engines": [
             {"id": engine.id, "model": engine.model, "state": engine.state, "running": len(engine.running)}
             for engine in view.engines

@@ -10,11 +10,13 @@ from functools import partial
 from msgspec import Struct
 
 from cluster.catalogue import Catalogue, Model
-from cluster.fleet import room
+from cluster.fleet import gpu_memory, room
 from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.gpu_memory import Demand
 from cluster.fleet.machine import Machine
 from cluster.fleet.numbers import Numbers
 from cluster.fleet.replica import Replica
+from cluster.fleet.seat import Seat
 from cluster.fleet.seating import Seating
 from cluster.fleet.served_model import ServedModel
 from cluster.fleet.shortages import Shortages
@@ -46,10 +48,18 @@ class Change(Struct, frozen=True):
 
 
 class Fleet:
-    """Sole owner of what is known of nodes and engines. `existing` engines are waited for before new ones are made."""
+    """Sole owner of what is known of nodes and engines. `existing` engines are waited for before new ones are made.
+
+    No engine is ordered of an `unmeasured` model: what it takes of GPUs' memory is being found out.
+    """
 
     def __init__(
-        self, catalogue: Catalogue, existing: Iterable[EngineId], now_s: float, timing: Timing = Timing()
+        self,
+        catalogue: Catalogue,
+        existing: Iterable[EngineId],
+        now_s: float,
+        timing: Timing = Timing(),
+        unmeasured: Iterable[str] = (),
     ) -> None:
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
@@ -60,6 +70,7 @@ class Fleet:
         self._shortages = Shortages(self._nodes, timing, self._end)
         self._machines_come = False
         self._surveyed = False
+        self._unmeasured = set(unmeasured)
         self._timing = timing
         self._settle_by_s = now_s + timing.settle_s
 
@@ -113,6 +124,12 @@ class Fleet:
                 self._seating.release(replica.node)
         return replica
 
+    def measured(self, model: str, demand: Demand | None) -> None:
+        """What engines of this model take of GPUs' memory has been found out, or cannot be."""
+        self._unmeasured.discard(model)
+        self._models[model].demand = demand
+        self._seating.has_changed = True  # or may, now
+
     def never_adopt(self, engine_id: EngineId) -> None:
         """This engine is dead or to end, whatever its node has yet to notice."""
         self._numbers.end(engine_id)
@@ -163,7 +180,7 @@ class Fleet:
     @property
     def has_looked_for_room(self) -> bool:
         """The cluster has told of every seat that has been asked for: whether there is room for it is known."""
-        return self._knows_machines and not self._seating.has_changed
+        return self._knows_machines and not self._unmeasured and not self._seating.has_changed
 
     @property
     def wants_survey(self) -> bool:
@@ -255,6 +272,11 @@ class Fleet:
         there = served.counted.values() if node_id is None else self._counted_on(node_id, model)
         return any(served.backoff.is_hopeful or replica.state == "ready" for replica in there)
 
+    def too_small_gpus(self, model: str) -> str | None:
+        """That GPUs are too small for this model, with the arithmetic; None where they are not, or it is not known."""
+        served = self._models[model]
+        return gpu_memory.shortage(served.model, served.demand, self._nodes.values())
+
     def has_replica(self, model: str, node_id: NodeId) -> bool:
         """Whether this node has, or is to have, an engine of this model that may take more work."""
         return bool(self._counted_on(node_id, model))
@@ -342,6 +364,10 @@ class Fleet:
 
         An engine that books nothing needs no seat: it is ordered at once.
         """
+        if served.model.id in self._unmeasured:
+            return
+        for seat in self._seating.too_small(served):
+            self._give_up_too_small(seat, now_s)
         for engine_id, machine in self._seating.found(served):
             self._join(engine_id, served, machine)
         for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
@@ -349,6 +375,13 @@ class Fleet:
                 self._seating.ask(self._numbers.new(served.model.id), served, now_s)
             elif least_crowded := room.least_crowded(self._nodes.values()):
                 self._join(self._numbers.new(served.model.id), served, least_crowded)
+
+    def _give_up_too_small(self, seat: Seat, now_s: float) -> None:
+        """A start that fails: or else one such machine after the other would come."""
+        assert seat.peers.demand is not None
+        need = gpu_memory.need(seat.peers.model, seat.peers.demand)
+        seat.peers.backoff.failed(f"{need}; those of its machine are too small", now_s)
+        self._seating.give_up(seat)
 
     def _left(self, machine: Machine, names: Collection[str], now_s: float) -> Collection[EngineId]:
         """The cluster had this machine, and has it no more. Returns the engines that went with it.
@@ -367,7 +400,7 @@ class Fleet:
 
     def _node_view(self, node: Machine) -> NodeView:
         engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
-        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines)
+        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, tuple(sorted(node.weights)))
 
 
 def _vanished(node: Machine, report: NodeReport) -> list[EngineId]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cluster.fleet.gpu_types import TYPE_LABEL
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import Hardware, NodeReport, NodeStatus
 from cluster.messages.seats import MachineReport
@@ -31,6 +32,8 @@ class Machine:
         self.stays = True
         self.labels: Mapping[str, str] = {}
         self.heard_s, self.heard_ms = -math.inf, 0
+        self.weights: frozenset[str] = frozenset()
+        """The models whose weights it has, as its node last told: it has them after the node has gone, too."""
         self._has_told = False
         self._running: set[EngineId] = set()
         self._leaves_at_ms: int | None = None
@@ -52,6 +55,8 @@ class Machine:
         self._was_told_to_drain = report.draining
         if report.complete:
             self._running = {engine.id for engine in report.engines}.union(report.ending)
+        if report.cached is not None:
+            self.weights = frozenset(report.cached)
 
     def runs(self, engine_id: EngineId) -> bool:
         """Whether something of this engine was there when the node last told."""
@@ -71,6 +76,7 @@ class Machine:
         self.in_cluster = False
         self.draining_since_s = self._leaves_at_ms = None
         self._has_told = False
+        self.weights = frozenset()
         self.turn(online=False)
 
     def is_silent(self, now_s: float, limit_s: float) -> bool:
@@ -112,6 +118,11 @@ class Machine:
             return "online"
         is_missed = self._has_told and (self.stays or self.replicas or self.seats)
         return "idle" if self.in_cluster and not is_missed else "offline"
+
+    @property
+    def gpu_type(self) -> str:
+        """What its label says of its GPUs; empty where there is none."""
+        return self.labels.get(TYPE_LABEL, "")
 
     @property
     def takes_seats(self) -> bool:

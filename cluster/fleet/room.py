@@ -16,9 +16,9 @@ class Room:
         self._machines = {machine.id: machine for machine in machines if machine.takes_seats}
         self._free = {machine.id: _free(machine) for machine in self._machines.values()}
 
-    def take(self, model: Model, on: NodeId | None = None) -> bool:
-        """Set apart what an engine of this model needs, where least is left. False where it fits nowhere."""
-        there = self._free if on is None else self._free.keys() & {on}
+    def take(self, model: Model, among: Collection[NodeId]) -> bool:
+        """Set apart what an engine of this model needs, where least is left. False where it fits on none of these."""
+        there = [each for each in among if each in self._free]
         places = [each for each in there if self._takes(each, model, self._free[each])]
         best = min(places, key=lambda node_id: self._free[node_id], default=None)
         if best is None:
@@ -48,6 +48,11 @@ def fits(model: Model, machine: Machine, without: Collection[Replica] = ()) -> b
 def takes(model: Model, machine: Machine) -> bool:
     """Whether this machine is one for engines of this model, were all of it free."""
     return machine.takes_seats and labels.match(model.labels, machine.labels)
+
+
+def is_large_enough(model: Model, machine: Machine) -> bool:
+    """Whether an engine of this model would fit there if nobody else held anything."""
+    return takes(model, machine) and is_enough(model, machine.hardware.gpu_count, machine.hardware.cpus)
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from cluster.fleet import gpu_memory
 from cluster.fleet.machine import Machine
 from cluster.ids import EngineId, NodeId
 from cluster.messages.seats import SeatOrder
@@ -23,12 +24,14 @@ class Seat:
         since_s: float,
         taken: bool = False,
         avoided: tuple[NodeId, ...] = (),
+        preferred: tuple[NodeId, ...] = (),
     ) -> None:
         self.id = engine_id
         self.peers = peers
         self.since_s = since_s
         self.taken = taken
         self.avoided = avoided
+        self.preferred = preferred
         self.machine: Machine | None = None
         self.is_stuck = False
         """It waits, and no machine comes for it: only others that end make room."""
@@ -55,11 +58,11 @@ class Seat:
             self.machine.seats.pop(self.id, None)
 
     def is_outdated(self, avoided: set[NodeId]) -> bool:
-        """It is on a machine that takes no more work; or it waits for any but one that takes work again."""
-        return not avoided.issuperset(self.avoided) if self.machine is None else self.machine.draining
+        """It is on a machine where no seat is to be; or it waits for any but one where seats may be again."""
+        return not avoided.issuperset(self.avoided) if self.machine is None else self.machine.id in avoided
 
     @property
     def order(self) -> SeatOrder:
         model = self.peers.model
-        made_of = self.peers.make.fingerprint
-        return SeatOrder(self.id, model.gpus, model.cpus, model.labels, self.avoided, made_of)
+        labels, made_of = gpu_memory.labels(model, self.peers.demand), self.peers.make.fingerprint
+        return SeatOrder(self.id, model.gpus, model.cpus, labels, self.avoided, self.preferred, made_of)

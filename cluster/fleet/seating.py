@@ -7,6 +7,7 @@ free before that. What the cluster has and nobody wants is unwanted.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from cluster.fleet import gpu_memory, weights
 from cluster.fleet.machine import Machine
 from cluster.fleet.numbers import Numbers, model_of
 from cluster.fleet.seat import Seat
@@ -76,8 +77,10 @@ class Seating:
     # What the Fleet does with them --------------------------------------------------------------------------------
 
     def ask(self, engine_id: EngineId, served: ServedModel, now_s: float) -> None:
-        """There is to be a seat for this engine, on any machine that takes more work."""
-        self._add(Seat(engine_id, served, now_s, avoided=tuple(sorted(self._avoided()))))
+        """There is to be a seat for this engine, on any machine that takes work, best where its weights are."""
+        avoided = tuple(sorted(self._avoided(served)))
+        preferred = weights.preferred(served.model, self._machines.values())
+        self._add(Seat(engine_id, served, now_s, avoided=avoided, preferred=preferred))
         self.has_changed = True
 
     def take(self, engine_id: EngineId) -> None:
@@ -97,14 +100,22 @@ class Seating:
     def found(self, served: ServedModel) -> Iterator[tuple[EngineId, Machine]]:
         """The seats of this model in which an engine can be ordered now, and their machines.
 
-        A seat on a machine that takes no more work is given up, and one that waits for any but one that does again.
+        A seat on a machine where none is to be is given up, and one that waits for any but one where it may be again.
         """
-        avoided = self._avoided() if any(seat.avoided for seat in served.waiting.values()) else set()
+        avoided = self._avoided(served) if served.waiting else set()
         for seat in list(served.waiting.values()):
             if seat.is_outdated(avoided):
                 self.give_up(seat)
             elif seat.machine is not None and seat.machine.online:
                 yield seat.id, seat.machine
+
+    def too_small(self, served: ServedModel) -> list[Seat]:
+        """The seats of this model that wait on machines whose GPUs turned out to be too small."""
+        return [
+            seat
+            for seat in served.waiting.values()
+            if seat.machine is not None and not gpu_memory.suits(served.model, served.demand, seat.machine)
+        ]
 
     def placed(self) -> Iterator[tuple[Seat, Machine]]:
         """The seats that have a machine, and in which no engine is ordered yet."""
@@ -130,6 +141,10 @@ class Seating:
             seat.peers.waiting[seat.id] = seat
         return seat
 
-    def _avoided(self) -> set[NodeId]:
-        """The machines on which no seat is to be."""
-        return {machine.id for machine in self._machines.values() if machine.draining and machine.in_cluster}
+    def _avoided(self, served: ServedModel) -> set[NodeId]:
+        """The machines on which no seat of this model is to be: those that are drained, or whose GPUs are too small."""
+        return {
+            machine.id
+            for machine in self._machines.values()
+            if machine.in_cluster and (machine.draining or not gpu_memory.suits(served.model, served.demand, machine))
+        }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from cluster.catalogue import Model
 from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.gpu_memory import Demand
 from cluster.fleet.makes import make_of
 from cluster.fleet.replica import Replica
 from cluster.fleet.rolling import Rolling
@@ -38,6 +39,8 @@ class ServedModel:
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.rolling = Rolling(self)
         self.backoff = StartBackoff()
+        self.demand: Demand | None = None
+        """What its engines take of GPUs' memory; None where that is not known."""
         self.ended = 0
         """How many jobs its engines have ended or handed on."""
         self._context_length = _declared(model, model.traits.context_option)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from cluster.catalogue import Model
-from cluster.fleet import room
+from cluster.fleet import gpu_memory, room
 from cluster.fleet.machine import Machine
 from cluster.fleet.replica import Replica
 from cluster.fleet.room import Room
@@ -49,13 +48,13 @@ class Shortages:
             return False
         return any(
             room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
-            for machine in self._machines.values()
+            for machine in self._suitable(served)
         )
 
     def _left_by(self, placed: Iterable[tuple[Seat, Machine]]) -> Room:
         free = Room(self._machines.values())
         for seat, machine in placed:
-            free.take(seat.peers.model, machine.id)
+            free.take(seat.peers.model, [machine.id])
         return free
 
     def _reasons(self, stuck: Sequence[Seat], free: Room, replicas: Collection[Replica], now_s: float) -> list[str]:
@@ -72,25 +71,36 @@ class Shortages:
 
     def _reason(self, seat: Seat, free: Room, replicas: Collection[Replica], now_s: float) -> str | None:
         """Why there is no room for this seat; None where there is, or an engine ends for it."""
-        model = seat.peers.model
-        if not free.take(model):
+        model, suitable = seat.peers.model, self._suitable(seat.peers)
+        if not free.take(model, among=[machine.id for machine in suitable]):
             seat.fits_since_s = None
-            makes_room = self._make_room(model, replicas, now_s) or seat.peers.rolling.make_room(now_s)
-            return None if makes_room else room.shortage(model, self._machines.values())
+            makes_room = self._make_room(seat.peers, replicas, now_s) or seat.peers.rolling.make_room(now_s)
+            return None if makes_room else self._shortage(seat.peers)
         if seat.fits_since_s is None:
             seat.fits_since_s = now_s
         if self._is_held_by_others(seat, now_s) and not seat.peers.rolling.make_room(now_s, alone=True):
             return f"{room.need(model)}, and something else than models holds them"
         return None
 
+    def _suitable(self, served: ServedModel) -> list[Machine]:
+        """The machines whose GPUs are large enough."""
+        return [each for each in self._machines.values() if gpu_memory.suits(served.model, served.demand, each)]
+
+    def _shortage(self, served: ServedModel) -> str:
+        machines = self._machines.values()
+        too_small = gpu_memory.shortage(served.model, served.demand, machines)
+        return too_small or room.shortage(served.model, machines)
+
     def _is_held_by_others(self, seat: Seat, now_s: float) -> bool:
         """There should have been room for it for so long that somebody else must have it."""
         return seat.fits_since_s is not None and now_s - seat.fits_since_s >= self._timing.room_s
 
-    def _make_room(self, model: Model, replicas: Collection[Replica], now_s: float) -> bool:
+    def _make_room(self, served: ServedModel, replicas: Collection[Replica], now_s: float) -> bool:
         """Whether an idle engine of another model, which can spare it, makes room by ending."""
+        suitable = self._suitable(served)
         for replica in replicas:
-            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=[replica]):
+            makes_room = replica.node in suitable and room.fits(served.model, replica.node, without=[replica])
+            if makes_room and self._is_spare(replica, now_s):
                 replica.peers.scaling.spare()
                 self._end(replica)
                 return True

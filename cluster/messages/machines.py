@@ -87,7 +87,8 @@ class NodeReport(Struct, frozen=True):
     `draining` is what the node was told, so that a Scheduler that lost its memory hears of it again. Until a new
     NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them. `agent`
     tells it from the one before it, which may only have stood still; it `begins` until it has been answered. `ending`
-    are engines that it tells no more of, and that may still hold what they booked.
+    are engines that it tells no more of, and that may still hold what they booked. `cached` are the models whose
+    weights are on the machine; None until it has looked.
     """
 
     node_id: NodeId
@@ -98,6 +99,7 @@ class NodeReport(Struct, frozen=True):
     agent: str = ""
     begins: bool = False
     ending: tuple[EngineId, ...] = ()
+    cached: tuple[str, ...] | None = None
 
 
 class EngineOrder(Struct, frozen=True):
@@ -134,13 +136,14 @@ class CacheTotals(Struct, frozen=True):
 
 
 class NodeView(Struct, frozen=True):
-    """A node as clients are told of it."""
+    """A node as clients are told of it. `weights` are the models whose weights are on its machine."""
 
     id: NodeId
     status: NodeStatus
     last_heartbeat_ms: int
     hardware: Hardware
     engines: tuple[EngineReport, ...]
+    weights: tuple[str, ...] = ()
 
 
 class ModelView(Struct, frozen=True):

@@ -11,7 +11,7 @@ from cluster.messages.machines import Hardware
 class SeatOrder(Struct, frozen=True):
     """A place that an engine is to have: so much of one machine that has these labels, and is none of `avoided`.
 
-    `made_of` is the fingerprint of what the engine will be made of.
+    Where one of the `preferred` machines has room, there. `made_of` is the fingerprint of what its engine is to be.
     """
 
     engine_id: EngineId
@@ -19,6 +19,7 @@ class SeatOrder(Struct, frozen=True):
     cpus: float
     labels: Mapping[str, str] = field(default_factory=dict)
     avoided: tuple[NodeId, ...] = ()
+    preferred: tuple[NodeId, ...] = ()
     made_of: str = ""
 
 

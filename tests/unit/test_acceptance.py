@@ -21,9 +21,10 @@ N0, N1 = NodeId("node_0"), NodeId("node_1")
 class Machines:
     """What the rules ask a fleet about: here, the one node `N0` serves the model until `until_s`."""
 
-    def __init__(self, context: int | None = None, until_s: float = 10.0) -> None:
+    def __init__(self, context: int | None = None, until_s: float = 10.0, too_small: str | None = None) -> None:
         self.context = context
         self.until_s = until_s
+        self.too_small = too_small
 
     def context_length(self, model_id: str) -> int | None:
         assert model_id == "m"
@@ -34,6 +35,9 @@ class Machines:
 
     def can_serve(self, model_id: str, node_id: NodeId | None, now_s: float) -> bool:
         return model_id == "m" and node_id in (None, N0) and now_s < self.until_s
+
+    def too_small_gpus(self, model_id: str) -> str | None:
+        return self.too_small
 
 
 def job(model: str = "m", prompt_tokens: int | None = None, max_tokens: int = 10, node_id: NodeId | None = None) -> Job:
@@ -46,8 +50,9 @@ def misfit(job: Job, context: int | None = None) -> InfernetError | None:
     return acceptance.misfit(job, CATALOGUE, cast(Fleet, Machines(context)))
 
 
-def lack(job: Job, waiting: int = 0, now_s: float = 0.0) -> NoCapacity | None:
-    return acceptance.lack_of_capacity(job, CATALOGUE, cast(Fleet, Machines()), waiting, now_s)
+def lack(job: Job, waiting: int = 0, now_s: float = 0.0, too_small: str | None = None) -> NoCapacity | None:
+    machines = Machines(too_small=too_small)
+    return acceptance.lack_of_capacity(job, CATALOGUE, cast(Fleet, machines), waiting, now_s)
 
 
 def told(error: InfernetError | None) -> tuple[type[InfernetError], str]:
@@ -88,6 +93,8 @@ def test_without_an_engine_there_is_no_capacity() -> None:
     assert lack(job("alias", node_id=N0)) is None
     assert told(lack(job(node_id=N1))) == refusal
     assert told(lack(job(), now_s=10.0)) == refusal
+    too_small = (NoCapacity, "No nodes available with model m: it needs larger GPUs")
+    assert told(lack(job(), now_s=10.0, too_small="needs larger GPUs")) == too_small
 
 
 def test_who_comes_while_the_system_shuts_down_is_told_so_unless_it_never_could_be_served() -> None:

@@ -136,11 +136,19 @@ class PlainLauncher:
 
 class Stage:
     def __init__(self, timing: Timing = QUICK) -> None:
+        self.weights: list[str] = []
         self.scheduler = PlainScheduler()
         self.launcher = PlainLauncher()
         collaborators: Any = (self.scheduler, self.launcher)
         self.clock = StillClock()
-        self.node = NodeAgent(ME, Hardware("host", 8.0, 1 << 30), *collaborators, self.clock, timing)
+        self.node = NodeAgent(
+            ME,
+            Hardware("host", 8.0, 1 << 30),
+            *collaborators,
+            self.clock,
+            timing,
+            look_for_weights=lambda: list(self.weights),
+        )
 
     async def __aenter__(self) -> "Stage":
         await self.node.start()
@@ -171,6 +179,22 @@ def test_what_is_ordered_is_started_loaded_and_reported() -> None:
             assert stage.launcher.launched == [E0]
             assert engine.loads == 1
             assert stage.scheduler.reports[-1].node_id == ME
+
+    run(scenario())
+
+
+def test_a_node_tells_which_weights_are_there_from_its_start_and_when_an_engine_has_loaded() -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        stage.weights = ["old"]
+        assert (await stage.node.describe()).cached is None
+        async with stage:
+            await until(lambda: stage.scheduler.reports and stage.scheduler.reports[-1].cached == ("old",), "weights")
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.failure = "CUDA out of memory"
+            stage.weights = ["old", "m"]  # it has downloaded them, and that is all
+            stage.scheduler.wants(E0)
+            await until(lambda: stage.scheduler.reports[-1].cached == ("old", "m"), "the new weights")
 
     run(scenario())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from actors.wire.calls import Gone, Unreached
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.errors import BudgetExceeded, DatabaseUnavailable, InfernetError
 from cluster.fleet.fleet import Fleet
+from cluster.fleet.gpu_memory import Demand
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
-from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Hardware, NodeOrders, NodeReport
+from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Gpu, Hardware, NodeOrders, NodeReport
 from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import (
@@ -37,7 +39,7 @@ from cluster.messages.work import (
 from cluster.queue import LaneId
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
-from tests.support.plain_system import run, settled
+from tests.support.plain_system import run, settled, until
 from tests.support.seats import GivenCluster
 
 N0, N1 = NodeId("node_0"), NodeId("node_1")
@@ -213,6 +215,8 @@ class Stage:
         existing: Sequence[EngineId] = (),
         tick_s: float = 3600.0,
         hold_s: float = 3600.0,
+        measure: Callable[[Model], Demand | None] | None = None,
+        measure_s: float = 3600.0,
     ) -> None:
         self.ledger = PlainLedger(open_jobs)
         self.journal = PlainJournal()
@@ -220,10 +224,16 @@ class Stage:
         self.e0, self.e1 = self.engines[E0], self.engines[E1]
         collaborators: Any = (self.ledger, self.journal, self.engines.__getitem__)
         self.clock = StillClock(NOW_MS)
-        timing = Timing(tick_s=tick_s, compare_s=3600.0, hold_s=hold_s, survey_s=3600.0)
+        timing = Timing(tick_s=tick_s, compare_s=3600.0, hold_s=hold_s, survey_s=3600.0, measure_s=measure_s)
         self.cluster = GivenCluster()
         self.scheduler = Scheduler(
-            Catalogue(tuple(models)), *collaborators, lambda: list(existing), self.cluster, self.clock, timing
+            Catalogue(tuple(models)),
+            *collaborators,
+            lambda: list(existing),
+            self.cluster,
+            self.clock,
+            timing,
+            measure=measure,
         )
 
     async def __aenter__(self) -> "Stage":
@@ -1467,3 +1477,52 @@ def test_a_node_agent_whose_place_another_has_taken_is_told_so() -> None:
             assert not (await stage.scheduler.report(replace(before, node_id=N1))).superseded
 
     run(scenario())
+
+
+def test_what_models_take_of_gpus_is_found_out_before_they_are_started() -> None:
+    on_gpu, on_cpu = replace(M, gpus=1), replace(M, id="cpu")
+    asked: list[str] = []
+
+    def measure(model: Model) -> Demand:
+        asked.append(model.id)
+        return Demand(90 << 30)
+
+    async def scenario() -> None:
+        async with Stage((on_gpu, on_cpu), measure=measure) as stage:
+            await until(lambda: asked == ["m"], "it was asked for, of the model on a GPU alone")
+            hardware = Hardware("host", 4.0, 1 << 30, 1, (Gpu("H100", 80 << 30),))
+            stage.cluster.join(N0, hardware)
+            await stage.survey()
+            await stage.scheduler.report(NodeReport(N0, hardware))
+            for _ in range(2):
+                await stage.survey()
+            assert await stage.scheduler.has_looked_for_room()
+            views = {view.id: view for view in await stage.scheduler.models()}
+            assert views["m"].message.startswith("needs 90 GiB of GPU memory for its weights, on 1 GPUs")
+            assert (views["m"].fits, views["cpu"].fits) == (False, True)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("takes_too_long", [False, True])
+def test_a_model_of_which_it_cannot_be_found_out_is_started(takes_too_long: bool) -> None:
+    may_end = Event()
+
+    def measure(model: Model) -> Demand | None:
+        if takes_too_long:
+            may_end.wait()
+            return None
+        raise OSError("the hub is away")
+
+    async def scenario() -> None:
+        async with Stage((replace(M, gpus=1),), measure=measure, measure_s=0.02) as stage:
+            hardware = Hardware("host", 4.0, 1 << 30, 1)
+            stage.cluster.join(N0, hardware)
+            await stage.scheduler.report(NodeReport(N0, hardware))
+            await until(lambda: bool(stage.scheduler.fleet.orders(N0).engines), "its engine is ordered")
+        may_end.set()
+
+    try:
+        run(scenario())
+    finally:
+        may_end.set()

@@ -60,7 +60,7 @@ class Infernet(Server):
         if answer.status_code != 200:
             return False
         ready = {model["id"]: model["replicas"] for model in answer.json()["models"]}
-        return all(ready[model["id"]] >= model.get("replicas", 1) for model in self._models)
+        return all(ready[model["id"]] >= _least(model.get("replicas", 1)) for model in self._models)
 
     def _mark(self) -> str | None:
         """`infernet up` chooses it, and keeps it in a file while it runs."""
@@ -74,3 +74,8 @@ class Infernet(Server):
         super()._end()
         if temp is not None:
             shutil.rmtree(temp, ignore_errors=True)
+
+
+def _least(replicas: int | Mapping[str, Any]) -> int:
+    """How many replicas there are before there is a job."""
+    return replicas if isinstance(replicas, int) else int(replicas["min"])
