@@ -1,4 +1,4 @@
-"""Seats as Ray's placement groups: one for each engine that books something.
+"""Seats as Ray's placement groups: one for each engine that books something, with a bundle for each of its machines.
 
 A group brings a machine where Ray's autoscaler has one for it, holds what it books against everybody else in the
 cluster, and lets its machine go when it is removed.
@@ -31,11 +31,19 @@ _NOTHING_STARTED_S = 30.0
 
 
 class Group(Struct, frozen=True):
-    """A placement group of Ray's that is a seat. `machine` is Ray's id, None while it waits."""
+    """A placement group of Ray's that is a seat. `machine` is Ray's id of the one that the engine is on.
+
+    `further` are those of its other bundles, in their order. It is None, and there are none, while one is missing.
+    """
 
     id: str
     engine_id: EngineId
     machine: str | None
+    further: tuple[str, ...] = ()
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        return () if self.machine is None else (self.machine, *self.further)
 
 
 def groups() -> dict[EngineId, Group]:
@@ -98,7 +106,8 @@ class RaySeats:
 
     def _seat_report(self, group: Group) -> SeatReport:
         where = None if group.machine is None else node_id(group.machine)
-        return SeatReport(group.engine_id, where, where is None and self._is_hopeless(group.id))
+        is_hopeless = where is None and self._is_hopeless(group.id)
+        return SeatReport(group.engine_id, where, is_hopeless, tuple(map(node_id, group.further)))
 
     def _is_hopeless(self, group_id: str) -> bool:
         if self._outlook.hopeless is not None:
@@ -109,13 +118,13 @@ class RaySeats:
 def _make(order: SeatOrder, alive: list[dict[str, Any]]) -> PlacementGroup:
     booked = {kind: amount for kind, amount in (("GPU", order.gpus), ("CPU", order.cpus)) if amount}
     selector = dict(order.labels) | _elsewhere(order.avoided, alive)
-    logger.info("a seat for %s: %s %s", order.engine_id, booked, selector)
+    logger.info("a seat for %s: %s on %d machines %s", order.engine_id, booked, order.machines, selector)
     return placement_group(
-        [booked],
-        strategy="STRICT_PACK",
+        [booked] * order.machines,
+        strategy="STRICT_PACK" if order.machines == 1 else "STRICT_SPREAD",
         name=_PREFIX + order.engine_id,
         lifetime="detached",
-        bundle_label_selector=[selector] if selector else None,
+        bundle_label_selector=[selector] * order.machines if selector else None,
     )
 
 
@@ -129,5 +138,9 @@ def _is_seat(group: Mapping[str, Any]) -> bool:
 
 
 def _group(group: Mapping[str, Any]) -> Group:
-    machine = next(iter(group["bundles_to_node_id"].values()), "") if group["state"] == "CREATED" else ""
-    return Group(group["placement_group_id"], EngineId(str(group["name"]).removeprefix(_PREFIX)), machine or None)
+    engine_id = EngineId(str(group["name"]).removeprefix(_PREFIX))
+    places: Mapping[int, str] = group["bundles_to_node_id"]
+    if group["state"] != "CREATED" or not all(places.values()):
+        return Group(group["placement_group_id"], engine_id, None)
+    machine, *further = (places[bundle] for bundle in sorted(places))
+    return Group(group["placement_group_id"], engine_id, machine, tuple(further))

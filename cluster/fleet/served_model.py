@@ -89,7 +89,7 @@ class ServedModel:
         Returns the seats that are not needed any more, the last to come first.
         """
         self.scaling.decide(self._load(waiting), now_s)
-        retired = [r for r in self.replicas.values() if r.retiring_since_s is not None and not r.node.draining]
+        retired = [r for r in self.replicas.values() if r.retiring_since_s is not None and not r.is_drained]
         for replica in retired[: max(self.scaling.wanted - len(self.counted), 0)]:
             replica.stay()
         surplus = len(self.counted) + len(self.waiting) - self.scaling.wanted
@@ -142,7 +142,7 @@ class ServedModel:
             state=self._state(),
             fits=self.backoff.no_room_since_s is None,
             message=self.backoff.message,
-            nodes=len({replica.node_id for replica in ready if replica.node.online}),
+            nodes=len({machine.id for replica in ready for machine in replica.machines if machine.online}),
             replicas=len(ready),
             queued=queued,
             context_length=self.context_length or 0,

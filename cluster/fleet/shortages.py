@@ -1,6 +1,6 @@
 """Seats that wait in vain: why, whether that may change, and who makes room. Pure."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from cluster.catalogue import Model
 from cluster.fleet import room
@@ -24,7 +24,7 @@ class Shortages:
     def look(
         self,
         models: Iterable[ServedModel],
-        placed: Iterable[tuple[Seat, Machine]],
+        placed: Iterable[Seat],
         replicas: Collection[Replica],
         now_s: float,
     ) -> None:
@@ -33,8 +33,8 @@ class Shortages:
         `placed` are the seats whose room is theirs already.
         """
         free = Room(self._machines.values())
-        for seat, machine in placed:
-            free.take(seat.peers.model, machine.id)
+        for seat in placed:
+            free.take(seat.peers.model, seat.machines)
         for served in models:
             stuck = [seat for seat in served.waiting.values() if seat.is_stuck]
             reasons = [self._reason(seat, free, replicas, now_s) for seat in stuck]
@@ -50,10 +50,7 @@ class Shortages:
             return True
         if any(self._is_held_by_others(seat, now_s) for seat in seats):
             return False
-        return any(
-            room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
-            for machine in self._machines.values()
-        )
+        return room.fits_on_enough(served.model, self._machines.values(), without=lambda replica: replica.may_go)
 
     def _reason(self, seat: Seat, free: Room, replicas: Collection[Replica], now_s: float) -> str | None:
         """Why there is no room for this seat; None where there is, or an engine ends for it."""
@@ -72,13 +69,22 @@ class Shortages:
         return seat.fits_since_s is not None and now_s - seat.fits_since_s >= self._timing.room_s
 
     def _make_room(self, model: Model, replicas: Collection[Replica], now_s: float) -> bool:
-        """Whether an idle engine of another model, which can spare it, makes room by ending."""
+        """Whether idle engines of other models, which can spare them, make room by ending: one for each machine."""
+        ending = room.to_end(model, self._machines.values(), self._spare(replicas, now_s))
+        for replica in ending:
+            replica.peers.scaling.spare()
+            self._end(replica)
+        return bool(ending)
+
+    def _spare(self, replicas: Iterable[Replica], now_s: float) -> Iterator[Replica]:
+        """Those that could all end, and their models would still have as many as they have to."""
+        left: dict[str, int] = {}
         for replica in replicas:
-            if self._is_spare(replica, now_s) and room.fits(model, replica.node, without=[replica]):
-                replica.peers.scaling.spare()
-                self._end(replica)
-                return True
-        return False
+            peers = replica.peers
+            left.setdefault(peers.model.id, len(peers.counted) - peers.model.replicas.min)
+            if left[peers.model.id] > 0 and self._is_spare(replica, now_s):
+                left[peers.model.id] -= 1
+                yield replica
 
     def _is_spare(self, replica: Replica, now_s: float) -> bool:
         """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""

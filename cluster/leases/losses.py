@@ -57,7 +57,7 @@ class Losses:
             left = room.setdefault(replica.model.id, self._fleet.free_slots(replica.model.id))
             jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
             moved = [job.id for job in jobs if job.node_id is None]
-            if not replica.node.leaves_soon(now_ms):
+            if not replica.leaves_soon(now_ms):
                 moved = moved[:left]
             room[replica.model.id] = max(left - len(moved), 0)
             yield from self.taken_back(moved, "engine retired")
