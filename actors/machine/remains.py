@@ -4,7 +4,7 @@ import os
 import subprocess
 
 # It holds the pipe's other end, reads nothing, and goes on when the process at this end is gone.
-_AFTERWARDS = 'read -r _; kill -KILL -- "-$0"'
+_AFTERWARDS = 'read -r _; kill -s KILL -- "-$0"'
 
 _watchers: list[subprocess.Popen[bytes]] = []
 

@@ -96,13 +96,16 @@ class Fleet:
         return Change(lost=lost)
 
     def expire(self, now_s: float) -> Change:
-        """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten."""
+        """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten.
+
+        Of an engine with a part there, its own node tells: it gets no more work meanwhile.
+        """
         for replica in self._replicas.values():
             replica.forget_failures(now_s)
         for node in self._nodes.values():
             node.turn(online=not node.is_silent(now_s, self._timing.offline_after_s))
         silent = [node for node in self._nodes.values() if not node.online]
-        return Change(lost=_each_once(engine_id for node in silent for engine_id in node.replicas))
+        return Change(lost=tuple(r.id for node in silent for r in node.replicas.values() if r.node is node))
 
     def drop(self, engine_id: EngineId) -> Replica | None:
         """Count on this engine no longer. Unless it is adopted again, its node stops what is left of it."""
@@ -361,6 +364,9 @@ class Fleet:
         """
         machine.leave()
         self._seating.leave(machine)
+        for replica in machine.replicas.values():
+            if replica.node is not machine:
+                self.never_adopt(replica.id)  # its node tells of it for as long as it has not noticed
         is_past = machine.hardware.hostname in names or machine.is_silent(now_s, self._timing.left_s)
         if is_past and not machine.replicas:
             del self._nodes[machine.id]

@@ -36,6 +36,10 @@ class Cluster:
         ]
         self.call("ray", "start", *head, "--num-gpus=2", "--include-dashboard=true", "--disable-usage-stats")
 
+    def join(self, *flags: str) -> None:
+        """One more machine, played by another raylet here."""
+        self.call("ray", "start", f"--address={self.address}", "--disable-usage-stats", *flags)
+
     def processes(self, name: str) -> list[psutil.Process]:
         """The processes of this cluster that have this name."""
         return [process for process in runs.processes(str(self.temp)) if _name(process) == name]
