@@ -6,6 +6,7 @@ They are the engine process's own actors, and not detached: Ray ends them when t
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import Future, as_completed
 from threading import Thread
 from typing import Any
 
@@ -59,13 +60,13 @@ class RayParts:
         group = seats.groups().get(self._engine_id)
         if group is None or len(group.machines) != self._model.machines:
             return "its places on further machines are gone"
-        machine_of: dict[Any, str] = {}
+        machine_of: dict[Future[str], str] = {}
         for rank, machine in enumerate(group.further, start=1):
             place = PlacementGroupSchedulingStrategy(seats.handle(group), placement_group_bundle_index=rank)
             actor = self._start(rank, place)
             self._actors.append(actor)
-            machine_of[actor.call.remote("run")] = machine
-        (ended,), _ = ray.wait(list(machine_of), num_returns=1)
+            machine_of[actor.call.remote("run").future()] = machine
+        ended = next(as_completed(machine_of))
         return f"its part on {node_id(machine_of[ended])}: {_reason(ended)}"
 
     def _start(self, rank: int, place: PlacementGroupSchedulingStrategy) -> Any:
@@ -85,8 +86,8 @@ class RayParts:
         return actor_class.remote(fingerprint(*args), *args)
 
 
-def _reason(ended: Any) -> str:
+def _reason(ended: Future[str]) -> str:
     try:
-        return str(ray.get(ended))
+        return ended.result()
     except RayError:
         return "its process is gone"

@@ -120,7 +120,7 @@ class CacheTotals(Struct, frozen=True):
 
 
 class NodeView(Struct, frozen=True):
-    """A node as clients are told of it."""
+    """A node as clients are told of it. An engine on several machines is among the `engines` of each."""
 
     id: NodeId
     status: NodeStatus

@@ -18,6 +18,7 @@ from tests.support.serving import Serving, in_parallel
 SIMULATED, CAPITALS = "sim:spread", "capitals"
 TOKENS = 400
 STREAMS = 8
+MACHINES = 3
 LOOK_S = 0.2
 PATIENCE_S = 90.0
 LOAD_S = 420.0
@@ -27,15 +28,15 @@ OVER_TWO = {"cpus": 1, "machines": 2, "labels": {"pool": "workers"}}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head, and three machines with room for one part each."""
     with given_cluster() as cluster:
-        for _ in range(3):
-            cluster.join("--num-cpus=1", "--labels=pool=workers")
         yield cluster
 
 
 @pytest.fixture
 def serving(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serving]:
+    """On a head, and three machines with room for one part each."""
+    while len(cluster.processes("raylet")) < 1 + MACHINES:
+        cluster.join("--num-cpus=1", "--labels=pool=workers")
     limits = {"reads_per_minute": 100_000}
     settings = {"limits": limits, "models": [request.param]}
     system = Serving(tmp_path, settings, "--ray-address", cluster.address, env=cluster.environment)
@@ -53,13 +54,14 @@ def serving(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) ->
     [{"id": SIMULATED, "backend": "simulated", "engine": {"token_s": 0.02, "output_tokens": TOKENS}, **OVER_TWO}],
     indirect=True,
 )
-def test_streams_go_on_in_another_replica_when_a_further_machine_is_lost(cluster: Cluster, serving: Serving) -> None:
+@pytest.mark.parametrize("lost", ["first", "further"])
+def test_streams_go_on_in_another_replica_when_a_machine_is_lost(cluster: Cluster, serving: Serving, lost: str) -> None:
     first, part = _engines(cluster), _parts(cluster)
     assert (len(first), len(part)) == (1, 1)
     assert _machines_with_engines(serving) == 2
     speaking = [threading.Event() for _ in range(STREAMS)]
     reads = [partial(_read, serving, f"question {number}", speaking[number]) for number in range(STREAMS)]
-    lose = partial(_once_all_speak, speaking, partial(_kill_raylet_of, part[0]))
+    lose = partial(_once_all_speak, speaking, partial(_kill_raylet_of, *(first if lost == "first" else part)))
     *texts, _ = in_parallel([*reads, lose])
     assert texts == [_exact(f"question {number}") for number in range(STREAMS)]
     _wait_until(lambda: not any(map(psutil.pid_exists, [*first, *part])))

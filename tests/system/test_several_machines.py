@@ -108,6 +108,20 @@ def test_a_new_scheduler_keeps_the_replica_and_loses_it_with_its_further_machine
     run(scenario())
 
 
+def test_it_is_one_replica_at_two_nodes(database: Path) -> None:
+    async def scenario() -> None:
+        async with PlainSystem(database, [over_two()], nodes=2) as system, system.client() as client:
+            await system.ready(1)
+            nodes = (await client.get("/api/v1/nodes")).json()["nodes"]
+            assert [[engine["id"] for engine in node["engines"]] for node in nodes] == [["sim/0"], ["sim/0"]]
+            (model,) = (await client.get("/api/v1/models", params={"all": "true"})).json()["models"]
+            assert (model["replicas"], model["nodes"]) == (1, 2)
+            metrics = (await client.get("/metrics")).text
+            assert 'infernet_replicas{model="sim",state="ready"} 1.0' in metrics
+
+    run(scenario())
+
+
 def _replica_machines(system: PlainSystem, engine_id: EngineId) -> tuple[NodeId, ...]:
     replica = system.scheduler.fleet.replica(engine_id)
     return () if replica is None else tuple(machine.id for machine in replica.machines)
