@@ -100,7 +100,7 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     from actors.backends.builtin import resolve_source
     from actors.engine import Engine
 
-    _begin_backend()
+    _begin_backend(model)
     source = resolve_source(model.source)
     backend = backends.create(model, source) if model.machines == 1 else _spread(engine_id, model, source)
     return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave)
@@ -111,12 +111,10 @@ def _spread(engine_id: EngineId, model: Model, source: str) -> "Backend":
     from actors import backends
     from actors.backends.base import Place
     from actors.backends.spread import SpreadBackend
-    from actors.machine import remains
     from actors.machine.network import free_port
     from actors.ray.machines import my_address
     from actors.ray.parts import RayParts
 
-    remains.end_with_this_process()
     here = my_address()
     place = Place(0, here, here, free_port(here))
     return SpreadBackend(backends.create(model, source, place), RayParts(ENGINE_PART, engine_id, model, place))
@@ -129,23 +127,24 @@ async def _make_engine_part(
     from actors.backends.base import Place
     from actors.backends.builtin import resolve_source
     from actors.engine_part import EnginePart
-    from actors.machine import remains
     from actors.ray.machines import my_address
 
-    _begin_backend()
-    remains.end_with_this_process()
+    _begin_backend(model)
     place = Place(rank, my_address(), meeting_address, meeting_port)
     return EnginePart(backends.create_part(model, resolve_source(model.source), place))
 
 
-def _begin_backend() -> None:
+def _begin_backend(model: Model) -> None:
     """Make this the process of a backend. It holds most of the memory, and its jobs go on in another."""
-    from actors.machine import memory
+    from actors.machine import memory, remains
     from actors.machine.scheduling_class import restore_priority
 
     memory.be_expendable()
-    # What the backend starts joins this group, so that it can be ended even when this process is gone.
-    if os.getpgrp() != os.getpid():
+    # What the backend starts joins this group, so that the NodeAgent can end it even when this process is gone. It does
+    # not know of those on further machines.
+    if model.machines > 1:
+        remains.end_with_this_process()
+    elif os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     restore_priority()
 

@@ -25,3 +25,7 @@ class EnginePart:
             logger.error("it has ended: %s", error)  # noqa: TRY400 - where it happened is in the backend's own log
             return str(error)
         return "it has ended"
+
+    async def stop(self) -> None:
+        """End what it started."""
+        await asyncio.to_thread(self._part.close)

@@ -120,3 +120,7 @@ class Part(Protocol):
     def run(self) -> None:
         """Be this part. Blocks for as long as there is anything of it, and raises BackendDied with the reason then."""
         ...
+
+    def close(self) -> None:
+        """End, and leave nothing behind. Blocks until done; `run` then raises."""
+        ...

@@ -6,7 +6,7 @@ They are the engine process's own actors, and not detached: Ray ends them when t
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future, as_completed, wait
 from threading import Thread
 from typing import Any
 
@@ -27,6 +27,8 @@ from cluster.release import fingerprint
 logger = logging.getLogger(__name__)
 
 _CONCURRENT_CALLS = 8
+# A part that has to be killed may leave files and shared memory.
+_STOP_S = 5.0
 
 
 class RayParts:
@@ -44,6 +46,8 @@ class RayParts:
         Thread(target=self._run, args=(lost,), name="parts", daemon=True).start()
 
     def end(self) -> None:
+        stopping = [actor.call.remote("stop").future() for actor in self._actors]
+        wait(stopping, timeout=_STOP_S)
         for actor in self._actors:
             ray.kill(actor)
 

@@ -1,6 +1,7 @@
 """Where there is room for another engine, as far as the machines' own engines say. Pure."""
 
 from collections.abc import Callable, Collection, Iterable
+from heapq import nsmallest
 
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
@@ -18,7 +19,7 @@ class Room:
         """Set apart what an engine of this model needs, where least is left, or on these. False where it cannot."""
         there = {machine.id for machine in on} or self._free.keys()
         places = [each for each, free in self._free.items() if each in there and _is_enough(model, *free)]
-        best = sorted(places, key=lambda node_id: self._free[node_id])[: model.machines]
+        best = nsmallest(model.machines, places, key=lambda node_id: self._free[node_id])
         if len(best) < model.machines:
             return False
         for node_id in best:
@@ -59,7 +60,7 @@ def to_end(model: Model, machines: Iterable[Machine], spare: Iterable[Replica]) 
         for machine in replica.machines:
             if machine.id not in has_room and len(makes_room) < missing and fits(model, machine, [replica]):
                 makes_room.setdefault(machine.id, replica)
-    return set(makes_room.values()) if len(makes_room) == missing else ()
+    return dict.fromkeys(makes_room.values()).keys() if len(makes_room) == missing else ()
 
 
 def shortage(model: Model, machines: Iterable[Machine]) -> str:

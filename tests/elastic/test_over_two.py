@@ -10,7 +10,7 @@ from cluster.messages.work import ChatMessage
 from tests.elastic.fake_cluster import FakeCluster, fake_cluster, why_not_here
 from tests.support.serving import in_parallel
 
-MODEL, TOKENS, TOKEN_S = "sim:spread", 800, 0.05
+MODEL, TOKENS, TOKEN_S = "sim:spread", 500, 0.08
 SETTINGS: dict[str, Any] = {
     "limits": {"reads_per_minute": 100_000},
     "models": [

@@ -1,14 +1,20 @@
 """A backend with parts on further machines: it loads, dies and ends as one."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from actors.backends.base import BackendDied, Chunk, Loaded, Sink
+from actors.backends.base import BackendDied, Chunk, Loaded, Place, Sink
 from actors.backends.simulated import SimulatedBackend
+from actors.backends.simulated.part import SimulatedPart
 from actors.backends.spread import SpreadBackend
+from actors.backends.vllm.part import VllmPart
+from actors.engine_part import EnginePart
+from cluster.catalogue import Model
 from tests.support.backend_suite import Inbox
+from tests.support.plain_system import run
 
 OPTIONS = {"first_token_s": 0.0, "token_s": 0.0}
 
@@ -75,6 +81,33 @@ def test_what_keeps_the_first_part_from_loading_is_raised() -> None:
     inbox = Inbox()
     with pytest.raises(BackendDied, match="there is no folder /models"):
         SpreadBackend(Broken(OPTIONS), PlainParts()).load(inbox.sink, inbox.died)
+
+
+def test_a_part_answers_why_it_has_ended() -> None:
+    class Broken:
+        def run(self) -> None:
+            raise BackendDied("out of memory")
+
+        def close(self) -> None:
+            pass
+
+    assert run(EnginePart(Broken()).run()) == "out of memory"
+
+
+def test_a_part_that_is_stopped_has_ended() -> None:
+    async def scenario() -> None:
+        part = EnginePart(SimulatedPart())
+        running = asyncio.create_task(part.run())
+        await part.stop()
+        assert await running == "it was closed"
+
+    run(scenario())
+
+
+def test_a_part_of_vllm_without_its_weights_says_so() -> None:
+    place = Place(1, "127.0.0.1", "127.0.0.1", 1)
+    with pytest.raises(BackendDied, match="there is no folder /nowhere"):
+        VllmPart(Model("m", source="/nowhere", machines=2), "/nowhere", place).run()
 
 
 def test_nothing_is_told_once_it_is_closed() -> None:

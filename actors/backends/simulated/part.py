@@ -2,9 +2,18 @@
 
 from threading import Event
 
+from actors.backends.base import BackendDied
+
 
 class SimulatedPart:
-    """It runs until its process ends."""
+    """It runs until it is closed."""
+
+    def __init__(self) -> None:
+        self._closed = Event()
 
     def run(self) -> None:
-        Event().wait()
+        self._closed.wait()
+        raise BackendDied("it was closed")
+
+    def close(self) -> None:
+        self._closed.set()

@@ -7,6 +7,7 @@ has to.
 from actors.backends.base import BackendDied, Place
 from actors.backends.vllm.engine import make_engine_args
 from actors.backends.vllm.failures import FailureLog
+from actors.backends.vllm.processes import EngineProcesses
 from actors.machine import scheduling_class
 from cluster.catalogue import Model
 
@@ -18,17 +19,23 @@ class VllmPart:
         self._model = model
         self._source = source
         self._place = place
-        self._failures = FailureLog()
+        self._processes = EngineProcesses()
 
     def run(self) -> None:
+        failures = FailureLog()
         try:
-            self._work()
+            self._work(failures)
+            raise ChildProcessError("a worker of vLLM's ended")
         except Exception as error:
-            raise BackendDied(self._failures.reason(error)) from error
-        raise BackendDied(self._failures.reason(ChildProcessError("a worker of vLLM's ended")))
+            raise BackendDied(failures.reason(error)) from error
+        finally:
+            failures.close()
 
-    def _work(self) -> None:
-        args = make_engine_args(self._model, self._source, self._failures.open, self._place)
+    def close(self) -> None:
+        self._processes.end()
+
+    def _work(self, failures: FailureLog) -> None:
+        args = make_engine_args(self._model, self._source, failures.open, self._place)
 
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.executor.multiproc_executor import MultiprocExecutor
