@@ -36,9 +36,10 @@ class Cluster:
         ]
         self.call("ray", "start", *head, "--num-gpus=2", "--include-dashboard=true", "--disable-usage-stats")
 
-    def join(self, *flags: str) -> None:
-        """One more machine, played by another raylet here."""
-        self.call("ray", "start", f"--address={self.address}", "--disable-usage-stats", *flags)
+    def join(self, *flags: str, **variables: str) -> None:
+        """Have one more raylet here, which plays a machine of its own; `variables` are set for what runs there."""
+        there = {**self.environment, **variables}
+        self.call("ray", "start", f"--address={self.address}", *flags, "--disable-usage-stats", environment=there)
 
     def processes(self, name: str) -> list[psutil.Process]:
         """The processes of this cluster that have this name."""
@@ -60,10 +61,13 @@ class Cluster:
     def dashboard(self) -> str:
         return f"http://127.0.0.1:{self.dashboard_port}"
 
-    def call(self, *command: str) -> str:
-        program = str(BIN / command[0])
+    def call(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
         done = subprocess.run(
-            [program, *command[1:]], env=self.environment, capture_output=True, text=True, timeout=120
+            [str(BIN / command[0]), *command[1:]],
+            env=environment or self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
