@@ -18,7 +18,9 @@ from cluster.release import Release
 from cluster.settings.schema import SpotNoticesOf
 
 if TYPE_CHECKING:
+    from actors.backends.base import Backend
     from actors.engine import Engine
+    from actors.engine_part import EnginePart
     from actors.journal import Journal
     from actors.ledger import Ledger
     from actors.node import NodeAgent
@@ -92,7 +94,7 @@ async def _make_node(
 
     restore_priority()
     me = node_id(ray_node_id)
-    launcher = RayLauncher(ENGINE, Catalogue(models), me, ray_node_id, interval_s)
+    launcher = RayLauncher(ENGINE, Catalogue(models), me, ray_node_id, interval_s, parts=ENGINE_PART)
     spot_watch = None
     if spot_notices != "none":
         from actors.machine.spot_notices import notices_of
@@ -115,18 +117,55 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     from actors import backends
     from actors.backends.builtin import resolve_source
     from actors.engine import Engine
-    from actors.machine import memory
-    from actors.machine.scheduling_class import restore_priority
     from cluster.fleet.makes import make_of
 
-    # It holds most of the memory, and its jobs go on in another.
+    _begin_backend(model)
+    source = resolve_source(model.source)
+    backend = backends.create(model, source) if model.machines == 1 else _spread(engine_id, model, source)
+    return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave, made_of=make_of(model))
+
+
+def _spread(engine_id: EngineId, model: Model, source: str) -> "Backend":
+    """The backend of an engine on several machines, of which this is the first."""
+    from actors import backends
+    from actors.backends.base import Place
+    from actors.backends.spread import SpreadBackend
+    from actors.machine.network import free_port
+    from actors.ray.machines import my_address
+    from actors.ray.parts import RayParts
+
+    here = my_address()
+    place = Place(0, here, here, free_port(here))
+    return SpreadBackend(backends.create(model, source, place), RayParts(ENGINE_PART, engine_id, model, place))
+
+
+async def _make_engine_part(
+    engine_id: EngineId, model: Model, rank: int, meeting_address: str, meeting_port: int
+) -> "EnginePart":
+    from actors import backends
+    from actors.backends.base import Place
+    from actors.backends.builtin import resolve_source
+    from actors.engine_part import EnginePart
+    from actors.ray.machines import my_address
+
+    _begin_backend(model)
+    place = Place(rank, my_address(), meeting_address, meeting_port)
+    return EnginePart(backends.create_part(model, resolve_source(model.source), place))
+
+
+def _begin_backend(model: Model) -> None:
+    """Make this the process of a backend. It holds most of the memory, and its jobs go on in another."""
+    from actors.machine import memory, remains
+    from actors.machine.scheduling_class import restore_priority
+
     memory.be_expendable()
-    # What the backend starts joins this group, so that the NodeAgent can end it even when this process is gone.
-    if os.getpgrp() != os.getpid():
+    # What the backend starts joins this group, so that the NodeAgent can end it even when this process is gone. It does
+    # not know of those on further machines.
+    if model.machines > 1:
+        remains.end_with_this_process()
+    elif os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     restore_priority()
-    backend = backends.create(model, resolve_source(model.source))
-    return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave, made_of=make_of(model))
 
 
 def _leave() -> None:
@@ -143,6 +182,7 @@ SCHEDULER: "Kind[Scheduler]" = Kind("actors.scheduler:Scheduler", _make_schedule
 SUPERVISOR: "Kind[Supervisor]" = Kind("actors.supervisor:Supervisor", _make_supervisor, core=True)
 NODE: "Kind[NodeAgent]" = Kind("actors.node:NodeAgent", _make_node, core=True)
 ENGINE: "Kind[Engine]" = Kind("actors.engine:Engine", _make_engine, _FRAMES)
+ENGINE_PART: "Kind[EnginePart]" = Kind("actors.engine_part:EnginePart", _make_engine_part)
 
 
 @lru_cache(_REMEMBERED_ENGINES)

@@ -91,7 +91,8 @@ class Price(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """One entry of the catalogue. `gpus` and `cpus` are per replica; `engine` goes to the backend as it is.
+    """One entry of the catalogue. A replica takes `gpus` and `cpus` on each of `machines` machines; `engine` goes to
+    the backend as it is.
 
     `source` is a hub id, a folder, or `builtin:` and the name of a model that comes with this project.
     `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed. They run
@@ -113,6 +114,7 @@ class Model(Struct, frozen=True):
     price: Price = Price()
     labels: Mapping[str, str] = field(default_factory=dict)
     default_max_tokens: int | None = None
+    machines: int = 1
 
     @property
     def books(self) -> bool:
@@ -122,7 +124,8 @@ class Model(Struct, frozen=True):
     @property
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
-        return self.id, self.backend, self.source, self.gpus, self.cpus, self.engine, self.env, self.labels
+        booked = self.gpus, self.cpus, self.machines
+        return self.id, self.backend, self.source, *booked, self.engine, self.env, self.labels
 
     @property
     def of_vocabulary(self) -> tuple[object, ...]:

@@ -1,15 +1,19 @@
 """What generates tokens. The backends are made here, and only here by name; `cluster/catalogue.py` has their traits."""
 
 from collections.abc import Iterable
+from functools import partial
 
-from actors.backends.base import Backend
+from actors.backends.base import Backend, Part, Place
 from cluster.catalogue import Model
 from cluster.errors import ConfigError
 from cluster.fleet.gpu_memory import Demand
 
 
-def create(model: Model, source: str) -> Backend:
-    """The backend of `model`, not yet loaded. `source` is its source, resolved to a folder or a hub id."""
+def create(model: Model, source: str, place: Place | None = None) -> Backend:
+    """The backend of `model`, not yet loaded. `source` is its source, resolved to a folder or a hub id.
+
+    Of a model on several machines it is the part on the first one, and `place` tells it where the others are met.
+    """
     match model.backend:
         case "simulated":
             from actors.backends.simulated import SimulatedBackend
@@ -17,8 +21,22 @@ def create(model: Model, source: str) -> Backend:
             return SimulatedBackend(model.engine)
         case "vllm":
             from actors.backends.vllm.backend import VllmBackend
+            from actors.backends.vllm.engine import make_engine
 
-            return VllmBackend(model, source)
+            return VllmBackend(model, source, partial(make_engine, place=place))
+
+
+def create_part(model: Model, source: str, place: Place) -> Part:
+    """The part of `model` on one of its further machines, not yet running."""
+    match model.backend:
+        case "simulated":
+            from actors.backends.simulated.part import SimulatedPart
+
+            return SimulatedPart()
+        case "vllm":
+            from actors.backends.vllm.part import VllmPart
+
+            return VllmPart(model, source, place)
 
 
 def validate_engine_options(model: Model) -> None:

@@ -54,6 +54,18 @@ class Loaded(Struct, frozen=True):
     block_tokens: int = 0
 
 
+class Place(Struct, frozen=True):
+    """Which part of a replica this is, of one for each of its machines, and the address of its own machine.
+
+    All parts meet at `meeting_port` of the machine of the first, whose rank is 0.
+    """
+
+    rank: int
+    address: str
+    meeting_address: str
+    meeting_port: int
+
+
 class BackendDied(Exception):
     """The backend cannot go on: its generations must continue elsewhere. The message is its own reason."""
 
@@ -99,4 +111,16 @@ class Backend(Protocol):
 
         Nothing more comes: no chunk, no end, no `died`. Closing twice, or what never loaded, is fine.
         """
+        ...
+
+
+class Part(Protocol):
+    """What a backend has on a further machine of a replica that spans several."""
+
+    def run(self) -> None:
+        """Be this part. Blocks for as long as there is anything of it, and raises BackendDied with the reason then."""
+        ...
+
+    def close(self) -> None:
+        """End, and leave nothing behind. Blocks until done; `run` then raises."""
         ...

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from actors.backends import process_env
 from actors.engine import Engine
+from actors.engine_part import EnginePart
 from actors.machine import vitals
 from actors.ray import seats
 from actors.ray.kind import Kind
@@ -42,8 +43,11 @@ class RayLauncher:
         ray_node_id: str,
         interval_s: float,
         timing: Timing = Timing(),
+        parts: Kind[EnginePart] | None = None,
     ) -> None:
+        """`parts` is what engines on several machines have on the others."""
         self._engines = engines
+        self._parts = parts
         self._catalogue = catalogue
         self._node_id = node_id
         self._ray_node_id = ray_node_id
@@ -93,6 +97,7 @@ class RayLauncher:
 
     async def kill(self, report: EngineReport, at_once: bool = False) -> None:
         await asyncio.to_thread(self._engines.kill, report.id)
+        await asyncio.to_thread(self._kill_parts, report.id)
         if report.pid:
             await asyncio.to_thread(_end_group, report.pid, 0.0 if at_once else EXIT_S)
 
@@ -118,6 +123,13 @@ class RayLauncher:
 
     async def vitals(self, report: EngineReport) -> Vitals | None:
         return await asyncio.to_thread(vitals.read, report.pid) if report.pid else None
+
+    def _kill_parts(self, engine_id: EngineId) -> None:
+        """Ray ends them with their engine. What they booked is not free before they are gone."""
+        if self._parts is not None:
+            for key in self._parts.existing():
+                if key.startswith(f"{engine_id}/"):
+                    self._parts.kill(key)
 
     def _place(self, engine_id: EngineId) -> PlacementGroupSchedulingStrategy:
         """The engine's seat. Raises Gone when there is none here."""

@@ -21,6 +21,11 @@ def alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+def my_address() -> str:
+    """The address that the other machines know this one by."""
+    return str(ray.util.get_node_ip_address())
+
+
 def is_for_control(node: Mapping[str, Any]) -> bool:
     return HEAD in node["Resources"] or (node.get("Labels") or {}).get(CONTROL_LABEL) == CONTROL_VALUE
 

@@ -1,4 +1,4 @@
-"""Seats as Ray's placement groups: one for each engine that books something.
+"""Seats as Ray's placement groups: one for each engine that books something, with a bundle for each of its machines.
 
 A group brings a machine where Ray's autoscaler has one for it, holds what it books against everybody else in the
 cluster, and lets its machine go when it is removed.
@@ -32,15 +32,21 @@ _NOTHING_STARTED_S = 30.0
 
 
 class Group(Struct, frozen=True):
-    """A placement group of Ray's that is a seat. `machine` is Ray's id, None while it waits.
+    """A placement group of Ray's that is a seat. `machine` is Ray's id of the one that the engine is on.
 
-    Its name says for whom it is, and what that engine is to be `made_of`.
+    `further` are those of its other bundles, in their order. It is None, and there are none, while one is missing. Its
+    name says for whom it is, and what that engine is to be `made_of`.
     """
 
     id: str
     engine_id: EngineId
     machine: str | None
     made_of: str = ""
+    further: tuple[str, ...] = ()
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        return () if self.machine is None else (self.machine, *self.further)
 
 
 def groups() -> dict[EngineId, Group]:
@@ -104,7 +110,8 @@ class RaySeats:
     def _seat_report(self, group: Group) -> SeatReport:
         where = None if group.machine is None else node_id(group.machine)
         is_hopeless = where is None and self._is_hopeless(group.id)
-        return SeatReport(group.engine_id, where, is_hopeless, group.made_of)
+        further = tuple(map(node_id, group.further))
+        return SeatReport(group.engine_id, where, is_hopeless, group.made_of, further)
 
     def _is_hopeless(self, group_id: str) -> bool:
         if self._outlook.hopeless is not None:
@@ -114,20 +121,28 @@ class RaySeats:
 
 def _make_all(orders: Sequence[SeatOrder], alive: list[dict[str, Any]]) -> list[PlacementGroup]:
     free: dict[str, dict[str, float]] = state.available_resources_per_node() if orders else {}
-    return [_make(order, alive, best_machine(order, alive, free)) for order in orders]
+    best = (best_machine(order, alive, free) if order.machines == 1 else None for order in orders)
+    return [_make(order, alive, machine) for order, machine in zip(orders, best, strict=True)]
 
 
 def _make(order: SeatOrder, alive: list[dict[str, Any]], best: str | None) -> PlacementGroup:
     booked = _booked(order)
     selector = dict(order.labels) | _elsewhere(order.avoided, alive)
-    logger.info("a seat for %s: %s %s, best on %s", order.engine_id, booked, selector, best or "any")
+    logger.info(
+        "a seat for %s: %s on %d machines %s, best on %s",
+        order.engine_id,
+        booked,
+        order.machines,
+        selector,
+        best or "any",
+    )
     return placement_group(
-        [booked],
-        strategy="STRICT_PACK",
+        [booked] * order.machines,
+        strategy="STRICT_PACK" if order.machines == 1 else "STRICT_SPREAD",
         name=f"{_PREFIX}{order.made_of}/{order.engine_id}",
         lifetime="detached",
         _soft_target_node_id=best,
-        bundle_label_selector=[selector] if selector else None,
+        bundle_label_selector=[selector] * order.machines if selector else None,
     )
 
 
@@ -165,6 +180,10 @@ def _is_seat(group: Mapping[str, Any]) -> bool:
 
 
 def _group(group: Mapping[str, Any]) -> Group:
-    machine = next(iter(group["bundles_to_node_id"].values()), "") if group["state"] == "CREATED" else ""
-    made_of, _, engine_id = str(group["name"]).removeprefix(_PREFIX).partition("/")
-    return Group(group["placement_group_id"], EngineId(engine_id), machine or None, made_of)
+    made_of, _, name = str(group["name"]).removeprefix(_PREFIX).partition("/")
+    engine_id = EngineId(name)
+    places: Mapping[int, str] = group["bundles_to_node_id"]
+    if group["state"] != "CREATED" or not all(places.values()):
+        return Group(group["placement_group_id"], engine_id, None, made_of)
+    machine, *further = (places[bundle] for bundle in sorted(places))
+    return Group(group["placement_group_id"], engine_id, machine, made_of, tuple(further))

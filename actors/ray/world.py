@@ -61,7 +61,7 @@ class RayWorld:
         self._node_args = {node["NodeID"]: (*self._of_nodes, node["NodeID"], node["Resources"]) for node in alive}
         if not self._autoscaler.look().brings_machines:
             return set(self._node_args)
-        with_seats = {group.machine for group in seats.groups().values()}
+        with_seats = {machine for group in seats.groups().values() for machine in group.machines}
         return {node["NodeID"] for node in alive if machines.is_for_control(node) or node["NodeID"] in with_seats}
 
     def machines_with_node(self) -> set[str]:

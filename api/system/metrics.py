@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.replica.gateway import State
-from cluster.messages.machines import EngineState, NodeStatus, NodeView
+from cluster.messages.machines import EngineReport, EngineState, NodeStatus
 from cluster.messages.money import ModelTotals
 
 
@@ -101,16 +101,15 @@ class Snapshot(Collector):
     def _running(self) -> Metric:
         family = GaugeMetricFamily("infernet_jobs_running", "Jobs that engines work on", labels=["model"])
         running = Counter({view.id: 0 for view in self._models})
-        for node in self._present():
-            for engine in node.engines:
-                running[engine.model] += len(engine.running)
+        for engine in self._engines():
+            running[engine.model] += len(engine.running)
         for model, count in running.items():
             family.add_metric([model], count)
         return family
 
     def _replicas(self) -> Metric:
         family = GaugeMetricFamily("infernet_replicas", "Engines of nodes that are there", labels=["model", "state"])
-        count = Counter((engine.model, engine.state) for node in self._present() for engine in node.engines)
+        count = Counter((engine.model, engine.state) for engine in self._engines())
         models = dict.fromkeys([view.id for view in self._models] + [model for model, _ in count])
         for model in models:
             for state in get_args(EngineState):
@@ -134,5 +133,7 @@ class Snapshot(Collector):
             family.add_metric([status], count[status])
         return family
 
-    def _present(self) -> Iterator[NodeView]:
-        return (node for node in self._nodes if node.status != "offline")
+    def _engines(self) -> Iterator[EngineReport]:
+        """The engines of nodes that are there: one on several machines is told of by each, and is its first one's."""
+        present = (node for node in self._nodes if node.status != "offline")
+        return (engine for node in present for engine in node.engines if engine.node_id == node.id)

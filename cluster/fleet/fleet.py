@@ -101,18 +101,22 @@ class Fleet:
             for node_id in self._nodes.keys() - there
             if self._nodes[node_id].in_cluster is not None
         ]
-        lost = [engine_id for machine in gone for engine_id in self._left(machine, names, now_s)]
+        lost = _each_once(engine_id for machine in gone for engine_id in self._left(machine, names, now_s))
         self._seating.find(report.seats, self._machines_come, now_s)
-        return Change(lost=tuple(lost))
+        self._reach_further()
+        return Change(lost=lost)
 
     def expire(self, now_s: float) -> Change:
-        """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten."""
+        """Nodes not heard of for long are offline, and their engines gone. Old failures of engines are forgotten.
+
+        Of an engine with a part there, its own node tells: it gets no more work meanwhile.
+        """
         for replica in self._replicas.values():
             replica.forget_failures(now_s)
         for node in self._nodes.values():
             node.turn(online=not node.is_silent(now_s, self._timing.offline_after_s))
         silent = [node for node in self._nodes.values() if not node.online]
-        return Change(lost=tuple(engine_id for node in silent for engine_id in node.replicas))
+        return Change(lost=tuple(r.id for node in silent for r in node.replicas.values() if r.node is node))
 
     def drop(self, engine_id: EngineId) -> Replica | None:
         """Count on this engine no longer. Unless it is adopted again, its node stops what is left of it."""
@@ -167,7 +171,8 @@ class Fleet:
     def orders(self, node_id: NodeId) -> NodeOrders:
         """All that this node is to do."""
         node = self._nodes[node_id]
-        return NodeOrders(tuple(EngineOrder(r.id, r.model.id) for r in node.replicas.values()), node.draining)
+        engines = [EngineOrder(r.id, r.model.id) for r in node.replicas.values() if r.node is node]
+        return NodeOrders(tuple(engines), node.draining)
 
     def seat_orders(self) -> list[SeatOrder]:
         """The seats that there are to be, and in which no engine is yet."""
@@ -343,8 +348,9 @@ class Fleet:
         return self._join(engine.id, served, self._nodes[engine.node_id])
 
     def _wants(self, served: ServedModel, engine: EngineReport) -> bool:
-        """There may be one more of this model; or its node is being drained, and it has jobs to end."""
-        if self._nodes[engine.node_id].draining:
+        """There may be one more of this model; or a machine of it is being drained, and it has jobs to end."""
+        machines = self._seating.machines_of(engine.id) or (self._nodes[engine.node_id],)
+        if any(machine.draining for machine in machines):
             return bool(engine.running)
         return served.may_adopt(engine.made_of)
 
@@ -353,8 +359,8 @@ class Fleet:
         self.drop(replica.id)
         self.never_adopt(replica.id)
 
-    def _join(self, engine_id: EngineId, served: ServedModel, node: Machine) -> Replica:
-        replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served)
+    def _join(self, engine_id: EngineId, served: ServedModel, node: Machine, *further: Machine) -> Replica:
+        replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served, further)
         replica.join()
         self._seating.take(engine_id)
         return replica
@@ -368,8 +374,8 @@ class Fleet:
             return
         for seat in self._seating.too_small(served):
             self._give_up_too_small(seat, now_s)
-        for engine_id, machine in self._seating.found(served):
-            self._join(engine_id, served, machine)
+        for engine_id, machines in self._seating.found(served):
+            self._join(engine_id, served, *machines)
         for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
             if served.model.books:
                 self._seating.ask(self._numbers.new(served.model.id), served, now_s)
@@ -383,6 +389,13 @@ class Fleet:
         seat.peers.backoff.failed(f"{need}; those of its machine are too small", now_s)
         self._seating.give_up(seat)
 
+    def _reach_further(self) -> None:
+        """Of an engine that was adopted, the cluster tells where its parts are. Their nodes are heard by and by."""
+        for replica in self._replicas.values():
+            machines = self._seating.machines_of(replica.id)
+            if len(machines) > len(replica.machines) and all(machine.online for machine in machines):
+                replica.reach(machines)
+
     def _left(self, machine: Machine, names: Collection[str], now_s: float) -> Collection[EngineId]:
         """The cluster had this machine, and has it no more. Returns the engines that went with it.
 
@@ -390,6 +403,9 @@ class Fleet:
         """
         machine.leave()
         self._seating.leave(machine)
+        for replica in machine.replicas.values():
+            if replica.node is not machine:
+                self.never_adopt(replica.id)  # its node tells of it for as long as it has not noticed
         is_past = machine.hardware.hostname in names or machine.is_silent(now_s, self._timing.left_s)
         if is_past and not machine.replicas:
             del self._nodes[machine.id]
@@ -403,6 +419,12 @@ class Fleet:
         return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, tuple(sorted(node.weights)))
 
 
+def _each_once(engines: Iterable[EngineId]) -> tuple[EngineId, ...]:
+    """One on several machines may have been lost with each of them."""
+    return tuple(dict.fromkeys(engines))
+
+
 def _vanished(node: Machine, report: NodeReport) -> list[EngineId]:
     reported = {engine.id for engine in report.engines}
-    return [r.id for r in node.replicas.values() if r.report is not None and r.id not in reported]
+    engines = [r for r in node.replicas.values() if r.node is node and r.report is not None]
+    return [r.id for r in engines if r.id not in reported]

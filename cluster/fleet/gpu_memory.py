@@ -31,17 +31,17 @@ class Demand(Struct, frozen=True):
 
 
 def suits(model: Model, demand: Demand | None, machine: Machine) -> bool:
-    """Whether the GPUs of this machine are large enough, as far as is known."""
+    """Whether the GPUs of this machine are large enough for its share of an engine, as far as is known."""
     if demand is None or (memory_bytes := _of_each(machine)) is None:
         return True
-    return demand.needed_bytes <= model.gpus * memory_bytes * demand.share
+    return demand.needed_bytes <= _gpus(model) * memory_bytes * demand.share
 
 
 def labels(model: Model, demand: Demand | None) -> Mapping[str, str]:
     """What a machine's labels must say, so that none is brought whose GPUs are too small."""
     if demand is None or not model.gpus or TYPE_LABEL in model.labels:
         return model.labels
-    too_small = gpu_types.smaller_than(demand.needed_bytes / demand.share / model.gpus)
+    too_small = gpu_types.smaller_than(demand.needed_bytes / demand.share / _gpus(model))
     return {TYPE_LABEL: f"!in({','.join(too_small)})", **model.labels} if too_small else model.labels
 
 
@@ -51,14 +51,19 @@ def shortage(model: Model, demand: Demand | None, machines: Iterable[Machine]) -
     if demand is None or not with_enough or any(suits(model, demand, machine) for machine in with_enough):
         return None
     largest_bytes = max(_of_each(machine) or 0 for machine in with_enough)
-    has = f"{model.gpus} x {_gib(largest_bytes * demand.share)} ({demand.share:g} of {_gib(largest_bytes)})"
+    has = f"{_gpus(model)} x {_gib(largest_bytes * demand.share)} ({demand.share:g} of {_gib(largest_bytes)})"
     return f"{need(model, demand)}; the largest here have {has}"
 
 
 def need(model: Model, demand: Demand) -> str:
     request = f" and {_gib(demand.request_bytes)} for one request of {demand.context_tokens:,} tokens"
     weights = f"needs {_gib(demand.weights_bytes)} of GPU memory for its weights"
-    return f"{weights}{request if demand.request_bytes else ''}, on {model.gpus} GPUs"
+    return f"{weights}{request if demand.request_bytes else ''}, on {_gpus(model)} GPUs"
+
+
+def _gpus(model: Model) -> int:
+    """Of all machines of an engine together: its weights and its cache are in equal parts on them."""
+    return model.gpus * model.machines
 
 
 def _of_each(machine: Machine) -> int | None:

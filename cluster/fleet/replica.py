@@ -1,5 +1,6 @@
 """Engines that are wanted, by the machine that each is on and the model that it serves."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cluster.catalogue import Model
@@ -17,13 +18,22 @@ FAILURE_MEMORY_S = 60.0
 class Replica:
     """An engine that is wanted: where, what it last told, and what it works on.
 
+    It is on its `node`, and has a part on each `further` machine: it goes with any of them.
     Whatever changes what placement makes of it gives it its new place in its model's ranking.
     """
 
-    def __init__(self, engine_id: EngineId, model: Model, node: Machine, peers: "ServedModel") -> None:
+    def __init__(
+        self,
+        engine_id: EngineId,
+        model: Model,
+        node: Machine,
+        peers: "ServedModel",
+        further: Sequence[Machine] = (),
+    ) -> None:
         self.id = engine_id
         self.model = model
         self.node = node
+        self.machines = (node, *further)
         self.peers = peers
         self.report: EngineReport | None = None
         self.tokens_of: dict[JobId, int] = {}
@@ -77,16 +87,29 @@ class Replica:
         return (self.report and self.report.made_of) or self.peers.make
 
     def join(self) -> None:
-        """Be one of its node's and its model's engines."""
-        self.node.replicas[self.id] = self.peers.replicas[self.id] = self
-        self.retiring_since_s = self.node.draining_since_s
+        """Be one of its machines' and its model's engines."""
+        self.peers.replicas[self.id] = self
+        for machine in self.machines:
+            machine.replicas[self.id] = self
+        self.retiring_since_s = next((m.draining_since_s for m in self.machines if m.draining), None)
         if self.retiring_since_s is None:
             self.peers.counted[self.id] = self
         self.rank()
 
+    def reach(self, machines: Sequence[Machine]) -> None:
+        """It has turned out where its further parts are."""
+        self.machines = (self.node, *machines[1:])
+        for machine in self.machines:
+            machine.replicas[self.id] = self
+            if machine.draining_since_s is not None:
+                self.retire(machine.draining_since_s)
+        self.rank()
+
     def leave(self) -> None:
         """Be none of them any more, and in no ranking."""
-        del self.node.replicas[self.id], self.peers.replicas[self.id]
+        del self.peers.replicas[self.id]
+        for machine in self.machines:
+            del machine.replicas[self.id]
         self.peers.counted.pop(self.id, None)
         self.peers.rolling.outdated.pop(self.id, None)
         self.peers.ranking.remove(self.id)
@@ -114,7 +137,7 @@ class Replica:
     @property
     def may_stay(self) -> bool:
         """It retires, and would be of use if it did not."""
-        return self.retiring_since_s is not None and not (self.node.draining or self.is_outdated)
+        return self.retiring_since_s is not None and not (self.is_drained or self.is_outdated)
 
     @property
     def may_go(self) -> bool:
@@ -125,7 +148,16 @@ class Replica:
         """It was to end its jobs by now."""
         if self.retiring_since_s is None:
             return False
-        return now_s - self.retiring_since_s >= self.model.replicas.drain_s or self.node.leaves_soon(now_ms)
+        return now_s - self.retiring_since_s >= self.model.replicas.drain_s or self.leaves_soon(now_ms)
+
+    def leaves_soon(self, now_ms: int) -> bool:
+        """One of its machines is about to be taken away."""
+        return any(machine.leaves_soon(now_ms) for machine in self.machines)
+
+    @property
+    def is_drained(self) -> bool:
+        """One of its machines is to have no work."""
+        return any(machine.draining for machine in self.machines)
 
     def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""
@@ -199,7 +231,7 @@ class Replica:
             engine_id=self.id,
             node_id=self.node.id,
             ready=report is not None and report.state == "ready",
-            online=self.node.online,
+            online=all(machine.online for machine in self.machines),
             draining=self.retiring_since_s is not None,
             running=len(self.tokens_of),
             slots=report.slots if report else 0,

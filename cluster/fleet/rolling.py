@@ -5,10 +5,13 @@ outdated one retires. Where there is no room for one more, an outdated one makes
 one has failed to load: what serves is not given up for what may not.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.catalogue import Model
 from cluster.fleet import room
+from cluster.fleet.machine import Machine
 from cluster.fleet.replica import Replica
 from cluster.ids import EngineId
 
@@ -82,9 +85,11 @@ class Rolling:
         """Those whose place is enough for a new one; or, where none is, those that share a place which is."""
         model, outdated = self._served.model, self._serving()
         if alone:
-            return [r for r in outdated if room.takes(model, r.node) and room.is_enough(model, *r.booked)]
-        by_itself = [replica for replica in outdated if room.fits(model, replica.node, without=[replica])]
-        return by_itself or [r for r in outdated if room.fits(model, r.node, without=_beside(r, self.outdated))]
+            return [r for r in outdated if room.is_enough(model, *r.booked) and _are_enough(model, r, room.takes)]
+        by_itself = [r for r in outdated if _are_enough(model, r, partial(room.fits, without=[r]))]
+        return by_itself or [
+            r for r in outdated if _are_enough(model, r, partial(room.fits, without=_beside(r, self.outdated)))
+        ]
 
     # What clients are told ----------------------------------------------------------------------------------------
 
@@ -98,6 +103,11 @@ class Rolling:
         of_all = f"{len(outdated)} of {len(ready)} {'replica' if len(ready) == 1 else 'replicas'}"
         told = f"{of_all} {'is' if len(outdated) == 1 else 'are'} of the settings before"
         return f"{told}; one makes room for the next" if any(r.makes_room for r in outdated) else told
+
+
+def _are_enough(model: Model, replica: Replica, has_room: Callable[[Model, Machine], bool]) -> bool:
+    """Whether the machines of this replica are as many as one of the model needs, and have room for it."""
+    return sum(has_room(model, machine) for machine in replica.machines) >= model.machines
 
 
 def _beside(replica: Replica, outdated: Mapping[EngineId, Replica]) -> list[Replica]:

@@ -1,6 +1,7 @@
 """Where there is room for another engine, as far as the machines' own engines say. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from heapq import nsmallest
 
 from cluster.catalogue import Model
 from cluster.fleet import labels
@@ -17,14 +18,15 @@ class Room:
         self._free = {machine.id: _free(machine) for machine in self._machines.values()}
 
     def take(self, model: Model, among: Collection[NodeId]) -> bool:
-        """Set apart what an engine of this model needs, where least is left. False where it fits on none of these."""
+        """Set apart what an engine of this model needs, where least is left. False where it does not fit on these."""
         there = [each for each in among if each in self._free]
         places = [each for each in there if self._takes(each, model, self._free[each])]
-        best = min(places, key=lambda node_id: self._free[node_id], default=None)
-        if best is None:
+        best = nsmallest(model.machines, places, key=lambda node_id: self._free[node_id])
+        if len(best) < model.machines:
             return False
-        gpus, cpus = self._free[best]
-        self._free[best] = gpus - model.gpus, cpus - model.cpus
+        for node_id in best:
+            gpus, cpus = self._free[node_id]
+            self._free[node_id] = gpus - model.gpus, cpus - model.cpus
         return True
 
     def _takes(self, machine: NodeId, model: Model, free: tuple[float, float]) -> bool:
@@ -55,6 +57,29 @@ def is_large_enough(model: Model, machine: Machine) -> bool:
     return takes(model, machine) and is_enough(model, machine.hardware.gpu_count, machine.hardware.cpus)
 
 
+def fits_on_enough(model: Model, machines: Iterable[Machine], without: Callable[[Replica], bool]) -> bool:
+    """Whether there is room on as many machines as an engine of this model needs, once those have gone that may."""
+    fitting = [m for m in machines if fits(model, m, [r for r in m.replicas.values() if without(r)])]
+    return len(fitting) >= model.machines
+
+
+def to_end(model: Model, machines: Iterable[Machine], spare: Iterable[Replica]) -> Collection[Replica]:
+    """Those of the spare engines that make room for one of this model by ending; none where that is not enough.
+
+    One for a machine that has no room: what only several of them could make together is not looked for.
+    """
+    possible = {machine.id: machine for machine in machines}
+    has_room = {each for each in possible if fits(model, possible[each])} if model.machines > 1 else set()
+    missing = max(model.machines - len(has_room), 1)
+    makes_room: dict[NodeId, Replica] = {}
+    for replica in spare:
+        for machine in replica.machines:
+            is_looked_at = machine.id in possible and machine.id not in has_room and len(makes_room) < missing
+            if is_looked_at and fits(model, machine, [replica]):
+                makes_room.setdefault(machine.id, replica)
+    return dict.fromkeys(makes_room.values()).keys() if len(makes_room) == missing else ()
+
+
 def shortage(model: Model, machines: Iterable[Machine]) -> str:
     """What an engine of this model needs, and what there is."""
     there = [machine.hardware for machine in machines if takes(model, machine)]
@@ -63,11 +88,16 @@ def shortage(model: Model, machines: Iterable[Machine]) -> str:
         return f"{need(model)} with the labels {wanted}; none here has them"
     most_gpus = max((hardware.gpu_count for hardware in there), default=0)
     most_cpus = max((hardware.cpus for hardware in there), default=0.0)
-    return f"{need(model)}; the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
+    largest = f"the largest here has {most_gpus} GPUs and {most_cpus:g} CPUs in all"
+    if model.machines == 1:
+        return f"{need(model)}; {largest}"
+    large_enough = sum(is_enough(model, hardware.gpu_count, hardware.cpus) for hardware in there)
+    return f"{need(model)}; {large_enough} here have as much in all, and {largest}"
 
 
 def need(model: Model) -> str:
-    return f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free on one machine"
+    where = "on one machine" if model.machines == 1 else f"on each of {model.machines} machines"
+    return f"needs {model.gpus} GPUs and {model.cpus:g} CPUs free {where}"
 
 
 def is_enough(model: Model, gpus: float, cpus: float) -> bool:

@@ -1,4 +1,4 @@
-"""A place on a machine that is kept, or looked for, for one engine. Pure."""
+"""A place on one machine or several that is kept, or looked for, for one engine. Pure."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Seat:
-    """It waits until the cluster names a machine. Then an engine is ordered there, and it is `taken`.
+    """It waits until the cluster names its machines. Then an engine is ordered on the first, and it is `taken`.
 
     It is kept until the engine's node says that the engine is gone: what it booked is not free before that.
     """
@@ -32,7 +32,7 @@ class Seat:
         self.taken = taken
         self.avoided = avoided
         self.preferred = preferred
-        self.machine: Machine | None = None
+        self.machines: tuple[Machine, ...] = ()
         self.is_stuck = False
         """It waits, and no machine comes for it: only others that end make room."""
         self.fits_since_s: float | None = None
@@ -40,29 +40,41 @@ class Seat:
 
     @property
     def waits(self) -> bool:
-        """No machine has been found for it yet."""
-        return self.machine is None
+        """Its machines have not been found yet."""
+        return not self.machines
 
-    def find(self, machine: Machine | None, is_stuck: bool) -> None:
+    @property
+    def first(self) -> Machine | None:
+        """The machine whose node runs the engine."""
+        return self.machines[0] if self.machines else None
+
+    @property
+    def is_in_use(self) -> bool:
+        """Something of its engine was there when the first machine's node last told."""
+        return self.first is not None and self.first.runs(self.id)
+
+    def find(self, machines: tuple[Machine, ...], is_stuck: bool) -> None:
         """The cluster tells where it is; or that it waits, and whether nothing comes for it."""
-        if machine is not self.machine and (self.waits or not self.taken):
+        if machines != self.machines and (self.waits or not self.taken):
             self.leave()
-            self.machine = machine
-        if self.machine is not None:
-            self.machine.seats[self.id] = self
+            self.machines = machines
+        for machine in self.machines:
+            machine.seats[self.id] = self
         self.is_stuck = self.waits and is_stuck
 
     def leave(self) -> None:
         """Be on no machine."""
-        if self.machine is not None:
-            self.machine.seats.pop(self.id, None)
+        for machine in self.machines:
+            machine.seats.pop(self.id, None)
 
     def is_outdated(self, avoided: set[NodeId]) -> bool:
         """It is on a machine where no seat is to be; or it waits for any but one where seats may be again."""
-        return not avoided.issuperset(self.avoided) if self.machine is None else self.machine.id in avoided
+        if self.waits:
+            return not avoided.issuperset(self.avoided)
+        return any(machine.id in avoided for machine in self.machines)
 
     @property
     def order(self) -> SeatOrder:
         model = self.peers.model
         labels, made_of = gpu_memory.labels(model, self.peers.demand), self.peers.make.fingerprint
-        return SeatOrder(self.id, model.gpus, model.cpus, labels, self.avoided, self.preferred, made_of)
+        return SeatOrder(self.id, model.gpus, model.cpus, labels, self.avoided, self.preferred, made_of, model.machines)

@@ -1,8 +1,8 @@
 """The seats: which there are to be, where they are, and when they may go. Pure.
 
-A seat is asked for, and waits until the cluster has a machine for it. Then an engine is ordered there. When the engine
-is not wanted any more, the seat stays until the engine's node says that nothing of it is left: what it booked is not
-free before that. What the cluster has and nobody wants is unwanted.
+A seat is asked for, and waits until the cluster has its machines, most often one. Then an engine is ordered there.
+When the engine is not wanted any more, the seat stays until the engine's node says that nothing of it is left: what it
+booked is not free before that. What the cluster has and nobody wants is unwanted.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,10 +58,15 @@ class Seating:
             seat = self._seats.get(report.engine_id) or self._adopt(report, now_s)
             if seat is None:
                 continue
-            machine = None if report.node_id is None else self._machines.get(report.node_id)
-            seat.find(machine, is_stuck=report.is_hopeless or not machines_come)
-            if seat.taken and machine is None and not self._is_wanted(seat.id):
+            machines = self._all_of(report.nodes)
+            seat.find(machines, is_stuck=report.is_hopeless or not machines_come)
+            if seat.taken and not machines and not self._is_wanted(seat.id) and not seat.is_in_use:
                 self.give_up(seat)  # no engine lives where there is no machine
+
+    def _all_of(self, nodes: Sequence[NodeId]) -> tuple[Machine, ...]:
+        """These machines; none where one of them is not known yet."""
+        known = tuple(self._machines[node_id] for node_id in nodes if node_id in self._machines)
+        return known if len(known) == len(nodes) else ()
 
     def _adopt(self, report: SeatReport, now_s: float) -> Seat | None:
         engine_id = report.engine_id
@@ -97,7 +102,7 @@ class Seating:
         self._numbers.end(seat.id)
         self.has_changed = True
 
-    def found(self, served: ServedModel) -> Iterator[tuple[EngineId, Machine]]:
+    def found(self, served: ServedModel) -> Iterator[tuple[EngineId, Sequence[Machine]]]:
         """The seats of this model in which an engine can be ordered now, and their machines.
 
         A seat on a machine where none is to be is given up, and one that waits for any but one where it may be again.
@@ -106,34 +111,38 @@ class Seating:
         for seat in list(served.waiting.values()):
             if seat.is_outdated(avoided):
                 self.give_up(seat)
-            elif seat.machine is not None and seat.machine.online:
-                yield seat.id, seat.machine
+            elif not seat.waits and all(machine.online for machine in seat.machines):
+                yield seat.id, seat.machines
 
     def too_small(self, served: ServedModel) -> list[Seat]:
         """The seats of this model that wait on machines whose GPUs turned out to be too small."""
         return [
             seat
             for seat in served.waiting.values()
-            if seat.machine is not None and not gpu_memory.suits(served.model, served.demand, seat.machine)
+            if not all(gpu_memory.suits(served.model, served.demand, machine) for machine in seat.machines)
         ]
 
-    def placed(self) -> Iterator[tuple[Seat, Machine]]:
-        """The seats that have a machine, and in which no engine is ordered yet."""
+    def placed(self) -> Iterator[Seat]:
+        """The seats that have their machines, and in which no engine is ordered yet."""
         for served in self._models.values():
-            for seat in served.waiting.values():
-                if seat.machine is not None:
-                    yield seat, seat.machine
+            yield from (seat for seat in served.waiting.values() if not seat.waits)
+
+    def machines_of(self, engine_id: EngineId) -> Sequence[Machine]:
+        """The machines of this engine's seat, the first one that its node is on; none before the cluster has told."""
+        seat = self._seats.get(engine_id)
+        return () if seat is None else seat.machines
 
     def release(self, machine: Machine) -> None:
         """Of engines that are not wanted, and of which their node tells no more, the seats may go."""
         for seat in list(machine.seats.values()):
-            if seat.taken and not self._is_wanted(seat.id) and not machine.runs(seat.id):
+            if seat.first is machine and seat.taken and not self._is_wanted(seat.id) and not seat.is_in_use:
                 self.give_up(seat)
 
     def leave(self, machine: Machine) -> None:
-        """The cluster has this machine no more."""
+        """The cluster has this machine no more. Of an engine on others too, what is left ends there first."""
         for seat in list(machine.seats.values()):
-            self.give_up(seat)
+            if seat.first is machine or not seat.is_in_use:
+                self.give_up(seat)
 
     def _add(self, seat: Seat) -> Seat:
         self._seats[seat.id] = seat

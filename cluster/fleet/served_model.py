@@ -171,7 +171,7 @@ class ServedModel:
             state=self._state(),
             fits=self.backoff.no_room_since_s is None,
             message=self.backoff.message,
-            nodes=len({replica.node_id for replica in ready if replica.node.online}),
+            nodes=len({machine.id for replica in ready for machine in replica.machines if machine.online}),
             replicas=len(ready),
             queued=queued,
             context_length=self.context_length or 0,

@@ -1,6 +1,6 @@
 """Seats that wait in vain: why, whether that may change, and who makes room. Pure."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cluster.fleet import gpu_memory, room
 from cluster.fleet.machine import Machine
@@ -23,7 +23,7 @@ class Shortages:
     def look(
         self,
         models: Iterable[ServedModel],
-        placed: Iterable[tuple[Seat, Machine]],
+        placed: Iterable[Seat],
         replicas: Collection[Replica],
         now_s: float,
     ) -> None:
@@ -46,15 +46,12 @@ class Shortages:
             return True
         if any(self._is_held_by_others(seat, now_s) for seat in seats):
             return False
-        return any(
-            room.fits(served.model, machine, without=[r for r in machine.replicas.values() if r.may_go])
-            for machine in self._suitable(served)
-        )
+        return room.fits_on_enough(served.model, self._suitable(served), without=lambda replica: replica.may_go)
 
-    def _left_by(self, placed: Iterable[tuple[Seat, Machine]]) -> Room:
+    def _left_by(self, placed: Iterable[Seat]) -> Room:
         free = Room(self._machines.values())
-        for seat, machine in placed:
-            free.take(seat.peers.model, [machine.id])
+        for seat in placed:
+            free.take(seat.peers.model, [machine.id for machine in seat.machines])
         return free
 
     def _reasons(self, stuck: Sequence[Seat], free: Room, replicas: Collection[Replica], now_s: float) -> list[str]:
@@ -96,15 +93,22 @@ class Shortages:
         return seat.fits_since_s is not None and now_s - seat.fits_since_s >= self._timing.room_s
 
     def _make_room(self, served: ServedModel, replicas: Collection[Replica], now_s: float) -> bool:
-        """Whether an idle engine of another model, which can spare it, makes room by ending."""
-        suitable = self._suitable(served)
+        """Whether idle engines of other models, which can spare them, make room by ending: one for each machine."""
+        ending = room.to_end(served.model, self._suitable(served), self._spare(replicas, now_s))
+        for replica in ending:
+            replica.peers.scaling.spare()
+            self._end(replica)
+        return bool(ending)
+
+    def _spare(self, replicas: Iterable[Replica], now_s: float) -> Iterator[Replica]:
+        """Those that could all end, and their models would still have as many as they have to."""
+        left: dict[str, int] = {}
         for replica in replicas:
-            makes_room = replica.node in suitable and room.fits(served.model, replica.node, without=[replica])
-            if makes_room and self._is_spare(replica, now_s):
-                replica.peers.scaling.spare()
-                self._end(replica)
-                return True
-        return False
+            peers = replica.peers
+            left.setdefault(peers.model.id, len(peers.counted) - peers.model.replicas.min)
+            if left[peers.model.id] > 0 and self._is_spare(replica, now_s):
+                left[peers.model.id] -= 1
+                yield replica
 
     def _is_spare(self, replica: Replica, now_s: float) -> bool:
         """It has no job, its model wants no jobs done, and it has been here for long enough to be worth its start."""

@@ -58,7 +58,7 @@ class Losses:
         for replica in self._fleet.overdue(now_s, now_ms):
             left = room.setdefault(replica.model.id, self._fleet.free_slots(replica.model.id))
             jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
-            leaves = replica.node.leaves_soon(now_ms)
+            leaves = replica.leaves_soon(now_ms)
             may_move = [job for job in jobs if leaves or replica.can_hand_on(most_tokens(job))]
             moved = [job.id for job in may_move if job.node_id is None]
             if not (leaves or replica.makes_room):

@@ -136,7 +136,10 @@ class CacheTotals(Struct, frozen=True):
 
 
 class NodeView(Struct, frozen=True):
-    """A node as clients are told of it. `weights` are the models whose weights are on its machine."""
+    """A node as clients are told of it. `weights` are the models whose weights are on its machine.
+
+    An engine on several machines is among the `engines` of each.
+    """
 
     id: NodeId
     status: NodeStatus

@@ -9,9 +9,9 @@ from cluster.messages.machines import Hardware
 
 
 class SeatOrder(Struct, frozen=True):
-    """A place that an engine is to have: so much of one machine that has these labels, and is none of `avoided`.
+    """A place that an engine is to have: so much on each of `machines` that have these labels and are not `avoided`.
 
-    Where one of the `preferred` machines has room, there. `made_of` is the fingerprint of what its engine is to be.
+    If it is one, then one of the `preferred` that has room. `made_of` is the fingerprint of what its engine is to be.
     """
 
     engine_id: EngineId
@@ -21,19 +21,27 @@ class SeatOrder(Struct, frozen=True):
     avoided: tuple[NodeId, ...] = ()
     preferred: tuple[NodeId, ...] = ()
     made_of: str = ""
+    machines: int = 1
 
 
 class SeatReport(Struct, frozen=True):
     """A seat that the cluster knows of, and its machine, once there is one.
 
-    `is_hopeless`: the cluster says that it has no machine for it, and that none will come as things are. `made_of` is
-    that of its order.
+    Of a seat on several, that is the one which the engine is on; `further` are the others, and all are told at once.
+    `is_hopeless`: the cluster says that it has no machines for it, and that none will come as things are. `made_of`
+    is that of its order.
     """
 
     engine_id: EngineId
     node_id: NodeId | None = None
     is_hopeless: bool = False
     made_of: str = ""
+    further: tuple[NodeId, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        """All its machines, that of the engine first; none while it waits."""
+        return () if self.node_id is None else (self.node_id, *self.further)
 
 
 class MachineReport(Struct, frozen=True):

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Model, Price, Replicas
 from cluster.messages.people import KeyLimits
+from cluster.parallelism import contradictions
 from cluster.settings.checks import (
     Check,
     Value,
@@ -122,6 +123,7 @@ def _model(value: Value) -> Model:
             "source": text,
             "gpus": integer(0),
             "cpus": number,
+            "machines": integer(1),
             "replicas": _replicas,
             "max_queue": integer(1),
             "load_timeout_s": integer(1),
@@ -140,7 +142,17 @@ def _model(value: Value) -> Model:
     model = Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
     if model.labels and not model.books:
         raise value.content["labels"].refused("a model with gpus: 0 and cpus: 0 has no place of its own to choose")
+    if model.machines > 1:
+        _check_machines(value, model)
     return model
+
+
+def _check_machines(value: Value, model: Model) -> None:
+    """Of a replica over several machines, what it books on each, and how its backend is to split it."""
+    if not model.books:
+        raise value.content["machines"].refused("a model over several machines needs gpus or cpus, on each of them")
+    if model.backend == "vllm" and (first := next(contradictions(model), None)):
+        raise value.content["engine"].content[first.option].refused(first.reason)
 
 
 def _price(value: Value) -> Price:

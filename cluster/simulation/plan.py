@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from cluster.catalogue import Catalogue, Model
+from cluster.errors import ConfigError
 from cluster.placement import Ranking
 from cluster.simulation.machines import MachineKind, MachinePark
 from cluster.simulation.results import ModelResult, Moment, Result, quantile
@@ -83,9 +84,14 @@ def plan(
     most_machines: int | None = None,
     terms: Terms = Terms(),
 ) -> Plan:
-    """Play this traffic. `speeds` has an entry for every model of the catalogue, by its id."""
+    """Play this traffic. `speeds` has an entry for every model of the catalogue, by its id.
+
+    Raises ConfigError for a model that is asked for and whose replicas span machines: none of this knows such.
+    """
     known, unknown = in_catalogue(traffic, Catalogue(tuple(models)))
     by_id = {model.id: model for model in models}
+    if spread := [name for name in known.models if by_id[name].machines > 1]:
+        raise ConfigError(f"{spread[0]}: machines: replicas over several machines cannot be planned yet")
     subjects = [Subject(by_id[name], speeds[name]) for name in known.models]
     stays = any(subject.model.replicas.min for subject in subjects)
     ours = _played(

@@ -20,6 +20,7 @@ class GivenCluster:
         self.leaves_at_ms: dict[NodeId, int] = {}
         self.seats: dict[EngineId, SeatOrder] = {}
         self.places: dict[EngineId, NodeId] = {}
+        self.further: dict[EngineId, tuple[NodeId, ...]] = {}
         self.hopeless: set[EngineId] = set()
         self.stays: set[NodeId] = set()
         self.labels: dict[NodeId, dict[str, str]] = {}
@@ -36,17 +37,23 @@ class GivenCluster:
     def leave(self, node_id: NodeId) -> None:
         """A machine is gone, and the seats on it wait for another one."""
         self.machines.pop(node_id, None)
-        self.places = {engine_id: place for engine_id, place in self.places.items() if place != node_id}
+        self.places = {each: place for each, place in self.places.items() if node_id not in self.machines_of(each)}
+        self.further = {engine_id: nodes for engine_id, nodes in self.further.items() if engine_id in self.places}
+
+    def machines_of(self, engine_id: EngineId) -> tuple[NodeId, ...]:
+        return (self.places[engine_id], *self.further.get(engine_id, ())) if engine_id in self.places else ()
 
     def carry_out(self, orders: Sequence[SeatOrder], unwanted: Iterable[EngineId]) -> ClusterReport:
         for engine_id in unwanted:
             self.seats.pop(engine_id, None)
             self.places.pop(engine_id, None)
+            self.further.pop(engine_id, None)
         for order in orders:
             self.seats.setdefault(order.engine_id, order)
         for engine_id in [each for each in self.seats if each not in self.places]:
-            if place := self._place(self.seats[engine_id]):
-                self.places[engine_id] = place
+            if places := self._places(self.seats[engine_id]):
+                self.places[engine_id], *further = places
+                self.further[engine_id] = tuple(further)
         return self.report()
 
     async def see_to(self, orders: Sequence[SeatOrder], unwanted: Iterable[EngineId]) -> ClusterReport:
@@ -70,18 +77,20 @@ class GivenCluster:
 
     def _seat_report(self, order: SeatOrder) -> SeatReport:
         engine_id = order.engine_id
-        return SeatReport(engine_id, self.places.get(engine_id), engine_id in self.hopeless, order.made_of)
+        where, further = self.places.get(engine_id), self.further.get(engine_id, ())
+        return SeatReport(engine_id, where, engine_id in self.hopeless, order.made_of, further)
 
     def free(self, node_id: NodeId) -> tuple[float, float]:
         """GPUs and CPUs of this machine that no seat holds."""
-        held = [self.seats[engine_id] for engine_id, place in self.places.items() if place == node_id]
+        held = [self.seats[engine_id] for engine_id in self.places if node_id in self.machines_of(engine_id)]
         hardware = self.machines[node_id]
         return hardware.gpu_count - sum(s.gpus for s in held), hardware.cpus - sum(s.cpus for s in held)
 
-    def _place(self, order: SeatOrder) -> NodeId | None:
+    def _places(self, order: SeatOrder) -> list[NodeId]:
+        """As many machines as are ordered, or none."""
         there = [each for each in self.machines if each not in order.avoided and each not in self.leaves_at_ms]
         fitting = [each for each in there if self._fits(order, each)]
-        return min(fitting, key=self.free, default=None)
+        return sorted(fitting, key=self.free)[: order.machines] if len(fitting) >= order.machines else []
 
     def _fits(self, order: SeatOrder, node_id: NodeId) -> bool:
         gpus, cpus = self.free(node_id)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from actors.backends import process_env
+from actors.backends.base import Place
 from actors.backends.failures import one_line
 from actors.backends.vllm.engine import engine_args
+from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.failures import FailureHandler, FailureLog
 from cluster.catalogue import Model
 
@@ -58,6 +61,38 @@ def test_simulated_model_needs_nothing() -> None:
 def test_engine_args(gpus: int, engine: dict[str, Any], expected: dict[str, Any]) -> None:
     common = {"model": "/folder", "disable_log_stats": True}
     assert engine_args(Model(id="m", gpus=gpus, engine=engine), "/folder") == common | expected
+
+
+def test_engine_args_of_a_part_differ_by_its_rank_alone() -> None:
+    model = Model(id="m", gpus=8, machines=2, engine={"max_model_len": 8192})
+    first, second = (engine_args(model, "/folder", Place(rank, f"10.0.0.{rank}", "10.0.0.0", 1234)) for rank in (0, 1))
+    assert first == {
+        "model": "/folder",
+        "disable_log_stats": True,
+        "tensor_parallel_size": 8,
+        "pipeline_parallel_size": 2,
+        "nnodes": 2,
+        "node_rank": 0,
+        "master_addr": "10.0.0.0",
+        "master_port": 1234,
+        "distributed_executor_backend": "mp",
+        "max_model_len": 8192,
+    }
+    assert second == first | {"node_rank": 1}
+    on_cpu = engine_args(replace(model, gpus=0), "/folder", Place(0, "10.0.0.0", "10.0.0.0", 1234))
+    assert (on_cpu["pipeline_parallel_size"], on_cpu["enforce_eager"]) == (2, True)
+    assert on_cpu["worker_cls"].startswith("actors.backends.vllm.")
+
+
+def test_a_part_says_which_of_its_machines_addresses_and_interfaces_the_others_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("VLLM_HOST_IP", "GLOO_SOCKET_IFNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert between_machines("127.0.0.1") == {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    assert between_machines("192.0.2.7") == {"VLLM_HOST_IP": "192.0.2.7"}  # an address that is translated
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
+    assert between_machines("127.0.0.1") == {"VLLM_HOST_IP": "127.0.0.1"}
 
 
 @pytest.fixture

@@ -81,7 +81,9 @@ class Stage:
         self.kind = PlainKind()
         kind: Any = self.kind
         timing = Timing(introduction_s=0.02)
-        self.launcher = RayLauncher(kind, Catalogue((MODEL, FREE)), HERE, RAY_NODE, 0.02, timing)
+        self.parts = PlainKind()
+        parts: Any = self.parts
+        self.launcher = RayLauncher(kind, Catalogue((MODEL, FREE)), HERE, RAY_NODE, 0.02, timing, parts)
 
     def engine(self, engine_id: EngineId, node_id: NodeId = HERE) -> PlainEngine:
         engine = self.kind.engines[engine_id] = PlainEngine(engine_id, node_id)
@@ -193,6 +195,18 @@ def test_an_engine_sits_in_its_seat_and_one_that_books_nothing_anywhere_here(mon
         assert (seated.placement_group, seated.placement_group_bundle_index) == ("a group", 0)
         assert isinstance(free, NodeAffinitySchedulingStrategy)
         assert (free.node_id, free.soft) == (RAY_NODE, False)
+
+    run(scenario())
+
+
+def test_what_is_left_of_an_engine_on_further_machines_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        stage = Stage(monkeypatch)
+        stage.engine(E0)
+        for key in ("m/0/1", "m/0/2", "m/01/1"):
+            stage.parts.start(key)
+        await stage.launcher.kill(EngineReport(E0, "m", HERE, "ready"))
+        assert (stage.kind.killed, stage.parts.killed) == ([E0], ["m/0/1", "m/0/2"])
 
     run(scenario())
 

@@ -94,6 +94,19 @@ def test_what_cannot_be_used_is_one_line(
     assert capsys.readouterr().err == f"infernet: {reason}\n"
 
 
+def test_a_replica_over_several_machines_is_refused_where_it_is_asked_for(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spread = "  - {id: spread, backend: simulated, gpus: 1, machines: 2}\n"
+    (tmp_path / "config.yaml").write_text(CONFIG + spread)
+    assert planned(*files)["requests"] == 103
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("gpus: 16", "gpus: 16, machines: 2"))
+    assert code_of(lambda: app(files, standalone_mode=False)) == 1
+    assert capsys.readouterr().err == (
+        "infernet: huge: machines: replicas over several machines cannot be planned yet\n"
+    )
+
+
 # What the rules are compared with --------------------------------------------------------------------------------
 
 EVEN = Speed(slots=2, prefill_tokens_per_s=1e12, step_s=0.1, step_s_per_job=0.0, load_s=30.0)

@@ -143,7 +143,7 @@ def test_ray_brings_the_machine_that_a_model_is_for(name: str, catalogue: str) -
     """By Ray's own scheduler, for the placement group of one replica."""
     for model in models(catalogue):
         if model.gpus or model.cpus:
-            assert launched(name, model) == {intended(model, name): 1}
+            assert launched(name, model) == {intended(model, name): model.machines}
 
 
 @pytest.mark.parametrize("model", models("models.example"), ids=lambda model: model.id)
@@ -152,12 +152,12 @@ def test_without_spot_machines_ray_takes_the_full_price(model: Model) -> None:
     kind = intended(model, "gcp")
     if kind.endswith("-spot"):
         without = launched("gcp", model, {"gpu1-spot": 0.0, "gpu4-spot": 0.0})
-        assert without == {kind.replace("-spot", "-on-demand"): 1}
+        assert without == {kind.replace("-spot", "-on-demand"): model.machines}
 
 
 @pytest.mark.parametrize("name", WITH_MACHINE_TYPES)
 def test_no_model_is_brought_a_machine_that_is_too_small(name: str) -> None:
-    reply = scheduled(name, {"GPU": 8, "CPU": 8})
+    reply = scheduled(name, {"GPU": 8, "CPU": 8}, machines=1)
     assert not reply.to_launch
     assert len(reply.infeasible_gang_resource_requests) == 1
 
@@ -180,20 +180,24 @@ def intended(model: Model, name: str) -> str:
 def launched(name: str, model: Model, availability: Mapping[str, float] | None = None) -> dict[str, int]:
     """The machines that Ray would start for a replica of this model, on a cluster that has none yet."""
     bundle = {"GPU": model.gpus, "CPU": model.cpus}
-    reply = scheduled(name, {what: number for what, number in bundle.items() if number}, availability)
+    reply = scheduled(name, {what: number for what, number in bundle.items() if number}, model.machines, availability)
     return {request.instance_type: request.count for request in reply.to_launch}
 
 
 def scheduled(
-    name: str, bundle: Mapping[str, float], availability: Mapping[str, float] | None = None
+    name: str, bundle: Mapping[str, float], machines: int, availability: Mapping[str, float] | None = None
 ) -> SchedulingReply:
+    # Ray tells its autoscaler so that the bundles of a group are to be on different machines.
+    apart = [(ResourceRequestUtil.PlacementConstraintType.ANTI_AFFINITY, "_PG_0a1b", "")] if machines > 1 else None
     config = AutoscalingConfig(autoscaling(name), skip_content_hash=True)
     request = SchedulingRequest(
         disable_launch_config_check=True,
         # The other way round than in the file: of equals, the first would be taken.
         node_type_configs=dict(reversed(config.get_node_type_configs().items())),
         max_num_nodes=config.get_max_num_nodes(),
-        gang_resource_requests=[GangResourceRequest(requests=[ResourceRequestUtil.make(dict(bundle))])],
+        gang_resource_requests=[
+            GangResourceRequest(requests=[ResourceRequestUtil.make(dict(bundle), apart) for _ in range(machines)])
+        ],
         recoverable_resource_availabilities=dict(availability or {}),
     )
     return ResourceDemandScheduler().schedule(request)

@@ -12,16 +12,22 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.backends.base import Place
 from actors.backends.failures import one_line
 from actors.backends.phases import Phases
 from actors.backends.vllm import processes, structured
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
+from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from actors.machine import scheduling_class
 from cluster.catalogue import Model, is_local
 from cluster.json_schemas import UnsupportedSchema
 from cluster.messages.work import ChatMessage, FinishReason, Sampling
+from cluster.parallelism import split
+
+# Named and not imported: it imports vLLM.
+_CPU_STAGE = "actors.backends.vllm.cpu_stage.CpuStage"
 
 # vLLM ends an answer as `repetition` when it finds the pattern that the engine was told to end answers at.
 _FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "stop"}
@@ -213,42 +219,81 @@ class VllmEngine:
         return tuple(map(answer.detokenizer.text, token_ids))
 
 
-def engine_args(model: Model, source: str) -> dict[str, Any]:
-    """vLLM's EngineArgs for `model`: what the catalogue says, above a few defaults."""
+def engine_args(model: Model, source: str, place: Place | None = None) -> dict[str, Any]:
+    """vLLM's EngineArgs for `model`: what the catalogue says, above a few defaults.
+
+    With a `place`, those of its part there: all parts of an engine are told the same, but for their rank.
+    """
     args: dict[str, Any] = {"model": source, "disable_log_stats": True}
     if model.gpus == 0:
         args["enforce_eager"] = True  # compiling takes minutes on a CPU
-    if model.gpus > 1:
-        args |= {"tensor_parallel_size": model.gpus, "distributed_executor_backend": "mp"}
+    if place is not None:
+        args |= _spread(model, place)
+    elif model.gpus > 1:
+        args |= {"tensor_parallel_size": split(model).tensors, "distributed_executor_backend": "mp"}
     return args | dict(model.engine)
 
 
-def make_engine(
-    model: Model, source: str, sockets: str, log_failures: Callable[[dict[str, Any]], None], phases: Phases
-) -> VllmEngine:
-    """Load `model` from `source` into a new engine, whose sockets are in the folder `sockets`.
+def _spread(model: Model, place: Place) -> dict[str, Any]:
+    whole = split(model)
+    args = {
+        "tensor_parallel_size": whole.tensors,
+        "pipeline_parallel_size": whole.layers,
+        "nnodes": model.machines,
+        "node_rank": place.rank,
+        "master_addr": place.meeting_address,
+        "master_port": place.meeting_port,
+        "distributed_executor_backend": "mp",
+    }
+    return args if model.gpus else args | {"worker_cls": _CPU_STAGE}
+
+
+def make_engine_args(
+    model: Model, source: str, log_failures: Callable[[dict[str, Any]], None], place: Place | None = None
+) -> Any:
+    """vLLM's EngineArgs, once vLLM is imported and what it starts is set up.
 
     `log_failures` is called with vLLM's logging configuration before vLLM starts processes. Raises what vLLM raises.
     """
-    phases.begin("importing vLLM")
     if is_local(source) and not Path(source).is_dir():
         raise FileNotFoundError(f"there is no folder {source}")  # vLLM would say it of a hub id
+    if place is not None:
+        os.environ.update(between_machines(place.address))
 
     from vllm.config import StructuredOutputsConfig
     from vllm.engine.arg_utils import EngineArgs
     from vllm.logger import DEFAULT_LOGGING_CONFIG
+
+    log_failures(DEFAULT_LOGGING_CONFIG)
+    args = engine_args(model, source, place)
+    structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
+    args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
+    return EngineArgs(**args)
+
+
+def make_engine(
+    model: Model,
+    source: str,
+    sockets: str,
+    log_failures: Callable[[dict[str, Any]], None],
+    phases: Phases,
+    place: Place | None = None,
+) -> VllmEngine:
+    """Load `model` from `source` into a new engine, whose sockets are in the folder `sockets`.
+
+    Otherwise as `make_engine_args`.
+    """
+    phases.begin("importing vLLM")
+    args = make_engine_args(model, source, log_failures, place)
+
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    log_failures(DEFAULT_LOGGING_CONFIG)
     os.environ["VLLM_RPC_BASE_PATH"] = sockets
-    args = engine_args(model, source)
-    structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
-    args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
     phases.begin("starting vLLM's engine and loading the weights")
     with scheduling_class.ordinary():
         engine = LLMEngine.from_engine_args(
-            EngineArgs(**args),
+            args,
             # It chooses the batch sizes that suit the hardware: those of a server.
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,

@@ -1,5 +1,8 @@
 """The environment variables that a process needs before it imports vLLM."""
 
+import os
+
+from actors.machine.network import interface_of
 from cluster.catalogue import Model, is_local
 
 MOST_CPU_THREADS = 8
@@ -20,6 +23,17 @@ def vllm_env(model: Model, machine_cores: int) -> dict[str, str]:
     if is_local(model.source):
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     return env
+
+
+def between_machines(address: str) -> dict[str, str]:
+    """What a part of an engine on several machines needs, on the machine that the others know by `address`.
+
+    vLLM, and Gloo below it, would guess which of the machine's addresses that is.
+    """
+    env = {"VLLM_HOST_IP": address}
+    if interface := interface_of(address):
+        env["GLOO_SOCKET_IFNAME"] = interface
+    return {name: value for name, value in env.items() if name not in os.environ}
 
 
 def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:
