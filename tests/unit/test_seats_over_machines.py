@@ -69,7 +69,7 @@ def test_a_seat_on_several_machines_is_a_group_with_a_bundle_on_each(ray: PlainR
 
 def test_its_machines_are_told_in_the_order_of_its_bundles_once_there_are_all(ray: PlainRay) -> None:
     ray.table = [told("infernet/seat/m/0", "CREATED", C, A, B), told("infernet/seat/m/1", "CREATED", A)]
-    assert seats.groups()[E0] == Group("0" * 36, E0, C, (A, B))
+    assert seats.groups()[E0] == Group("0" * 36, E0, C, further=(A, B))
     report = run(RaySeats().see_to([], []))
     assert [seat.nodes for seat in report.seats] == [(node_id(C), node_id(A), node_id(B)), (node_id(A),)]
 

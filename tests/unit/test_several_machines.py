@@ -79,7 +79,7 @@ class Stage:
 
     def _report(self, engine_id: EngineId) -> SeatReport:
         first, *further = self.places.get(engine_id) or (None,)
-        return SeatReport(engine_id, first, engine_id in self.hopeless, tuple(filter(None, further)))
+        return SeatReport(engine_id, first, engine_id in self.hopeless, further=tuple(filter(None, further)))
 
     def _lose(self, lost: tuple[EngineId, ...]) -> tuple[EngineId, ...]:
         for engine_id in lost:

@@ -178,7 +178,7 @@ def test_where_machines_come_and_go_only_those_that_are_needed_have_a_node(
     assert world.machines() == {"a" * 56, "b" * 56, "c" * 56}
     for each in world.machines():
         world.start_node(each)
-    groups[EngineId("m/2")] = Group("3", EngineId("m/2"), "c" * 56, ("d" * 56,))
+    groups[EngineId("m/2")] = Group("3", EngineId("m/2"), "c" * 56, further=("d" * 56,))
     assert world.machines() == {"a" * 56, "b" * 56, "c" * 56, "d" * 56}
     del groups[EngineId("m/0")], groups[EngineId("m/2")]
     assert world.machines_with_node() - world.machines() == {"c" * 56}
