@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -147,30 +147,32 @@ class NodeAgent:
             self._cached,
         )
 
-    async def apply(self, orders: NodeOrders) -> None:
-        """Start what is missing, stop what is not ordered, and remember whether this node is being drained.
+    async def apply(self, orders: NodeOrders, reported: Set[EngineId]) -> None:
+        """Start what is missing, stop what was `reported` and is not ordered, and remember whether this node drains.
 
-        What runs here has to be known first: an engine that is ordered may run already.
+        What runs here has to be known first: an engine that is ordered may run already. What has been found since the
+        report is not stopped: who ordered did not know of it, and an answer may take long.
         """
         self._draining = orders.draining
         if not self._complete:
             return
         wanted = {order.id: order for order in orders.engines}
-        for engine_id in self._replicas.keys() - wanted.keys():
+        for engine_id in (self._replicas.keys() & reported) - wanted.keys():
             # Not waited for: a backend may take longer to stop than a heartbeat may be late.
             tell(self._stop_engine(engine_id), f"stopping {engine_id}")
         for engine_id in wanted.keys() - self._replicas.keys():
             self._start_engine(wanted[engine_id])
 
     async def _beat(self) -> None:
-        orders = await self._scheduler.report(await self.describe())
+        report = await self.describe()
+        orders = await self._scheduler.report(report)
         self._begins = False
         if orders.superseded:
             logger.error("another NodeAgent has begun here: this one does nothing more")
             await self.abandon()
             self._on_superseded()
         else:
-            await self.apply(orders)
+            await self.apply(orders, {engine.id for engine in report.engines})
 
     async def _reconcile(self) -> None:
         """Take over the engines that run here and are not known: from before this process, or left behind.

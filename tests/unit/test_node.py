@@ -32,12 +32,16 @@ class PlainScheduler:
         self.has_another = False
         self.reports: list[NodeReport] = []
         self.failure: Exception | None = None
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def report(self, report: NodeReport) -> NodeOrders:
         self.reports.append(report)
+        answer = NodeOrders(tuple(self.orders), self.draining, self.has_another)
+        await self.may_answer.wait()
         if self.failure is not None:
             raise self.failure
-        return NodeOrders(tuple(self.orders), self.draining, self.has_another)
+        return answer
 
     def told(self) -> dict[EngineId, EngineState]:
         return {engine.id: engine.state for engine in self.reports[-1].engines} if self.reports else {}
@@ -421,6 +425,31 @@ def test_a_node_reports_at_once_and_starts_nothing_before_it_knows_what_runs() -
     run(scenario())
 
 
+def test_an_engine_that_is_found_while_the_scheduler_takes_long_to_answer_is_not_ended_by_that_answer() -> None:
+    """It begins anew at the same moment, and what it answers is about a report that lists no engine yet."""
+
+    async def scenario() -> None:
+        stage = Stage()
+        stage.launcher.may_look.clear()
+        stage.launcher.left_running = [PlainEngine(E0, "ready")]
+        stage.scheduler.may_answer.clear()
+        async with stage:
+            await until(lambda: stage.scheduler.reports, "a report without engines")
+            stage.launcher.may_look.set()
+            await until(lambda: is_complete(stage.node), "all engines are known")
+            stage.scheduler.wants(E0)
+            stage.scheduler.may_answer.set()
+            await stage.told(e0="ready")
+            await stage.some_heartbeats()
+            assert (stage.launcher.killed, stage.launcher.launched) == ([], [])
+
+    run(scenario())
+
+
+async def is_complete(node: NodeAgent) -> bool:
+    return (await node.describe()).complete
+
+
 def test_an_engine_that_was_left_behind_is_found_and_ended() -> None:
     async def scenario() -> None:
         async with Stage(replace(QUICK, reconcile_s=0.005)) as stage:
@@ -632,7 +661,7 @@ def test_a_report_tells_how_old_the_news_of_an_engine_are() -> None:
     async def scenario() -> None:
         async with Stage(Timing(heartbeat_s=NEVER_S)) as stage:
             stage.scheduler.wants(E0)
-            await stage.node.apply(NodeOrders(tuple(stage.scheduler.orders)))
+            await stage.node.apply(NodeOrders(tuple(stage.scheduler.orders)), reported=set())
             await stage.told(e0="ready")
             stage.clock.advance(2.5)
             assert [engine.age_s for engine in (await stage.node.describe()).engines] == [2.5]
