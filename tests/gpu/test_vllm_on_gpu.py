@@ -11,22 +11,16 @@ from typing import Any
 import pynvml
 import pytest
 
+from actors import backends
+from cluster.catalogue import Model
 from tests.support.serving import Serving
 
 MIB = 2**20
 # A process on a GPU holds some hundreds of MiB before it has loaded anything.
 HELD_MIB, NOISE_MIB = 1024, 128
 START_S = 600.0
-SETTINGS = {
-    "models": [
-        {
-            "id": "capitals",
-            "source": "builtin:capitals",
-            "gpus": 1,
-            "engine": {"gpu_memory_utilization": 0.2, "enforce_eager": True},
-        }
-    ]
-}
+ENGINE = {"gpu_memory_utilization": 0.2, "enforce_eager": True}
+SETTINGS = {"models": [{"id": "capitals", "source": "builtin:capitals", "gpus": 1, "engine": ENGINE}]}
 
 
 def used_mib() -> list[int]:
@@ -35,6 +29,14 @@ def used_mib() -> list[int]:
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
         return [int(pynvml.nvmlDeviceGetMemoryInfo(handle).used) // MIB for handle in handles]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def total_mib(index: int) -> int:
+    pynvml.nvmlInit()
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index)).total) // MIB
     finally:
         pynvml.nvmlShutdown()
 
@@ -109,6 +111,15 @@ def test_the_node_tells_of_its_gpus(serving: Serving) -> None:
     with serving.client() as client:
         (node,) = client.nodes()["nodes"]
     assert len(node["gpus"]) == len(used_mib())
+
+
+def test_the_engine_takes_no_less_memory_than_is_counted_before_its_start(serving: Serving, gpus: Gpus) -> None:
+    demand = backends.demand(Model(id="capitals", source="builtin:capitals", gpus=1, engine=ENGINE))
+    assert demand is not None and demand.request_bytes > 0
+    ((index, held_mib),) = gpus.held().items()
+    assert demand.needed_bytes / MIB < held_mib
+    # Where it has room for more than one request, vLLM takes its share, whatever the model needs.
+    assert held_mib == pytest.approx(demand.share * total_mib(index), rel=0.2)
 
 
 def test_the_engine_sees_and_uses_one_gpu(serving: Serving, gpus: Gpus) -> None:

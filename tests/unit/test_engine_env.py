@@ -39,6 +39,18 @@ def test_gpu_model_keeps_vllms_own_threads() -> None:
     assert env["VLLM_NO_USAGE_STATS"] == env["DO_NOT_TRACK"] == "1"
 
 
+def test_what_is_compiled_outlives_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / "infernet" / "torchinductor"
+    assert process_env(Model(id="m", gpus=1), 8)["TORCHINDUCTOR_CACHE_DIR"] == str(kept)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    kept = Path.home() / ".cache" / "infernet" / "torchinductor"
+    assert process_env(Model(id="m", gpus=1), 8)["TORCHINDUCTOR_CACHE_DIR"] == str(kept)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/chosen")
+    assert process_env(Model(id="m", gpus=1), 8)["TORCHINDUCTOR_CACHE_DIR"] == "/chosen"
+
+
 def test_the_catalogue_wins() -> None:
     model = Model(id="m", gpus=0, env={"OMP_NUM_THREADS": "3", "MINE": "yes"})
     env = process_env(model, machine_cores=8)

@@ -1,12 +1,16 @@
 """The environment variables that a process needs before it imports vLLM."""
 
 import os
+from pathlib import Path
 
 from actors.machine.network import interface_of
 from cluster.catalogue import Model, is_local
 
 MOST_CPU_THREADS = 8
 """Generating is bound by memory bandwidth: more threads hardly help, and others want the cores."""
+
+
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def vllm_env(model: Model, machine_cores: int) -> dict[str, str]:
@@ -17,6 +21,9 @@ def vllm_env(model: Model, machine_cores: int) -> dict[str, str]:
         "VLLM_LOGGING_LEVEL": "WARNING",
         # The engine process has threads by the time vLLM starts its own processes: forking it is not safe.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        # What is compiled is kept on the machine, as vLLM's own cache is. PyTorch would keep it among temporary files,
+        # which go with every run of this system, and compile it anew for the first engine of the next.
+        _COMPILED: os.environ.get(_COMPILED) or str(_caches() / "infernet" / "torchinductor"),
     }
     if model.gpus == 0:
         env |= _cpu_env(model, machine_cores)
@@ -34,6 +41,11 @@ def between_machines(address: str) -> dict[str, str]:
     if interface := interface_of(address):
         env["GLOO_SOCKET_IFNAME"] = interface
     return {name: value for name, value in env.items() if name not in os.environ}
+
+
+def _caches() -> Path:
+    """Where this user's programs keep what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _cpu_env(model: Model, machine_cores: int) -> dict[str, str]:

@@ -46,6 +46,12 @@ class Infernet(Server):
     def chat_dialect(self, model: str) -> ChatCompletions:
         return ChatCompletions(self.url, model, self.key)
 
+    def log_lines(self, part: str) -> list[str]:
+        """The lines with this in what the system's actors have logged."""
+        temp = self._mark()
+        logs = [] if temp is None else (Path(temp) / "ray" / "session_latest" / "logs").glob("worker-*.err")
+        return [line for log in logs for line in log.read_text(errors="replace").splitlines() if part in line]
+
     def _command(self) -> Sequence[str]:
         infernet = Path(sys.executable).with_name("infernet")
         return [str(infernet), "up", "--config", str(self._config), "--state", str(self.folder / "state")]
