@@ -57,7 +57,7 @@ def test_a_field_that_is_wrong_is_named(admin: Api, body: dict[str, Any]) -> Non
 
 
 @pytest.fixture
-def account(admin: Api) -> dict[str, Any]:
+def given_account(admin: Api) -> dict[str, Any]:
     budget = {"unit": "tokens", "amount": 100, "period": "all"}
     asked = {"name": "before", "limits": LIMITS, "budget": budget, "weight": 3, "max_queued": 50}
     made: dict[str, Any] = answered(admin.post("/accounts", asked), 201)
@@ -87,27 +87,27 @@ def account(admin: Api) -> dict[str, Any]:
     ids=str,
 )
 def test_a_change_is_of_what_is_given(
-    admin: Api, account: dict[str, Any], change: dict[str, Any], told: dict[str, Any]
+    admin: Api, given_account: dict[str, Any], change: dict[str, Any], told: dict[str, Any]
 ) -> None:
-    changed = answered(admin.patch(f"/accounts/{account['id']}", change))
-    assert changed == {name: value for name, value in (account | told).items() if value is not None}
+    changed = answered(admin.patch(f"/accounts/{given_account['id']}", change))
+    assert changed == {name: value for name, value in (given_account | told).items() if value is not None}
     assert changed in answered(admin.get("/accounts"))["accounts"]
-    assert answered(admin.patch(f"/accounts/{account['id']}", change)) == changed
+    assert answered(admin.patch(f"/accounts/{given_account['id']}", change)) == changed
 
 
-def test_of_changed_limits_what_is_left_out_is_the_default(admin: Api, account: dict[str, Any]) -> None:
-    limits = answered(admin.patch(f"/accounts/{account['id']}", {"limits": {"reads_per_minute": 9}}))["limits"]
+def test_of_changed_limits_what_is_left_out_is_the_default(admin: Api, given_account: dict[str, Any]) -> None:
+    limits = answered(admin.patch(f"/accounts/{given_account['id']}", {"limits": {"reads_per_minute": 9}}))["limits"]
     assert limits["reads_per_minute"] == 9
     assert limits["submissions_per_minute"] != LIMITS["submissions_per_minute"]
 
 
 @pytest.mark.parametrize("body", [{"name": None}, *BAD[2:]], ids=str)
 def test_a_change_that_is_wrong_is_named_and_changes_nothing(
-    admin: Api, account: dict[str, Any], body: dict[str, Any]
+    admin: Api, given_account: dict[str, Any], body: dict[str, Any]
 ) -> None:
     field = next((name for name in body if name != "name"), "name")
-    refused(admin.patch(f"/accounts/{account['id']}", {"weight": 9} | body), 400, "bad_request", field)
-    assert account in answered(admin.get("/accounts"))["accounts"]
+    refused(admin.patch(f"/accounts/{given_account['id']}", {"weight": 9} | body), 400, "bad_request", field)
+    assert given_account in answered(admin.get("/accounts"))["accounts"]
 
 
 @pytest.mark.parametrize("account_id", ["acct_0", "%00", "x" * 300])

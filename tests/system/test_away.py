@@ -35,6 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": SUBMISSION,
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/accounts": {"name": "team"},
+    "/api/v1/accounts/acct_0": {"weight": 2},
 }
 # What can be answered by the ingress replica alone.
 ALONE = {"/healthz", "/metrics"}
@@ -43,12 +44,12 @@ ALONE = {"/healthz", "/metrics"}
 def operations() -> Iterator[tuple[str, str]]:
     """Every operation of the application that asks another part of the system for something."""
     for path, methods in create_app(bare_gateway()).openapi()["paths"].items():
-        named = path.format(job_id="job_0", node_id="node_0", key_id="key_0", model="sim") if "{" in path else path
+        named = path.format(job_id="job_0", node_id="node_0", key_id="key_0", account_id="acct_0", model="sim")
         yield from ((method.upper(), named) for method in methods if path not in ALONE)
 
 
 async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
-    return await client.request(method, path, json=BODIES.get(path) if method == "POST" else None)
+    return await client.request(method, path, json=BODIES.get(path) if method in ("POST", "PATCH") else None)
 
 
 class Stranger(NoCluster):
