@@ -2,8 +2,8 @@
 
 The Scheduler's own decisions (`cluster/leases/`), without Ray. Every engine is full, as it is when jobs wait, and
 whenever jobs end, those that wait longest take their places. Without waiting jobs, each takes the place of one that has
-ended as it comes. Memory is that of a process of its own, which holds jobs as they come out of a call: no two share
-anything.
+ended as it comes. Times are processor time. Memory is that of a process of its own, which holds jobs as they come out
+of a call: no two share anything.
 
 With prefixes, the jobs are turns of conversations, several for each slot, that begin with one of a few system prompts
 and grow; engines keep prompts, and tell what they found. Without, nothing is known of any prompt.
@@ -286,9 +286,10 @@ def _look_through(cell: QueueCell, floor: Floor) -> None:
 
 
 def _seconds(action: Callable[[], None]) -> float:
-    begin_s = time.perf_counter()
+    """Of processor time: others may be at work on this machine."""
+    begin_s = time.process_time()
     action()
-    return time.perf_counter() - begin_s
+    return time.process_time() - begin_s
 
 
 def _name(cell: Cell) -> str:

@@ -140,7 +140,7 @@ class Talk:
         job = self._system.job(max_tokens=self._most_tokens, messages=messages, prompt_tokens=prompt.tokens)
         prefix = prompt.prefix if self._result.aware else b""
         began_s, text = self._system.clock.monotonic_s(), ""
-        await self._system.gateway.intake.submit(Submission(job, None, prompt.ids, prefix))
+        await self._system.gateway.intake.submit(Submission(job, prompt_ids=prompt.ids, prefix=prefix))
         async for piece in self._system.gateway.streams.read(job.id, job.account_id):
             if piece.text and not text:
                 took_s = self._system.clock.monotonic_s() - began_s
