@@ -59,7 +59,9 @@ class Seat:
 
     def is_outdated(self, avoided: set[NodeId]) -> bool:
         """It is on a machine where no seat is to be; or it waits for any but one where seats may be again."""
-        return not avoided.issuperset(self.avoided) if self.machine is None else self.machine.id in avoided
+        if self.machine is None:
+            return not avoided.issuperset(self.avoided)
+        return self.machine.draining or self.machine.id in avoided
 
     @property
     def order(self) -> SeatOrder:
