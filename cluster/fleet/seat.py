@@ -71,7 +71,7 @@ class Seat:
         """It is on a machine where no seat is to be; or it waits for any but one where seats may be again."""
         if self.waits:
             return not avoided.issuperset(self.avoided)
-        return any(machine.id in avoided for machine in self.machines)
+        return any(machine.draining or machine.id in avoided for machine in self.machines)
 
     @property
     def order(self) -> SeatOrder:

@@ -6,6 +6,7 @@ system. HF_HOME, VLLM_CACHE_ROOT and TORCHINDUCTOR_CACHE_DIR say where they are.
 """
 
 import argparse
+import contextlib
 import json
 import re
 import sys
@@ -24,7 +25,6 @@ from tests.benchmarks.servers import Infernet, end_on_signals
 _CACHES = {"HF_HOME": "huggingface", "VLLM_CACHE_ROOT": "vllm", "TORCHINDUCTOR_CACHE_DIR": "torchinductor"}
 _QUESTION = {
     "model": "capitals",
-    "stream": True,
     "messages": [{"role": "user", "content": "What is the capital of France?"}],
 }
 # What the engine logs of its load: `(time) ... is ready after 20.1 s: (phase) 8.5 s, (phase) 7.0 s`.
@@ -48,8 +48,9 @@ def main() -> None:
     try:
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory(prefix="bench-caches-") as caches:
-                for of_kind in starts.values():
+                for kind, of_kind in starts.items():
                     of_kind.append(start(Path(caches)))
+                    print(f"{kind}: {of_kind[-1]}", file=sys.stderr, flush=True)
     except ChildProcessError as error:
         sys.exit(f"cold_start: {error}")
     print(_table(starts))
@@ -78,14 +79,21 @@ def start(caches: Path) -> Phases:
 
 
 def _wait_for_text(infernet: Infernet) -> None:
+    """Ask, and read until there is a text; again, where the connection breaks."""
     headers = {"Authorization": f"Bearer {infernet.key}"}
-    url = f"{infernet.url}/api/v1/jobs"
-    with httpx.stream("POST", url, headers=headers, json=_QUESTION, timeout=_PATIENCE_S) as answer:
-        answer.raise_for_status()
-        for line in answer.iter_lines():
-            if line.startswith('data: {"text"'):
-                return
-    raise ChildProcessError("the stream ended without a text")
+    asked = httpx.post(f"{infernet.url}/api/v1/jobs", headers=headers, json=_QUESTION, timeout=_PATIENCE_S)
+    url = f"{infernet.url}/api/v1/jobs/{asked.raise_for_status().json()['id']}/stream"
+    while True:
+        with (
+            contextlib.suppress(httpx.RemoteProtocolError),
+            httpx.stream("GET", url, headers=headers, timeout=_PATIENCE_S) as answer,
+        ):
+            answer.raise_for_status()
+            for line in answer.iter_lines():
+                if line.startswith('data: {"text"'):
+                    return
+                if line.startswith("data:"):
+                    raise ChildProcessError(f"the stream ended without a text: {line}")
 
 
 def _table(starts: Mapping[str, Sequence[Phases]]) -> str:
