@@ -42,17 +42,7 @@ def without_nul(text: str) -> str:
 
 AnyText = Annotated[str, AfterValidator(without_nul), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
 Text = Annotated[AnyText, Field(min_length=1)]
-
-
-def _whole(number: Any) -> Any:
-    """JSON has one kind of number: 512.0 is a whole one."""
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-WHOLE = BeforeValidator(_whole)
-"""Goes with every `int` of a body, as the last of its annotations: the document loses ranges that come after it."""
-
-Count = Annotated[int, Field(ge=1, le=INT64), WHOLE]
+Count = Annotated[int, Field(ge=1, le=INT64)]
 
 
 def _document_null(schema: dict[str, Any]) -> None:

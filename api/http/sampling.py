@@ -9,14 +9,14 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import INT64, WHOLE, Request, Text
+from api.http.bodies import INT64, Request, Text
 from api.http.body_hash import LATER
 from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES
 
 _OWN_PREFIX = "infernet_"
 
-Token = Annotated[int, Field(ge=0, le=INT64), WHOLE]
+Token = Annotated[int, Field(ge=0, le=INT64)]
 Number = str | int | float
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 LogitBias = Annotated[dict[str, float], Field(default_factory=dict, description="By token id; cut to -100 to 100")]
@@ -25,9 +25,9 @@ LogitBias = Annotated[dict[str, float], Field(default_factory=dict, description=
 class RepetitionDetection(Request):
     """A pattern of tokens that ends an answer once it has come so many times in a row."""
 
-    max_pattern_size: Annotated[int, Field(ge=0, le=INT64), WHOLE] = 0
-    min_pattern_size: Annotated[int, Field(ge=0, le=INT64), WHOLE] = 0
-    min_count: Annotated[int, Field(ge=0, le=INT64), WHOLE] = 0
+    max_pattern_size: Annotated[int, Field(ge=0, le=INT64)] = 0
+    min_pattern_size: Annotated[int, Field(ge=0, le=INT64)] = 0
+    min_count: Annotated[int, Field(ge=0, le=INT64)] = 0
 
 
 class SamplingFields(Request):
@@ -37,10 +37,10 @@ class SamplingFields(Request):
     frequency_penalty: Annotated[Penalty, LATER] = 0.0
     repetition_penalty: Annotated[Annotated[float, Field(gt=0.0)] | None, LATER] = None
     top_k: Annotated[
-        Annotated[int, Field(ge=-1, le=INT64), WHOLE] | None, LATER, Field(description="0 and -1: of all tokens")
+        Annotated[int, Field(ge=-1, le=INT64)] | None, LATER, Field(description="0 and -1: of all tokens")
     ] = None
     min_p: Annotated[Annotated[float, Field(ge=0.0, le=1.0)] | None, LATER] = None
-    min_tokens: Annotated[int, Field(ge=0, le=INT64, description="No stop before that many tokens"), WHOLE, LATER] = 0
+    min_tokens: Annotated[int, Field(ge=0, le=INT64, description="No stop before that many tokens"), LATER] = 0
     ignore_eos: Annotated[bool, LATER] = False
     stop_token_ids: Annotated[list[Token], Field(default_factory=list), LATER]
     include_stop_str_in_output: Annotated[bool, LATER] = False

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 from pydantic import Field, WithJsonSchema, field_validator
 from typing_extensions import TypedDict
 
-from api.http.bodies import INT64, WHOLE, AnyText, Count, JobIdText, NodeIdText, Request, Text, Time
+from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Request, Text, Time
 from api.http.body_hash import LATER, body_hash
 from api.http.sampling import SamplingFields
 from cluster.clock import iso_utc
@@ -39,7 +39,7 @@ class JobRequest(SamplingFields):
     stream: Annotated[bool, Field(description="Answer with the job's stream")] = False
     node_id: Annotated[Text | None, Field(description="The only node that may run the job")] = None
     stop: Annotated[list[Text], Field(max_length=MAX_STOPS), WithJsonSchema(_STOP)] = Field(default_factory=list)
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64), WHOLE] | None = None
+    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
     metadata: Annotated[dict[AnyText, AnyText], Field(max_length=MAX_METADATA, description="Comes back")] = Field(
         default_factory=dict
     )

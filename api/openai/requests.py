@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import INT64, WHOLE, AnyText, Count, Request, Text, parse
+from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
 from api.http.body_hash import Formerly, body_hash
 from api.http.sampling import LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
@@ -35,6 +35,10 @@ def _text_of(part: Any) -> str:
     if not isinstance(text, str):
         raise PydanticCustomError("content", "must be a text, or a list of parts of type text with a text each")
     return text
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class ChatCompletionMessage(Request):
@@ -70,11 +74,17 @@ class ChatCompletionRequest(SamplingFields, UnsupportedFields):
     frequency_penalty: Annotated[Penalty, Formerly(None)] = 0.0
     logit_bias: Annotated[LogitBias, Formerly(None)]
     stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(_STOP)]
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64), WHOLE] | None = None
+    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, body: Any) -> Any:
+        """JSON has one kind of number: to vLLM's own API, and so here, 512.0 is a whole one."""
+        return {key: _whole(value) for key, value in body.items()} if isinstance(body, dict) else body
 
     @field_validator("stop", mode="before")
     @classmethod
