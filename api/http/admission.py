@@ -1,4 +1,4 @@
-"""The first steps of every request under /api and /v1: authenticate, then charge the key's window."""
+"""The first steps of every request but those that watch the system: authenticate, then charge the key's window."""
 
 import re
 
@@ -11,7 +11,7 @@ from api.replica.gateway import Gateway
 from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal
 
-_GUARDED = ("/api", "/v1")
+_GUARDED = ("/api", "/v1", "/tokenize", "/detokenize")
 _NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
 _SUBMISSIONS = {("POST", "/api/v1/jobs"), ("POST", "/v1/chat/completions")}
 # A scheme's name is matched in any case, and one or more spaces follow: RFC 9110, section 11.

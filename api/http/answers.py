@@ -58,9 +58,9 @@ class Error(TypedDict):
 
 
 class ErrorShape(NamedTuple):
-    """How errors look under `prefix`: their body, and headers besides those that all errors have."""
+    """How errors look under these `prefixes`: their body, and headers besides those that all errors have."""
 
-    prefix: str
+    prefixes: tuple[str, ...]
     body: Callable[[InfernetError], Any]
     headers: Callable[[InfernetError], Mapping[str, str]]
 
@@ -69,7 +69,7 @@ def error_body(error: InfernetError) -> Error:
     return {"error": error.code, "error_message": error.message}
 
 
-_OWN_SHAPE = ErrorShape("", error_body, lambda _: {})
+_OWN_SHAPE = ErrorShape((), error_body, lambda _: {})
 
 
 def is_under(prefix: str, path: str) -> bool:
@@ -124,7 +124,8 @@ def _outage(request: Request) -> Outage:
 
 def _shape(request: Request) -> ErrorShape:
     shapes: tuple[ErrorShape, ...] = request.app.state.error_shapes
-    return next((shape for shape in shapes if is_under(shape.prefix, request.scope["path"])), _OWN_SHAPE)
+    path = request.scope["path"]
+    return next((shape for shape in shapes if any(is_under(each, path) for each in shape.prefixes)), _OWN_SHAPE)
 
 
 def _headers(request: Request, error: InfernetError) -> Mapping[str, str]:

@@ -12,10 +12,13 @@ _CREATED = 0
 
 
 class OpenAIModel(TypedDict):
+    """A model. vLLM's `max_model_len` is its context in tokens, null before an engine has told of it."""
+
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    max_model_len: int | None
 
 
 class OpenAIModelList(TypedDict):
@@ -31,4 +34,10 @@ def may_be_submitted(view: ModelView, caller: Principal) -> bool:
 
 
 def model_body(view: ModelView) -> OpenAIModel:
-    return {"id": view.id, "object": "model", "created": _CREATED, "owned_by": "infernet"}
+    return {
+        "id": view.id,
+        "object": "model",
+        "created": _CREATED,
+        "owned_by": "infernet",
+        "max_model_len": view.context_length or None,
+    }

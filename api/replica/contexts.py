@@ -29,12 +29,15 @@ class Contexts:
         sampling = order.sampling
         if sampling.max_tokens != AS_CONTEXT_LEAVES:
             return sampling
-        context = await self._context(model)
+        context = await self.tokens(model)
         left = context - most_prompt_tokens(order.messages, prompt_tokens) if context else Sampling().max_tokens
         return replace(sampling, max_tokens=max(1, sampling.min_tokens, min(left, model.default_max_tokens or left)))
 
-    async def _context(self, model: Model) -> int | None:
-        """Raises Unreachable when the Scheduler does not answer in time."""
+    async def tokens(self, model: Model) -> int | None:
+        """The model's context, None before any engine has told of it.
+
+        Raises Unreachable when the Scheduler does not answer in time.
+        """
         declared = model.engine.get(model.traits.context_option)
         if isinstance(declared, int):
             return declared

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from actors.backends.prompts.counter import PromptCounter
 from actors.wire.calls import AWAY, InTime, tell, within
 from api.replica.allowances import Allowances
+from api.replica.contexts import Contexts
 from api.replica.intake import Intake
 from api.replica.principals import Principals
 from api.replica.streams import StreamHub
@@ -79,14 +80,16 @@ class Gateway:
         self._principals = Principals(self._ledger, clock, timing)
         charging = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
         self._allowances = Allowances(charging, clock, answer_s=timing.answer_s)
-        self._prompts = PromptCounter(settings.models)
+        self.prompts = PromptCounter(settings.models)
+        self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
         self.intake = Intake(
             self.catalogue,
-            self._prompts,
+            self.prompts,
             self._allowances,
             self._ledger,
             self._scheduler,
+            self.contexts,
             settings.job_timeout_s,
             clock,
             timing.answer_s,
@@ -94,11 +97,11 @@ class Gateway:
 
     async def start(self) -> None:
         await self.streams.start()
-        await self._prompts.start()
+        await self.prompts.start()
 
     async def stop(self) -> None:
         await self.streams.stop()
-        await self._prompts.stop()
+        await self.prompts.stop()
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""

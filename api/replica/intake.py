@@ -33,6 +33,7 @@ class Intake:
         allowances: Allowances,
         ledger: "Ledger",
         scheduler: "Scheduler",
+        contexts: Contexts,
         job_timeout_s: int,
         clock: Clock = SYSTEM_CLOCK,
         answer_s: float = Timing().answer_s,
@@ -44,7 +45,7 @@ class Intake:
         self._job_timeout_ms = job_timeout_s * 1000
         self._clock = clock
         self._answer_s = answer_s
-        self._contexts = Contexts(scheduler, answer_s)
+        self._contexts = contexts
         self._submissions = Batcher[Submission, Accepted](scheduler.submit)
 
     async def accept(self, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
@@ -73,9 +74,7 @@ class Intake:
 
     def _model(self, caller: Principal, order: Order) -> Model:
         """The model asked for. Raises what says that it cannot be asked for this, or by this caller."""
-        model = self._catalogue.model(order.model)
-        if caller.models and model.id not in caller.models:
-            raise Forbidden(f"model: this key may not use {model.id}")
+        model = permitted(self._catalogue.model(order.model), caller)
         if order.sampling.json_schema is not None and not model.traits.structured_outputs:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
         return model
@@ -97,6 +96,13 @@ class Intake:
             rates=rates(model.price),
             priority=order.priority,
         )
+
+
+def permitted(model: Model, caller: Principal) -> Model:
+    """The model. Raises Forbidden where this caller may not use it."""
+    if caller.models and model.id not in caller.models:
+        raise Forbidden(f"model: this key may not use {model.id}")
+    return model
 
 
 def _idempotency(key: str | None, body_hash: str) -> Idempotency | None:

@@ -148,12 +148,17 @@ def refused(response: httpx.Response, status: int, code: str, naming: str = "") 
     return str(message)
 
 
+def is_openais(path: str) -> bool:
+    """Whether this path is of the OpenAI layer, which answers in that shape."""
+    return re.match(r"/(v1|tokenize|detokenize)(/|$)", path) is not None
+
+
 def check(response: httpx.Response) -> None:
     """What holds for every answer."""
     path = response.request.url.path
     if not 200 <= response.status_code < 300:
-        _check_error(response, openai=path == "/v1" or path.startswith("/v1/"))
-    guarded = re.match(r"/(api|v1)(/|$)", path) and not _PUBLIC.search(path)
+        _check_error(response, openai=is_openais(path))
+    guarded = re.match(r"/(api|v1|tokenize|detokenize)(/|$)", path) and not _PUBLIC.search(path)
     if guarded and response.status_code != 401:
         check_rate_headers(response)
     else:

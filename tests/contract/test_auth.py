@@ -49,6 +49,8 @@ GUARDED = [
     ("GET", "/api/v1/jobs/"),
     ("GET", "/v1/models"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/tokenize"),
+    ("POST", "/detokenize"),
     ("GET", "/v1/nowhere"),
 ]
 PUBLIC = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]

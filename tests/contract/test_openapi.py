@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.client import CODES, Api, answered
+from tests.contract.client import CODES, Api, answered, is_openais
 
 OPERATIONS = {
     ("post", "/api/v1/jobs"): {200, 400, 401, 402, 403, 404, 409, 413, 429, 503},
@@ -29,6 +29,8 @@ OPERATIONS = {
     ("get", "/api/v1/usage"): {200, 400, 401, 429},
     ("post", "/v1/chat/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("get", "/v1/models"): {200, 401, 429},
+    ("post", "/tokenize"): {200, 400, 401, 403, 404, 413, 429, 503},
+    ("post", "/detokenize"): {200, 400, 401, 403, 404, 413, 429, 503},
     ("get", "/healthz"): {200},
     ("get", "/readyz"): {200, 503},
     ("get", "/metrics"): {200},
@@ -71,7 +73,7 @@ def test_its_statuses(document: dict[str, Any], operation: tuple[str, str]) -> N
     statuses = {int(status) for status in responses if status.isdigit()}
     assert OPERATIONS[operation] <= statuses
     assert 422 not in statuses
-    openai = operation[1].startswith("/v1/")
+    openai = is_openais(operation[1])
     # /v1 waits for the end of a job, and has statuses for its failures.
     assert openai or all(200 <= status < 300 or status in CODES for status in statuses)
     for status in statuses - {200, 201, 204}:
@@ -99,7 +101,9 @@ def test_a_submissions_fields(document: dict[str, Any]) -> None:
     fields = schema["properties"]
     assert set(fields) == {
         *("model", "messages", "max_tokens", "temperature", "top_p", "stream", "node_id", "stop", "seed", "metadata"),
-        "priority",
+        *("priority", "presence_penalty", "frequency_penalty", "repetition_penalty", "top_k", "min_p", "min_tokens"),
+        *("ignore_eos", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens", "logit_bias"),
+        *("allowed_token_ids", "bad_words", "repetition_detection", "vllm_xargs"),
     }
     defaults = {name: fields[name].get("default") for name in ("max_tokens", "temperature", "top_p", "stream")}
     assert defaults == {"max_tokens": 512, "temperature": 0.7, "top_p": 1.0, "stream": False}

@@ -31,6 +31,7 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.long
 def test_a_replica_starts_on_the_machine_that_has_its_weights(cluster: Cluster, tmp_path: Path) -> None:
     snapshot(cluster.temp / "worker" / "hub", "config.json", "model.safetensors")
     models = [
@@ -66,7 +67,7 @@ def test_a_model_that_is_too_large_for_the_gpus_is_refused_with_the_arithmetic(
                 "needs 131 GiB of GPU memory for its weights and 10 GiB for one request of 32,768 tokens, on 4 GPUs; "
                 "the largest here have 4 x 15 GiB (0.92 of 16 GiB)"
             )
-            with pytest.raises(RemoteError, match=r"no_capacity.*needs 131 GiB"):
+            with pytest.raises(RemoteError, match=r"needs 131 GiB.*no_capacity"):
                 client.submit({"model": "large", "messages": [{"role": "user", "content": "hi"}]})
         assert system.interrupt() == 0
     finally:

@@ -11,6 +11,7 @@ import pytest
 from actors.rate_limiter import RateLimiter
 from actors.wire.calls import Unreachable
 from api.app import create_app
+from api.replica.contexts import Contexts
 from api.replica.gateway import Gateway
 from api.replica.intake import Intake
 from cluster.catalogue import Catalogue
@@ -37,8 +38,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
 }
-# What can be answered by the ingress replica alone.
-ALONE = {"/healthz", "/metrics"}
+# What can be answered by the ingress replica alone; of models with a tokenizer, but for who asks.
+ALONE = {"/healthz", "/metrics", "/tokenize", "/detokenize"}
 
 
 def operations() -> Iterator[tuple[str, str]]:
@@ -144,7 +145,8 @@ def test_who_comes_while_others_wait_does_not_wait_for_them_too() -> None:
     """Submissions travel together, one call at a time; the limit is on each, from when it came."""
     silent: Any = Silent()
     models = Catalogue((SIM,))
-    intake = Intake(models, silent, silent, silent, silent, job_timeout_s=300, answer_s=0.02)
+    contexts = Contexts(silent, answer_s=0.02)
+    intake = Intake(models, silent, silent, silent, silent, contexts, job_timeout_s=300, answer_s=0.02)
     submission = Submission(job(model="sim"))
 
     async def main() -> None:

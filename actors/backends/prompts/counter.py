@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage
 from cluster.prefixes.chain import chain
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +104,19 @@ class PromptCounter:
         encoder = await self._lazy_encoder(model).get(self._patience_s)
         return Prompt() if encoder is None else await self._count(encoder, model, messages)
 
+    async def use(self, model: Model, work: Callable[[PromptEncoder], T], characters: int) -> T | None:
+        """What `work` makes with the model's encoder, of so many characters. None where there is no encoder.
+
+        Raises TimeoutError when it takes too long.
+        """
+        encoder = await self._lazy_encoder(model).get(self._patience_s) if model.traits.has_source else None
+        return None if encoder is None else await self._run(partial(work, encoder), characters)
+
     async def _count(self, encoder: PromptEncoder, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
+        characters = sum(len(message.content) for message in messages)
         try:
-            return await self._encode(partial(_prompt, encoder, model, messages), messages)
+            work = partial(_prompt, encoder, model, messages)
+            return await self._run(work, characters, is_brief=len(messages) <= INLINE_MESSAGES)
         except PromptRefused as refusal:
             raise BadRequest(f"messages: {refusal}") from None
         except TimeoutError:
@@ -113,14 +126,13 @@ class PromptCounter:
             log.error("model %s: a prompt could not be counted (%s)", model.id, kind)  # noqa: TRY400
         return Prompt()
 
-    async def _encode(self, encode: Callable[[], Prompt], messages: Sequence[ChatMessage]) -> Prompt:
-        characters = sum(len(message.content) for message in messages)
-        if characters <= INLINE_CHARACTERS and len(messages) <= INLINE_MESSAGES:
-            return encode()
+    async def _run(self, work: Callable[[], T], characters: int, is_brief: bool = True) -> T:
+        if characters <= INLINE_CHARACTERS and is_brief:
+            return work()
         threads = self._short if characters <= SHORT_CHARACTERS else self._long
-        counting = asyncio.get_running_loop().run_in_executor(threads, encode)
+        working = asyncio.get_running_loop().run_in_executor(threads, work)
         async with asyncio.timeout(self._patience_s):  # what has not begun by then never does
-            return await counting
+            return await working
 
     def _lazy_encoder(self, model: Model) -> LazyEncoder:
         if model.id not in self._encoders:

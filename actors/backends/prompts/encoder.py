@@ -48,20 +48,38 @@ class PromptEncoder:
         self._tokenizer.encode_special_tokens = export.split_special_tokens
         self.encode(_WARM_UP)  # compiles the template
 
-    def encode(self, messages: Sequence[ChatMessage]) -> Sequence[int]:
+    def encode(
+        self, messages: Sequence[ChatMessage], add_generation_prompt: bool = True, add_special_tokens: bool = False
+    ) -> Sequence[int]:
         """The token ids of the dialogue with all that the chat template adds. Raises PromptRefused."""
+        return self.encode_text(self._prompt(messages, add_generation_prompt), add_special_tokens)
+
+    def encode_text(self, text: str, add_special_tokens: bool) -> Sequence[int]:
+        """The token ids of a text, with those that the model wants around one or without."""
         # Of all ways to encode only the batch ones let go of the interpreter's lock, and this one makes no offsets.
-        [encoding] = self._tokenizer.encode_batch_fast([self._prompt(messages)], add_special_tokens=False)
+        [encoding] = self._tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)
         ids: list[int] = encoding.ids
         return ids
 
-    def _prompt(self, messages: Sequence[ChatMessage]) -> str:
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of these tokens, special ones as they are written. Ids that there are not bring nothing."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """What the vocabulary has for each of these ids; nothing for those that are not in it."""
+        return [self._tokenizer.id_to_token(each) or "" for each in ids]
+
+    def _prompt(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> str:
         from jinja2 import TemplateError
 
         dialogue = [{"role": message.role, "content": message.content} for message in messages]
         try:
             prompts, _ = self._render(
-                [dialogue], chat_template=self._chat_template, add_generation_prompt=True, **self._special_tokens
+                [dialogue],
+                chat_template=self._chat_template,
+                add_generation_prompt=add_generation_prompt,
+                **self._special_tokens,
             )
         except TemplateError as error:
             raise PromptRefused(_reason(error)) from None

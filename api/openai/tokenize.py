@@ -1,0 +1,136 @@
+"""vLLM's routes for the tokens of a text or a dialogue, and back. They are where vLLM's own server has them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, NotRequired, TypeVar
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
+from api.http.answers import Answer
+from api.http.bodies import AnyText, Request, Text, parse
+from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.openapi import GUARDED, errors, takes
+from api.openai.error_shape import OpenAIError
+from api.openai.requests import ChatCompletionMessage
+from api.openai.unsupported import MustBe, Refused
+from api.replica.gateway import Gateway
+from api.replica.intake import permitted
+from cluster.catalogue import Model
+from cluster.errors import BadRequest, Forbidden, ModelNotFound, NoCapacity, PayloadTooLarge
+from cluster.messages.people import Principal
+
+T = TypeVar("T")
+
+_MOST_ID = 2**32 - 1
+
+router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
+_REFUSALS = errors(BadRequest, Forbidden, ModelNotFound, PayloadTooLarge, NoCapacity, body=OpenAIError)
+
+
+class TokenizeRequest(Request):
+    """Either a `prompt` or `messages`. Special tokens are added to a prompt, and not to what a chat template made."""
+
+    model: Annotated[Text | None, Field(description="Needed where there are several")] = None
+    prompt: AnyText | None = None
+    messages: Annotated[list[ChatCompletionMessage], Field(min_length=1)] | None = None
+    add_special_tokens: bool | None = None
+    add_generation_prompt: bool = True
+    return_token_strs: bool = False
+    chat_template: Refused = None
+    chat_template_kwargs: Annotated[Any, MustBe({})] = None
+    continue_final_message: Annotated[Any, MustBe(False)] = None
+    tools: Annotated[Any, MustBe([])] = None
+
+    @property
+    def characters(self) -> int:
+        return len(self.prompt or "") + sum(len(message.content) for message in self.messages or ())
+
+    def encode(self, encoder: PromptEncoder) -> tuple[list[int], list[str]]:
+        """The tokens, and their names if they are asked for. Raises PromptRefused."""
+        ids = list(self._ids(encoder))
+        return ids, encoder.names(ids) if self.return_token_strs else []
+
+    def _ids(self, encoder: PromptEncoder) -> Any:
+        if self.messages is None:
+            return encoder.encode_text(self.prompt or "", self.add_special_tokens is not False)
+        messages = [message.message() for message in self.messages]
+        return encoder.encode(messages, self.add_generation_prompt, self.add_special_tokens is True)
+
+
+class TokenizeAnswer(TypedDict):
+    """The tokens. `max_model_len` is the model's context, null before an engine has told of it."""
+
+    count: int
+    max_model_len: int | None
+    tokens: list[int]
+    token_strs: NotRequired[list[str]]
+
+
+class DetokenizeRequest(Request):
+    model: Annotated[Text | None, Field(description="Needed where there are several")] = None
+    tokens: list[Annotated[int, Field(ge=0, le=_MOST_ID)]]
+
+
+class DetokenizeAnswer(TypedDict):
+    prompt: str
+
+
+@router.post("/tokenize", response_model=TokenizeAnswer, responses=_REFUSALS, openapi_extra=takes(TokenizeRequest))
+async def tokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
+    """The tokens of a text, or of a dialogue as the model's chat template makes it, without running the model."""
+    wanted = parse(TokenizeRequest, body)
+    if (wanted.prompt is None) == (wanted.messages is None):
+        raise BadRequest("prompt: either this or messages is required")
+    model = _model(gateway, caller, wanted.model)
+    tokens, names = await _with_tokenizer(gateway, model, wanted.encode, wanted.characters)
+    answer: TokenizeAnswer = {
+        "count": len(tokens),
+        "max_model_len": await gateway.contexts.tokens(model),
+        "tokens": tokens,
+    }
+    if wanted.return_token_strs:
+        answer["token_strs"] = names
+    return Answer(answer)
+
+
+@router.post(
+    "/detokenize", response_model=DetokenizeAnswer, responses=_REFUSALS, openapi_extra=takes(DetokenizeRequest)
+)
+async def detokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
+    """The text of tokens."""
+    wanted = parse(DetokenizeRequest, body)
+    model = _model(gateway, caller, wanted.model)
+    text = await _with_tokenizer(gateway, model, partial(_decode, wanted.tokens), len(wanted.tokens))
+    answer: DetokenizeAnswer = {"prompt": text}
+    return Answer(answer)
+
+
+def _decode(tokens: list[int], encoder: PromptEncoder) -> str:
+    return encoder.decode(tokens)
+
+
+def _model(gateway: Gateway, caller: Principal, name: str | None) -> Model:
+    """The model of this name, or the only one. Raises what says that it cannot be asked for this by this caller."""
+    models = gateway.catalogue.models
+    if name is None and len(models) > 1:
+        raise BadRequest("model: is required where there are several")
+    model = permitted(models[0] if name is None else gateway.catalogue.model(name), caller)
+    if not model.traits.has_source:
+        raise BadRequest(f"model: {model.id} is a {model.backend} model and has no tokenizer")
+    return model
+
+
+async def _with_tokenizer(gateway: Gateway, model: Model, work: Callable[[PromptEncoder], T], characters: int) -> T:
+    """What this makes with the model's tokenizer. Raises NoCapacity where there is none now."""
+    try:
+        made = await gateway.prompts.use(model, work, characters)
+    except PromptRefused as refusal:
+        raise BadRequest(f"messages: {refusal}") from None
+    except TimeoutError:
+        made = None
+    if made is None:
+        raise NoCapacity(f"The tokenizer of {model.id} cannot be used now")
+    return made
