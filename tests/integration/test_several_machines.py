@@ -23,7 +23,7 @@ LOOK_S = 0.2
 PATIENCE_S = 120.0
 LOAD_S = 420.0
 """vLLM on two machines is five processes that import it, here on the cores of one."""
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 OVER_TWO = {"cpus": 1, "machines": 2, "labels": {"pool": "workers"}}
 
@@ -56,7 +56,7 @@ def serving(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) ->
     [{"id": SIMULATED, "backend": "simulated", "engine": {"token_s": 0.02, "output_tokens": TOKENS}, **OVER_TWO}],
     indirect=True,
 )
-@pytest.mark.parametrize("lost", [pytest.param("first", marks=pytest.mark.long), "further"])
+@pytest.mark.parametrize("lost", ["first", "further"])
 def test_streams_go_on_in_another_replica_when_a_machine_is_lost(cluster: Cluster, serving: Serving, lost: str) -> None:
     first, part = _engines(cluster), _parts(cluster)
     assert (len(first), len(part)) == (1, 1)
@@ -71,7 +71,6 @@ def test_streams_go_on_in_another_replica_when_a_machine_is_lost(cluster: Cluste
     assert (len(_engines(cluster)), len(_parts(cluster)), _machines_with_engines(serving)) == (1, 1, 2)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "serving",
     [{"id": CAPITALS, "source": "builtin:capitals", "gpus": 0, "replicas": 1, **OVER_TWO}],

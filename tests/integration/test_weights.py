@@ -20,6 +20,7 @@ from tests.support.serving import START_S, Serving
 WORKER_GPUS, WORKER_CPUS = 4, 77
 HERE, ELSEWHERE = "sim:cached", "sim:uncached"
 GPU_TYPE = "T4"
+pytestmark = pytest.mark.long
 LOOK_S = 0.5
 
 
@@ -31,7 +32,6 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.long
 def test_a_replica_starts_on_the_machine_that_has_its_weights(cluster: Cluster, tmp_path: Path) -> None:
     snapshot(cluster.temp / "worker" / "hub", "config.json", "model.safetensors")
     models = [
