@@ -16,7 +16,7 @@ from cluster.messages.work import AS_CONTEXT_LEAVES
 
 _OWN_PREFIX = "infernet_"
 
-Token = Annotated[int, Field(ge=0, le=INT64)]
+Natural = Annotated[int, Field(ge=0, le=INT64)]
 Number = str | int | float
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 LogitBias = Annotated[dict[str, float], Field(default_factory=dict, description="By token id; cut to -100 to 100")]
@@ -25,9 +25,9 @@ LogitBias = Annotated[dict[str, float], Field(default_factory=dict, description=
 class RepetitionDetection(Request):
     """A pattern of tokens that ends an answer once it has come so many times in a row."""
 
-    max_pattern_size: Annotated[int, Field(ge=0, le=INT64)] = 0
-    min_pattern_size: Annotated[int, Field(ge=0, le=INT64)] = 0
-    min_count: Annotated[int, Field(ge=0, le=INT64)] = 0
+    max_pattern_size: Natural = 0
+    min_pattern_size: Natural = 0
+    min_count: Natural = 0
 
 
 class SamplingFields(Request):
@@ -40,13 +40,13 @@ class SamplingFields(Request):
         Annotated[int, Field(ge=-1, le=INT64)] | None, LATER, Field(description="0 and -1: of all tokens")
     ] = None
     min_p: Annotated[Annotated[float, Field(ge=0.0, le=1.0)] | None, LATER] = None
-    min_tokens: Annotated[int, Field(ge=0, le=INT64, description="No stop before that many tokens"), LATER] = 0
+    min_tokens: Annotated[Natural, Field(description="No stop before that many tokens"), LATER] = 0
     ignore_eos: Annotated[bool, LATER] = False
-    stop_token_ids: Annotated[list[Token], Field(default_factory=list), LATER]
+    stop_token_ids: Annotated[list[Natural], Field(default_factory=list), LATER]
     include_stop_str_in_output: Annotated[bool, LATER] = False
     skip_special_tokens: Annotated[bool, LATER] = True
     logit_bias: Annotated[LogitBias, LATER]
-    allowed_token_ids: Annotated[list[Token], Field(default_factory=list), LATER]
+    allowed_token_ids: Annotated[list[Natural], Field(default_factory=list), LATER]
     bad_words: Annotated[list[Text], Field(default_factory=list), LATER]
     repetition_detection: Annotated[RepetitionDetection | None, LATER] = None
     vllm_xargs: Annotated[

@@ -104,6 +104,12 @@ def catalogue(admin: Api) -> Catalogue:
     return Catalogue(admin)
 
 
+@pytest.fixture(scope="session")
+def capitals(catalogue: Catalogue) -> str:
+    """The built-in model, on real vLLM."""
+    return catalogue.need("capitals")
+
+
 @pytest.fixture
 def model(request: pytest.FixtureRequest, catalogue: Catalogue) -> str:
     return catalogue.need(request.param)

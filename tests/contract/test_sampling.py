@@ -4,19 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.catalogue import Catalogue
 from tests.contract.client import Api, answered, refused
-from tests.contract.given import HIGH, KeyMaker, question
-
-
-@pytest.fixture(scope="module")
-def api(new_key: KeyMaker) -> Api:
-    return new_key(limits=HIGH).api
-
-
-@pytest.fixture(scope="module")
-def capitals(catalogue: Catalogue) -> str:
-    return catalogue.need("capitals")
+from tests.contract.given import question
 
 
 def native(api: Api, model: str, **fields: Any) -> dict[str, Any]:

@@ -4,21 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.catalogue import Catalogue
 from tests.contract.client import Api, answered, refused
-from tests.contract.given import HIGH, KeyMaker, question
+from tests.contract.given import KeyMaker, question
 
 TEXTS = ["", "What is the capital of Brazil?", "Brasília, São Paulo", "a\n b  c", "日本 😀"]
-
-
-@pytest.fixture(scope="module")
-def api(new_key: KeyMaker) -> Api:
-    return new_key(limits=HIGH).api
-
-
-@pytest.fixture(scope="module")
-def capitals(catalogue: Catalogue) -> str:
-    return catalogue.need("capitals")
 
 
 @pytest.fixture(scope="module")

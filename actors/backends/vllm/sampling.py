@@ -54,9 +54,10 @@ def _constrained(constraint: Constraint | None) -> dict[str, Any]:
     return {} if constraint is None else {"structured_outputs": StructuredOutputsParams(json=constraint.schema)}
 
 
-def _as_classes(said: Mapping[str, Any]) -> dict[str, Any]:
+def _as_classes(said: dict[str, Any]) -> dict[str, Any]:
     """What vLLM wants as objects of its own."""
+    if "repetition_detection" not in said:
+        return said
     from vllm.sampling_params import RepetitionDetectionParams
 
-    patterns = said.get("repetition_detection")
-    return {**said, **({"repetition_detection": RepetitionDetectionParams(**patterns)} if patterns else {})}
+    return {**said, "repetition_detection": RepetitionDetectionParams(**said["repetition_detection"])}
