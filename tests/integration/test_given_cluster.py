@@ -1,7 +1,7 @@
 """The system on a Ray cluster that runs already: joined by `infernet up`, and deployed by `serve deploy`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from api.cli.run.ports import free_port
 from cluster.messages.work import ChatMessage
 from tests.support.given_cluster import Cluster, given_cluster
 from tests.support.serving import START_S, Serving
+from tests.support.waiting import wait_until
 
 ADMIN_KEY = "inft_0123456789abcdefghijABCDEFGHIJ01"
 MODEL = {"id": "sim:given", "backend": "simulated", "engine": {"token_s": 0.005, "output_tokens": 30}}
@@ -49,7 +50,7 @@ def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Clus
             while client.models(all=True)["models"][0]["replicas"] < 2:
                 time.sleep(LOOK_S)  # a key has 600 reads a minute
         # Ray counts the cluster's two GPUs without looking for them.
-        held = [actor["required_resources"] for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
+        held = [actor["required_resources"] for actor in cluster.living("Engine")]
         # Each in its seat, a placement group, whose resources have its name.
         assert [max(gpus for kind, gpus in each.items() if kind.startswith("GPU_group")) for each in held] == [1.0, 1.0]
         assert system.interrupt() == 0
@@ -64,7 +65,7 @@ def test_a_restart_with_another_catalogue_takes_effect(cluster: Cluster, tmp_pat
     kept = {"id": "sim:kept", "backend": "simulated", "engine": MODEL["engine"]}
     port = free_port()
     first = _joined(cluster, tmp_path, port, [MODEL, kept]).wait_until_ready("sim:given", "sim:kept")
-    engines = {actor["name"]: actor["pid"] for actor in _engines(cluster)}
+    engines = {actor["name"]: actor["pid"] for actor in cluster.living("Engine")}
     first.process.kill()
     first.process.wait()
     second = _joined(cluster, tmp_path, port, [kept, {**MODEL, "id": "sim:new"}])
@@ -72,10 +73,10 @@ def test_a_restart_with_another_catalogue_takes_effect(cluster: Cluster, tmp_pat
         with second.wait_until_ready("sim:new", "sim:kept").client() as client:
             assert {model["id"] for model in client.models(all=True)["models"]} == {"sim:kept", "sim:new"}
             assert "".join(client.stream({**BODY, "model": "sim:new", "stream": True})) == ANSWER
-            _wait_until(lambda: not any("sim:given" in actor["name"] for actor in _engines(cluster)))
+            wait_until(lambda: not any("sim:given" in actor["name"] for actor in cluster.living("Engine")), START_S)
             with pytest.raises(RemoteError, match="model_not_found"):
                 client.submit(BODY)
-        stayed = {actor["name"]: actor["pid"] for actor in _engines(cluster) if "sim:kept" in actor["name"]}
+        stayed = {actor["name"]: actor["pid"] for actor in cluster.living("Engine") if "sim:kept" in actor["name"]}
         assert stayed.items() <= engines.items(), "an engine of a model that has not changed was replaced"
         assert second.interrupt() == 0
     finally:
@@ -86,17 +87,6 @@ def test_a_restart_with_another_catalogue_takes_effect(cluster: Cluster, tmp_pat
 def _joined(cluster: Cluster, folder: Path, port: int, models: list[dict[str, Any]]) -> Serving:
     flags = ("--ray-address", cluster.address)
     return Serving(folder, {"models": models}, *flags, port=port, env=cluster.environment)
-
-
-def _engines(cluster: Cluster) -> list[dict[str, Any]]:
-    return [actor for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(LOOK_S)
 
 
 def test_serve_deploy_brings_up_the_same_system(cluster: Cluster, tmp_path: Path) -> None:

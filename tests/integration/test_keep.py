@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -23,6 +22,7 @@ from api.cli.run.ports import free_port
 from cluster.messages.work import ChatMessage
 from tests.support.given_cluster import BIN, Cluster, given_cluster
 from tests.support.serving import START_S
+from tests.support.waiting import wait_until
 
 TOKENS = 100
 BODY = {"model": "sim:kept", "messages": [{"role": "user", "content": "under a new gcs_server"}]}
@@ -93,7 +93,7 @@ class Keeping:
 def test_what_ends_is_started_again_until_ray_has_ended(cluster: Cluster, tmp_path: Path) -> None:
     keeping = Keeping(cluster, tmp_path)
     assert keeping.begin().returncode == 0
-    wait_until(lambda: keeping.serves("sim:kept"))
+    wait_until(lambda: keeping.serves("sim:kept"), START_S)
 
     # Streams do not need gcs_server, and it is there again before anybody else would miss it.
     with keeping.client() as client:
@@ -110,12 +110,12 @@ def test_what_ends_is_started_again_until_ray_has_ended(cluster: Cluster, tmp_pa
         process.kill()
     with keeping.client() as client:
         assert "".join(client.stream({**BODY, "stream": True})) == ANSWER
-    wait_until(lambda: "`infernet up` has ended: it is started again" in keeping.told)
-    wait_until(lambda: keeping.told.rpartition("started again")[2].count("ready (") == 1)
+    wait_until(lambda: "`infernet up` has ended: it is started again" in keeping.told, START_S)
+    wait_until(lambda: keeping.told.rpartition("started again")[2].count("ready (") == 1, START_S)
 
     keeping.write({**MODEL, "id": "sim:new"})
     os.kill(int((keeping.state / LOCK).read_text()), signal.SIGHUP)
-    wait_until(lambda: keeping.serves("sim:new"))
+    wait_until(lambda: keeping.serves("sim:new"), START_S)
 
     (raylet,) = cluster.processes("raylet")
     raylet.kill()
@@ -136,10 +136,3 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def wait_until(condition: Callable[[], bool], within_s: float = START_S) -> None:
-    give_up_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(LOOK_S)

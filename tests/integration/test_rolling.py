@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from api.cli.run.ports import free_port
 from cluster.messages.work import ChatMessage
 from tests.support.given_cluster import Cluster, given_cluster
 from tests.support.serving import START_S, Serving, in_parallel
+from tests.support.waiting import wait_until
 
 STREAMS = 8
 TOKENS = 3_000
@@ -72,11 +73,11 @@ def test_a_changed_model_is_replaced_under_streams_and_never_without_a_ready_rep
 ) -> None:
     port = free_port()
     first = _joined(cluster, tmp_path, port, OLD).wait_until_ready("sim:rolls")
-    (old,) = _engines(cluster)
+    (old,) = cluster.living("Engine")
     readers = [Reader(first, number) for number in range(STREAMS)]
     reading = threading.Thread(target=in_parallel, args=([reader.read for reader in readers],))
     reading.start()
-    _wait_until(lambda: all(reader.text for reader in readers))
+    wait_until(lambda: all(reader.text for reader in readers), START_S)
     first.process.kill()
     first.process.wait()
     second = _joined(cluster, tmp_path, port, NEW)
@@ -87,8 +88,8 @@ def test_a_changed_model_is_replaced_under_streams_and_never_without_a_ready_rep
             reading.join()
             assert [reader.text for reader in readers] == [_answer(number) for number in range(STREAMS)]
             assert max(reader.longest_silence_s for reader in readers) < MOST_SILENT_S
-            _wait_until(lambda: len(_engines(cluster)) == 1)
-            (new,) = _engines(cluster)
+            wait_until(lambda: len(cluster.living("Engine")) == 1, START_S)
+            (new,) = cluster.living("Engine")
             assert old["name"] != new["name"]
             assert min(model["replicas"] for model in told) >= 1
             assert told[-1]["context_length"] == NEW
@@ -120,14 +121,3 @@ def _first_tokens() -> str:
 def _joined(cluster: Cluster, folder: Path, port: int, context_length: int) -> Serving:
     flags = ("--ray-address", cluster.address)
     return Serving(folder, {"models": [_model(context_length)]}, *flags, port=port, env=cluster.environment)
-
-
-def _engines(cluster: Cluster) -> list[dict[str, Any]]:
-    return [actor for actor in cluster.living_actors() if actor["class_name"] == "Engine"]
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(LOOK_S)

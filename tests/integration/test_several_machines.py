@@ -14,6 +14,7 @@ from actors.backends.simulated import simulated_text
 from cluster.messages.work import ChatMessage
 from tests.support.given_cluster import Cluster, given_cluster
 from tests.support.serving import Serving, in_parallel
+from tests.support.waiting import wait_until
 
 SIMULATED, CAPITALS = "sim:spread", "capitals"
 TOKENS = 400
@@ -66,8 +67,8 @@ def test_streams_go_on_in_another_replica_when_a_machine_is_lost(cluster: Cluste
     lose = partial(_once_all_speak, speaking, partial(_kill_raylet_of, *(first if lost == "first" else part)))
     *texts, _ = in_parallel([*reads, lose])
     assert texts == [_exact(f"question {number}") for number in range(STREAMS)]
-    _wait_until(lambda: not any(map(psutil.pid_exists, [*first, *part])))
-    _wait_until(lambda: len(cluster.placement_groups()) == 1)
+    wait_until(lambda: not any(map(psutil.pid_exists, [*first, *part])), PATIENCE_S)
+    wait_until(lambda: len(cluster.placement_groups()) == 1, PATIENCE_S)
     assert (len(_engines(cluster)), len(_parts(cluster)), _machines_with_engines(serving)) == (1, 1, 2)
 
 
@@ -101,7 +102,7 @@ def _kill(some: list[int], cluster: Cluster) -> None:
     assert len(all_of_it) >= 2 + 3  # the engine's core, and a worker for each machine
     for pid in some:
         psutil.Process(pid).kill()
-    _wait_until(lambda: not any(map(psutil.pid_exists, all_of_it)))
+    wait_until(lambda: not any(map(psutil.pid_exists, all_of_it)), PATIENCE_S)
 
 
 def _read(serving: Serving, question: str, speaks: threading.Event) -> str:
@@ -139,17 +140,10 @@ def _parts(cluster: Cluster) -> list[int]:
 
 
 def _processes(cluster: Cluster, kind: str) -> list[int]:
-    return [actor["pid"] for actor in cluster.living_actors() if actor["class_name"] == kind]
+    return [actor["pid"] for actor in cluster.living(kind)]
 
 
 def _machines_with_engines(serving: Serving) -> int:
     with serving.client() as client:
         nodes: list[dict[str, Any]] = client.nodes()["nodes"]
     return sum(bool(node["engines"]) for node in nodes)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(LOOK_S)

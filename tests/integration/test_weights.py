@@ -1,8 +1,7 @@
 """Of two machines, played by two raylets, replicas start where their weights are, and where GPUs are large enough."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.support.given_cluster import Cluster, given_cluster
 from tests.support.hub_cache import snapshot, write_header
 from tests.support.model_configs import LLAMA_70B
 from tests.support.serving import START_S, Serving
+from tests.support.waiting import wait_until
 
 # Without weights a seat goes to the head: it has fewer GPUs left. The CPUs tell which machine is which.
 WORKER_GPUS, WORKER_CPUS = 4, 77
@@ -42,11 +42,11 @@ def test_a_replica_starts_on_the_machine_that_has_its_weights(cluster: Cluster, 
     system = Serving(tmp_path, {"models": models}, *flags, env=cluster.environment)
     try:
         with system.wait_until_ready(ELSEWHERE).client() as client:
-            wait_until(lambda: weights_on_worker(client) == [HERE], "its node tells of the weights")
+            wait_until(lambda: weights_on_worker(client) == [HERE], START_S, "its node tells of the weights")
             for _ in range(2):
                 "".join(client.stream({"model": HERE, "messages": [{"role": "user", "content": "hi"}], "stream": True}))
                 assert is_on_worker(client) == {ELSEWHERE: False, HERE: True}
-                wait_until(lambda: HERE not in is_on_worker(client), "its engine ends")
+                wait_until(lambda: HERE not in is_on_worker(client), START_S, "its engine ends")
         assert system.interrupt() == 0
     finally:
         system.end()
@@ -62,7 +62,7 @@ def test_a_model_that_is_too_large_for_the_gpus_is_refused_with_the_arithmetic(
     system = Serving(tmp_path, {"models": [model(ELSEWHERE, "org/other"), large]}, *flags, env=cluster.environment)
     try:
         with system.wait_until_ready(ELSEWHERE).client() as client:
-            wait_until(lambda: told(client, "large")["state"] == "failed", "whether there is room is known")
+            wait_until(lambda: told(client, "large")["state"] == "failed", START_S, "whether there is room is known")
             assert told(client, "large")["state_message"] == (
                 "needs 131 GiB of GPU memory for its weights and 10 GiB for one request of 32,768 tokens, on 4 GPUs; "
                 "the largest here have 4 x 15 GiB (0.92 of 16 GiB)"
@@ -91,10 +91,3 @@ def is_on_worker(client: Client) -> dict[str, bool]:
 
 def weights_on_worker(client: Client) -> list[str]:
     return [name for node in client.nodes()["nodes"] if node["cpus"] == WORKER_CPUS for name in node["weights"]]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    give_up_s = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < give_up_s, what
-        time.sleep(LOOK_S)

@@ -57,6 +57,10 @@ class Cluster:
         listing = self.call("ray", "list", "actors", "--format=json", "--detail", "--address", self.dashboard)
         return [actor for actor in json.loads(listing) if actor["state"] != "DEAD"]
 
+    def living(self, kind: str) -> list[dict[str, Any]]:
+        """The actors of this class that live."""
+        return [actor for actor in self.living_actors() if actor["class_name"] == kind]
+
     @property
     def dashboard(self) -> str:
         return f"http://127.0.0.1:{self.dashboard_port}"
