@@ -10,9 +10,10 @@ from api.http.body_hash import LATER, body_hash
 from api.http.sampling import SamplingFields
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
+from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import Accepted, ChatMessage, FinishReason, Order, Priority, Role, Sampling
+from cluster.messages.work import Accepted, ChatMessage, Order, Priority, Role, Sampling
 
 MAX_STOPS = 4
 MAX_METADATA = 16

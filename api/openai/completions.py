@@ -10,7 +10,8 @@ from api.jobs.schemas import TokenUsage, usage_body
 from api.openai.error_shape import failure_body
 from api.replica.live import Piece
 from cluster.ids import JobId
-from cluster.messages.work import Accepted, End, Failed, Finished, FinishReason
+from cluster.messages.marks import FinishReason
+from cluster.messages.work import Accepted, End, Failed, Finished
 
 _json = msgspec.json.Encoder()
 
