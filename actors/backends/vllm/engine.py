@@ -25,6 +25,7 @@ from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from actors.machine import scheduling_class
 from cluster.catalogue import Model, is_local
+from cluster.conversation import SERVER_OPTIONS
 from cluster.json_schemas import UnsupportedSchema
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Sampling
@@ -282,7 +283,7 @@ def _logprobs(answer: _Answer | None, token_ids: Sequence[int], output: Any) -> 
 
 
 def engine_args(model: Model, source: str, place: Place | None = None) -> dict[str, Any]:
-    """vLLM's EngineArgs for `model`: what the catalogue says, above a few defaults.
+    """vLLM's EngineArgs for `model`: what the catalogue says of the engine, above a few defaults.
 
     With a `place`, those of its part there: all parts of an engine are told the same, but for their rank.
     """
@@ -293,7 +294,7 @@ def engine_args(model: Model, source: str, place: Place | None = None) -> dict[s
         args |= _spread(model, place)
     elif model.gpus > 1:
         args |= {"tensor_parallel_size": split(model).tensors, "distributed_executor_backend": "mp"}
-    return args | dict(model.engine)
+    return args | {name: value for name, value in model.engine.items() if name not in SERVER_OPTIONS}
 
 
 def _spread(model: Model, place: Place) -> dict[str, Any]:
