@@ -31,8 +31,8 @@ class Turn(Struct, frozen=True, array_like=True, tag="turn"):
 class Tokens(Struct, frozen=True, array_like=True, tag="tokens"):
     """The text from `at` on came with these tokens; without any, these ended the choice.
 
-    `logprobs` is JSON: an array with an entry for each of them, as OpenAI's API has it in a choice's `logprobs.content`;
-    nothing where they were not asked for.
+    `logprobs` is JSON: an array with an entry for each of them, as OpenAI's API has it in a choice's
+    `logprobs.content`; nothing where they were not asked for.
     """
 
     at: int
@@ -52,7 +52,7 @@ class Stopped(Struct, frozen=True, array_like=True, tag="stopped"):
 
 
 class Prompt(Struct, frozen=True, array_like=True, tag="prompt"):
-    """What a choice answers, where it was asked for: the prompt's tokens, its text, and the tokens' logprobs as JSON."""
+    """What a choice answers, where that was asked for: the prompt's tokens, its text, the tokens' logprobs as JSON."""
 
     at: int
     choice: int = 0

@@ -79,7 +79,8 @@ Priority = Literal["high", "normal", "low"]
 class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
-    One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost.
+    One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
+    they could not be; `rates` are what its tokens cost.
     """
 
     id: JobId

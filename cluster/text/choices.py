@@ -58,7 +58,7 @@ def by_choice(output: Output, choices: int) -> list[ChoiceOutput]:
 
 
 def _choices_of_tokens(output: Output) -> Iterator[tuple[int, int]]:
-    """A token is of the choice whose text it ends; one that ends without text is of the choice of the next that does."""
+    """A token is of the choice whose text it ends; one that ends without text is of that of the next that does."""
     turns = [mark for mark in output.marks if isinstance(mark, Turn)]
     current, held = 0, list[int]()
     choice, previous = 0, 0

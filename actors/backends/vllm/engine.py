@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from cluster.conversation import Conversation
 from msgspec import Struct
 
 from actors.backends.base import Place
@@ -25,7 +24,7 @@ from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from actors.machine import scheduling_class
 from cluster.catalogue import Model, is_local
-from cluster.conversation import SERVER_OPTIONS
+from cluster.conversation import SERVER_OPTIONS, Conversation
 from cluster.json_schemas import UnsupportedSchema
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Sampling
@@ -99,7 +98,7 @@ class VllmEngine:
     A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
-    def __init__(self, engine: Any, conversation: Conversation = Conversation()) -> None:
+    def __init__(self, engine: Any, conversation: Conversation) -> None:
         self._engine = engine
         self._conversation = conversation
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file

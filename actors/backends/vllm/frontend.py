@@ -1,7 +1,7 @@
 """vLLM's own front end: its requests, its renderer and its parsers, as its HTTP server puts them together.
 
-The one place that knows them. They are of vLLM 0.29 and no stable interface: `tests/differential` compares what comes of
-them with what vLLM's own server answers. vLLM is imported when the first is made.
+The one place that knows them. They are of vLLM 0.29 and no stable interface: `tests/differential` compares what comes
+of them with what vLLM's own server answers. vLLM is imported when the first is made.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from cluster.conversation import Conversation
 from msgspec import Struct
 
 from actors.backends.marked import Meant
 from actors.backends.vllm.structured import Constraint
+from cluster.conversation import Conversation
 from cluster.messages.marks import FinishReason
 from cluster.text.choices import ChoiceOutput
 
@@ -27,8 +27,8 @@ class RequestRefused(Exception):
 class Asked(Struct, frozen=True):
     """A request as vLLM's server would hand it to its engine.
 
-    `inputs` has one engine input for each prompt, and `prompts` the tokens of each. `parsing` is how answers are parsed,
-    None where they are not. `constraint` is what a tool's parser demands of the answer, `skip_special_tokens` False
+    `inputs` has one engine input for each prompt, and `prompts` the tokens of each. `parsing` is how answers are
+    parsed, None where they are not. `constraint` is what a tool's parser demands of the answer, `skip_special_tokens` False
     where it must see them. `last_message` is what an answer that echoes it begins with.
     """
 
@@ -101,10 +101,11 @@ class Frontend:
         """What vLLM's renderer makes. Raises RequestRefused with its reason."""
         from jinja2 import TemplateError
         from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+        from vllm.exceptions import VLLMValidationError
 
         try:
             made = self._loop.run_until_complete(rendering)
-        except (ValueError, TypeError, TemplateError) as error:
+        except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
             raise RequestRefused(_reason(error)) from error
         if isinstance(made, ErrorResponse):
             raise RequestRefused(made.error.message)
@@ -212,12 +213,13 @@ def _constraint(params: Any) -> Constraint | None:
 
 def _validated(kind: Any, body: Mapping[str, Any]) -> Any:
     from pydantic import ValidationError
+    from vllm.exceptions import VLLMValidationError
 
     try:
         return kind(**body)
     except ValidationError as error:
         raise RequestRefused(_of_validation(error)) from error
-    except ValueError as error:
+    except VLLMValidationError as error:
         raise RequestRefused(_reason(error)) from error
 
 

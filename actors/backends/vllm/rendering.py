@@ -1,4 +1,4 @@
-"""What a job becomes before vLLM is asked for its answers: requests of vLLM's, and what turns what comes into chunks."""
+"""What a job becomes before vLLM is asked for its answers: requests of vLLM's, and what makes chunks of what comes."""
 
 import json
 import logging
