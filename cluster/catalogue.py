@@ -26,7 +26,8 @@ class Traits(Struct, frozen=True):
     `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` and `slots_option` are
     the engine options that declare the model's context length, and how many jobs an engine runs at once. `has_source`:
     its models are loaded from a source, and their prompts are counted with the tokenizer found there.
-    `structured_outputs`: answers can be made to follow a JSON Schema. Prompts are cached in blocks, of which
+    `structured_outputs`: answers can be made to follow a JSON Schema. `forms`: more can be asked than dialogues of
+    texts, and told than one text. Prompts are cached in blocks, of which
     `block_option` declares the tokens; without it they have `block_tokens`, or so many where there is no GPU.
     """
 
@@ -36,6 +37,7 @@ class Traits(Struct, frozen=True):
     slots_option: str
     has_source: bool
     structured_outputs: bool
+    forms: bool
     block_option: str
     block_tokens: int
     block_tokens_without_gpu: int
@@ -49,6 +51,7 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="max_num_seqs",
         has_source=True,
         structured_outputs=True,
+        forms=True,
         block_option="block_size",
         block_tokens=16,
         block_tokens_without_gpu=128,
@@ -60,6 +63,7 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="batch_slots",
         has_source=False,
         structured_outputs=False,
+        forms=False,
         block_option="block_size",
         block_tokens=16,
         block_tokens_without_gpu=16,

@@ -55,10 +55,13 @@ class Form(Struct, frozen=True):
     """What is asked for where it is more than a dialogue of texts: the body, as JSON, of vLLM's own request.
 
     It has what rendering the prompt and parsing the answer need; how tokens are drawn is in the job's `Sampling`.
+    `why` is the field that no dialogue of texts could stand for, nothing where one can. It asks so many `prompts`.
     """
 
     kind: Literal["chat", "completion"]
     body: str
+    why: str = ""
+    prompts: int = 1
 
 
 class Asking(Struct, frozen=True):
@@ -98,9 +101,17 @@ class Job(Struct, frozen=True, array_like=True):
     priority: Priority = "normal"
     form: Form | None = None
 
+    @property
+    def choices(self) -> int:
+        """How many answers there are to be."""
+        return self.sampling.n * (1 if self.form is None else self.form.prompts)
+
 
 class Order(Struct, frozen=True):
-    """What a client wants done. `body_hash` tells this order from others under the same idempotency key."""
+    """What a client wants done. `body_hash` tells this order from others under the same idempotency key.
+
+    Where there is a `form`, `messages` is as much of it as texts can say.
+    """
 
     model: str
     messages: tuple[ChatMessage, ...]

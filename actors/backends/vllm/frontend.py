@@ -28,8 +28,8 @@ class Asked(Struct, frozen=True):
     """A request as vLLM's server would hand it to its engine.
 
     `inputs` has one engine input for each prompt, and `prompts` the tokens of each. `parsing` is how answers are
-    parsed, None where they are not. `constraint` is what a tool's parser demands of the answer, `skip_special_tokens` False
-    where it must see them. `last_message` is what an answer that echoes it begins with.
+    parsed, None where they are not. `constraint` is what a tool's parser demands of the answer, `skip_special_tokens`
+    False where it must see them. `last_message` is what an answer that echoes it begins with.
     """
 
     inputs: tuple[Any, ...]
@@ -84,7 +84,7 @@ class Frontend:
             inputs=(inputs,),
             prompts=(prompt,),
             parsing=self._parsing(request, prompt),
-            constraint=_constraint(request.structured_outputs),
+            constraint=_constraint(request.structured_outputs if request.response_format is None else None),
             skip_special_tokens=request.skip_special_tokens,
             last_message=_echoed(request, dialogue),
         )
