@@ -95,8 +95,12 @@ class MarkedGeneration(Generation):
         interpreters: Sequence[Interpreter],
         prompt_ids: Sequence[int] = (),
         prompts: Sequence[Prompt] = (),
+        hides_tokens: bool = False,
     ) -> None:
-        """There is one interpreter for each choice, told of what the choice goes on from. `prompts` are told first."""
+        """There is one interpreter for each choice, told of what the choice goes on from. `prompts` are told first.
+
+        `hides_tokens`: they are not told, whoever asks, because they would tell what the interpreter withholds.
+        """
         super().__init__(dispatch, prompt_tokens, prompt_ids)
         had = by_choice(dispatch.resume, len(interpreters))
         self._choices = [_Choice(dispatch, *each) for each in zip(interpreters, had, strict=True)]
@@ -104,7 +108,8 @@ class MarkedGeneration(Generation):
         self._turn = last_turn(dispatch.resume.marks)
         self._tells_stops = len(interpreters) > 1
         sampling = dispatch.job.sampling
-        self._tells_tokens = sampling.return_token_ids or not sampling.others.keys().isdisjoint(_LOGPROBS)
+        wanted = sampling.return_token_ids or not sampling.others.keys().isdisjoint(_LOGPROBS)
+        self._tells_tokens = wanted and not hides_tokens
         self._held: dict[int, list[Token]] = {number: [] for number in range(len(interpreters))}
         self._marks: list[Mark] = [] if dispatch.resume.marks else list(prompts)
 

@@ -107,12 +107,9 @@ def whole_choice(choice: Choice, end: Finished, told: Told) -> CompletionChoice:
 def _message(choice: Choice, told: Told) -> AssistantMessage:
     is_more = choice.tool_calls or choice.reasoning
     content = choice.content if is_more and not told.forced else choice.content or ""
-    echoed = choice.prompt.text if choice.prompt else ""
-    body: AssistantMessage = {
-        "role": told.role,
-        "content": echoed + (content or "") if echoed else content,
-        "refusal": None,
-    }
+    if choice.prompt is not None and choice.prompt.text:
+        content = choice.prompt.text + (content or "")
+    body: AssistantMessage = {"role": told.role, "content": content, "refusal": None}
     if choice.reasoning is not None:
         body["reasoning"] = choice.reasoning
     if choice.tool_calls:

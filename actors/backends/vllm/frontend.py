@@ -134,6 +134,10 @@ class Parsing:
         self._prompt = prompt
         self._settings = settings
 
+    @property
+    def hides_thoughts(self) -> bool:
+        return not self._request.include_reasoning
+
     def interpreter(self) -> "ParsedAnswer":
         """For one choice."""
         return ParsedAnswer(self._make(), self._request, self._prompt)

@@ -126,6 +126,7 @@ def _render_marked(engine: VllmEngine, dispatch: Dispatch, asked: Asked, constra
         interpreters,
         asked.prompts[0] if engine.prompts_tell_time else (),
         _prompts(engine, dispatch.job, asked),
+        hides_tokens=asked.parsing is not None and asked.parsing.hides_thoughts,
     )
     teller = _teller(engine, dispatch.job)
     wanted = [
