@@ -46,7 +46,7 @@ def _rule(statements: Sequence[ast.stmt]) -> Callable[..., str]:
     closure = set(_closure(names))
     needed = [statement for statement in statements if statement in closure]
     for statement in needed:
-        if isinstance(statement, ast.ImportFrom) and (statement.module or "").split(".")[0] in ("vllm", ""):
+        if isinstance(statement, ast.ImportFrom) and (statement.level or str(statement.module).startswith("vllm")):
             raise Undecidable(f"vLLM's {_RULE} needs {statement.module}")
     made: dict[str, Any] = dict(_GIVEN)
     # Annotations name types that are not there.
