@@ -15,6 +15,7 @@ from actors.backends.vllm.detokenizer import Detokenizer
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
 from cluster.catalogue import Model
+from cluster.conversation import Conversation
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Dispatch, Output, Sampling
 from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
@@ -25,6 +26,7 @@ ANSWER = "Hello there, how are you all?"
 STEP_S = 0.003
 """Long enough to abort an answer before its end."""
 FAILED = "The engine could not generate this answer"
+CANNOT_RENDER = "the model's chat template cannot render this dialogue"
 
 
 class EngineDead(Exception):
@@ -198,7 +200,7 @@ def test_no_refusal_is_lost_while_another_waits_for_a_step_to_end(stage: Loaded)
     engine.may_step.release()
     for refused in (first, second):
         end = stage.inbox.end(refused)
-        assert (end.error, end.error_message) == ("engine_error", f"{FAILED}: its prompt could not be rendered")
+        assert (end.error, end.error_message) == ("engine_error", f"{FAILED}: {CANNOT_RENDER}")
     assert stage.inbox.end(running).finish_reason == "stop"
 
 
@@ -224,8 +226,16 @@ def test_a_prompt_that_tells_the_time_is_kept_and_gone_on_with(tells_time: bool,
 def test_which_chat_templates_tell_the_time(template: object, tells_time: bool) -> None:
     tokenizer = SimpleNamespace(chat_template=template)
     config = SimpleNamespace(get_diff_sampling_param=dict)
-    engine = VllmEngine(SimpleNamespace(model_config=config, get_tokenizer=lambda: tokenizer))
+    engine = VllmEngine(SimpleNamespace(model_config=config, get_tokenizer=lambda: tokenizer), Conversation())
     assert engine.prompts_tell_time is tells_time
+
+
+def test_the_template_of_the_catalogue_is_the_one_that_tells_the_time() -> None:
+    tokenizer = SimpleNamespace(chat_template="{{ strftime_now('%Y') }}")
+    inside = SimpleNamespace(
+        model_config=SimpleNamespace(get_diff_sampling_param=dict), get_tokenizer=lambda: tokenizer
+    )
+    assert not VllmEngine(inside, Conversation("{{ x }}")).prompts_tell_time
 
 
 def test_an_invalid_request_ends_alone(stage: Loaded, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,7 +276,7 @@ def test_vllms_finish_reasons(reason: str | None, finish_reason: str | None, err
     finished = reason is not None
     output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=finished, num_cached_tokens=None)
     config = SimpleNamespace(get_diff_sampling_param=dict)
-    (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output])).step()
+    (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output]), Conversation()).step()
     assert (produced.finish_reason, produced.error) == (finish_reason, error)
 
 
@@ -361,5 +371,6 @@ def test_what_was_in_the_cache_is_told_with_the_first_chunk(stage: Loaded) -> No
 def test_what_vllm_says_of_its_cache(enabled: bool, size: int | None, told: tuple[int, int]) -> None:
     cache = SimpleNamespace(enable_prefix_caching=enabled, block_size=16, num_gpu_blocks=100, kv_cache_size_tokens=size)
     model = SimpleNamespace(get_diff_sampling_param=dict)
-    engine = VllmEngine(SimpleNamespace(model_config=model, vllm_config=SimpleNamespace(cache_config=cache)))
+    inside = SimpleNamespace(model_config=model, vllm_config=SimpleNamespace(cache_config=cache))
+    engine = VllmEngine(inside, Conversation())
     assert (engine.cache_tokens, engine.block_tokens) == told

@@ -3,6 +3,7 @@
 vLLM is imported when an engine is made, which takes 14 s.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -138,15 +139,23 @@ class VllmEngine:
     @cached_property
     def prompts_tell_time(self) -> bool:
         """Whether the chat template asks for the time: a dialogue rendered again may have another prompt."""
-        return "strftime_now" in str(self._engine.get_tokenizer().chat_template)
+        of_model = str(getattr(self._engine.get_tokenizer(), "chat_template", None))
+        return "strftime_now" in (self._conversation.chat_template or of_model)
 
     def tokenise(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The token ids of a dialogue. Raises what the model's chat template raises."""
-        dialogue = [{"role": message.role, "content": message.content} for message in messages]
-        ids = self._engine.get_tokenizer().apply_chat_template(
-            dialogue, add_generation_prompt=True, tokenize=True, return_dict=False
+        from vllm.renderers.params import ChatParams, TokenizeParams
+
+        told = self._conversation
+        params = ChatParams(
+            told.chat_template, told.content_format, {**told.template_kwargs, "add_generation_prompt": True}
         )
-        return list(ids)
+        dialogue = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            _, [prompt] = self._engine.renderer.render_chat([dialogue], params, TokenizeParams(max_total_tokens=None))
+        except ValueError as error:
+            raise error.__cause__ or error from None  # vLLM has the words of the cause alone
+        return list(prompt["prompt_token_ids"])
 
     def detokenizer(self, prompt: Sequence[int], sampling: Sampling, skip_special_tokens: bool = True) -> Detokenizer:
         """What tells the text of an answer to this prompt: special tokens are skipped unless somebody wants them."""
@@ -333,6 +342,15 @@ def make_engine_args(
     return EngineArgs(**args)
 
 
+def _keep_dialogues_out_of_the_log() -> None:
+    """vLLM logs what a chat template raises, which may quote the dialogue. Whoever waits for the answer is told."""
+    logging.getLogger("vllm.renderers.hf").addFilter(_has_no_error)
+
+
+def _has_no_error(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
+
+
 def make_engine(
     model: Model,
     source: str,
@@ -346,6 +364,7 @@ def make_engine(
     Otherwise as `make_engine_args`.
     """
     phases.begin("importing vLLM")
+    _keep_dialogues_out_of_the_log()
     args = make_engine_args(model, source, log_failures, place)
 
     from vllm.usage.usage_lib import UsageContext

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.backends.failures import one_line
 from actors.backends.generation import Generation
 from actors.backends.marked import Interpreter, MarkedGeneration, Plain
+from actors.backends.prompts.encoder import refusal
 from actors.backends.vllm import structured
 from actors.backends.vllm.detokenizer import Detokenizer, NotItsText, replay
 from actors.backends.vllm.engine import InvalidRequest, VllmEngine, Wanted
@@ -73,7 +73,7 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> 
     except Exception as error:
         kind = type(error).__name__  # not the error itself: it may quote the prompt
         log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
-        raise RenderingFailed(f"{FAILED}: {_template_error(error)}") from error
+        raise RenderingFailed(f"{FAILED}: {refusal(error)}") from error
 
 
 def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs: bool) -> Asked:
@@ -231,10 +231,3 @@ def _constraint(engine: VllmEngine, sampling: Sampling, structured_outputs: bool
     constraint = Constraint(dict(options or {})) if schema is None else structured.constraint(schema)
     engine.verify(constraint)
     return constraint
-
-
-def _template_error(error: Exception) -> str:
-    """What a chat template says when it refuses a dialogue is its author's text, and for the client."""
-    from jinja2 import TemplateError
-
-    return one_line(error) if isinstance(error, TemplateError) else "its prompt could not be rendered"
