@@ -56,7 +56,8 @@ Priority = Literal["high", "normal", "low"]
 class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
-    `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost.
+    `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost. With an
+    `adapter`, the id of one of the model's, engines of the model generate with that.
     """
 
     id: JobId
@@ -72,6 +73,12 @@ class Job(Struct, frozen=True, array_like=True):
     prompt_tokens: int | None = None
     rates: Rates = Rates()
     priority: Priority = "normal"
+    adapter: str = ""
+
+    @property
+    def asked_for(self) -> str:
+        """The id that its client knows the model by, and that its usage is counted under."""
+        return self.adapter or self.model
 
 
 class Order(Struct, frozen=True):

@@ -30,21 +30,26 @@ NEW_COLUMNS = (
 
 
 class _Request(Struct, frozen=True):
+    """What a job's row has no column for. `base` is its model where the column has its adapter's id."""
+
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
     prompt_tokens: int | None = None
     priority: Priority = "normal"
+    base: str = ""
 
 
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
+    base = job.model if job.adapter else ""
+    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, base)
     return {
         "id": job.id,
         "account_id": job.account_id,
         "key_id": job.key_id,
-        "model": job.model,
+        "model": job.asked_for,
         "state": JobState.PENDING.value,
-        "request": msgspec.json.encode(_Request(job.messages, job.sampling, job.prompt_tokens, job.priority)).decode(),
+        "request": msgspec.json.encode(request).decode(),
         "labels": msgspec.json.encode(job.metadata).decode(),
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
@@ -104,7 +109,7 @@ def open_job(row: RowMapping) -> OpenJob:
         id=row["id"],
         account_id=row["account_id"],
         key_id=row["key_id"],
-        model=row["model"],
+        model=request.base or row["model"],
         messages=request.messages,
         sampling=request.sampling,
         created_ms=row["created_ms"],
@@ -114,6 +119,7 @@ def open_job(row: RowMapping) -> OpenJob:
         prompt_tokens=request.prompt_tokens,
         rates=Rates(row["prompt_rate"], row["completion_rate"]),
         priority=request.priority,
+        adapter=row["model"] if request.base else "",
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

@@ -15,6 +15,7 @@ from threading import Thread
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
 from actors.backends.phases import Phases
+from actors.backends.vllm.adapter_files import AdapterRefused
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, make_engine
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.processes import EXIT_TIMEOUT_S, EngineProcesses
@@ -85,6 +86,11 @@ class VllmBackend:
     @property
     def steps(self) -> int:
         return self._steps
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        engine = self._engine
+        return () if engine is None else engine.loaded_adapters
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
@@ -185,7 +191,18 @@ class VllmBackend:
             return
         request_id = _request_id(generation.job_id, generation.attempt)
         try:
-            engine.add(request_id, rendered.prompt, sampling, resumed, rendered.constraint, rendered.detokenizer)
+            engine.add(
+                request_id,
+                rendered.prompt,
+                sampling,
+                resumed,
+                rendered.constraint,
+                rendered.detokenizer,
+                dispatch.job.adapter,
+            )
+        except AdapterRefused as refusal:
+            log.error("job %s: %s", generation.job_id, refusal)  # noqa: TRY400
+            self._refuse(generation.fail("engine_error", f"{FAILED}: {refusal}", retryable=True), engine)
         except Exception as error:
             if engine.is_dead(error):
                 raise

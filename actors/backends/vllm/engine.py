@@ -16,6 +16,9 @@ from actors.backends.base import Place
 from actors.backends.failures import one_line
 from actors.backends.phases import Phases
 from actors.backends.vllm import processes, structured
+from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, read_all
+from actors.backends.vllm.adapters import Adapters
+from actors.backends.vllm.adapters import engine_args as adapter_args
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.sampling import constraint_params, sampling_params
@@ -55,6 +58,7 @@ class _Answer(Struct, frozen=True):
     detokenizer: Detokenizer
     includes_stop: bool
     goes_on: bool
+    adapter: str = ""
 
 
 class InvalidRequest(Exception):
@@ -67,8 +71,9 @@ class VllmEngine:
     A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, adapters: Adapters | None = None) -> None:
         self._engine = engine
+        self._adapters = adapters or Adapters(engine)
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
         self._answers: dict[str, _Answer] = {}
 
@@ -81,6 +86,11 @@ class VllmEngine:
     def context_length(self) -> int:
         """The most tokens that prompt and answer have together."""
         return int(self._engine.model_config.max_model_len)
+
+    @property
+    def loaded_adapters(self) -> tuple[str, ...]:
+        """The adapters that it has loaded, the one used last last. Asked from any thread."""
+        return self._adapters.loaded
 
     @property
     def block_tokens(self) -> int:
@@ -146,23 +156,27 @@ class VllmEngine:
         resumed: Sequence[int] = (),
         constraint: Constraint | None = None,
         detokenizer: Detokenizer | None = None,
+        adapter: str = "",
     ) -> None:
         """Begin a request that goes on after the token ids `resumed`, of which its `detokenizer` has been told.
 
-        Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be asked of it.
+        Raises AdapterRefused, InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be asked
+        of it.
         """
         from vllm.exceptions import VLLMValidationError
         from vllm.inputs import tokens_input
 
+        lora = self._adapters.request(adapter)
         try:
             params = sampling_params(sampling, len(resumed), constraint, self._recommended)
-            self._engine.add_request(request_id, tokens_input([*prompt, *resumed]), params)
+            self._engine.add_request(request_id, tokens_input([*prompt, *resumed]), params, lora_request=lora)
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
         self._answers[request_id] = _Answer(
             detokenizer or self.detokenizer([*prompt, *resumed], sampling),
             sampling.include_stop_str_in_output,
             goes_on=bool(resumed),
+            adapter=adapter,
         )
 
     def is_dead(self, error: Exception) -> bool:
@@ -200,6 +214,7 @@ class VllmEngine:
         token_ids = tuple(completion.token_ids)
         if output.finished:
             self._answers.pop(output.request_id, None)
+            self._adapters.use("" if answer is None else answer.adapter)
         return Produced(
             request_id=output.request_id,
             texts=self._texts(answer, token_ids, stopped=reason == "stop"),
@@ -249,14 +264,21 @@ def _spread(model: Model, place: Place) -> dict[str, Any]:
 
 
 def make_engine_args(
-    model: Model, source: str, log_failures: Callable[[dict[str, Any]], None], place: Place | None = None
+    model: Model,
+    source: str,
+    log_failures: Callable[[dict[str, Any]], None],
+    place: Place | None = None,
+    adapters: Mapping[str, AdapterFiles] | None = None,
 ) -> Any:
     """vLLM's EngineArgs, once vLLM is imported and what it starts is set up.
 
-    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. Raises what vLLM raises.
+    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. `adapters` are the model's,
+    where they have been read. Raises AdapterRefused, and what vLLM raises.
     """
     if is_local(source) and not Path(source).is_dir():
         raise FileNotFoundError(f"there is no folder {source}")  # vLLM would say it of a hub id
+    if adapters is None:
+        adapters = read_all(model, source)
     if place is not None:
         os.environ.update(between_machines(place.address))
 
@@ -265,7 +287,7 @@ def make_engine_args(
     from vllm.logger import DEFAULT_LOGGING_CONFIG
 
     log_failures(DEFAULT_LOGGING_CONFIG)
-    args = engine_args(model, source, place)
+    args = adapter_args(model, adapters.values()) | engine_args(model, source, place)
     structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
     args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
     return EngineArgs(**args)
@@ -283,8 +305,11 @@ def make_engine(
 
     Otherwise as `make_engine_args`.
     """
+    if model.adapters:
+        phases.begin("reading the adapters")
+    adapters = read_all(model, source)
     phases.begin("importing vLLM")
-    args = make_engine_args(model, source, log_failures, place)
+    args = make_engine_args(model, source, log_failures, place, adapters)
 
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -298,4 +323,18 @@ def make_engine(
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,
         )
-    return VllmEngine(engine)
+    return VllmEngine(engine, _loaded(engine, model, adapters, phases))
+
+
+def _loaded(engine: Any, model: Model, files: Mapping[str, AdapterFiles], phases: Phases) -> Adapters:
+    """The model's adapters, each of which vLLM has loaded once. Raises AdapterRefused, and vLLM is shut down."""
+    adapters = Adapters(engine, model.adapters, files)
+    if not model.adapters:
+        return adapters
+    phases.begin("loading the adapters")
+    try:
+        adapters.load_all()
+    except AdapterRefused:
+        engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
+        raise
+    return adapters
