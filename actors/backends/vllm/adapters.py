@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors.backends.failures import one_line
 from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused
 from cluster.catalogue import Adapter, Model
 
@@ -18,7 +17,10 @@ MOST_AT_ONCE = 8
 MOST_IN_MEMORY = 32
 """So many are kept beside them, and not read again."""
 
-_CAUSE = re.compile(r"Worker failed with error '(.*)', please check", re.DOTALL)
+_AROUND = re.compile(
+    r"^Call to \w+ method failed: (?:Worker failed with error )?|, please check the stack trace.*$", re.DOTALL
+)
+"""What vLLM's processes say around the cause."""
 
 
 def engine_args(model: Model, files: Iterable[AdapterFiles]) -> dict[str, Any]:
@@ -92,5 +94,5 @@ class Adapters:
         except EngineDeadError:
             raise
         except Exception as error:
-            cause = _CAUSE.search(str(error))
-            raise AdapterRefused(adapter, f"vLLM cannot load it: {cause[1] if cause else one_line(error)}") from error
+            cause = " ".join(_AROUND.sub("", str(error)).strip("'").split()) or type(error).__name__
+            raise AdapterRefused(adapter, f"vLLM cannot load it: {cause}") from error
