@@ -112,8 +112,8 @@ def write(name: str, content: str) -> Callable[[Path], object]:
         (write("adapter_config.json", "{"), "its adapter_config.json cannot be read: "),
         (write("adapter_config.json", "[]"), "its adapter_config.json says no rank r"),
         (write("adapter_config.json", json.dumps({"r": 0})), "its adapter_config.json says no rank r"),
-        (write("adapter_model.safetensors", "no tensors"), "adapter_model.safetensors is not in the safetensors format"),
-        (write("adapter_model.safetensors", ""), "adapter_model.safetensors is not in the safetensors format"),
+        (write("adapter_model.safetensors", "no tensors"), "safetensors is not in the safetensors format"),
+        (write("adapter_model.safetensors", ""), "safetensors is not in the safetensors format"),
         (lambda folder: make_adapter(folder, 1, columns=64), "it is of another model: "),
     ],
 )  # fmt: skip
