@@ -83,7 +83,8 @@ class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
     One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
-    they could not be; `rates` are what its tokens cost.
+    they could not be; `rates` are what its tokens cost. With an `adapter`, the id of one of the model's, engines of the
+    model generate with that.
     """
 
     id: JobId
@@ -100,6 +101,12 @@ class Job(Struct, frozen=True, array_like=True):
     rates: Rates = Rates()
     priority: Priority = "normal"
     form: Form | None = None
+    adapter: str = ""
+
+    @property
+    def asked_for(self) -> str:
+        """The id that its client knows the model by, and that its usage is counted under."""
+        return self.adapter or self.model
 
     @property
     def choices(self) -> int:

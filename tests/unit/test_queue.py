@@ -201,6 +201,7 @@ FIELDS[Job] = {
     "prompt_tokens": st.none() | counts,
     "rates": st.builds(Rates, **FIELDS[Rates]),
     "priority": st.sampled_from(["high", "normal", "low"]),
+    "adapter": texts,
 }
 FIELDS[Waiting] = {
     "job": st.builds(Job, **FIELDS[Job]),

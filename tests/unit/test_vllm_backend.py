@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.base import BackendDied
+from actors.backends.vllm.adapter_files import AdapterRefused
 from actors.backends.vllm.backend import VllmBackend
 from actors.backends.vllm.detokenizer import Detokenizer
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
@@ -52,6 +53,8 @@ class ScriptedEngine(VllmEngine):
     block_tokens = 16
     batch_size = 16
     prompts_tell_time = False
+    loaded_adapters: tuple[str, ...] = ()
+    adapters = ("known",)
 
     def __init__(self, structured: bool = False) -> None:
         self.structured = structured
@@ -90,7 +93,12 @@ class ScriptedEngine(VllmEngine):
         resumed: Sequence[int] = (),
         constraint: Constraint | None = None,
         detokenizer: Detokenizer | None = None,
+        adapter: str = "",
     ) -> None:
+        if adapter and adapter not in self.adapters:
+            raise AdapterRefused(adapter, "the engine does not know it")
+        if adapter:
+            self.loaded_adapters = (adapter,)
         assert (detokenizer is None) == (not resumed or request_id.startswith("trial/"))
         if len(prompt) > 8:
             raise self.invalid
@@ -175,6 +183,20 @@ def test_answers_and_says_what_it_offers(stage: Loaded) -> None:
     output, end = stage.subject.run(stage.dispatch())
     assert (output.text, end.finish_reason) == (ANSWER, "stop")
     assert (stage.subject.loaded.slots, stage.subject.loaded.context_length) == (18, 100)
+
+
+def test_an_adapter_that_cannot_be_had_fails_its_job_and_no_other(stage: Loaded) -> None:
+    plain = stage.dispatch()
+    known, unknown = (
+        replace(each, job=replace(each.job, adapter=name))
+        for each, name in ((stage.dispatch(), "known"), (stage.dispatch(), "unknown"))
+    )
+    stage.backend.start([plain, known, unknown])
+    failed = stage.inbox.end(unknown)
+    assert failed.error_message == f"{FAILED}: adapter unknown: the engine does not know it"
+    assert [chunk.retryable for chunk in stage.inbox.of(unknown)] == [True]  # another engine may have it
+    assert [stage.inbox.end(each).finish_reason for each in (plain, known)] == ["stop", "stop"]
+    assert stage.backend.adapters == ("known",)
 
 
 def test_a_stop_string_ends_the_request(stage: Loaded) -> None:

@@ -17,6 +17,7 @@ from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
+from actors.backends.vllm.adapter_files import AdapterRefused
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted, make_engine
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.frontend import RequestRefused
@@ -98,6 +99,11 @@ class VllmBackend:
     @property
     def steps(self) -> int:
         return self._steps
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        engine = self._engine
+        return () if engine is None else engine.loaded_adapters
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
@@ -226,6 +232,10 @@ class VllmBackend:
         request_id = _request_id(generation.job_id, generation.attempt, wanted.choice)
         try:
             engine.add(request_id, wanted)
+        except AdapterRefused as refusal:
+            log.error("job %s: %s", generation.job_id, refusal)  # noqa: TRY400
+            self._refuse(generation.fail("engine_error", f"{FAILED}: {refusal}", retryable=True), engine)
+            return False
         except Exception as error:
             if engine.is_dead(error):
                 raise

@@ -17,6 +17,9 @@ from actors.backends.base import Place
 from actors.backends.failures import one_line
 from actors.backends.phases import Phases
 from actors.backends.vllm import processes, structured
+from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, read_all
+from actors.backends.vllm.adapters import Adapters
+from actors.backends.vllm.adapters import engine_args as adapter_args
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.frontend import Frontend
@@ -64,7 +67,7 @@ class Wanted(Struct, frozen=True):
 
     `inputs` is the prompt as vLLM's renderer made it, where that is more than tokens. Of several, it is this `choice`.
     Where the answer is parsed, the model may think first: so many resumed tokens were free of the constraint, and all
-    are while `thinks`. `teller` says how logprobs are told.
+    are while `thinks`. `teller` says how logprobs are told. It is wanted of this `adapter`, where it is not empty.
     """
 
     prompt: Sequence[int]
@@ -78,6 +81,7 @@ class Wanted(Struct, frozen=True):
     thinks: bool = False
     reasoning_kwargs: Mapping[str, Any] | None = None
     teller: LogprobTeller | None = None
+    adapter: str = ""
 
 
 class _Answer(Struct, frozen=True):
@@ -87,6 +91,7 @@ class _Answer(Struct, frozen=True):
     includes_stop: bool
     goes_on: bool
     teller: LogprobTeller | None
+    adapter: str
 
 
 class InvalidRequest(Exception):
@@ -99,9 +104,10 @@ class VllmEngine:
     A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
-    def __init__(self, engine: Any, conversation: Conversation) -> None:
+    def __init__(self, engine: Any, conversation: Conversation, adapters: Adapters | None = None) -> None:
         self._engine = engine
         self._conversation = conversation
+        self._adapters = adapters or Adapters(engine)
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
         self._answers: dict[str, _Answer] = {}
 
@@ -114,6 +120,11 @@ class VllmEngine:
     def context_length(self) -> int:
         """The most tokens that prompt and answer have together."""
         return int(self._engine.model_config.max_model_len)
+
+    @property
+    def loaded_adapters(self) -> tuple[str, ...]:
+        """The adapters that it has loaded, the one used last last. Asked from any thread."""
+        return self._adapters.loaded
 
     @property
     def block_tokens(self) -> int:
@@ -190,15 +201,17 @@ class VllmEngine:
             raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
 
     def add(self, request_id: str, wanted: Wanted) -> None:
-        """Begin a request. Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be
-        asked of it.
+        """Begin a request. Raises AdapterRefused, InvalidRequest, and whatever else vLLM raises: `is_dead` tells
+        whether more can be asked of it.
         """
         from vllm.exceptions import VLLMValidationError
 
         sampling, resumed = wanted.sampling, wanted.resumed
+        lora = self._adapters.request(wanted.adapter)
         try:
             how = len(resumed), wanted.constraint, self._recommended, wanted.choice, wanted.free_tokens
-            self._engine.add_request(request_id, *self._request(request_id, wanted, sampling_params(sampling, *how)))
+            asked = self._request(request_id, wanted, sampling_params(sampling, *how), lora)
+            self._engine.add_request(request_id, *asked, lora_request=lora)
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
         self._answers[request_id] = _Answer(
@@ -206,9 +219,10 @@ class VllmEngine:
             sampling.include_stop_str_in_output,
             goes_on=bool(resumed),
             teller=wanted.teller,
+            adapter=wanted.adapter,
         )
 
-    def _request(self, request_id: str, wanted: Wanted, params: Any) -> tuple[Any, Any]:
+    def _request(self, request_id: str, wanted: Wanted, params: Any, lora: Any) -> tuple[Any, Any]:
         """What vLLM is given of a request, and its parameters."""
         from vllm.inputs import tokens_input
 
@@ -219,7 +233,9 @@ class VllmEngine:
         if wanted.constraint is None or wanted.reasoning_kwargs is None:
             return inputs, params
         tasks = self._engine.get_supported_tasks()
-        request = self._engine.input_processor.process_inputs(request_id, inputs, params, supported_tasks=tasks)
+        request = self._engine.input_processor.process_inputs(
+            request_id, inputs, params, supported_tasks=tasks, lora_request=lora
+        )
         request.reasoning_ended = not wanted.thinks
         request.reasoning_parser_kwargs = dict(wanted.reasoning_kwargs)
         return request, request.params
@@ -259,6 +275,7 @@ class VllmEngine:
         token_ids = tuple(completion.token_ids)
         if output.finished:
             self._answers.pop(output.request_id, None)
+            self._adapters.use("" if answer is None else answer.adapter)
         return Produced(
             request_id=output.request_id,
             texts=self._texts(answer, token_ids, stopped=reason == "stop"),
@@ -320,14 +337,21 @@ def _spread(model: Model, place: Place) -> dict[str, Any]:
 
 
 def make_engine_args(
-    model: Model, source: str, log_failures: Callable[[dict[str, Any]], None], place: Place | None = None
+    model: Model,
+    source: str,
+    log_failures: Callable[[dict[str, Any]], None],
+    place: Place | None = None,
+    adapters: Mapping[str, AdapterFiles] | None = None,
 ) -> Any:
     """vLLM's EngineArgs, once vLLM is imported and what it starts is set up.
 
-    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. Raises what vLLM raises.
+    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. `adapters` are the model's,
+    where they have been read. Raises AdapterRefused, and what vLLM raises.
     """
     if is_local(source) and not Path(source).is_dir():
         raise FileNotFoundError(f"there is no folder {source}")  # vLLM would say it of a hub id
+    if adapters is None:
+        adapters = read_all(model, source)
     if place is not None:
         os.environ.update(between_machines(place.address))
 
@@ -336,7 +360,7 @@ def make_engine_args(
     from vllm.logger import DEFAULT_LOGGING_CONFIG
 
     log_failures(DEFAULT_LOGGING_CONFIG)
-    args = engine_args(model, source, place)
+    args = adapter_args(model, adapters.values()) | engine_args(model, source, place)
     structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
     args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
     return EngineArgs(**args)
@@ -363,9 +387,12 @@ def make_engine(
 
     Otherwise as `make_engine_args`.
     """
+    if model.adapters:
+        phases.begin("reading the adapters")
+    adapters = read_all(model, source)
     phases.begin("importing vLLM")
     _keep_dialogues_out_of_the_log()
-    args = make_engine_args(model, source, log_failures, place)
+    args = make_engine_args(model, source, log_failures, place, adapters)
 
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -379,4 +406,18 @@ def make_engine(
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,
         )
-    return VllmEngine(engine, model.conversation)
+    return VllmEngine(engine, model.conversation, _loaded(engine, model, adapters, phases))
+
+
+def _loaded(engine: Any, model: Model, files: Mapping[str, AdapterFiles], phases: Phases) -> Adapters:
+    """The model's adapters, each of which vLLM has loaded once. Raises AdapterRefused, and vLLM is shut down."""
+    adapters = Adapters(engine, model.adapters, files)
+    if not model.adapters:
+        return adapters
+    phases.begin("loading the adapters")
+    try:
+        adapters.load_all()
+    except AdapterRefused:
+        engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
+        raise
+    return adapters

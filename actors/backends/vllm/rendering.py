@@ -52,7 +52,7 @@ def is_plain(job: Job) -> bool:
 
 def render_plain(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Rendered:
     """A job that asks for a text alone, and whose prompt has been tokenised."""
-    wanted = Wanted(prompt, dispatch.job.sampling)
+    wanted = Wanted(prompt, dispatch.job.sampling, adapter=dispatch.job.adapter)
     return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
 
 
@@ -99,7 +99,8 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) ->
     if is_plain(job) and not engine.frontend.parses:
         prompt = list(known) or engine.tokenise(job.messages)
         detokenizer = _resumed(engine, dispatch, prompt)
-        wanted = Wanted(prompt, job.sampling, dispatch.resume.token_ids, constraint, detokenizer)
+        resumed = dispatch.resume.token_ids
+        wanted = Wanted(prompt, job.sampling, resumed, constraint, detokenizer, adapter=job.adapter)
         return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
     return _render_marked(engine, dispatch, _ask(engine, job.form or _dialogue(job), known), constraint)
 
@@ -139,6 +140,7 @@ def _render_marked(engine: VllmEngine, dispatch: Dispatch, asked: Asked, constra
             inputs,
             number,
             teller=teller,
+            adapter=dispatch.job.adapter,
             **_thoughts(asked, had[number].token_ids),
         )
         for number, (inputs, prompt) in enumerate(of_choices)
