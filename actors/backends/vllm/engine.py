@@ -142,6 +142,11 @@ class VllmEngine:
     def tokenizer(self) -> Any:
         return self._engine.get_tokenizer()
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the model may think before it answers: vLLM's grammars then wait for the end of that."""
+        return bool(self._conversation.reasoning_parser)
+
     @cached_property
     def frontend(self) -> Frontend:
         """vLLM's own front end for it, used by the thread that renders."""
@@ -266,6 +271,8 @@ class VllmEngine:
 
     def shut_down(self) -> None:
         """Have vLLM end its processes, as well as it can."""
+        if "frontend" in vars(self):  # it has been made
+            self.frontend.close()
         self._engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
 
     def _produced(self, output: Any) -> Produced:

@@ -63,11 +63,6 @@ class Frontend:
             default_chat_template_kwargs=dict(conversation.template_kwargs),
         )
 
-    @property
-    def parses(self) -> bool:
-        """Whether answers to plain dialogues have to be parsed, too."""
-        return bool(self._conversation.reasoning_parser)
-
     def close(self) -> None:
         self._loop.close()
 

@@ -96,7 +96,7 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) ->
     if job.sampling.others:
         engine.verify_sampling(job.sampling)
     known = dispatch.resume.prompt_ids or dispatch.prompt_ids
-    if is_plain(job) and not engine.frontend.parses:
+    if is_plain(job) and not engine.thinks:
         prompt = list(known) or engine.tokenise(job.messages)
         detokenizer = _resumed(engine, dispatch, prompt)
         resumed = dispatch.resume.token_ids
