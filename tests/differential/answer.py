@@ -27,8 +27,21 @@ class Answer:
         return self.media_type == "text/event-stream"
 
     @property
-    def is_error(self) -> bool:
-        return self.status >= 400
+    def told_status(self) -> int:
+        """The status, also of a refusal that came as the first event of a stream."""
+        error = self.error
+        return error["code"] if self.is_stream and isinstance(error.get("code"), int) else self.status
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """What is said of a refusal; nothing where there is none, or none in the shape of OpenAI's."""
+        body = self.body[0] if self.is_stream and self.body else self.body
+        error = body.get("error") if isinstance(body, Mapping) else None
+        return error if isinstance(error, Mapping) else {}
+
+    @property
+    def is_refusal(self) -> bool:
+        return self.told_status >= 400
 
 
 class Asker:

@@ -8,7 +8,9 @@ from typing import Any
 MODEL = "capitals"
 
 QUESTION: Sequence[Mapping[str, Any]] = ({"role": "user", "content": "What is the capital of France?"},)
-PROMPT = "The capital of France is"
+PROMPT = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+LONG: Sequence[Mapping[str, Any]] = ({"role": "user", "content": "capital " * 1600},)
+"""It takes most of the context."""
 _ANSWER_TOKENS = 24
 
 

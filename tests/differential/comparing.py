@@ -32,17 +32,17 @@ MISSING = Missing()
 
 def differences(theirs: Answer, ours: Answer) -> list[Difference]:
     """Every difference that counts, the first one first."""
-    if theirs.status != ours.status:
-        return [Difference("status", theirs.status, _said(ours))]
-    if theirs.media_type != ours.media_type:
+    if theirs.told_status != ours.told_status:
+        return [Difference("status", _said(theirs), _said(ours))]
+    if theirs.media_type != ours.media_type and not theirs.is_refusal:
         return [Difference("content type", theirs.media_type, ours.media_type)]
     return list(_compare("", compared(theirs), compared(ours)))
 
 
 def compared(answer: Answer) -> Any:
     """What is compared of an answer."""
-    if answer.is_error:
-        return rules.error(answer.body)
+    if answer.is_refusal:
+        return rules.error({"error": answer.error} if answer.error else answer.body)
     if answer.is_stream:
         return streams.joined(answer.body)
     return rules.plain(answer.body)
@@ -74,11 +74,8 @@ def _item(values: list[Any], index: int) -> Any:
 
 
 def _said(answer: Answer) -> Any:
-    """The status of an answer, with its message where it is a refusal: that says what is not done."""
-    body = answer.body
-    if answer.is_error and isinstance(body, dict) and isinstance(body.get("error"), dict):
-        return f"{answer.status} {body['error'].get('message')}"
-    return answer.status
+    """The status of an answer, and what it says of an error."""
+    return f"{answer.told_status} {answer.error.get('message')}" if answer.error else answer.told_status
 
 
 def _short(value: Any) -> str:

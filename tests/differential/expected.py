@@ -8,7 +8,18 @@ from fnmatch import fnmatchcase
 
 from tests.differential.case import Case, Mode
 
-DIFFERENCES: Mapping[str, str] = {}
+_STOPS = "vLLM 0.29 takes four stop strings at most; this system as many as one likes."
+_SHAPE = "What vLLM's web framework refuses by itself has that framework's shape; here every error has OpenAI's."
+_LOOK_UP = "vLLM's server has no `GET /v1/models/ID`, which OpenAI's API has, and this system."
+
+DIFFERENCES: Mapping[str, str] = {
+    "stopping/stop strings, more than four": _STOPS,
+    "stopping/stop strings, many": _STOPS,
+    "models/one that is not there": _LOOK_UP,
+    "models/a path that is not there": _SHAPE,
+    "models/a method that is not there": _SHAPE,
+    "invalid/body: not UTF-8": _SHAPE,
+}
 """The reason for each request, by `topic/name`, or with `:plain` or `:stream` after it where only that differs."""
 
 NOT_YET: tuple[str, ...] = (

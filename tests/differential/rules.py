@@ -18,16 +18,8 @@ DROPPED: Mapping[str, str] = {
 
 MARKED: Mapping[str, str] = {
     "id": "each server makes its own; what comes before the random part is compared",
-    "request_id": "as `id`",
 }
 """Fields of which only the form is compared, and why."""
-
-NULLS = "OpenAI's clients read a field that is null as one that is not there, so neither is told from the other"
-
-ERRORS = (
-    "of a refusal the status and the kind of error are compared, and the field that it names where vLLM names one; "
-    "not the message, nor `code`, which is the status again in vLLM's answers"
-)
 
 ERROR_TYPES: Mapping[str, str] = {
     "Bad Request": "invalid_request_error",
@@ -39,16 +31,27 @@ ERROR_TYPES: Mapping[str, str] = {
 }
 """What vLLM calls the kinds of errors, and OpenAI's documentation. Its clients look at the status."""
 
-STREAMS = (
-    "a server may cut its stream where it likes: neighbouring pieces of the same kind are joined before they are "
-    "compared; what the first chunk, those between, the last and the one of the usage say beside is compared as it is"
-)
-
 CLOSENESS = 1e-3
-"""How far apart two log probabilities may be: the last digits depend on what else is in a batch."""
+
+RULES = (
+    "A field that is null is as good as one that is not there: OpenAI's clients tell neither from the other.",
+    "Of a refusal the status is compared, the kind of error, and the field that it names where vLLM names one; not the "
+    "message, nor `code`, which in vLLM's answers is the status again. vLLM's names of kinds count as OpenAI's.",
+    "vLLM begins some streams before it finds that it must refuse them, and refuses in their first event. That counts "
+    "as a refusal with the status that the event tells.",
+    "A stream may be cut anywhere: neighbouring pieces of the same kind are joined, and so are log probabilities and "
+    "token ids. What the first chunk, the last and that of the usage say beside is compared as it is; of the others, "
+    "which fields they have. Usage that is told with every chunk has to grow.",
+    "Log probabilities may be apart by a thousandth: their last digits depend on what else is in a batch.",
+)
+"""The rules, for docs/openai.md."""
 
 _RANDOM = re.compile(r"[0-9a-f]{8,}(-[0-9a-f]{4,})*|[0-9A-Za-z]{9,}$")
-_PARAM_PREFIX = "body."
+_BODY = "body."
+# What vLLM calls a prompt that is too long, and a body that is none.
+_NO_FIELDS = {"input_text", "input_tokens", "body"}
+# vLLM says the old name, whichever was sent.
+_ALIASES = {"max_completion_tokens": "max_tokens"}
 
 
 def plain(value: Any) -> Any:
@@ -78,7 +81,8 @@ def error(body: Any) -> Any:
 
 def _param(param: Any) -> Any:
     """The field alone: vLLM names some by where they stand in the body, down to the variant of a union."""
-    return re.split(r"[.\[]", param.removeprefix(_PARAM_PREFIX))[0] if isinstance(param, str) else None
+    field = re.split(r"[.\[]", param.removeprefix(_BODY))[0] if isinstance(param, str) else None
+    return None if field is None or field in _NO_FIELDS or field.isdecimal() else _ALIASES.get(field, field)
 
 
 def same(theirs: Any, ours: Any) -> bool:

@@ -20,20 +20,26 @@ _PARSERS: Mapping[str, str] = {"tool_call_parser": "hermes", "reasoning_parser":
 # The parser takes it that a model thinks unless it is told not to. This one does not unless it is told to.
 _TEMPLATE_KWARGS: Mapping[str, Any] = {"enable_thinking": False}
 
-CATALOGUE_KNOWS_PARSERS = False
-"""Whether our catalogue takes `_PARSERS` and `_TEMPLATE_KWARGS`. vLLM's server is given them anyway."""
+WITH_PARSERS = False
+"""Whether both are told to parse calls of tools and reasoning, where nothing else is said. Our catalogue must know
+these options for that, and the model's vocabulary the marks of reasoning: without those vLLM applies no grammar."""
 
 
 class OwnServer(VllmServer):
     """vLLM's own server, told all that our engines and our catalogue tell vLLM."""
 
+    def __init__(self, folder: Path, model: Model, parsers: bool) -> None:
+        super().__init__(folder, model)
+        self._parsers = parsers
+
     def _command(self) -> Sequence[str]:
-        told = {
-            **_PARSERS,
-            "enable_auto_tool_choice": True,
-            "default_chat_template_kwargs": dict(_TEMPLATE_KWARGS),
-            "structured_outputs_config": {**structured.CONFIG, "reasoning_parser": _PARSERS["reasoning_parser"]},
-        }
+        told: dict[str, Any] = {"structured_outputs_config": dict(structured.CONFIG)}
+        if self._parsers:
+            told |= {
+                **_PARSERS,
+                "enable_auto_tool_choice": True,
+                "default_chat_template_kwargs": dict(_TEMPLATE_KWARGS),
+            }
         return [*super()._command(), *flags(told)]
 
 
@@ -58,28 +64,30 @@ class Both:
 
 
 @contextmanager
-def both(folder: Path, theirs: Place | None = None, ours: Place | None = None) -> Iterator[Both]:
+def both(
+    folder: Path, theirs: Place | None = None, ours: Place | None = None, parsers: bool = WITH_PARSERS
+) -> Iterator[Both]:
     """The servers that are there, and in `folder` those that are not, until the context closes.
 
     Raises ChildProcessError when one does not start.
     """
     with ExitStack() as stack:
         if theirs is None:
-            theirs = Place(stack.enter_context(vllms_server(folder)).url)
+            theirs = Place(stack.enter_context(vllms_server(folder, parsers)).url)
         if ours is None:
-            started = stack.enter_context(our_server(folder))
+            started = stack.enter_context(our_server(folder, parsers))
             ours = Place(started.url, started.key)
         yield Both(stack.enter_context(Asker(theirs.url)), stack.enter_context(Asker(ours.url, ours.key)))
 
 
-def vllms_server(folder: Path) -> VllmServer:
+def vllms_server(folder: Path, parsers: bool) -> VllmServer:
     """vLLM's own, with its files in a folder of this one."""
-    return OwnServer(folder / "vllm", Model(id=MODEL, source=resolve_source(_SOURCE), gpus=0, engine=_ENGINE))
+    return OwnServer(folder / "vllm", Model(id=MODEL, source=resolve_source(_SOURCE), gpus=0, engine=_ENGINE), parsers)
 
 
-def our_server(folder: Path) -> Infernet:
+def our_server(folder: Path, parsers: bool) -> Infernet:
     """This system, with its files in a folder of this one."""
     entry: dict[str, Any] = {"id": MODEL, "source": _SOURCE, "gpus": 0, "engine": dict(_ENGINE)}
-    if CATALOGUE_KNOWS_PARSERS:
+    if parsers:
         entry |= {"engine": {**_ENGINE, **_PARSERS}, "chat_template_kwargs": dict(_TEMPLATE_KWARGS)}
     return Infernet(folder / "infernet", [entry], ingress_replicas=1)

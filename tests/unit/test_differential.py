@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.differential.case import Mode
 from tests.differential.comparing import MISSING, Difference, differences
 from tests.differential.requests import CASES
 
+PAGE = Path(__file__).parents[2] / "docs" / "openai.md"
 JSON = "application/json"
 
 
@@ -58,6 +60,12 @@ def test_every_request_has_a_name_of_its_own_and_can_be_sent() -> None:
 def test_what_is_known_to_differ_is_asked() -> None:
     names = {name for case in CASES for name in (case.id, *(f"{case.id}:{mode}" for mode in case.modes))}
     assert set(expected.DIFFERENCES) <= names
+
+
+def test_users_are_told_what_is_compared_and_what_differs() -> None:
+    page = " ".join(PAGE.read_text().split())
+    told = [*rules.RULES, *rules.DROPPED.values(), *rules.MARKED.values(), *expected.DIFFERENCES.values()]
+    assert [text for text in told if text not in page] == []
 
 
 def test_a_difference_is_told_by_its_path_and_both_values() -> None:
@@ -112,6 +120,19 @@ def test_refusals_are_of_the_same_kind_and_name_the_same_field() -> None:
     assert paths(refusal("BadRequestError", param="body.n", code=400), ours) == []
     assert paths(refusal("BadRequestError", param="top_k"), ours) == ["error.param"]
     assert paths(refusal("NotFoundError"), ours) == ["error.type"]
+
+
+@pytest.mark.parametrize("param", ["input_tokens", "body", "body.35", None])
+def test_what_vllm_names_and_is_no_field_is_not_compared(param: str | None) -> None:
+    assert paths(refusal("BadRequestError", param=param), refusal("invalid_request_error", param="messages")) == []
+
+
+def test_a_refusal_in_the_first_event_of_a_stream_is_a_refusal() -> None:
+    error = {"error": {"message": "No.", "type": "BadRequestError", "param": "seed", "code": 400}}
+    assert paths(stream(error, DONE), refusal("invalid_request_error", param="seed")) == []
+    assert paths(stream(error, DONE), refusal("invalid_request_error", param="n")) == ["error.param"]
+    assert paths(stream(error, DONE), cut(["Paris"])) == ["status"]
+    assert paths(stream(BEGINNING, error, DONE), refusal("invalid_request_error", param="seed")) == ["status"]
 
 
 @given(st.text(min_size=1, max_size=30), st.lists(st.integers(0, 30)), st.lists(st.integers(0, 30)))

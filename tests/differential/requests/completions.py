@@ -5,19 +5,18 @@ from tests.differential.case import ABSENT, PLAIN, PROMPT, STREAM, Topic
 topic = Topic("completions")
 
 IDS = [300, 301, 302, 303]
-TEXTS = [PROMPT, "What is the capital of Spain?", "Rome"]
+TEXTS = [PROMPT, PROMPT.replace("France", "Spain"), PROMPT.replace("France", "Italy")]
+DRAWN = {"temperature": 1, "top_k": 1, "seed": 5}
+"""Draws that can only come out one way: vLLM refuses several answers that are greedy."""
 USAGE = {"include_usage": True}
 
 topic.completion("a text")
-topic.completion(
-    "a text that looks like a dialogue",
-    prompt="<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n",
-)
+topic.completion("a text that is no dialogue", prompt="The capital of", max_tokens=2)
 topic.completion("an empty text", prompt="")
 topic.completion("texts", prompt=TEXTS)
 topic.completion("a list of one text", prompt=[PROMPT])
-topic.completion("token ids", prompt=IDS)
-topic.completion("lists of token ids", prompt=[IDS, IDS[:2]])
+topic.completion("token ids", prompt=IDS, max_tokens=4)
+topic.completion("lists of token ids", prompt=[IDS, IDS[:2]], max_tokens=3)
 topic.completion("an empty list", prompt=[])
 topic.completion("an empty list of token ids", prompt=[[]])
 topic.completion("texts and token ids", prompt=[PROMPT, IDS])
@@ -31,7 +30,7 @@ topic.completion("max_tokens 0", max_tokens=0)
 topic.completion("max_tokens 1", max_tokens=1)
 topic.completion("max_tokens beyond the context", max_tokens=10**5)
 topic.completion("echo", echo=True)
-topic.completion("echo of token ids", echo=True, prompt=IDS)
+topic.completion("echo of token ids", echo=True, prompt=IDS, max_tokens=4)
 topic.completion("echo of texts", echo=True, prompt=TEXTS[:2])
 topic.completion("echo alone", echo=True, max_tokens=0)
 topic.completion("echo alone with logprobs", echo=True, max_tokens=0, logprobs=2)
@@ -49,8 +48,9 @@ topic.completion("prompt_logprobs", prompt_logprobs=1, max_tokens=2, modes=PLAIN
 topic.completion("prompt_logprobs in a stream", prompt_logprobs=1, max_tokens=2, modes=STREAM)
 topic.completion("return_tokens_as_token_ids", logprobs=1, return_tokens_as_token_ids=True, max_tokens=4)
 topic.completion("return_token_ids", return_token_ids=True, max_tokens=4)
-topic.completion("n of 2", n=2, max_tokens=6)
-topic.completion("n of 2 of texts", n=2, prompt=TEXTS[:2], max_tokens=6)
+topic.completion("n of 2", n=2, **DRAWN, max_tokens=6)
+topic.completion("n of 2 of texts", n=2, **DRAWN, prompt=TEXTS[:2], max_tokens=6)
+topic.completion("n of 2 greedy", n=2)
 topic.completion("n of 0", n=0)
 topic.completion("n drawn with a seed", n=2, temperature=1, seed=2, max_tokens=8)
 topic.completion("best_of", best_of=2, n=1)

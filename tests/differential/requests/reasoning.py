@@ -1,6 +1,7 @@
 """What a model thinks before it answers."""
 
 from tests.differential.case import QUESTION, STREAM, Topic
+from tests.differential.requests.completions import DRAWN
 from tests.differential.requests.tools import CAPITAL
 
 topic = Topic("reasoning")
@@ -28,7 +29,7 @@ topic.chat("on with logprobs", chat_template_kwargs=ON, logprobs=True, max_token
 topic.chat("on with token ids", chat_template_kwargs=ON, return_token_ids=True, max_tokens=MORE)
 topic.chat("on with a stop string", chat_template_kwargs=ON, stop="</think>", max_tokens=MORE)
 topic.chat("on with another stop string", chat_template_kwargs=ON, stop=" of", max_tokens=MORE)
-topic.chat("on, n of 2", chat_template_kwargs=ON, n=2, max_tokens=MORE)
+topic.chat("on, n of 2", chat_template_kwargs=ON, n=2, **DRAWN, max_tokens=MORE)
 topic.chat("on, told its prompt", chat_template_kwargs=ON, return_prompt_text=True, max_tokens=4)
 topic.chat("on with a tool", chat_template_kwargs=ON, tools=[CAPITAL], max_tokens=MORE)
 topic.chat(

@@ -1,6 +1,6 @@
 """Where an answer ends."""
 
-from tests.differential.case import ABSENT, PLAIN, Topic
+from tests.differential.case import ABSENT, LONG, PLAIN, Topic
 
 topic = Topic("stopping")
 
@@ -41,4 +41,4 @@ topic.chat("min_tokens of all", min_tokens=24)
 topic.chat("min_tokens with a stop string", min_tokens=6, stop=[" ", "a"])
 topic.chat("min_tokens with stop_token_ids", min_tokens=6, stop_token_ids=list(range(200, 900)))
 topic.chat("min_tokens 0", min_tokens=0)
-topic.chat("ignore_eos to the end of the context", ignore_eos=True, max_tokens=ABSENT, modes=PLAIN)
+topic.chat("ignore_eos to the end of the context", messages=LONG, ignore_eos=True, max_tokens=ABSENT, modes=PLAIN)

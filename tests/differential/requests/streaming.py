@@ -1,6 +1,7 @@
 """What a stream tells beside the answer."""
 
-from tests.differential.case import ABSENT, STREAM, Topic
+from tests.differential.case import ABSENT, LONG, STREAM, Topic
+from tests.differential.requests.completions import DRAWN
 
 topic = Topic("streaming")
 
@@ -11,9 +12,9 @@ def usage(**options: bool) -> dict[str, bool]:
 
 topic.chat("plain", modes=STREAM)
 topic.chat("one token", max_tokens=1, modes=STREAM)
-topic.chat("a long one", ignore_eos=True, max_tokens=300, modes=STREAM)
+topic.chat("a long one", ignore_eos=True, max_tokens=150, modes=STREAM)
 topic.chat("include_usage", stream_options=usage(), modes=STREAM)
-topic.chat("include_usage, a long one", stream_options=usage(), ignore_eos=True, max_tokens=300, modes=STREAM)
+topic.chat("include_usage, a long one", stream_options=usage(), ignore_eos=True, max_tokens=150, modes=STREAM)
 topic.chat("include_usage, one token", stream_options=usage(), max_tokens=1, modes=STREAM)
 topic.chat("include_usage, a stop string", stream_options=usage(), stop=" of", modes=STREAM)
 topic.chat("include_usage false", stream_options=usage(include_usage=False), modes=STREAM)
@@ -27,7 +28,9 @@ topic.chat("continuous_usage_stats false", stream_options=usage(continuous_usage
 topic.chat("empty stream_options", stream_options={}, modes=STREAM)
 topic.chat("include_obfuscation", stream_options={"include_obfuscation": False}, modes=STREAM)
 topic.chat("stream_interval", stream_interval=4, modes=STREAM)
-topic.chat("to the end of the context", ignore_eos=True, max_tokens=ABSENT, modes=STREAM)
+topic.chat("to the end of the context", messages=LONG, ignore_eos=True, max_tokens=ABSENT, modes=STREAM)
 topic.chat("characters over several tokens", modes=STREAM, ignore_eos=True, max_tokens=60, temperature=1.9, seed=4)
-topic.chat("n of 2 with usage", n=2, stream_options=usage(), modes=STREAM)
-topic.chat("n of 2 with continuous usage", n=2, stream_options=usage(continuous_usage_stats=True), modes=STREAM)
+topic.chat("n of 2 with usage", n=2, **DRAWN, stream_options=usage(), modes=STREAM)
+topic.chat(
+    "n of 2 with continuous usage", n=2, **DRAWN, stream_options=usage(continuous_usage_stats=True), modes=STREAM
+)

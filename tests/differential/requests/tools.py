@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.differential.case import PLAIN, STREAM, Topic
+from tests.differential.requests.completions import DRAWN
 
 topic = Topic("tools")
 
@@ -44,7 +45,7 @@ topic.chat("auto with usage", tools=[CAPITAL], stream_options={"include_usage": 
 topic.chat("auto with logprobs", tools=[CAPITAL], logprobs=True, max_tokens=MORE)
 topic.chat("auto with token ids", tools=[CAPITAL], return_token_ids=True, max_tokens=MORE)
 topic.chat("auto with a stop string", tools=[CAPITAL], stop="country", max_tokens=MORE)
-topic.chat("auto, n of 2", tools=[CAPITAL], n=2, max_tokens=MORE)
+topic.chat("auto, n of 2", tools=[CAPITAL], n=2, **DRAWN, max_tokens=MORE)
 topic.chat(
     "auto, strict", max_tokens=MORE, tools=[{"type": "function", "function": {**CAPITAL["function"], "strict": True}}]
 )
@@ -82,7 +83,7 @@ topic.chat("named", tools=TOOLS, tool_choice=named("get_weather"), max_tokens=MO
 topic.chat("named, a free text", tools=TOOLS, tool_choice=named("get_capital"), max_tokens=30)
 topic.chat("named, without parameters", tools=[NOW], tool_choice=named("get_time"), max_tokens=30)
 topic.chat("named, cut off", tools=TOOLS, tool_choice=named("get_weather"), max_tokens=4)
-topic.chat("named, n of 2", tools=TOOLS, tool_choice=named("get_weather"), n=2, max_tokens=MORE)
+topic.chat("named, n of 2", tools=TOOLS, tool_choice=named("get_weather"), n=2, **DRAWN, max_tokens=MORE)
 topic.chat(
     "named with token ids", tools=TOOLS, tool_choice=named("get_weather"), return_token_ids=True, max_tokens=MORE
 )
