@@ -62,12 +62,12 @@ class Topic:
     def chat(self, name: str, *, modes: Sequence[Mode] = BOTH, **fields: Any) -> None:
         """A greedy chat completion of a few tokens, with these fields beside or in place of the usual ones."""
         usual = {"model": MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": _ANSWER_TOKENS}
-        self.post(name, "/v1/chat/completions", _body(usual, fields), modes)
+        self.post(name, "/v1/chat/completions", body(usual, fields), modes)
 
     def completion(self, name: str, *, modes: Sequence[Mode] = BOTH, **fields: Any) -> None:
         """The same of a plain completion."""
         usual = {"model": MODEL, "prompt": PROMPT, "temperature": 0, "max_tokens": _ANSWER_TOKENS}
-        self.post(name, "/v1/completions", _body(usual, fields), modes)
+        self.post(name, "/v1/completions", body(usual, fields), modes)
 
     def post(self, name: str, path: str, body: Mapping[str, Any] | bytes | None, modes: Sequence[Mode] = PLAIN) -> None:
         self.cases.append(Case(self.name, name, path, body, modes))
@@ -76,5 +76,6 @@ class Topic:
         self.post(name, path, None)
 
 
-def _body(usual: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+def body(usual: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The usual fields with these beside or in place of them, but for those that are to be absent."""
     return {name: value for name, value in {**usual, **fields}.items() if value is not ABSENT}

@@ -14,12 +14,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tests.benchmarks.servers import end_on_signals
-from tests.differential import expected
+from tests.differential import expected, setting
 from tests.differential.answer import Answer
 from tests.differential.case import Case, Mode
 from tests.differential.comparing import Difference, compared, differences
-from tests.differential.requests import CASES
-from tests.differential.servers import WITH_PARSERS, Both, Place, both
+from tests.differential.requests import CASES, POOLING_CASES
+from tests.differential.servers import Both, Place, both
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Outcome:
 
 def main() -> int:
     options = _options()
-    cases = [case for case in CASES if _is_asked(case, options.patterns)]
+    cases = [case for case in (POOLING_CASES if options.pooling else CASES) if _is_asked(case, options.patterns)]
     if options.list:
         print("\n".join(f"{case.id} ({', '.join(case.modes)})" for case in cases))
         return 0
     end_on_signals()
     theirs = Place(options.vllm) if options.vllm else None
     ours = Place(options.ours, options.key) if options.ours else None
-    with tempfile.TemporaryDirectory() as folder, both(Path(folder), theirs, ours, options.parsers) as servers:
+    with tempfile.TemporaryDirectory() as folder, both(Path(folder), setting.chosen(options), theirs, ours) as servers:
         outcomes = list(_ask(servers, cases))
     print("\n".join(_lines(outcomes, every=options.all, whole=options.whole)))
     return 1 if any(_is_wrong(outcome) for outcome in outcomes) else 0
@@ -65,12 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the requests, and ask nothing")
     parser.add_argument("--all", action="store_true", help="print every difference, not only the first of each request")
     parser.add_argument("--whole", action="store_true", help="print what is compared of both answers where they differ")
-    parser.add_argument(
-        "--parsers",
-        action=argparse.BooleanOptionalAction,
-        default=WITH_PARSERS,
-        help="start servers that parse calls of tools and reasoning (default: %(default)s)",
-    )
+    setting.add_options(parser)
     parser.add_argument("--vllm", metavar="URL", help="vLLM's server, where it runs already")
     parser.add_argument("--ours", metavar="URL", help="this system, where it runs already")
     parser.add_argument("--key", help="a key of it")

@@ -3,7 +3,9 @@
 docs/openai.md tells the same to users.
 """
 
+import base64
 import re
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +44,8 @@ RULES = (
     "A stream may be cut anywhere: neighbouring pieces of the same kind are joined, and so are log probabilities and "
     "token ids. What the first chunk, the last and that of the usage say beside is compared as it is; of the others, "
     "which fields they have. Usage that is told with every chunk has to grow.",
-    "Log probabilities may be apart by a thousandth: their last digits depend on what else is in a batch.",
+    "Log probabilities, scores and the numbers of vectors may be apart by a thousandth: their last digits depend on "
+    "what else is in a batch.",
 )
 """The rules, for docs/openai.md."""
 
@@ -59,10 +62,21 @@ def plain(value: Any) -> Any:
     match value:
         case dict():
             kept = {name: each for name, each in value.items() if name not in DROPPED and each is not None}
-            return {name: form(each) if name in MARKED else plain(each) for name, each in kept.items()}
+            return {name: _field(name, each) for name, each in kept.items()}
         case list():
             return [plain(each) for each in value]
     return value
+
+
+def _field(name: str, value: Any) -> Any:
+    if name in MARKED:
+        return form(value)
+    return _vector(value) if name == "embedding" and isinstance(value, str) else plain(value)
+
+
+def _vector(text: str) -> dict[str, list[float]]:
+    """A vector that was sent as base64, since its last digits are not compared."""
+    return {"base64": [number for (number,) in struct.iter_unpack("<f", base64.b64decode(text))]}
 
 
 def form(text: Any) -> Any:

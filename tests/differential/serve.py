@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.benchmarks.servers import end_on_signals
-from tests.differential.servers import WITH_PARSERS, our_server, vllms_server
+from tests.differential import setting
+from tests.differential.servers import our_server, vllms_server
 
 _REPORT = "python -m tests.differential.report"
 
@@ -20,19 +21,15 @@ _REPORT = "python -m tests.differential.report"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.differential.serve", description=__doc__)
     parser.add_argument("--both", action="store_true", help="ours too")
-    parser.add_argument(
-        "--parsers",
-        action=argparse.BooleanOptionalAction,
-        default=WITH_PARSERS,
-        help="start servers that parse calls of tools and reasoning (default: %(default)s)",
-    )
+    setting.add_options(parser)
     options = parser.parse_args()
+    chosen = setting.chosen(options)
     end_on_signals()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        command = f"{_REPORT} --vllm {stack.enter_context(vllms_server(folder, options.parsers)).url}"
+        command = f"{_REPORT} --vllm {stack.enter_context(vllms_server(folder, chosen)).url}"
         if options.both:
-            ours = stack.enter_context(our_server(folder, options.parsers))
+            ours = stack.enter_context(our_server(folder, chosen))
             command += f" --ours {ours.url} --key {ours.key}"
         print(command, flush=True)
         signal.pause()

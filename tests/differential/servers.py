@@ -14,8 +14,6 @@ from tests.benchmarks.servers.vllm_server import flags
 from tests.differential.answer import Answer, Asker
 from tests.differential.case import MODEL, Case, Mode
 
-_SOURCE = "builtin:capitals"
-_ENGINE: Mapping[str, Any] = {"max_num_seqs": 16}
 _PARSERS: Mapping[str, str] = {"tool_call_parser": "hermes", "reasoning_parser": "qwen3"}
 # The parser takes it that a model thinks unless it is told not to. This one does not unless it is told to.
 _TEMPLATE_KWARGS: Mapping[str, Any] = {"enable_thinking": False}
@@ -23,6 +21,25 @@ _TEMPLATE_KWARGS: Mapping[str, Any] = {"enable_thinking": False}
 WITH_PARSERS = False
 """Whether both are told to parse calls of tools and reasoning, where nothing else is said. Our catalogue must know
 these options for that, and the model's vocabulary the marks of reasoning: without those vLLM applies no grammar."""
+
+POOLING_IS_SERVED = False
+"""Whether this system serves models that write nothing, and has one of its own."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model as both servers have it, and whether they parse what it writes."""
+
+    model: str
+    source: str
+    engine: Mapping[str, Any]
+    parsers: bool
+
+
+WRITER = Setting(MODEL, "builtin:capitals", {"max_num_seqs": 16}, WITH_PARSERS)
+EMBEDDER = Setting(
+    "capitals-embeddings", "builtin:capitals-embeddings", {"runner": "pooling", "convert": "embed"}, parsers=False
+)
 
 
 class OwnServer(VllmServer):
@@ -64,30 +81,30 @@ class Both:
 
 
 @contextmanager
-def both(
-    folder: Path, theirs: Place | None = None, ours: Place | None = None, parsers: bool = WITH_PARSERS
-) -> Iterator[Both]:
+def both(folder: Path, setting: Setting, theirs: Place | None = None, ours: Place | None = None) -> Iterator[Both]:
     """The servers that are there, and in `folder` those that are not, until the context closes.
 
     Raises ChildProcessError when one does not start.
     """
     with ExitStack() as stack:
         if theirs is None:
-            theirs = Place(stack.enter_context(vllms_server(folder, parsers)).url)
+            theirs = Place(stack.enter_context(vllms_server(folder, setting)).url)
         if ours is None:
-            started = stack.enter_context(our_server(folder, parsers))
+            started = stack.enter_context(our_server(folder, setting))
             ours = Place(started.url, started.key)
         yield Both(stack.enter_context(Asker(theirs.url)), stack.enter_context(Asker(ours.url, ours.key)))
 
 
-def vllms_server(folder: Path, parsers: bool) -> VllmServer:
+def vllms_server(folder: Path, setting: Setting) -> VllmServer:
     """vLLM's own, with its files in a folder of this one."""
-    return OwnServer(folder / "vllm", Model(id=MODEL, source=resolve_source(_SOURCE), gpus=0, engine=_ENGINE), parsers)
+    model = Model(id=setting.model, source=resolve_source(setting.source), gpus=0, engine=setting.engine)
+    return OwnServer(folder / "vllm", model, setting.parsers)
 
 
-def our_server(folder: Path, parsers: bool) -> Infernet:
+def our_server(folder: Path, setting: Setting) -> Infernet:
     """This system, with its files in a folder of this one."""
-    entry: dict[str, Any] = {"id": MODEL, "source": _SOURCE, "gpus": 0, "engine": dict(_ENGINE)}
-    if parsers:
-        entry |= {"engine": {**_ENGINE, **_PARSERS}, "chat_template_kwargs": dict(_TEMPLATE_KWARGS)}
+    parsers = _PARSERS if setting.parsers else {}
+    entry = {"id": setting.model, "source": setting.source, "gpus": 0, "engine": {**setting.engine, **parsers}}
+    if setting.parsers:
+        entry["chat_template_kwargs"] = dict(_TEMPLATE_KWARGS)
     return Infernet(folder / "infernet", [entry], ingress_replicas=1)

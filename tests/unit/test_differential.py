@@ -13,9 +13,10 @@ from tests.differential import expected, rules
 from tests.differential.answer import DONE, Answer
 from tests.differential.case import Mode
 from tests.differential.comparing import MISSING, Difference, differences
-from tests.differential.requests import CASES
+from tests.differential.requests import CASES, POOLING_CASES
 
 PAGE = Path(__file__).parents[2] / "docs" / "openai.md"
+EVERY = [*CASES, *POOLING_CASES]
 JSON = "application/json"
 
 
@@ -50,15 +51,15 @@ def paths(theirs: Answer, ours: Answer) -> list[str]:
 
 
 def test_every_request_has_a_name_of_its_own_and_can_be_sent() -> None:
-    assert len({case.id for case in CASES}) == len(CASES)
-    for case in CASES:
+    assert len({case.id for case in EVERY}) == len(EVERY)
+    for case in EVERY:
         for mode in case.modes:
             body = case.body_in(mode)
             assert isinstance(body, bytes | None) or json.dumps(body)
 
 
 def test_what_is_known_to_differ_is_asked() -> None:
-    names = {name for case in CASES for name in (case.id, *(f"{case.id}:{mode}" for mode in case.modes))}
+    names = {name for case in EVERY for name in (case.id, *(f"{case.id}:{mode}" for mode in case.modes))}
     assert set(expected.DIFFERENCES) <= names
 
 

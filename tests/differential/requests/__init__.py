@@ -11,6 +11,7 @@ from tests.differential.requests import (
     logprobs,
     many,
     models,
+    pooling,
     reasoning,
     sampling,
     stopping,
@@ -40,3 +41,7 @@ _MODULES = (
 )
 
 CASES: Sequence[Case] = [case for module in _MODULES for case in module.topic.cases]
+"""What a model that writes is asked."""
+
+POOLING_CASES: Sequence[Case] = [case for topic in pooling.topics for case in topic.cases]
+"""What a model is asked that turns texts into vectors."""
