@@ -11,7 +11,7 @@ from actors.machine import gc
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState, Make
-from cluster.messages.work import Dispatch, JobAttempt
+from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 from cluster.text.token_log import TokenLog
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,10 @@ class Engine:
                 self._unconfirmed.add(job_id)
         await self.confirm([(d.job.id, d.attempt) for d in dispatches if d.confirmed])
         self._backend.start(fresh)
+
+    async def ask(self, form: Form, sampling: Sampling) -> Asking:
+        """What this form asks, as the model's own front end has it. Raises BackendDied when that cannot be told."""
+        return await asyncio.wrap_future(self._backend.ask(form, sampling))
 
     async def confirm(self, jobs: Sequence[JobAttempt]) -> None:
         """These may be told of, from their start. What is unknown, or was confirmed before, is ignored."""
@@ -182,7 +186,7 @@ class Engine:
             job_log.keep_prompt(chunk.prompt_ids)
             if chunk.cached_tokens is not None:
                 job_log.cached_tokens = chunk.cached_tokens
-            job_log.log.append(chunk.text, chunk.token_ids, chunk.ends)
+            job_log.log.append(chunk.text, chunk.token_ids, chunk.ends, chunk.marks)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)
             job_log.touch()

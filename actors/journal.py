@@ -252,7 +252,8 @@ class Journal:
         """Make the end durable, then visible, and after a while forget it."""
         entry.log.epoch = self._output(entry).epoch
         ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
-        ended = Ended(entry.job_id, entry.log.text, end, self._clock.wall_ms(), ran, entry.log.epoch)
+        log = entry.log
+        ended = Ended(entry.job_id, log.text, end, self._clock.wall_ms(), ran, log.epoch, tuple(log.marks))
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         entry.attempts.settle()
         if before is not None:

@@ -167,6 +167,10 @@ class Scheduler:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
         return self.fleet.model_views(queued, self._now_s())
 
+    async def ready_engines(self, model: str) -> list[EngineId]:
+        """The model's engines that can be asked something."""
+        return self.fleet.ready(model)
+
     async def has_looked_for_room(self) -> bool:
         """Whether it is known of every model if there is room for it."""
         return self.fleet.has_looked_for_room

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from cluster.conversation import ContentFormat, Conversation, reasoning_parser, tool_call_parser
 from cluster.errors import ModelNotFound
 
 MAX_NAME_CHARACTERS = 128
@@ -25,7 +26,8 @@ class Traits(Struct, frozen=True):
     `gpus` and `cpus` are what a replica takes where the settings do not say. `context_option` and `slots_option` are
     the engine options that declare the model's context length, and how many jobs an engine runs at once. `has_source`:
     its models are loaded from a source, and their prompts are counted with the tokenizer found there.
-    `structured_outputs`: answers can be made to follow a JSON Schema. Prompts are cached in blocks, of which
+    `structured_outputs`: answers can be made to follow a JSON Schema. `forms`: more can be asked than dialogues of
+    texts, and told than one text. Prompts are cached in blocks, of which
     `block_option` declares the tokens; without it they have `block_tokens`, or so many where there is no GPU.
     """
 
@@ -35,6 +37,7 @@ class Traits(Struct, frozen=True):
     slots_option: str
     has_source: bool
     structured_outputs: bool
+    forms: bool
     block_option: str
     block_tokens: int
     block_tokens_without_gpu: int
@@ -48,6 +51,7 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="max_num_seqs",
         has_source=True,
         structured_outputs=True,
+        forms=True,
         block_option="block_size",
         block_tokens=16,
         block_tokens_without_gpu=128,
@@ -59,6 +63,7 @@ TRAITS: Mapping[BackendName, Traits] = {
         slots_option="batch_slots",
         has_source=False,
         structured_outputs=False,
+        forms=False,
         block_option="block_size",
         block_tokens=16,
         block_tokens_without_gpu=16,
@@ -97,7 +102,8 @@ class Model(Struct, frozen=True):
     `source` is a hub id, a folder, or `builtin:` and the name of a model that comes with this project.
     `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed. They run
     on machines with these `labels` of Ray's, each a value or a selector such as `in(H100,A100)`. An answer has
-    `default_max_tokens` at most where a client of `/v1` names no number, or as many as the context leaves.
+    `default_max_tokens` at most where a client of `/v1` names no number, or as many as the context leaves. The fields
+    of its chat template are what `Conversation` says.
     """
 
     id: str
@@ -115,6 +121,9 @@ class Model(Struct, frozen=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     default_max_tokens: int | None = None
     machines: int = 1
+    chat_template: str | None = None
+    chat_template_content_format: ContentFormat = "auto"
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def books(self) -> bool:
@@ -125,13 +134,28 @@ class Model(Struct, frozen=True):
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
         booked = self.gpus, self.cpus, self.machines
-        return self.id, self.backend, self.source, *booked, self.engine, self.env, self.labels
+        return self.id, self.backend, self.source, *booked, self.engine, self.env, self.labels, self.conversation
 
     @property
     def of_vocabulary(self) -> tuple[object, ...]:
-        """All that says what a token id means: only where none of it changes, an answer goes on from its token ids."""
+        """All that says what a token id means, which of them a dialogue is, and what is read in those of an answer.
+
+        Only where none of it changes, an answer goes on from its token ids.
+        """
         named = {name: value for name, value in self.engine.items() if name.startswith(_VOCABULARY_OPTIONS)}
-        return self.backend, self.source, named
+        return self.backend, self.source, named, self.conversation
+
+    @property
+    def conversation(self) -> Conversation:
+        """What its dialogues are rendered with, and its answers parsed with."""
+        return Conversation(
+            chat_template=self.chat_template,
+            content_format=self.chat_template_content_format,
+            template_kwargs=self.chat_template_kwargs,
+            tool_call_parser=tool_call_parser(self.engine),
+            reasoning_parser=reasoning_parser(self.engine),
+            exclude_tools_when_tool_choice_none=bool(self.engine.get("exclude_tools_when_tool_choice_none")),
+        )
 
     @property
     def prefix_tokens(self) -> int:

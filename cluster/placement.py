@@ -212,12 +212,13 @@ def prompt_tokens(job: Job) -> int:
     """The tokens of the job's prompt, estimated where they were not counted."""
     if job.prompt_tokens is not None:
         return job.prompt_tokens
-    return sum(len(message.content) for message in job.messages) // _CHARACTERS_PER_TOKEN
+    characters = sum(len(message.content) for message in job.messages) + (len(job.form.body) if job.form else 0)
+    return characters // _CHARACTERS_PER_TOKEN
 
 
 def most_tokens(job: Job) -> int:
     """The most tokens that the job's prompt and answer can have, as far as they were counted."""
-    return (job.prompt_tokens or 0) + job.sampling.max_tokens
+    return (job.prompt_tokens or 0) + job.sampling.max_tokens * job.choices
 
 
 def _can_take(place: _Place, pin: NodeId | None, suspect: bool) -> bool:

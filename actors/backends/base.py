@@ -6,12 +6,14 @@ the natural frame: cost follows engine steps, not tokens times streams. Every ba
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Protocol
 
 from msgspec import Struct
 
 from cluster.ids import JobId
-from cluster.messages.work import Dispatch, End
+from cluster.messages.marks import Mark
+from cluster.messages.work import Asking, Dispatch, End, Form, JobAttempt, Sampling
 
 
 class Chunk(Struct, frozen=True):
@@ -24,7 +26,7 @@ class Chunk(Struct, frozen=True):
     A generation's first chunk carries `prompt_tokens`, `cached_tokens`, how many of these were in the cache, and
     `prompt_ids` where another rendering of the prompt would not make the same. The last one carries `end`, whose usage
     counts the whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another
-    attempt, here or elsewhere, need not meet.
+    attempt, here or elsewhere, need not meet. `marks` say what the text means, at positions of the job's whole text.
     """
 
     job_id: JobId
@@ -37,6 +39,7 @@ class Chunk(Struct, frozen=True):
     retryable: bool = False
     prompt_ids: tuple[int, ...] = ()
     cached_tokens: int | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 Sink = Callable[[Sequence[Chunk]], None]
@@ -98,7 +101,11 @@ class Backend(Protocol):
         """
         ...
 
-    def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
+    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
+        """What this form asks, judged as if it were to be generated. Nothing is."""
+        ...
+
+    def abort(self, jobs: Sequence[JobAttempt]) -> None:
         """Stop generating (job id, attempt) without an end. Does not block; what is unknown is ignored.
 
         Takes effect in the order of the calls: a chunk of the step under way may still come, but none after

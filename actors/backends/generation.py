@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from actors.backends.base import Chunk
 from actors.backends.stop_strings import Piece, StopStringFilter
+from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
-from cluster.messages.work import Dispatch, End, Failed, Finished, FinishReason
+from cluster.messages.work import Dispatch, End, Failed, Finished
 
 
 class Generation:
@@ -41,7 +42,11 @@ class Generation:
         )
 
     def advance(
-        self, texts: Sequence[str], token_ids: Sequence[int], finish_reason: FinishReason | None = None
+        self,
+        texts: Sequence[str],
+        token_ids: Sequence[int],
+        finish_reason: FinishReason | None = None,
+        stop_reason: int | str | None = None,
     ) -> Chunk | None:
         """Take in a step's tokens and the text that each brought; `finish_reason` when the model finished with them.
 
@@ -53,14 +58,14 @@ class Generation:
             self.completion_tokens += 1
             pieces += self._stop_strings.push(text, token_id)
             if self._stop_strings.stopped:
-                finish_reason = "stop"
+                finish_reason, stop_reason = "stop", self._stop_strings.found
                 break
         if finish_reason is None:
             return self._chunk(pieces, None) if pieces else None
         if not self._stop_strings.stopped:
             pieces += self._stop_strings.flush()
         self.ended = True
-        return self._chunk(pieces, Finished(self._usage, finish_reason))
+        return self._chunk(pieces, Finished(self._usage, finish_reason, stop_reason))
 
     def fail(self, code: str, message: str, retryable: bool = False) -> Chunk:
         """End with an error; `message` is for the client. Text still withheld is dropped.
@@ -70,19 +75,36 @@ class Generation:
         self.ended = True
         return replace(self._chunk([], Failed(self._usage, code, message)), retryable=retryable)
 
-    def check_context(self, max_tokens: int, context_length: int) -> Chunk | None:
-        """The chunk that ends a generation whose prompt and `max_tokens` do not fit the model's context."""
-        if self.prompt_tokens + max_tokens <= context_length:
+    def goes_on(self, choice: int) -> bool:
+        """Whether more of this choice is to be generated. There is one."""
+        return not self.ended
+
+    def end_choice(self, choice: int, finish_reason: FinishReason) -> Chunk | None:
+        """The chunk that tells that nothing more is to be generated of this choice."""
+        return self.advance((), (), finish_reason)
+
+    def conclude(self) -> Chunk:
+        """The chunk that ends a generation of which everything has been told but that."""
+        self.ended = True
+        return self._chunk([], Finished(self._usage, "stop"))
+
+    def check_context(self, max_tokens: int, context_length: int, prompt_tokens: int | None = None) -> Chunk | None:
+        """The chunk that ends a generation whose prompt and `max_tokens` do not fit the model's context.
+
+        `prompt_tokens` are those of the longest of several prompts.
+        """
+        longest = self.prompt_tokens if prompt_tokens is None else prompt_tokens
+        if longest + max_tokens <= context_length:
             return None
         return self.fail(
             "context_length_exceeded",
-            f"The prompt has {self.prompt_tokens} tokens; with max_tokens {max_tokens} that is more than the "
+            f"The prompt has {longest} tokens; with max_tokens {max_tokens} that is more than the "
             f"model's context of {context_length}",
         )
 
     @property
     def _usage(self) -> Usage:
-        return Usage(self.prompt_tokens, self.completion_tokens)
+        return Usage(self.prompt_tokens, self.completion_tokens, self.cached_tokens)
 
     def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
         if len(pieces) == 1:
@@ -90,6 +112,10 @@ class Generation:
             chunk = Chunk(self.job_id, self.attempt, text, token_ids, end=end)
         else:
             chunk = Chunk(self.job_id, self.attempt, *_joined(pieces), end=end, ends=_ends(pieces))
+        return self.announce(chunk)
+
+    def announce(self, chunk: Chunk) -> Chunk:
+        """The chunk, and what is to be told with the first one."""
         if self._announced:
             return chunk
         self._announced = True

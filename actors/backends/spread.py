@@ -1,13 +1,14 @@
 """A backend of which parts run on further machines. It lives as long as all of them do."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Protocol
 
 from actors.backends.base import Backend, BackendDied, Loaded, Sink
 from actors.backends.failures import one_line
-from cluster.messages.work import Dispatch
+from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
 
 class Parts(Protocol):
@@ -58,7 +59,10 @@ class SpreadBackend:
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         self._first.start(dispatches)
 
-    def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
+    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
+        return self._first.ask(form, sampling)
+
+    def abort(self, jobs: Sequence[JobAttempt]) -> None:
         self._first.abort(jobs)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ class StopStringFilter:
     the one that is complete first counts, as in vLLM.
     """
 
-    __slots__ = ("_held", "_immune", "_includes", "_pending", "_stop", "_unstoppable", "stopped")
+    __slots__ = ("_held", "_immune", "_includes", "_pending", "_stop", "_unstoppable", "found", "stopped")
 
     def __init__(self, stop: Sequence[str] = (), includes: bool = False, unstoppable: int = 0) -> None:
         """`includes`: a stop string is part of what is passed on. None ends in the first `unstoppable` tokens."""
@@ -25,6 +25,7 @@ class StopStringFilter:
         self._held: list[Piece] = []
         self._immune = 0  # so many of the held characters came with tokens in which no stop string ends
         self.stopped = False
+        self.found = ""  # the stop string
 
     def push(self, text: str, token_id: int) -> list[Piece]:
         """Take in the next token and the text it brought; return what can be passed on now.
@@ -52,10 +53,10 @@ class StopStringFilter:
 
     def _release(self) -> list[Piece]:
         text = "".join([piece for piece, _ in self._held])
-        hits = [(begin + len(stop), begin) for stop in self._stop if (begin := self._find(text, stop)) >= 0]
+        hits = [(begin + len(stop), begin, stop) for stop in self._stop if (begin := self._find(text, stop)) >= 0]
         if hits:
             self.stopped = True
-            after, begin = min(hits, key=lambda hit: hit[0])
+            after, begin, self.found = min(hits, key=lambda hit: hit[0])
             pieces = self._take(begin)
             self._held = []
             cut = text[sum(len(piece) for piece, _ in pieces) : after if self._includes else begin]

@@ -62,14 +62,16 @@ class Entry(JobLog):
         if delta.cached_tokens is not None:
             self.cached_tokens = delta.cached_tokens
         self._give_way(delta.token_offset, delta.token_ids)
-        self.log.append_at(delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends)
+        said = delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends
+        self.log.append_at(*said, delta.mark_offset, delta.marks)
         self.touch()
 
     def turn_to(self, record: EndedRecord) -> None:
         """The job had ended already, as this says: its text is this one, and so is its end."""
-        if (record.epoch, record.content) != (self.log.epoch, self.log.text):
+        held = self.log.epoch, self.log.text, tuple(self.log.marks)
+        if (record.epoch, record.content, record.marks) != held:
             log = TokenLog(epoch=record.epoch)
-            log.append(record.content)
+            log.append(record.content, marks=record.marks)
             self.begin_anew(log)
         self.log.close(record.end)
 
@@ -80,7 +82,7 @@ class Entry(JobLog):
             self._turn_to(output.epoch)
             self.keep_prompt(output.prompt_ids)
             self._give_way(0, output.token_ids)
-            self.log.append_at(0, output.text, 0, output.token_ids, output.ends)
+            self.log.append_at(0, output.text, 0, output.token_ids, output.ends, 0, output.marks)
             self.touch()
 
     def _give_way(self, token_offset: int, token_ids: tuple[int, ...]) -> None:

@@ -15,7 +15,7 @@ from cluster.ids import JobId
 from cluster.messages.work import Delta
 from cluster.text.token_log import TokenLog
 
-VERSION = 4
+VERSION = 5
 """Which frames these are: it changes with `Delta` and what it is made of. The first that had one was 2."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -129,25 +129,28 @@ class JobLog:
         for cursor in self.watchers.values():
             cursor.offset = min(cursor.offset, self.log.length)
             cursor.tokens = min(cursor.tokens, tokens)
+            cursor.marks = min(cursor.marks, len(self.log.marks))
 
 
 class _Cursor:
     """The position of one reader in one job's output."""
 
-    __slots__ = ("has_sent", "is_marked", "log", "offset", "source", "tokens")
+    __slots__ = ("has_sent", "is_marked", "log", "marks", "offset", "source", "tokens")
 
     def __init__(self, source: JobLog, offset: int, tokens: int) -> None:
         self.source = source
         self.log = source.log
         self.offset = offset
         self.tokens = tokens
+        self.marks = 0  # whoever begins to read is told all of them
         self.has_sent = False
         self.is_marked = False
 
     @property
     def has_news(self) -> bool:
         log = self.log
-        return log.length > self.offset or len(log.token_ids) > self.tokens or log.end is not None
+        has_more = log.length > self.offset or len(log.token_ids) > self.tokens or len(log.marks) > self.marks
+        return has_more or log.end is not None
 
     def advance(self, with_tokens: bool) -> Delta | None:
         """What is new since the last call, or None."""
@@ -163,11 +166,13 @@ class _Cursor:
             if not self.has_sent:
                 prompt_ids, cached_tokens = tuple(source.prompt_ids), source.cached_tokens
             token_ids, ends = tuple(log.token_ids[first:]), tuple(log.ends[first:])
-        if not text and not token_ids and log.end is None:
+        mark_offset, marks = self.marks, tuple(log.marks[self.marks :]) if log.marks else ()
+        if not text and not token_ids and not marks and log.end is None:
             return None
         self.has_sent = True
         self.offset = offset + len(text)
         self.tokens += len(token_ids)
+        self.marks += len(marks)
         return Delta(
             source.job_id,
             source.attempt,
@@ -181,6 +186,8 @@ class _Cursor:
             log.epoch,
             prompt_ids,
             cached_tokens,
+            mark_offset,
+            marks,
         )
 
 

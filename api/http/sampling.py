@@ -4,6 +4,7 @@ Names, types and ranges are those of vLLM's own requests. What only a model's en
 vocabulary, ends the job with vLLM's words.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -13,6 +14,8 @@ from api.http.bodies import INT64, Request, Text
 from api.http.body_hash import LATER
 from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES
+
+MAX_CHOICES = 128
 
 _OWN_PREFIX = "infernet_"
 
@@ -49,6 +52,13 @@ class SamplingFields(Request):
     allowed_token_ids: Annotated[list[Natural], Field(default_factory=list), LATER]
     bad_words: Annotated[list[Text], Field(default_factory=list), LATER]
     repetition_detection: Annotated[RepetitionDetection | None, LATER] = None
+    n: Annotated[Annotated[int, Field(ge=1, le=MAX_CHOICES, description="How many answers")], LATER] = 1
+    prompt_logprobs: Annotated[Annotated[int, Field(ge=-1, le=INT64)] | None, LATER] = None
+    logprob_token_ids: Annotated[list[Natural], Field(default_factory=list), LATER]
+    thinking_token_budget: Annotated[Annotated[int, Field(ge=-1, le=INT64)] | None, LATER] = None
+    return_token_ids: Annotated[bool, LATER] = False
+    return_tokens_as_token_ids: Annotated[bool, LATER] = False
+    spaces_between_special_tokens: Annotated[bool, LATER] = True
     vllm_xargs: Annotated[
         dict[str, Number | list[Number]], Field(default_factory=dict, description="For plugins of vLLM's"), LATER
     ]
@@ -67,14 +77,16 @@ class SamplingFields(Request):
             raise PydanticCustomError("own", f"must not have names that begin with {_OWN_PREFIX}")
         return extra
 
-    def more_sampling(self, max_tokens: int) -> dict[str, Any]:
+    def more_sampling(self, max_tokens: int, options: Mapping[str, Any]) -> dict[str, Any]:
         """This, as fields of a `Sampling` that has these `max_tokens`. Of its `others` only what asks for something.
+
+        `options` are others, from elsewhere in the request.
 
         Raises BadRequest where an answer may not be as long as it has to be.
         """
         if max_tokens != AS_CONTEXT_LEAVES and self.min_tokens > max_tokens:
             raise BadRequest(f"min_tokens: must not be more than max_tokens, which is {max_tokens}")
-        return {name: getattr(self, name) for name in _TOLD_TO_ALL} | {"others": self._others()}
+        return {name: getattr(self, name) for name in _TOLD_TO_ALL} | {"others": self._others() | dict(options)}
 
     def _others(self) -> dict[str, Any]:
         fields = SamplingFields.model_fields
@@ -86,4 +98,24 @@ class SamplingFields(Request):
         }
 
 
-_TOLD_TO_ALL = ("min_tokens", "include_stop_str_in_output", "skip_special_tokens")
+_TOLD_TO_ALL = (
+    "min_tokens",
+    "include_stop_str_in_output",
+    "skip_special_tokens",
+    "n",
+    "return_token_ids",
+    "return_tokens_as_token_ids",
+)
+
+JUDGED = {
+    "allowed_token_ids",
+    "bad_words",
+    "logit_bias",
+    "logprob_token_ids",
+    "repetition_detection",
+    "stop_token_ids",
+    "structured_outputs",
+    "thinking_token_budget",
+    "vllm_xargs",
+}
+"""Of the others those that only the model's engine can judge, whatever is checked here."""

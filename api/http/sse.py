@@ -5,12 +5,14 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.replica.live import Piece
+from cluster.messages.marks import PLAIN, Turn
 from cluster.messages.work import End, Finished
 
 PING = b": ping\n\n"
@@ -24,8 +26,27 @@ def encode(piece: Piece) -> bytes:
     if piece.end is not None:
         return _encode_end(piece.end)
     if not piece.text:
-        return PING
-    return b"id: %b\ndata: %b\n\n" % (_event_id(piece), _json.encode({"text": piece.text}))
+        return PING if piece.is_sign_of_life else b""
+    said = {"text": piece.text} if piece.turn is PLAIN else _said(piece.turn, piece.text)
+    return b"id: %b\ndata: %b\n\n" % (_event_id(piece), _json.encode(said))
+
+
+def _said(turn: Turn, text: str) -> dict[str, Any]:
+    """Text of this kind; of choices but the first, the event says which it is of."""
+    said = _of_kind(turn, text)
+    return said if turn.choice == 0 else said | {"choice": turn.choice}
+
+
+def _of_kind(turn: Turn, text: str) -> dict[str, Any]:
+    match turn.kind:
+        case "content":
+            return {"text": text}
+        case "reasoning":
+            return {"reasoning": text}
+        case "tool":
+            return {"tool_calls": [{"index": turn.call, "id": turn.id, "name": text}]}
+        case "arguments":
+            return {"tool_calls": [{"index": turn.call, "id": turn.id, "arguments": text}]}
 
 
 def _event_id(piece: Piece) -> bytes:

@@ -68,7 +68,7 @@ LastEventId = Annotated[
 async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
     request = parse(JobRequest, body)
-    job = await gateway.intake.accept(caller, request.order(), idempotency_key)
+    job = await gateway.intake.accept(caller, request.order(body), idempotency_key)
     if not request.stream:
         return Answer(accepted_body(job))
     pieces = gateway.streams.read(job.id, caller.account_id, is_new=idempotency_key is None)

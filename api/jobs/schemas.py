@@ -2,17 +2,21 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
+import msgspec
 from pydantic import Field, WithJsonSchema, field_validator
 from typing_extensions import TypedDict
 
-from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Request, Text, Time
+from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Text, Time
 from api.http.body_hash import LATER, body_hash
+from api.http.dialogue import DialogueFields, DialogueMessage, form_of
 from api.http.sampling import SamplingFields
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
+from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import Accepted, ChatMessage, FinishReason, Order, Priority, Role, Sampling
+from cluster.messages.work import Accepted, Order, Priority, Sampling
+from cluster.text.answers import Choice, choices, count_of
 
 MAX_STOPS = 4
 MAX_METADATA = 16
@@ -21,18 +25,11 @@ _TEXT = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
 _STOP: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_STOPS}], "default": []}
 
 
-class Message(Request):
-    """One turn of the dialogue."""
-
-    role: Role
-    content: AnyText
-
-
-class JobRequest(SamplingFields):
+class JobRequest(SamplingFields, DialogueFields):
     """A chat job. Fields that are unknown are ignored; null means the default."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[DialogueMessage], Field(min_length=1)]
     max_tokens: Annotated[Count, Field(description="Prompt and max_tokens have to fit the model's context")] = 512
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -50,23 +47,26 @@ class JobRequest(SamplingFields):
     def _one_stop_string(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
-    def order(self) -> Order:
-        """Raises BadRequest for fields that contradict each other."""
+    def order(self, body: bytes) -> Order:
+        """This, sent as `body`. Raises BadRequest for fields that contradict each other."""
+        options = self.more_options()
+        sampling = Sampling(
+            self.max_tokens,
+            self.temperature,
+            self.top_p,
+            tuple(self.stop),
+            self.seed,
+            **self.more_sampling(self.max_tokens, options),
+        )
         return Order(
             model=self.model,
-            messages=tuple(ChatMessage(message.role, message.content) for message in self.messages),
-            sampling=Sampling(
-                self.max_tokens,
-                self.temperature,
-                self.top_p,
-                tuple(self.stop),
-                self.seed,
-                **self.more_sampling(self.max_tokens),
-            ),
+            messages=tuple(message.message() for message in self.messages),
+            sampling=sampling,
             body_hash=body_hash(self),
             node_id=NodeId(self.node_id) if self.node_id else None,
             metadata=self.metadata,
             priority=self.priority,
+            form=form_of(self, body, sampling.others),
         )
 
 
@@ -79,16 +79,58 @@ class JobAccepted(TypedDict):
     created_at: Time
 
 
+class PromptTokensDetails(TypedDict):
+    cached_tokens: Annotated[int, Field(description="Found in the engine's cache")]
+
+
+class CompletionTokensDetails(TypedDict):
+    reasoning_tokens: int
+
+
 class TokenUsage(TypedDict):
+    """The details are there where they are known."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: NotRequired[PromptTokensDetails]
+    completion_tokens_details: NotRequired[CompletionTokensDetails]
+
+
+class FunctionCall(TypedDict):
+    name: str
+    arguments: Annotated[str, Field(description="JSON, as the model wrote it")]
+
+
+class ToolCall(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class ResultChoice(TypedDict):
+    """One of several answers. What it has nothing of is left out."""
+
+    index: int
+    content: str
+    finish_reason: FinishReason
+    reasoning: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
+    logprobs: NotRequired[Annotated[list[dict[str, Any]], Field(description="An entry for each token")]]
+    token_ids: NotRequired[list[int]]
 
 
 class Result(TypedDict):
+    """The answer, the first one of several. What it has nothing of is left out."""
+
     content: str
     finish_reason: FinishReason
     usage: TokenUsage
+    reasoning: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
+    logprobs: NotRequired[Annotated[list[dict[str, Any]], Field(description="An entry for each token")]]
+    token_ids: NotRequired[list[int]]
+    choices: NotRequired[Annotated[list[ResultChoice], Field(description="All, where there are several")]]
 
 
 class _Job(TypedDict):
@@ -175,14 +217,44 @@ def _completed_body(record: CompletedRecord) -> CompletedJob:
         **_common_body(record),
         "status": "completed",
         "node_id": record.node_id,
-        "result": {
-            "content": record.content,
-            "finish_reason": record.finish_reason,
-            "usage": usage_body(record.usage),
-        },
+        "result": _result(record),
         "completed_at": iso_utc(record.ended_ms),
         "latency_ms": max(0, record.ended_ms - record.created_ms),
     }
+
+
+def _result(record: CompletedRecord) -> Result:
+    answered = choices(record.content, record.marks, count_of(record.marks))
+    first = answered[0]
+    body: Result = {
+        "content": first.content or "",
+        "finish_reason": record.finish_reason,
+        "usage": usage_body(record.usage),
+        **_more(first),  # type: ignore[typeddict-item]
+    }
+    if len(answered) > 1:
+        body["choices"] = [_choice(choice, record.finish_reason) for choice in answered]
+    return body
+
+
+def _choice(choice: Choice, finish_reason: FinishReason) -> ResultChoice:
+    reason = choice.stopped.finish_reason if choice.stopped else finish_reason
+    return {"index": choice.index, "content": choice.content or "", "finish_reason": reason, **_more(choice)}  # type: ignore[typeddict-item]
+
+
+def _more(choice: Choice) -> dict[str, Any]:
+    """What few answers have."""
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in choice.tool_calls
+    ]
+    more = {
+        "reasoning": choice.reasoning,
+        "tool_calls": calls,
+        "logprobs": msgspec.json.decode(f"[{','.join(choice.logprobs)}]"),
+        "token_ids": choice.token_ids,
+    }
+    return {name: value for name, value in more.items() if value}
 
 
 def _failed_body(record: FailedRecord) -> FailedJob:
@@ -203,8 +275,13 @@ def _failed_body(record: FailedRecord) -> FailedJob:
 
 
 def usage_body(usage: Usage) -> TokenUsage:
-    return {
+    body: TokenUsage = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
+    if usage.cached_tokens is not None:
+        body["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens is not None:
+        body["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return body

@@ -1,9 +1,9 @@
 """Watching a client that waits for its job: when it hangs up, the job is cancelled, unless others read it too."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -13,6 +13,7 @@ from api.http.sse import EventStream, left
 from api.replica.gateway import Gateway
 from api.replica.live import Piece, is_lost
 from cluster.errors import InfernetError
+from cluster.messages.marks import PLAIN, Mark
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, End, Order
 
@@ -30,6 +31,13 @@ async def accept_for_client(gateway: Gateway, caller: Principal, order: Order, i
         # A job on its way into the database cannot be called back.
         tell(_cancel_once_accepted(gateway, accepting), _CANCELLING)
         raise
+
+
+class Answer(NamedTuple):
+    """What a job has answered: its text, and what that means."""
+
+    text: str
+    marks: Sequence[Mark]
 
 
 class ClientWatch:
@@ -50,7 +58,7 @@ class ClientWatch:
                 self._ended = piece.end is not None
                 yield piece
 
-    async def whole(self, receive: Receive) -> tuple[str, End]:
+    async def whole(self, receive: Receive) -> tuple[Answer, End]:
         """The job's text and its end. Raises ClientDisconnect when the client hangs up first."""
         try:
             return await _unless_left(receive, self._gather())
@@ -63,18 +71,24 @@ class ClientWatch:
             # Told, not awaited: the request may have been cancelled, and this must happen all the same.
             tell(self._gateway.cancel_if_unread(self._job_id), _CANCELLING)
 
-    async def _gather(self) -> tuple[str, End]:
+    async def _gather(self) -> tuple[Answer, End]:
         """The job's text and its end. A text that was lost midway is read again: nobody has been told it."""
         while is_lost((answer := await self._gather_once())[1]):
             self._ended = False
         return answer
 
-    async def _gather_once(self) -> tuple[str, End]:
+    async def _gather_once(self) -> tuple[Answer, End]:
         texts: list[str] = []
+        marks: list[Mark] = []
+        turn = PLAIN
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
+                if piece.turn is not turn:
+                    turn = piece.turn
+                    marks.append(turn)
+                marks += piece.notes
                 if piece.end is not None:
-                    return "".join(texts), piece.end
+                    return Answer("".join(texts), marks), piece.end
                 texts.append(piece.text)
         raise AssertionError("a job's pieces end with its end")
 

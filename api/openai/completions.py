@@ -1,35 +1,38 @@
 """Chat completions, whole and in chunks, as OpenAI's clients read them."""
 
-from typing import Literal, NotRequired
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired
 
 import msgspec
+from msgspec import Struct
 from typing_extensions import TypedDict
 
 from api.http.sse import DONE, PING
 from api.jobs.schemas import TokenUsage, usage_body
+from api.openai.choices import (
+    ChunkChoice,
+    ChunkDelta,
+    CompletionChoice,
+    Told,
+    chunk_choice,
+    delta,
+    of_prompt,
+    whole_choice,
+)
+from api.openai.client_watch import Answer
 from api.openai.error_shape import failure_body
 from api.replica.live import Piece
 from cluster.ids import JobId
-from cluster.messages.work import Accepted, End, Failed, Finished, FinishReason
+from cluster.messages.marks import Mark, Prompt, Stopped, Tokens
+from cluster.messages.money import Usage
+from cluster.messages.work import Accepted, End, Failed, Finished
+from cluster.text.answers import choices, count_of
 
 _json = msgspec.json.Encoder()
 
 
-class AssistantMessage(TypedDict):
-    role: Literal["assistant"]
-    content: str
-    refusal: None
-
-
-class CompletionChoice(TypedDict):
-    index: int
-    message: AssistantMessage
-    finish_reason: FinishReason
-    logprobs: None
-
-
 class ChatCompletion(TypedDict):
-    """A whole answer. The header `X-Job-Id` names its job."""
+    """A whole answer. The header `X-Job-Id` names its job. The last two are told where they were asked for."""
 
     id: str
     object: Literal["chat.completion"]
@@ -37,19 +40,17 @@ class ChatCompletion(TypedDict):
     model: str
     choices: list[CompletionChoice]
     usage: TokenUsage
+    prompt_token_ids: NotRequired[list[int]]
+    prompt_logprobs: NotRequired[list[Any]]
 
 
-class ChunkDelta(TypedDict, total=False):
-    role: Literal["assistant"]
-    content: str
-    refusal: None
+class ChunksWanted(Struct, frozen=True):
+    """What a client wants of a stream: of how many choices, and what besides their text."""
 
-
-class ChunkChoice(TypedDict):
-    index: int
-    delta: ChunkDelta
-    finish_reason: FinishReason | None
-    logprobs: None
+    choices: int = 1
+    usage: bool = False
+    continuous_usage: bool = False
+    told: Told = Told()
 
 
 class ChatCompletionChunk(TypedDict):
@@ -61,64 +62,96 @@ class ChatCompletionChunk(TypedDict):
     model: str
     choices: list[ChunkChoice]
     usage: NotRequired[TokenUsage | None]
+    prompt_token_ids: NotRequired[list[int]]
 
 
-def completion(accepted: Accepted, content: str, end: Finished) -> ChatCompletion:
-    return {
+def completion(accepted: Accepted, answer: Answer, end: Finished, told: Told) -> ChatCompletion:
+    answered = choices(answer.text, answer.marks, count_of(answer.marks))
+    body: ChatCompletion = {
         "id": _id(accepted.id),
         "object": "chat.completion",
         "created": accepted.created_ms // 1000,
         "model": accepted.model,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": content, "refusal": None},
-                "finish_reason": end.finish_reason,
-                "logprobs": None,
-            }
-        ],
+        "choices": [whole_choice(choice, end, told) for choice in answered],
         "usage": usage_body(end.usage),
     }
+    return {**body, **of_prompt(answered[0].prompt, told)}  # type: ignore[typeddict-item]
 
 
 class Chunks:
     """Encodes the pieces of one job, in their order, for one client."""
 
-    def __init__(self, accepted: Accepted, include_usage: bool) -> None:
+    def __init__(self, accepted: Accepted, wanted: ChunksWanted) -> None:
         self._accepted = accepted
-        self._include_usage = include_usage
+        self._wanted = wanted
+        self._told = wanted.told
         self._begun = False
+        self._prompts: dict[int, Prompt] = {}
+        self._rest: list[Tokens] = []  # they came without text, and go with the end
+        self._tokens = [0] * wanted.choices
 
     def encode(self, piece: Piece) -> bytes:
         """The events that tell of this piece."""
+        if piece.is_sign_of_life:
+            return PING
+        for note in piece.notes:
+            self._take(note)
         if piece.end is not None:
             return self._end(piece.end)
-        if not piece.text:
-            return PING
-        return self._beginning() + self._choice({"content": piece.text})
+        stopped = next((note for note in piece.notes if isinstance(note, Stopped)), None)
+        if not piece.text and stopped is None:
+            return b""
+        turn, tokens = piece.turn, tuple(self._rest)
+        self._rest.clear()
+        said = delta(turn, piece.text) if piece.text else ChunkDelta()
+        index = turn.choice if stopped is None else stopped.choice
+        return self._beginning() + self._choice(chunk_choice(index, said, tokens, self._told, stopped))
+
+    def _take(self, note: Mark) -> None:
+        match note:
+            case Tokens(choice=choice, ids=ids):
+                self._rest.append(note)
+                self._tokens[choice] += len(ids)
+            case Prompt(choice=choice):
+                self._prompts[choice] = note
 
     def _beginning(self) -> bytes:
-        """Who speaks, once."""
+        """Who speaks, once for each choice, and what the answer echoes."""
         if self._begun:
             return b""
         self._begun = True
-        return self._choice({"role": "assistant", "content": "", "refusal": None})
+        prompt = self._prompts.get(0)
+        first: ChunkDelta = {"role": self._told.role, "content": "", "refusal": None}
+        indices = range(self._wanted.choices)
+        events = [self._choice(_said(index, first), of_prompt(prompt, self._told)) for index in indices]
+        if prompt is not None and prompt.text:
+            events += [self._choice(_said(index, {"content": prompt.text})) for index in indices]
+        return b"".join(events)
 
     def _end(self, end: End) -> bytes:
         if isinstance(end, Failed):
             return _event(failure_body(end))
-        events = self._beginning() + self._choice({}, end.finish_reason)
-        if self._include_usage:
-            events += _event(self._chunk([]) | {"usage": usage_body(end.usage)})
+        events = self._beginning()
+        if self._wanted.choices == 1:
+            stopped = Stopped(0, 0, end.finish_reason, end.stop_reason)
+            events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped))
+        if self._wanted.usage:
+            events += _event(_chunk(self._accepted, []) | {"usage": usage_body(end.usage)})
         return events + DONE
 
-    def _choice(self, delta: ChunkDelta, finish_reason: FinishReason | None = None) -> bytes:
-        choice: ChunkChoice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-        return _event(self._chunk([choice]))
+    def _choice(self, choice: ChunkChoice, more: Mapping[str, Any] = {}) -> bytes:
+        body = _chunk(self._accepted, [choice])
+        if self._wanted.usage:
+            body = body | {"usage": self._usage_so_far(choice["index"]) if self._wanted.continuous_usage else None}
+        return _event({**body, **more})
 
-    def _chunk(self, choices: list[ChunkChoice]) -> ChatCompletionChunk:
-        body = _chunk(self._accepted, choices)
-        return body | {"usage": None} if self._include_usage else body
+    def _usage_so_far(self, choice: int) -> TokenUsage:
+        prompt = self._prompts.get(0)
+        return usage_body(Usage(len(prompt.ids) if prompt else 0, self._tokens[choice]))
+
+
+def _said(index: int, said: ChunkDelta) -> ChunkChoice:
+    return {"index": index, "delta": said, "finish_reason": None, "logprobs": None}
 
 
 def _chunk(accepted: Accepted, choices: list[ChunkChoice]) -> ChatCompletionChunk:

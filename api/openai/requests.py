@@ -1,65 +1,51 @@
 """What clients of OpenAI's API send, and what it asks for here."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from msgspec.structs import replace
+from pydantic import Field, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
 from api.http.body_hash import Formerly, body_hash
-from api.http.sampling import LogitBias, Penalty, SamplingFields
+from api.http.dialogue import DialogueFields, DialogueMessage, Object, form_of
+from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
-from api.openai.response_format import ResponseFormat, json_schema
-from api.openai.unsupported import MustBe, Refused, UnsupportedFields
+from api.openai.choices import Told
+from api.openai.completions import ChunksWanted
+from api.openai.response_format import ResponseFormat, json_schema, structural_tag
+from api.openai.unsupported import Refused, UnsupportedFields
 from cluster.errors import BadRequest
-from cluster.messages.work import AS_CONTEXT_LEAVES, ChatMessage, Order, Role, Sampling
+from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
 
-_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
-_TEXT_PART = {
-    "type": "object",
-    "properties": {"type": {"const": "text"}, "text": _TEXT},
-    "required": ["type", "text"],
-}
-_CONTENT = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT_PART, "minItems": 1}]}
-_STOP_TEXT = _TEXT | {"minLength": 1}
+_STOP_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$", "minLength": 1}
 _STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT}], "default": []}
-
-
-def _joined(content: Any) -> Any:
-    """A list of texts as one text, each on a line of its own."""
-    return "\n".join(map(_text_of, content)) if isinstance(content, list) and content else content
-
-
-def _text_of(part: Any) -> str:
-    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
-    if not isinstance(text, str):
-        raise PydanticCustomError("content", "must be a text, or a list of parts of type text with a text each")
-    return text
 
 
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class ChatCompletionMessage(Request):
-    """One turn of the dialogue: a text, or parts that are texts. `developer` means `system`."""
+class ChatCompletionMessage(DialogueMessage):
+    """One turn of the dialogue."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[AnyText, BeforeValidator(_joined), WithJsonSchema(_CONTENT)]
+    hashed = ("role", "content", "audio", "function_call", "tool_calls")
+
     audio: Refused = None
     function_call: Refused = None
-    tool_calls: Annotated[Any, MustBe([])] = None
-
-    def message(self) -> ChatMessage:
-        role: Role = "system" if self.role == "developer" else self.role
-        return ChatMessage(role, self.content)
 
 
 class StreamOptions(Request):
     include_usage: Annotated[bool, Field(description="Tell the usage in a last chunk without choices")] = False
+    continuous_usage_stats: Annotated[bool, Field(description="Tell the usage so far in every chunk")] = False
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, serialise: Any) -> Any:
+        """Hashes of bodies are taken of this."""
+        said = serialise(self)
+        return {key: value for key, value in said.items() if value or key == "include_usage"}
 
 
-class ChatCompletionRequest(SamplingFields, UnsupportedFields):
+class ChatCompletionRequest(SamplingFields, DialogueFields, UnsupportedFields):
     """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
@@ -73,6 +59,12 @@ class ChatCompletionRequest(SamplingFields, UnsupportedFields):
     presence_penalty: Annotated[Penalty, Formerly(None)] = 0.0
     frequency_penalty: Annotated[Penalty, Formerly(None)] = 0.0
     logit_bias: Annotated[LogitBias, Formerly(None)]
+    tools: list[Object] | None = None
+    tool_choice: str | Object | None = None
+    reasoning_effort: str | None = None
+    n: Annotated[Annotated[int, Field(ge=1, le=MAX_CHOICES)], Formerly(None)] = 1
+    logprobs: Annotated[bool, Formerly(None)] = False
+    top_logprobs: Annotated[int, Field(ge=-1, le=INT64)] | None = None
     stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(_STOP)]
     seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
     stream: bool = False
@@ -91,27 +83,42 @@ class ChatCompletionRequest(SamplingFields, UnsupportedFields):
     def _one_stop_string(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
-    @property
-    def include_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+    def told(self) -> Told:
+        """What the client is told of an answer besides its text."""
+        role = "assistant" if self.add_generation_prompt else self.messages[-1].role
+        forced = self.tool_choice not in (None, "none", "auto")
+        return Told(role, self.return_token_ids, self.logprobs, forced)
 
-    async def order(self) -> Order:
-        """Raises BadRequest for a response format that cannot be used, and for fields that contradict each other."""
+    def chunks(self) -> ChunksWanted:
+        """What the client wants of a stream."""
+        options = self.stream_options or StreamOptions()
+        return ChunksWanted(self.n, options.include_usage, options.continuous_usage_stats, self.told())
+
+    async def order(self, body: bytes) -> Order:
+        """This, sent as `body`.
+
+        Raises BadRequest for a response format that cannot be used, and for fields that contradict each other.
+        """
         max_tokens = self.max_completion_tokens or self.max_tokens or AS_CONTEXT_LEAVES
+        options = self.more_options() | structural_tag(self.response_format)
+        sampling = Sampling(
+            max_tokens=max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=tuple(self.stop),
+            seed=self.seed,
+            json_schema=await json_schema(self.response_format),
+            **self.more_sampling(max_tokens, options),
+        )
+        if self.stream_options is not None and self.stream_options.continuous_usage_stats:
+            sampling = replace(sampling, return_token_ids=True)  # they are counted as they come
         return Order(
             model=self.model,
             messages=tuple(message.message() for message in self.messages),
-            sampling=Sampling(
-                max_tokens=max_tokens,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                stop=tuple(self.stop),
-                seed=self.seed,
-                json_schema=await json_schema(self.response_format),
-                **self.more_sampling(max_tokens),
-            ),
+            sampling=sampling,
             body_hash=body_hash(self),
             metadata=self.metadata,
+            form=form_of(self, body, sampling.others),
         )
 
 
@@ -120,4 +127,6 @@ def parse_chat(body: bytes) -> ChatCompletionRequest:
     request = parse(ChatCompletionRequest, body)
     if request.stream_options is not None and not request.stream:
         raise BadRequest("stream_options: may only be given with stream: true")
+    if request.prompt_logprobs and request.stream:
+        raise BadRequest("prompt_logprobs: are not told in a stream")
     return request

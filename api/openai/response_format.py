@@ -4,9 +4,10 @@ import asyncio
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from api.http.bodies import INT64, AnyText, Request
+from api.http.body_hash import LATER
 from cluster import json_schemas
 from cluster.errors import BadRequest
 from cluster.json_schemas import UnsupportedSchema
@@ -24,15 +25,24 @@ class JsonSchemaFormat(Request):
 
 
 class ResponseFormat(Request):
-    """`json_schema` goes with the type of that name."""
+    """`json_schema` goes with the type of that name, the others with `structural_tag`, in one of vLLM's two forms."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
     json_schema: JsonSchemaFormat | None = None
+    format: Annotated[Any, LATER] = None
+    structures: Annotated[list[dict[str, Any]], LATER] = Field(default_factory=list)
+    triggers: Annotated[list[str], LATER] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, serialise: Any) -> Any:
+        """Hashes of bodies are taken of this."""
+        said = serialise(self)
+        return {key: value for key, value in said.items() if key in ("type", "json_schema") or value}
 
 
 async def json_schema(wanted: ResponseFormat | None) -> str | None:
     """The schema to follow, as JSON text. Raises BadRequest for one that no answer can be made to follow."""
-    if wanted is None or wanted.type == "text":
+    if wanted is None or wanted.type in ("text", "structural_tag"):
         return None
     if wanted.type == "json_object":
         return _ANY_OBJECT
@@ -40,6 +50,14 @@ async def json_schema(wanted: ResponseFormat | None) -> str | None:
         raise BadRequest("response_format.json_schema: is required")
     # In a thread: the check of a large schema takes long enough for every stream to notice.
     return await asyncio.to_thread(_checked, wanted.json_schema.schema_)
+
+
+def structural_tag(wanted: ResponseFormat | None) -> dict[str, Any]:
+    """The option of vLLM's that asks for structural tags, where they are wanted."""
+    if wanted is None or wanted.type != "structural_tag":
+        return {}
+    said = wanted.model_dump(exclude_defaults=True) | {"type": wanted.type}
+    return {"structured_outputs": {"structural_tag": json.dumps(said)}}
 
 
 def _checked(schema: Any) -> str:

@@ -61,15 +61,15 @@ async def create_chat_completion(
 ) -> Response:
     """Submit a chat job and wait for its answer, or with `stream: true` for its parts. Hanging up cancels the job."""
     wanted = parse_chat(body)
-    accepted = await accept_for_client(gateway, caller, await wanted.order(), idempotency_key)
+    accepted = await accept_for_client(gateway, caller, await wanted.order(body), idempotency_key)
     watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
     headers = {"X-Job-Id": accepted.id}
     if wanted.stream:
-        return WatchedStream(watch, headers, Chunks(accepted, wanted.include_usage).encode)
-    content, end = await watch.whole(request.receive)
+        return WatchedStream(watch, headers, Chunks(accepted, wanted.chunks()).encode)
+    answer, end = await watch.whole(request.receive)
     if isinstance(end, Failed):
         return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
-    return Answer(completion(accepted, content, end), headers=headers)
+    return Answer(completion(accepted, answer, end, wanted.told()), headers=headers)
 
 
 @router.get("/models", response_model=OpenAIModelList)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from api.http.bodies import Request
@@ -34,41 +34,23 @@ Refused = Annotated[Any, MustBe()]
 """May only be null."""
 
 
+Hint = Annotated[Any, AfterValidator(lambda _: None), WithJsonSchema({})]
+"""May be anything, and changes nothing."""
+
+
 class UnsupportedFields(Request):
     """The fields of a chat completion that are not offered here, and would change its answer if they were."""
 
-    add_generation_prompt: Annotated[Any, MustBe(True), LATER] = None
-    add_special_tokens: Annotated[Any, MustBe(False), LATER] = None
     audio: Refused = None
-    cache_salt: Annotated[Refused, LATER] = None
     chat_template: Annotated[Refused, LATER] = None
-    chat_template_kwargs: Annotated[Any, MustBe({}), LATER] = None
-    continue_final_message: Annotated[Any, MustBe(False), LATER] = None
-    documents: Annotated[Any, MustBe([]), LATER] = None
-    echo: Annotated[Any, MustBe(False), LATER] = None
     function_call: Annotated[Any, MustBe("none", "auto")] = None
     functions: Annotated[Any, MustBe([])] = None
     kv_transfer_params: Annotated[Refused, LATER] = None
-    logprob_token_ids: Annotated[Any, MustBe([]), LATER] = None
-    logprobs: Annotated[Any, MustBe(False)] = None
-    mm_processor_kwargs: Annotated[Any, MustBe({}), LATER] = None
     modalities: Annotated[Any, MustBe(["text"])] = None
     moderation: Refused = None
-    n: Annotated[Any, MustBe(1)] = None
     prediction: Refused = None
     priority: Annotated[Any, MustBe(0), LATER] = None
-    prompt_logprobs: Annotated[Refused, LATER] = None
-    reasoning_effort: Annotated[Any, MustBe("none")] = None
     return_prompt_text: Annotated[Any, MustBe(False), LATER] = None
-    return_token_ids: Annotated[Any, MustBe(False), LATER] = None
-    return_tokens_as_token_ids: Annotated[Any, MustBe(False), LATER] = None
-    spaces_between_special_tokens: Annotated[Any, MustBe(True), LATER] = None
-    structured_outputs: Annotated[Refused, LATER] = None
-    thinking_token_budget: Annotated[Any, MustBe(-1), LATER] = None
-    tool_choice: Annotated[Any, MustBe("none", "auto")] = None
-    tools: Annotated[Any, MustBe([])] = None
-    top_logprobs: Annotated[Any, MustBe(0)] = None
-    truncate_prompt_tokens: Annotated[Refused, LATER] = None
     use_beam_search: Annotated[Any, MustBe(False), LATER] = None
-    verbosity: Annotated[Any, MustBe("medium")] = None
+    verbosity: Hint = None
     web_search_options: Refused = None

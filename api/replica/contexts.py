@@ -30,7 +30,11 @@ class Contexts:
         if sampling.max_tokens != AS_CONTEXT_LEAVES:
             return sampling
         context = await self.tokens(model)
-        left = context - most_prompt_tokens(order.messages, prompt_tokens) if context else Sampling().max_tokens
+        left = (
+            context - most_prompt_tokens(order.messages, prompt_tokens, order.form)
+            if context
+            else Sampling().max_tokens
+        )
         return replace(sampling, max_tokens=max(1, sampling.min_tokens, min(left, model.default_max_tokens or left)))
 
     async def tokens(self, model: Model) -> int | None:

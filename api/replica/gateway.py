@@ -1,23 +1,24 @@
 """All that routes may talk to: who asks, what they may still ask for, and what of the cluster they asked for."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
 
 from actors.backends.prompts.counter import PromptCounter
-from actors.wire.calls import AWAY, InTime, tell, within
+from actors.wire.calls import AWAY, Gone, InTime, tell, within
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
+from api.replica.forms import Forms
 from api.replica.intake import Intake
 from api.replica.principals import Principals
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
-from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.limits.windows import Bucket, Decision
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
@@ -28,6 +29,7 @@ from cluster.settings.schema import Settings
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
+    from actors.engine import Engine
     from actors.journal import Journal
     from actors.ledger import Ledger
     from actors.rate_limiter import RateLimiter
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+
+def _no_engine(engine_id: EngineId) -> "Engine":
+    raise Gone(f"no engine is known here, nor is {engine_id}")
 
 
 class ModelsNow(NamedTuple):
@@ -70,6 +76,7 @@ class Gateway:
         journal: "Journal",
         timing: Timing = Timing(),
         clock: Clock = SYSTEM_CLOCK,
+        engine: "Callable[[EngineId], Engine]" = _no_engine,
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
@@ -90,6 +97,7 @@ class Gateway:
             self._ledger,
             self._scheduler,
             self.contexts,
+            Forms(self._scheduler, engine, clock),
             settings.job_timeout_s,
             clock,
             timing.answer_s,

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from actors.backends.prompts.counter import PromptCounter
+from actors.backends.prompts.counter import Prompt, PromptCounter, prompt_of
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
+from api.replica.forms import Forms
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, Forbidden
@@ -34,6 +35,7 @@ class Intake:
         ledger: "Ledger",
         scheduler: "Scheduler",
         contexts: Contexts,
+        forms: Forms,
         job_timeout_s: int,
         clock: Clock = SYSTEM_CLOCK,
         answer_s: float = Timing().answer_s,
@@ -46,6 +48,7 @@ class Intake:
         self._clock = clock
         self._answer_s = answer_s
         self._contexts = contexts
+        self._forms = forms
         self._submissions = Batcher[Submission, Accepted](scheduler.submit)
 
     async def accept(self, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
@@ -59,7 +62,7 @@ class Intake:
             if earlier is not None:
                 return earlier
         model = self._model(caller, order)
-        prompt = await self._prompts.count(model, order.messages)
+        prompt = await self._prompt(model, order)
         sampling = await self._contexts.bounded(model, order, prompt.tokens)
         job = self._job(caller, order, model, sampling, prompt.tokens)
         await self._allowances.charge_tokens(caller, most_usage(job))
@@ -77,16 +80,30 @@ class Intake:
         model = permitted(self._catalogue.model(order.model), caller)
         if order.sampling.json_schema is not None and not model.traits.structured_outputs:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
+        if not model.traits.forms and (why := _more_than_a_text(order)):
+            raise BadRequest(f"{why}: {model.id} is a {model.backend} model: it answers dialogues of texts with a text")
         return model
+
+    async def _prompt(self, model: Model, order: Order) -> Prompt:
+        """The prompt's tokens, where they can be told. Raises BadRequest for one that the model refuses."""
+        if order.form is None or not model.traits.forms:
+            return await self._prompts.count(model, order.messages)
+        asking = await self._forms.ask(model, order.form, order.sampling)
+        if asking is None:
+            return Prompt()
+        if asking.refusal:
+            raise BadRequest(asking.refusal)
+        return prompt_of(model, asking.ids) if asking.ids else Prompt(asking.tokens)
 
     def _job(self, caller: Principal, order: Order, model: Model, sampling: Sampling, prompt_tokens: int | None) -> Job:
         created_ms = self._clock.wall_ms()
+        form = order.form if model.traits.forms else None
         return Job(
             id=new_job_id(),
             account_id=caller.account_id,
             key_id=caller.key_id,
             model=model.id,
-            messages=order.messages,
+            messages=() if form else order.messages,
             sampling=sampling,
             created_ms=created_ms,
             deadline_ms=created_ms + self._job_timeout_ms,
@@ -95,7 +112,19 @@ class Intake:
             prompt_tokens=prompt_tokens,
             rates=rates(model.price),
             priority=order.priority,
+            form=form,
         )
+
+
+def _more_than_a_text(order: Order) -> str:
+    """The field that asks for more than a dialogue of texts can say, or one text can tell; nothing where none does."""
+    sampling = order.sampling
+    if order.form is not None and order.form.why:
+        return order.form.why
+    if sampling.n > 1:
+        return "n"
+    told = [name for name in ("logprobs", "prompt_logprobs") if name in sampling.others]
+    return told[0] if told else "return_token_ids" if sampling.return_token_ids else ""
 
 
 def permitted(model: Model, caller: Principal) -> Model:

@@ -2,11 +2,13 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from cluster.errors import StreamLost
 from cluster.ids import AccountId
+from cluster.messages.marks import PLAIN, Mark, Stopped, Turn
 from cluster.messages.money import Usage
 from cluster.messages.work import End, Failed, Position
 from cluster.text.token_log import TokenLog
@@ -15,13 +17,20 @@ from cluster.text.token_log import TokenLog
 class Piece(Struct, frozen=True):
     """What a reader is told next: `text` up to position `offset`, or how the job ended; neither is a sign of life.
 
-    The position is one in the text of this `epoch`. The end can be the stream's alone (`is_lost`).
+    The position is one in the text of this `epoch`. The end can be the stream's alone (`is_lost`). `turn` says of what
+    kind the text is; `notes` are the other marks that come with it, or with the end.
     """
 
     text: str = ""
     offset: int = 0
     end: End | None = None
     epoch: int = 1
+    turn: Turn = PLAIN
+    notes: tuple[Mark, ...] = ()
+
+    @property
+    def is_sign_of_life(self) -> bool:
+        return not self.text and not self.notes and self.end is None
 
 
 _WHOLE = sys.maxsize
@@ -40,11 +49,15 @@ class Reader:
         self.offset = position.offset
         self.epoch = position.epoch
         self.is_lost = False
+        self._turn = PLAIN
+        self._marks = 0  # so many have been told, or passed over
 
     def next(self, log: TokenLog) -> Piece | None:
         """What there is to tell it now."""
         if self.is_lost:
             return Piece(offset=self.offset, end=_LOST, epoch=self.epoch)
+        if log.marks:
+            return self._next_of_marked(log)
         if text := log.since(self.offset):
             self.offset += len(text)
             self.epoch = log.epoch or self.epoch
@@ -52,6 +65,47 @@ class Reader:
         if log.end is not None:
             return Piece(offset=self.offset, end=log.end, epoch=self.epoch)
         return None
+
+    def begin_anew(self) -> None:
+        """The log has been replaced by another: which of its marks have been told is found out again."""
+        self._turn, self._marks = PLAIN, 0
+
+    def _next_of_marked(self, log: TokenLog) -> Piece | None:
+        """As `next`: no further than the text is of one kind, with the notes that are of it."""
+        notes = self._take_notes(log.marks, self.offset)
+        until = log.length
+        if notes and isinstance(notes[-1], Stopped):
+            until = self.offset
+        elif self._marks < len(log.marks) and self.offset < log.length:
+            until = self._end_of_turn(log.marks, log.length)
+            notes += self._take_notes(log.marks, until - 1)
+        text = log.since(self.offset)[: until - self.offset]
+        self.offset += len(text)
+        if text:
+            self.epoch = log.epoch or self.epoch
+        if text or notes:
+            return Piece(text, self.offset, None, self.epoch, self._turn, tuple(notes))
+        if log.end is not None:
+            return Piece(offset=self.offset, end=log.end, epoch=self.epoch)
+        return None
+
+    def _take_notes(self, marks: Sequence[Mark], until: int) -> list[Mark]:
+        """Pass over the marks up to this position, or the first choice that has stopped. Returns what is to be told."""
+        notes: list[Mark] = []
+        while self._marks < len(marks) and (mark := marks[self._marks]).at <= until:
+            self._marks += 1
+            if isinstance(mark, Turn):
+                self._turn = mark
+            elif mark.at >= self.offset:
+                notes.append(mark)
+                if isinstance(mark, Stopped):
+                    break
+        return notes
+
+    def _end_of_turn(self, marks: Sequence[Mark], length: int) -> int:
+        """Where the text at the reader's position stops being of its kind, as far as is known."""
+        ahead = (mark.at for mark in marks[self._marks :] if isinstance(mark, (Turn, Stopped)))
+        return next((at for at in ahead if at > self.offset), length)
 
     def keep_to(self, epoch: int, length: int) -> None:
         """The job's text is of this epoch, and of what was told of it so much stands."""
@@ -79,8 +133,8 @@ class Live:
         if self.log.epoch or self.log.end is not None:
             reader.keep_to(self.log.epoch, _WHOLE)
 
-    def take(self, epoch: int, offset: int, text: str) -> None:
-        """Add text of the job. Readers who have been told what is not its text have lost it.
+    def take(self, epoch: int, offset: int, text: str, mark_offset: int = 0, marks: Sequence[Mark] = ()) -> None:
+        """Add text of the job, and what it means. Readers who have been told what is not its text have lost it.
 
         Raises Gap.
         """
@@ -89,7 +143,7 @@ class Live:
             self._turn_to(TokenLog(epoch=epoch), _WHOLE)
         elif (at := _parting(log.since(offset), text)) is not None:
             self._cut(offset + at, log.epoch)
-        self.log.append_at(offset, text)
+        self.log.append_at(offset, text, mark_offset=mark_offset, marks=marks)
 
     def close(self, end: End, epoch: int, length: int) -> None:
         """The job has ended, with a text of this epoch and length: whoever was told more has lost it.
@@ -108,13 +162,14 @@ class Live:
     def _cut(self, length: int, epoch: int) -> None:
         """So much of the text stands, and is of this epoch."""
         kept = TokenLog(epoch=epoch)
-        kept.append(self.log.text[:length])
+        kept.append(self.log.text[:length], marks=self.log.marks_within(length, whole=self.log.length))
         self._turn_to(kept, length)
 
     def _turn_to(self, log: TokenLog, stands: int) -> None:
         self.log = log
         for reader in self.readers:
             reader.keep_to(log.epoch, stands)
+            reader.begin_anew()
 
     def notify(self, now_s: float) -> None:
         """Wake the readers: there is news."""

@@ -146,7 +146,7 @@ class StreamHub:
                 continue
             self._looking_up.succeeded()
             if isinstance(record, EndedRecord):
-                live.take(record.epoch, 0, record.content)
+                live.take(record.epoch, 0, record.content, 0, record.marks)
                 live.close(record.end, record.epoch, len(record.content))
                 live.notify(self._clock.monotonic_s())
             return
@@ -186,7 +186,7 @@ class StreamHub:
             live = self._live.get(delta.job_id)
             if live is None:
                 continue
-            live.take(delta.epoch, delta.offset, delta.text)
+            live.take(delta.epoch, delta.offset, delta.text, delta.mark_offset, delta.marks)
             if delta.end is not None:
                 live.close(delta.end, delta.epoch, delta.offset + len(delta.text))
                 live.journal_sent_end = True

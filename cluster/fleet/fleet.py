@@ -197,9 +197,10 @@ class Fleet:
         """All engines that are wanted."""
         return self._replicas.values()
 
-    def ready(self) -> list[EngineId]:
-        """The engines that can be given jobs, as far as they themselves tell."""
-        return [replica.id for replica in self._replicas.values() if replica.state == "ready"]
+    def ready(self, model: str | None = None) -> list[EngineId]:
+        """The engines that can be given jobs, as far as they themselves tell; those of this model, or all."""
+        replicas = (replica for replica in self._replicas.values() if replica.state == "ready")
+        return [replica.id for replica in replicas if model in (None, replica.model.id)]
 
     def unreached(self) -> list[Replica]:
         """The engines to which calls fail that may succeed again."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cluster.catalogue import Price
 from cluster.messages.money import Rates, Usage
-from cluster.messages.work import ChatMessage, Job
+from cluster.messages.work import ChatMessage, Form, Job
 
 MILLION = 1_000_000
 
@@ -29,12 +29,15 @@ def most_usage(job: Job) -> Usage:
 
     A prompt that could not be counted is taken for its bytes: no byte-level tokenizer makes more tokens of it.
     """
-    return Usage(most_prompt_tokens(job.messages, job.prompt_tokens), job.sampling.max_tokens)
+    prompt_tokens = most_prompt_tokens(job.messages, job.prompt_tokens, job.form)
+    return Usage(prompt_tokens, job.sampling.max_tokens * job.choices)
 
 
-def most_prompt_tokens(messages: Sequence[ChatMessage], counted: int | None) -> int:
+def most_prompt_tokens(messages: Sequence[ChatMessage], counted: int | None, form: Form | None = None) -> int:
     """The most tokens that this prompt can have: as many as were counted, where they could be."""
     if counted is not None:
         return counted
+    if form is not None:
+        return len(form.body.encode()) + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS
     content_bytes = sum(len(message.content.encode()) for message in messages)
     return content_bytes + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS

@@ -15,8 +15,15 @@ class Rates(Struct, frozen=True, array_like=True):
 
 
 class Usage(Struct, frozen=True):
+    """What a job has used. Of its prompt `cached_tokens` were in its engine's cache, of its answer it thought so many.
+
+    These two are None where nobody can tell.
+    """
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 BudgetUnit = Literal["tokens", "money"]

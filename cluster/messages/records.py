@@ -7,8 +7,9 @@ from msgspec import Struct, field
 
 from cluster.ids import AccountId, JobId, NodeId
 from cluster.job_states import JobState
+from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.money import Usage
-from cluster.messages.work import End, Failed, Finished, FinishReason
+from cluster.messages.work import End, Failed, Finished
 
 
 class _Record(Struct, frozen=True, kw_only=True, tag_field="state"):
@@ -36,7 +37,7 @@ class ProcessingRecord(_Record, frozen=True, kw_only=True, tag="processing"):
 
 
 class CompletedRecord(_Record, frozen=True, kw_only=True, tag="completed"):
-    """A job that ended as it should. `content` is its whole text, of this `epoch`."""
+    """A job that ended as it should. `content` is its whole text, of this `epoch`; `marks` say what it means."""
 
     status: ClassVar[JobState] = JobState.COMPLETED
 
@@ -46,11 +47,13 @@ class CompletedRecord(_Record, frozen=True, kw_only=True, tag="completed"):
     usage: Usage
     ended_ms: int
     epoch: int = 1
+    marks: tuple[Mark, ...] = ()
+    stop_reason: int | str | None = None
 
     @property
     def end(self) -> End:
         """How it ended, as its readers are told."""
-        return Finished(self.usage, self.finish_reason)
+        return Finished(self.usage, self.finish_reason, self.stop_reason)
 
 
 class FailedRecord(_Record, frozen=True, kw_only=True, tag="failed"):
@@ -65,6 +68,7 @@ class FailedRecord(_Record, frozen=True, kw_only=True, tag="failed"):
     usage: Usage
     ended_ms: int
     epoch: int = 1
+    marks: tuple[Mark, ...] = ()
 
     @property
     def end(self) -> End:

@@ -11,13 +11,11 @@ from msgspec import Struct, field
 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
+from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Placed
 
 Role = Literal["system", "user", "assistant"]
-
-
-FinishReason = Literal["stop", "length"]
 
 
 class ChatMessage(Struct, frozen=True):
@@ -33,8 +31,9 @@ class Sampling(Struct, frozen=True):
     """How to generate. The names and meanings are vLLM's.
 
     Without `temperature` or `top_p` they are what the model's authors recommend. `json_schema` is a JSON Schema, as
-    JSON text, that the answer has to follow. `others` are what else vLLM is told, by its own names: its
-    `SamplingParams` say what there is.
+    JSON text, that the answer has to follow. There are `n` choices for each prompt. `others` are what else vLLM is
+    told, by its own names: its `SamplingParams` say what there is. `return_token_ids` and
+    `return_tokens_as_token_ids` say how the answer's tokens are told.
     """
 
     max_tokens: int = 512
@@ -47,6 +46,33 @@ class Sampling(Struct, frozen=True):
     include_stop_str_in_output: bool = False
     skip_special_tokens: bool = True
     others: Mapping[str, Any] = field(default_factory=dict)
+    n: int = 1
+    return_token_ids: bool = False
+    return_tokens_as_token_ids: bool = False
+
+
+class Form(Struct, frozen=True):
+    """What is asked for where it is more than a dialogue of texts: the body, as JSON, of vLLM's own request.
+
+    It has what rendering the prompt and parsing the answer need; how tokens are drawn is in the job's `Sampling`.
+    `why` is the field that no dialogue of texts could stand for, nothing where one can. It asks so many `prompts`.
+    """
+
+    kind: Literal["chat", "completion"]
+    body: str
+    why: str = ""
+    prompts: int = 1
+
+
+class Asking(Struct, frozen=True):
+    """What an engine makes of a form: how many tokens its prompts have, and which those of a single one are.
+
+    One that cannot be used is refused, in words for the client.
+    """
+
+    tokens: int = 0
+    ids: tuple[int, ...] = ()
+    refusal: str = ""
 
 
 Priority = Literal["high", "normal", "low"]
@@ -56,7 +82,8 @@ Priority = Literal["high", "normal", "low"]
 class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
-    `prompt_tokens` were counted at the door, None where they could not be; `rates` are what its tokens cost.
+    One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
+    they could not be; `rates` are what its tokens cost.
     """
 
     id: JobId
@@ -72,10 +99,19 @@ class Job(Struct, frozen=True, array_like=True):
     prompt_tokens: int | None = None
     rates: Rates = Rates()
     priority: Priority = "normal"
+    form: Form | None = None
+
+    @property
+    def choices(self) -> int:
+        """How many answers there are to be."""
+        return self.sampling.n * (1 if self.form is None else self.form.prompts)
 
 
 class Order(Struct, frozen=True):
-    """What a client wants done. `body_hash` tells this order from others under the same idempotency key."""
+    """What a client wants done. `body_hash` tells this order from others under the same idempotency key.
+
+    Where there is a `form`, `messages` is as much of it as texts can say.
+    """
 
     model: str
     messages: tuple[ChatMessage, ...]
@@ -84,6 +120,7 @@ class Order(Struct, frozen=True):
     node_id: NodeId | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     priority: Priority = "normal"
+    form: Form | None = None
 
 
 class Position(Struct, frozen=True):
@@ -133,6 +170,7 @@ class Output(Struct, frozen=True, array_like=True):
     where they are not known.
 
     `prompt_ids` are the prompt's tokens where another rendering would not make the same: its template tells the time.
+    `marks` say what the text means; then it is what was delivered of the tokens, each choice's for itself.
     """
 
     text: str = ""
@@ -141,6 +179,7 @@ class Output(Struct, frozen=True, array_like=True):
     epoch: int = 0
     prompt_tokens: int = 0
     prompt_ids: tuple[int, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 LAST_EPOCH = 999_999_999
@@ -169,10 +208,14 @@ class Dispatch(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True, tag=True):
-    """A generation that came to its end."""
+    """A generation that came to its end. `stop_reason` is the stop string or token that ended it, if one did.
+
+    Of several choices it tells of the first.
+    """
 
     usage: Usage
     finish_reason: FinishReason
+    stop_reason: int | str | None = None
 
 
 class Failed(Struct, frozen=True, tag=True):
@@ -193,7 +236,7 @@ class Delta(Struct, frozen=True, array_like=True):
     `token_offset` is how many tokens came before them, `ends` the position in the job's text at which each ends.
     `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts. `prompt_ids`, where
     there are any, and `cached_tokens`, how many of the prompt's the engine had in its cache, come with the first that
-    a reader of tokens is told.
+    a reader of tokens is told. `mark_offset` is how many marks came before these.
     """
 
     job_id: JobId
@@ -208,6 +251,8 @@ class Delta(Struct, frozen=True, array_like=True):
     epoch: int = 0
     prompt_ids: tuple[int, ...] = ()
     cached_tokens: int | None = None
+    mark_offset: int = 0
+    marks: tuple[Mark, ...] = ()
 
 
 class OpenJob(Struct, frozen=True):
@@ -222,6 +267,7 @@ class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
     `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
+    `marks` say what the text means.
     """
 
     job_id: JobId
@@ -230,6 +276,7 @@ class Ended(Struct, frozen=True):
     ended_ms: int
     ran: Placed | None = None
     epoch: int = 1
+    marks: tuple[Mark, ...] = ()
 
 
 JobAttempt = tuple[JobId, int]

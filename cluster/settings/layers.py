@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from cluster.catalogue import BUILTIN_PREFIX
 from cluster.errors import ConfigError
+from cluster.settings.chat_templates import read_chat_templates
 from cluster.settings.checks import Value
 from cluster.settings.schema import Settings, settings, spelled_out
 
@@ -31,7 +32,7 @@ def load(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, Any]
     Raises ConfigError, one line that names the place and the reason, for what cannot be used.
     """
     layers = [
-        file_layer(path) if path else Value({}, ""),
+        read_chat_templates(file_layer(path), path.parent) if path else Value({}, ""),
         _environment_layer(env),
         _layer(overrides or {}, _COMMAND_LINE),
     ]
@@ -43,7 +44,7 @@ def parse(obj: Any, origin: str) -> Settings:
 
     Raises ConfigError, one line that begins with `origin`.
     """
-    return settings(_layer(obj, origin))
+    return settings(read_chat_templates(_layer(obj, origin), Path()))
 
 
 def single_model(id_or_folder: str) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What can be set, and what each setting must be. Each is checked as a `Value` (`cluster/settings/checks.py`)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
 from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Model, Price, Replicas
+from cluster.conversation import ContentFormat
 from cluster.messages.people import KeyLimits
 from cluster.parallelism import contradictions
+from cluster.settings.chat_templates import chat_template, template_variables
 from cluster.settings.checks import (
     Check,
     Value,
@@ -132,6 +134,9 @@ def _model(value: Value) -> Model:
             "price": _price,
             "labels": label_selectors,
             "default_max_tokens": or_none(integer(1)),
+            "chat_template": or_none(chat_template),
+            "chat_template_content_format": one_of(*get_args(ContentFormat)),
+            "chat_template_kwargs": template_variables,
         },
     )
     if "id" not in given:
@@ -142,9 +147,18 @@ def _model(value: Value) -> Model:
     model = Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
     if model.labels and not model.books:
         raise value.content["labels"].refused("a model with gpus: 0 and cpus: 0 has no place of its own to choose")
+    if not model.traits.has_source:
+        _check_has_no_template(value, model)
     if model.machines > 1:
         _check_machines(value, model)
     return model
+
+
+def _check_has_no_template(value: Value, model: Model) -> None:
+    """Nothing is said of chat templates, or what is so anyway, as settings that were read before say it."""
+    for key in ("chat_template", "chat_template_content_format", "chat_template_kwargs"):
+        if getattr(model, key) != getattr(CAPITALS, key):
+            raise value.content[key].refused(f"a {model.backend} model has no chat template")
 
 
 def _check_machines(value: Value, model: Model) -> None:

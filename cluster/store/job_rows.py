@@ -7,10 +7,11 @@ from msgspec import Struct
 from sqlalchemy import RowMapping
 
 from cluster.job_states import JobState
+from cluster.messages.marks import Mark
 from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Job, OpenJob, Priority, Sampling
+from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Form, Job, OpenJob, Priority, Sampling
 
 NEW_COLUMNS = (
     "id",
@@ -34,17 +35,31 @@ class _Request(Struct, frozen=True):
     sampling: Sampling
     prompt_tokens: int | None = None
     priority: Priority = "normal"
+    form: Form | None = None
+
+
+class _Details(Struct, frozen=True, omit_defaults=True):
+    """What few ended jobs have."""
+
+    marks: tuple[Mark, ...] = ()
+    stop_reason: int | str | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+_NONE = _Details()
 
 
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
+    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form)
     return {
         "id": job.id,
         "account_id": job.account_id,
         "key_id": job.key_id,
         "model": job.model,
         "state": JobState.PENDING.value,
-        "request": msgspec.json.encode(_Request(job.messages, job.sampling, job.prompt_tokens, job.priority)).decode(),
+        "request": msgspec.json.encode(request).decode(),
         "labels": msgspec.json.encode(job.metadata).decode(),
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
@@ -73,8 +88,16 @@ def ended_row(ended: Ended) -> dict[str, Any]:
         "completion_tokens": ended.end.usage.completion_tokens,
         "ended_ms": ended.ended_ms,
         "epoch": ended.epoch,
+        "details": _details(ended),
         **_outcome(ended.end),
     }
+
+
+def _details(ended: Ended) -> bytes | None:
+    usage = ended.end.usage
+    stop_reason = ended.end.stop_reason if isinstance(ended.end, Finished) else None
+    details = _Details(ended.marks, stop_reason, usage.cached_tokens, usage.reasoning_tokens)
+    return None if details == _NONE else msgspec.json.encode(details)
 
 
 def _outcome(end: End) -> dict[str, str | None]:
@@ -93,9 +116,14 @@ def record(row: RowMapping) -> JobRecord:
         case JobState.PROCESSING:
             return ProcessingRecord(**common, node_id=row["node_id"])
         case JobState.COMPLETED:
-            return CompletedRecord(**common, **_result(row), finish_reason=row["finish_reason"])
+            details = _read_details(row)
+            result = _result(row, details)
+            return CompletedRecord(
+                **common, **result, finish_reason=row["finish_reason"], stop_reason=details.stop_reason
+            )
         case JobState.FAILED:
-            return FailedRecord(**common, **_result(row), error=row["error"], error_message=row["error_message"] or "")
+            result = _result(row, _read_details(row))
+            return FailedRecord(**common, **result, error=row["error"], error_message=row["error_message"] or "")
 
 
 def open_job(row: RowMapping) -> OpenJob:
@@ -114,18 +142,25 @@ def open_job(row: RowMapping) -> OpenJob:
         prompt_tokens=request.prompt_tokens,
         rates=Rates(row["prompt_rate"], row["completion_rate"]),
         priority=request.priority,
+        form=request.form,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 
 
-def _result(row: RowMapping) -> dict[str, Any]:
+def _read_details(row: RowMapping) -> _Details:
+    return _NONE if row["details"] is None else msgspec.json.decode(row["details"], type=_Details)
+
+
+def _result(row: RowMapping, details: _Details) -> dict[str, Any]:
     """What an ended job has of its own, however it ended."""
+    counted = row["prompt_tokens"], row["completion_tokens"]
     return {
         "node_id": row["node_id"],
         "content": row["content"].decode(),
-        "usage": Usage(row["prompt_tokens"], row["completion_tokens"]),
+        "usage": Usage(*counted, details.cached_tokens, details.reasoning_tokens),
         "ended_ms": row["ended_ms"],
         "epoch": row["epoch"],
+        "marks": details.marks,
     }
 
 

@@ -69,7 +69,8 @@ class JobRow(SQLModel, table=True):
 
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
     rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
-    generate NUL, which PostgreSQL's text cannot hold.
+    generate NUL, which PostgreSQL's text cannot hold. `details` is JSON: what the content means, and the like, which
+    few jobs have.
     """
 
     __tablename__ = "jobs"
@@ -100,6 +101,7 @@ class JobRow(SQLModel, table=True):
     error_message: str | None = Field(default=None, sa_type=Text)
     ended_ms: int | None = Field(default=None, sa_type=BigInteger)
     epoch: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    details: bytes | None = Field(default=None, sa_type=LargeBinary)
 
     __table_args__: ClassVar[tuple[Index, ...]] = (
         Index("jobs_of_account", "account_id", "created_ms", "id"),

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 
+from cluster.messages.marks import Mark
 from cluster.messages.work import End, Output
 
 _MOST_PIECES = 32
@@ -18,9 +19,10 @@ class TokenLog:
 
     Positions are counted in Unicode code points, which is what an SSE event id carries. `ends` has for every token the
     position at which its text ends; text after the last of them is of no whole token: a stop string has cut it.
+    `marks` say what the text means, in their order; they come with the text that they are of.
     """
 
-    __slots__ = ("_pieces", "end", "ends", "epoch", "length", "token_ids")
+    __slots__ = ("_pieces", "end", "ends", "epoch", "length", "marks", "token_ids")
 
     def __init__(self, resume: Output = Output(), epoch: int = 0) -> None:
         self._pieces: list[str] = []
@@ -29,15 +31,20 @@ class TokenLog:
         self.ends = array("I")
         self.epoch = epoch or resume.epoch
         self.end: End | None = None
-        self.append(resume.text, resume.token_ids, resume.ends)
+        self.marks: list[Mark] = []
+        self.append(resume.text, resume.token_ids, resume.ends, resume.marks)
 
-    def append(self, text: str, token_ids: Sequence[int] = (), ends: Sequence[int] = ()) -> None:
+    def append(
+        self, text: str, token_ids: Sequence[int] = (), ends: Sequence[int] = (), marks: Sequence[Mark] = ()
+    ) -> None:
         """Add `text`, made of `token_ids`, which end at these positions of it; without them it came with the last.
 
         An ended log does not change.
         """
         if self.end is not None:
             return
+        if marks:
+            self.marks.extend(marks)
         begin = self.length
         if len(token_ids) == 1 and text and (not ends or ends[0] == len(text)):  # what most steps bring
             self.token_ids.append(token_ids[0])
@@ -59,19 +66,23 @@ class TokenLog:
         token_offset: int = 0,
         token_ids: Sequence[int] = (),
         ends: Sequence[int] = (),
+        mark_offset: int = 0,
+        marks: Sequence[Mark] = (),
     ) -> None:
         """Add text that begins at `offset`, of tokens that begin at `token_offset`, dropping what is already here.
 
         A sender that was cut off begins again at a position it is sure of, so what it sends may overlap. `ends` are
-        positions in the whole text.
+        positions in the whole text. Marks take the place of those that are here from `mark_offset` on.
 
         Raises Gap when something is missing between the log and what was sent.
         """
         overlap, token_overlap = self.length - offset, len(self.token_ids) - token_offset
-        if overlap < 0 or token_overlap < 0:
+        if overlap < 0 or token_overlap < 0 or mark_offset > len(self.marks):
             raise Gap(f"{self.length} code points here, the next begin at {offset}")
         if self.end is not None:
             return
+        if marks:
+            self.marks[mark_offset:] = marks
         if overlap or token_overlap:
             text, token_ids, ends = text[overlap:], token_ids[token_overlap:], ends[token_overlap:]
         if token_ids:
@@ -93,6 +104,7 @@ class TokenLog:
         self.length = 0
         if self.ends:
             self._add(text[: self.ends[-1]])
+        self.marks = list(self.marks_within(self.length, whole=len(text)))
 
     def close(self, end: End) -> None:
         """End the log. The first end stays."""
@@ -122,7 +134,14 @@ class TokenLog:
             whole -= 1
         length = ends[whole - 1] if whole else 0
         token_ids, ends_of = tuple(self.token_ids[:whole]), tuple(ends[:whole])
-        return Output(self.text[:length], token_ids, ends_of, self.epoch, prompt_tokens, tuple(prompt_ids))
+        marks = self.marks_within(length, whole=self.length)
+        return Output(self.text[:length], token_ids, ends_of, self.epoch, prompt_tokens, tuple(prompt_ids), marks)
+
+    def marks_within(self, length: int, whole: int) -> tuple[Mark, ...]:
+        """Those that stay when of a text that was `whole` long so much is kept: all that have text after them."""
+        if not self.marks:
+            return ()
+        return tuple(mark for mark in self.marks if mark.at < length or length == whole)
 
     def _extend(self, text: str, token_ids: Sequence[int], ends: Sequence[int]) -> None:
         self.token_ids.extend(token_ids)

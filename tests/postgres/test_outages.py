@@ -360,4 +360,4 @@ def test_many_that_start_at_once_make_one_schema(fresh: str) -> None:
 
     with ThreadPoolExecutor(6) as threads:
         assert sorted(threads.map(start, range(6))) == [1, 2, 3, 4, 5, 6]
-    assert rows(fresh, "SELECT version_num FROM alembic_version") == [("0007",)]
+    assert rows(fresh, "SELECT version_num FROM alembic_version") == [("0008",)]

@@ -374,6 +374,7 @@ class PlainSystem:
             self._called("journal", me),
             self.timing,
             self.clock,
+            lambda engine_id: self.engine(engine_id, me),
         )
         return cast(Gateway, me.content)
 

@@ -15,7 +15,8 @@ from actors.backends.vllm.detokenizer import Detokenizer
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
 from cluster.catalogue import Model
-from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Output, Sampling
+from cluster.messages.marks import FinishReason
+from cluster.messages.work import ChatMessage, Dispatch, Output, Sampling
 from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
 
 MODEL = Model("m", source="org/m", gpus=0)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from actors.backends import validate_engines
+from actors.backends.vllm.engine import engine_args as made_args
 from actors.backends.vllm.options import engine_args
 from cluster.catalogue import Model
 from cluster.errors import ConfigError
@@ -41,3 +42,43 @@ def test_what_vllm_does_not_have_is_refused_by_name(options: dict[str, Any], rea
     with pytest.raises(ConfigError) as refused:
         validate_engines([Model(id="m", engine=options)])
     assert str(refused.value).startswith(f"model m: engine: engine.{reason}")
+
+
+def test_parsers_of_answers_are_named_beside_them() -> None:
+    options = {"tool_call_parser": "hermes", "reasoning_parser": "qwen3", "exclude_tools_when_tool_choice_none": True}
+    validate_engines([Model(id="m", engine=options), Model(id="n", engine={"tool_call_parser": None})])
+
+
+def test_what_only_vllms_server_takes_does_not_reach_the_engine() -> None:
+    options = {"tool_call_parser": "hermes", "enable_auto_tool_choice": True, "reasoning_parser": "qwen3", "seed": 1}
+    args = made_args(Model(id="m", engine=options), "org/m")
+    assert set(args) <= engine_args()
+    assert (args["reasoning_parser"], args["seed"]) == ("qwen3", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"tool_call_parser": "herms"}, "tool_call_parser: vLLM has no parser herms; did you mean hermes?"),
+        (
+            {"tool_call_parser": "Qwen3-Coder"},
+            "tool_call_parser: vLLM has no parser Qwen3-Coder; did you mean qwen3_co",
+        ),
+        ({"tool_call_parser": ["hermes"]}, "tool_call_parser: must be text"),
+        (
+            {"reasoning_parser": "deepseek-r1"},
+            "reasoning_parser: vLLM has no parser deepseek-r1; did you mean deepseek_",
+        ),
+        ({"tool_call_parsers": "x"}, "tool_call_parsers: vLLM has no such option; did you mean tool_call_parser?"),
+        ({"enable_auto_tool_choice": True}, "enable_auto_tool_choice: needs a tool_call_parser"),
+        ({"enable_auto_tool_choice": "yes"}, "enable_auto_tool_choice: must be true or false"),
+    ],
+)
+def test_a_parser_that_vllm_does_not_have_is_refused_by_name(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        validate_engines([Model(id="m", engine=options)])
+    assert str(refused.value).startswith(f"model m: engine: engine.{reason}")
+
+
+def test_parsers_of_a_plugin_have_names_of_their_own() -> None:
+    validate_engines([Model(id="m", engine={"reasoning_parser": "mine", "reasoning_parser_plugin": "/x.py"})])

@@ -140,6 +140,13 @@ class PromptCounter:
         return self._encoders[model.id]
 
 
+def prompt_of(model: Model, ids: Sequence[int]) -> Prompt:
+    """The prompt of these tokens."""
+    tokens = array("I", ids)
+    prefix = chain(tokens.tobytes(), model.prefix_tokens * tokens.itemsize)
+    return Prompt(len(ids), tuple(ids) if len(ids) <= MOST_IDS else (), prefix)
+
+
 def _prompt(encoder: PromptEncoder, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
     ids = encoder.encode(messages)
     tokens = array("I", ids)

@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from threading import Condition, Thread
 from typing import Any
@@ -14,7 +15,8 @@ from actors.backends.simulated.options import Options, parse_options
 from actors.backends.simulated.prefix_cache import PrefixCache
 from actors.backends.simulated.text import VOCABULARY, digest, follows, simulated_token_id, varied
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.messages.work import ChatMessage, Dispatch, FinishReason, Sampling
+from cluster.messages.marks import FinishReason
+from cluster.messages.work import Asking, ChatMessage, Dispatch, Form, JobAttempt, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,12 @@ class SimulatedBackend:
                 self._waiting.extend(generations)
                 self._changed.notify()
 
-    def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
+    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
+        asking: Future[Asking] = Future()
+        asking.set_result(Asking(refusal="a simulated model answers dialogues of texts alone"))
+        return asking
+
+    def abort(self, jobs: Sequence[JobAttempt]) -> None:
         gone = set(jobs)
         with self._changed:
             self._waiting = deque(g for g in self._waiting if (g.job_id, g.attempt) not in gone)

@@ -8,20 +8,31 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import repeat
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 
 from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
+from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
-from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, make_engine
+from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted, make_engine
 from actors.backends.vllm.failures import FailureLog
+from actors.backends.vllm.frontend import RequestRefused
 from actors.backends.vllm.processes import EXIT_TIMEOUT_S, EngineProcesses
-from actors.backends.vllm.rendering import FAILED, Rendered, RenderingFailed, render
+from actors.backends.vllm.rendering import (
+    FAILED,
+    Rendered,
+    RenderingFailed,
+    check,
+    is_plain,
+    render,
+    render_plain,
+)
 from actors.backends.vllm.warm_up import warm_up
 from cluster.catalogue import Model
-from cluster.messages.work import Dispatch
+from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +76,9 @@ class VllmBackend:
         self._watcher: Thread | None = None
         self._engine: VllmEngine | None = None
         self._structured_outputs = False
-        self._generations: dict[str, Generation] = {}
+        self._answers: dict[str, tuple[Generation, int]] = {}  # by vLLM's request: whose it is, and which choice
+        self._requests: dict[JobAttempt, list[str]] = {}
+        self._parses = bool(model.conversation.reasoning_parser)
         self._refusals: list[Chunk] = []  # ends that no step brings
         self._killed: Exception | None = None
         self._steps = 0
@@ -88,12 +101,12 @@ class VllmBackend:
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
-            if _is_rendered(dispatch):
-                self._inbox.put(partial(self._add, dispatch, Rendered(list(dispatch.prompt_ids))))
+            if _is_rendered(dispatch) and not self._parses:
+                self._inbox.put(partial(self._add_plain, dispatch))
             else:
                 self._submit(self._render, dispatch)
 
-    def abort(self, jobs: Sequence[tuple[str, int]]) -> None:
+    def abort(self, jobs: Sequence[JobAttempt]) -> None:
         # Through the same queue as the prompts: it must not overtake a start.
         self._submit(self._inbox.put, partial(self._abort, list(jobs)))
 
@@ -112,6 +125,9 @@ class VllmBackend:
         if not self._stopped:
             self._renderer.submit(function, *args)
 
+    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
+        return self._renderer.submit(self._ask, form, sampling)
+
     # In the renderer's thread ----------------------------------------------------------------------------------------
 
     def _render(self, dispatch: Dispatch) -> None:
@@ -122,7 +138,16 @@ class VllmBackend:
         except RenderingFailed as failure:
             self._inbox.put(partial(self._refuse, Generation(dispatch).fail("engine_error", str(failure))))
         else:
-            self._inbox.put(partial(self._add, dispatch, rendered))
+            self._inbox.put(partial(self._add, rendered))
+
+    def _ask(self, form: Form, sampling: Sampling) -> Asking:
+        if (engine := self._engine) is None:
+            raise BackendDied("it has been closed")
+        try:
+            asked = check(engine, form, sampling, self._structured_outputs)
+        except RequestRefused as refusal:
+            return Asking(refusal=str(refusal))
+        return Asking(sum(map(len, asked.prompts)), asked.prompts[0] if len(asked.prompts) == 1 else ())
 
     # In the engine's thread ------------------------------------------------------------------------------------------
 
@@ -156,7 +181,7 @@ class VllmBackend:
 
     def _generate(self, engine: VllmEngine, sink: Sink) -> None:
         while self._run_commands(engine):
-            produced = engine.step() if self._generations else []
+            produced = engine.step() if self._answers else []
             self._steps += 1
             chunks, self._refusals = self._refusals, []
             chunks += [chunk for each in produced if (chunk := self._advance(each, engine)) is not None]
@@ -165,7 +190,7 @@ class VllmBackend:
 
     def _run_commands(self, engine: VllmEngine) -> bool:
         """Run the commands in the inbox; wait for one when there is nothing to generate. False when closed."""
-        wait = not self._generations
+        wait = not self._answers
         try:
             while not self._stopped:
                 self._inbox.get(block=wait)(engine)
@@ -174,18 +199,33 @@ class VllmBackend:
             pass
         return not self._stopped
 
-    def _add(self, dispatch: Dispatch, rendered: Rendered, engine: VllmEngine) -> None:
-        sampling, resumed = dispatch.job.sampling, dispatch.resume.token_ids
-        generation = Generation(dispatch, len(rendered.prompt), rendered.prompt if engine.prompts_tell_time else ())
-        refusal = generation.check_context(sampling.max_tokens, engine.context_length)
-        if refusal is None and len(resumed) >= sampling.max_tokens:
-            refusal = generation.advance((), (), "length")
-        if refusal is not None:
+    def _add_plain(self, dispatch: Dispatch, engine: VllmEngine) -> None:
+        self._add(render_plain(engine, dispatch, dispatch.prompt_ids), engine)
+
+    def _add(self, rendered: Rendered, engine: VllmEngine) -> None:
+        generation = rendered.generation
+        max_tokens = rendered.wanted[0].sampling.max_tokens
+        if refusal := generation.check_context(max_tokens, engine.context_length, rendered.longest_prompt):
             self._refuse(refusal, engine)
             return
-        request_id = _request_id(generation.job_id, generation.attempt)
+        for wanted in rendered.wanted:
+            if not self._begin(generation, wanted, engine):
+                self._drop(generation, engine)
+                return
+        if not generation.ended and (generation.job_id, generation.attempt) not in self._requests:
+            self._refuse(generation.conclude(), engine)  # all that was missing is its end
+
+    def _begin(self, generation: Generation, wanted: Wanted, engine: VllmEngine) -> bool:
+        """Have one choice generated, unless it has come to its end. False when vLLM refuses it."""
+        if not generation.goes_on(wanted.choice):
+            return True
+        if len(wanted.resumed) >= wanted.sampling.max_tokens:
+            if end := generation.end_choice(wanted.choice, "length"):
+                self._refuse(end, engine)
+            return True
+        request_id = _request_id(generation.job_id, generation.attempt, wanted.choice)
         try:
-            engine.add(request_id, rendered.prompt, sampling, resumed, rendered.constraint, rendered.detokenizer)
+            engine.add(request_id, wanted)
         except Exception as error:
             if engine.is_dead(error):
                 raise
@@ -193,32 +233,42 @@ class VllmBackend:
             log.error("job %s: vLLM refused it (%s)", generation.job_id, kind)  # noqa: TRY400
             invalid = isinstance(error, InvalidRequest)
             self._refuse(generation.fail("engine_error", FAILED, retryable=not invalid), engine)
-        else:
-            self._generations[request_id] = generation
+            return False
+        self._answers[request_id] = (generation, wanted.choice)
+        self._requests.setdefault((generation.job_id, generation.attempt), []).append(request_id)
+        return True
 
     def _refuse(self, end: Chunk, engine: VllmEngine) -> None:
         self._refusals.append(end)
 
-    def _abort(self, jobs: Sequence[tuple[str, int]], engine: VllmEngine) -> None:
-        request_ids = [_request_id(*job) for job in jobs]
-        engine.abort([request_id for request_id in request_ids if self._generations.pop(request_id, None)])
+    def _abort(self, jobs: Sequence[JobAttempt], engine: VllmEngine) -> None:
+        request_ids = [request_id for job in jobs for request_id in self._requests.pop(job, ())]
+        engine.abort([request_id for request_id in request_ids if self._answers.pop(request_id, None)])
+
+    def _drop(self, generation: Generation, engine: VllmEngine) -> None:
+        """Nothing more of it is wanted of vLLM."""
+        self._abort([(generation.job_id, generation.attempt)], engine)
 
     def _advance(self, produced: Produced, engine: VllmEngine) -> Chunk | None:
-        generation = self._generations.get(produced.request_id)
-        if generation is None:  # aborted
+        answer = self._answers.get(produced.request_id)
+        if answer is None:  # aborted
             return None
-        if generation.cached_tokens is None:
+        generation, choice = answer
+        if choice == 0 and generation.cached_tokens is None:
             generation.cached_tokens = produced.cached_tokens
         if produced.error is None:
-            chunk = generation.advance(produced.texts, produced.token_ids, produced.finish_reason)
+            chunk = _chunk(generation, choice, produced)
         else:
             log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
             # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.
             chunk = generation.fail("engine_error", FAILED, retryable=True)
+        if produced.finished:
+            del self._answers[produced.request_id]
+        elif not generation.goes_on(choice):  # a stop string
+            del self._answers[produced.request_id]
+            engine.abort([produced.request_id])
         if generation.ended:
-            del self._generations[produced.request_id]
-            if not produced.finished:  # a stop string
-                engine.abort([produced.request_id])
+            self._drop(generation, engine)
         return chunk
 
     def _shut_down(self) -> None:
@@ -245,12 +295,23 @@ class VllmBackend:
 def _is_rendered(dispatch: Dispatch) -> bool:
     """Nothing has to be done with it before vLLM is given it."""
     sampling = dispatch.job.sampling
-    plain = sampling.json_schema is None and not sampling.others
+    plain = is_plain(dispatch.job) and sampling.json_schema is None and not sampling.others
     return bool(dispatch.prompt_ids) and not dispatch.resume.token_ids and plain
 
 
-def _request_id(job_id: str, attempt: int) -> str:
-    return f"{job_id}/{attempt}"
+def _chunk(generation: Generation, choice: int, produced: Produced) -> Chunk | None:
+    """What is told of what a step brought for this choice."""
+    texts, token_ids = produced.texts, produced.token_ids
+    if not isinstance(generation, MarkedGeneration):
+        return generation.advance(texts, token_ids, produced.finish_reason, produced.stop_reason)
+    if produced.prompt_logprobs:
+        generation.tell_prompt(choice, produced.prompt_logprobs)
+    tokens = tuple(map(Token, texts, token_ids, produced.logprobs or repeat("")))
+    return generation.advance_choice(choice, tokens, produced.finish_reason, produced.stop_reason)
+
+
+def _request_id(job_id: str, attempt: int, choice: int) -> str:
+    return f"{job_id}/{attempt}/{choice}" if choice else f"{job_id}/{attempt}"
 
 
 def _raise(error: Exception, engine: VllmEngine) -> None:

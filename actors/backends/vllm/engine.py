@@ -18,12 +18,16 @@ from actors.backends.phases import Phases
 from actors.backends.vllm import processes, structured
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.environment import between_machines
+from actors.backends.vllm.frontend import Frontend
+from actors.backends.vllm.logprobs import LogprobTeller, prompt_logprobs
 from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from actors.machine import scheduling_class
 from cluster.catalogue import Model, is_local
+from cluster.conversation import SERVER_OPTIONS, Conversation
 from cluster.json_schemas import UnsupportedSchema
-from cluster.messages.work import ChatMessage, FinishReason, Sampling
+from cluster.messages.marks import FinishReason
+from cluster.messages.work import ChatMessage, Sampling
 from cluster.parallelism import split
 
 # Named and not imported: it imports vLLM.
@@ -38,6 +42,8 @@ class Produced(Struct, frozen=True):
 
     `error` is how vLLM finished a request that it gave up. `finished`: vLLM is done with the request. It found
     `cached_tokens` of the prompt in its cache; of one that goes on, vLLM does not tell.
+    `stop_reason` is the stop token that ended the answer. `logprobs` has an entry for each token, and
+    `prompt_logprobs` is told once, where they are asked for; both are JSON.
     """
 
     request_id: str
@@ -47,6 +53,30 @@ class Produced(Struct, frozen=True):
     error: str | None
     finished: bool
     cached_tokens: int | None = None
+    stop_reason: int | str | None = None
+    logprobs: tuple[str, ...] = ()
+    prompt_logprobs: str = ""
+
+
+class Wanted(Struct, frozen=True):
+    """An answer that is wanted of vLLM: to a prompt, after the tokens `resumed`, of which the detokenizer was told.
+
+    `inputs` is the prompt as vLLM's renderer made it, where that is more than tokens. Of several, it is this `choice`.
+    Where the answer is parsed, the model may think first: so many resumed tokens were free of the constraint, and all
+    are while `thinks`. `teller` says how logprobs are told.
+    """
+
+    prompt: Sequence[int]
+    sampling: Sampling
+    resumed: Sequence[int] = ()
+    constraint: Constraint | None = None
+    detokenizer: Detokenizer | None = None
+    inputs: Any = None
+    choice: int = 0
+    free_tokens: int = 0
+    thinks: bool = False
+    reasoning_kwargs: Mapping[str, Any] | None = None
+    teller: LogprobTeller | None = None
 
 
 class _Answer(Struct, frozen=True):
@@ -55,6 +85,7 @@ class _Answer(Struct, frozen=True):
     detokenizer: Detokenizer
     includes_stop: bool
     goes_on: bool
+    teller: LogprobTeller | None
 
 
 class InvalidRequest(Exception):
@@ -67,8 +98,9 @@ class VllmEngine:
     A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, conversation: Conversation) -> None:
         self._engine = engine
+        self._conversation = conversation
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
         self._answers: dict[str, _Answer] = {}
 
@@ -95,6 +127,15 @@ class VllmEngine:
         return int(config.kv_cache_size_tokens or (config.num_gpu_blocks or 0) * config.block_size)
 
     @cached_property
+    def tokenizer(self) -> Any:
+        return self._engine.get_tokenizer()
+
+    @cached_property
+    def frontend(self) -> Frontend:
+        """vLLM's own front end for it, used by the thread that renders."""
+        return Frontend(self._engine, self._conversation)
+
+    @cached_property
     def prompts_tell_time(self) -> bool:
         """Whether the chat template asks for the time: a dialogue rendered again may have another prompt."""
         return "strftime_now" in str(self._engine.get_tokenizer().chat_template)
@@ -107,9 +148,10 @@ class VllmEngine:
         )
         return list(ids)
 
-    def detokenizer(self, prompt: Sequence[int], sampling: Sampling) -> Detokenizer:
-        """What tells the text of an answer to this prompt."""
-        return make_detokenizer(self._engine.get_tokenizer(), prompt, sampling.skip_special_tokens)
+    def detokenizer(self, prompt: Sequence[int], sampling: Sampling, skip_special_tokens: bool = True) -> Detokenizer:
+        """What tells the text of an answer to this prompt: special tokens are skipped unless somebody wants them."""
+        skipped = sampling.skip_special_tokens and skip_special_tokens
+        return make_detokenizer(self._engine.get_tokenizer(), prompt, skipped)
 
     def verify(self, constraint: Constraint) -> None:
         """Raises UnsupportedSchema with what vLLM would say of a request with this constraint."""
@@ -138,32 +180,40 @@ class VllmEngine:
         except VLLMValidationError as error:
             raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
 
-    def add(
-        self,
-        request_id: str,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        resumed: Sequence[int] = (),
-        constraint: Constraint | None = None,
-        detokenizer: Detokenizer | None = None,
-    ) -> None:
-        """Begin a request that goes on after the token ids `resumed`, of which its `detokenizer` has been told.
-
-        Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be asked of it.
+    def add(self, request_id: str, wanted: Wanted) -> None:
+        """Begin a request. Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be
+        asked of it.
         """
         from vllm.exceptions import VLLMValidationError
-        from vllm.inputs import tokens_input
 
+        sampling, resumed = wanted.sampling, wanted.resumed
         try:
-            params = sampling_params(sampling, len(resumed), constraint, self._recommended)
-            self._engine.add_request(request_id, tokens_input([*prompt, *resumed]), params)
+            how = len(resumed), wanted.constraint, self._recommended, wanted.choice, wanted.free_tokens
+            self._engine.add_request(request_id, *self._request(request_id, wanted, sampling_params(sampling, *how)))
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
         self._answers[request_id] = _Answer(
-            detokenizer or self.detokenizer([*prompt, *resumed], sampling),
+            wanted.detokenizer or self.detokenizer([*wanted.prompt, *resumed], sampling),
             sampling.include_stop_str_in_output,
             goes_on=bool(resumed),
+            teller=wanted.teller,
         )
+
+    def _request(self, request_id: str, wanted: Wanted, params: Any) -> tuple[Any, Any]:
+        """What vLLM is given of a request, and its parameters."""
+        from vllm.inputs import tokens_input
+
+        token_ids = [*wanted.prompt, *wanted.resumed]
+        inputs = tokens_input(token_ids)
+        if wanted.inputs is not None:
+            inputs = {**wanted.inputs, "prompt_token_ids": token_ids}
+        if wanted.constraint is None or wanted.reasoning_kwargs is None:
+            return inputs, params
+        tasks = self._engine.get_supported_tasks()
+        request = self._engine.input_processor.process_inputs(request_id, inputs, params, supported_tasks=tasks)
+        request.reasoning_ended = not wanted.thinks
+        request.reasoning_parser_kwargs = dict(wanted.reasoning_kwargs)
+        return request, request.params
 
     def is_dead(self, error: Exception) -> bool:
         """Whether this error says that the engine cannot go on."""
@@ -208,6 +258,8 @@ class VllmEngine:
             error=None if ordinary or reason is None else str(reason),
             finished=output.finished,
             cached_tokens=None if answer is None or answer.goes_on else output.num_cached_tokens,
+            stop_reason=completion.stop_reason,
+            **_logprobs(answer, token_ids, output),
         )
 
     def _texts(self, answer: _Answer | None, token_ids: Sequence[int], stopped: bool) -> tuple[str, ...]:
@@ -219,8 +271,18 @@ class VllmEngine:
         return tuple(map(answer.detokenizer.text, token_ids))
 
 
+def _logprobs(answer: _Answer | None, token_ids: Sequence[int], output: Any) -> dict[str, Any]:
+    """What was asked for of the logprobs that came with these tokens."""
+    if answer is None or answer.teller is None:
+        return {}
+    told = output.outputs[0].logprobs
+    entries = [answer.teller.entry(*each) for each in zip(token_ids, told, strict=True)] if told else ()
+    of_prompt = prompt_logprobs(output.prompt_logprobs) if output.prompt_logprobs and not answer.goes_on else ""
+    return {"logprobs": tuple(entries), "prompt_logprobs": of_prompt}
+
+
 def engine_args(model: Model, source: str, place: Place | None = None) -> dict[str, Any]:
-    """vLLM's EngineArgs for `model`: what the catalogue says, above a few defaults.
+    """vLLM's EngineArgs for `model`: what the catalogue says of the engine, above a few defaults.
 
     With a `place`, those of its part there: all parts of an engine are told the same, but for their rank.
     """
@@ -231,7 +293,7 @@ def engine_args(model: Model, source: str, place: Place | None = None) -> dict[s
         args |= _spread(model, place)
     elif model.gpus > 1:
         args |= {"tensor_parallel_size": split(model).tensors, "distributed_executor_backend": "mp"}
-    return args | dict(model.engine)
+    return args | {name: value for name, value in model.engine.items() if name not in SERVER_OPTIONS}
 
 
 def _spread(model: Model, place: Place) -> dict[str, Any]:
@@ -298,4 +360,4 @@ def make_engine(
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,
         )
-    return VllmEngine(engine)
+    return VllmEngine(engine, model.conversation)

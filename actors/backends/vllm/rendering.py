@@ -1,16 +1,26 @@
-"""What a job's messages and schema become before vLLM is asked for an answer."""
+"""What a job becomes before vLLM is asked for its answers: requests of vLLM's, and what makes chunks of what comes."""
 
+import json
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from actors.backends.failures import one_line
+from actors.backends.generation import Generation
+from actors.backends.marked import Interpreter, MarkedGeneration, Plain
 from actors.backends.vllm import structured
 from actors.backends.vllm.detokenizer import Detokenizer, NotItsText, replay
-from actors.backends.vllm.engine import InvalidRequest, VllmEngine
+from actors.backends.vllm.engine import InvalidRequest, VllmEngine, Wanted
+from actors.backends.vllm.frontend import Asked, ParsedAnswer, RequestRefused, body_of
+from actors.backends.vllm.logprobs import LogprobTeller
+from actors.backends.vllm.sampling import LOGPROBS
 from actors.backends.vllm.structured import Constraint
 from cluster.json_schemas import UnsupportedSchema
-from cluster.messages.work import Dispatch
+from cluster.messages.marks import Prompt
+from cluster.messages.work import Dispatch, Form, Job, Sampling
+from cluster.text.choices import ChoiceOutput, by_choice
 
 log = logging.getLogger(__name__)
 
@@ -19,31 +29,43 @@ FAILED = "The engine could not generate this answer"
 
 
 class Rendered(Struct, frozen=True):
-    """A job for vLLM: its prompt's token ids, what its answer has to follow, what tells its text if it goes on."""
+    """A job for vLLM: what it is asked, a request for each choice, and what makes chunks of its answers."""
 
-    prompt: list[int]
-    constraint: Constraint | None = None
-    detokenizer: Detokenizer | None = None
+    generation: Generation
+    wanted: tuple[Wanted, ...]
+
+    @property
+    def longest_prompt(self) -> int:
+        return max(len(each.prompt) for each in self.wanted)
 
 
 class RenderingFailed(Exception):
     """A job cannot be begun, or cannot go on. The message is for the client."""
 
 
+def is_plain(job: Job) -> bool:
+    """Whether its answer is one text, of which nothing else is to be told."""
+    sampling = job.sampling
+    asks_more = sampling.n > 1 or sampling.return_token_ids or not sampling.others.keys().isdisjoint(LOGPROBS)
+    return job.form is None and not asks_more
+
+
+def render_plain(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Rendered:
+    """A job that asks for a text alone, and whose prompt has been tokenised."""
+    wanted = Wanted(prompt, dispatch.job.sampling)
+    return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
+
+
 def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
-    """Tokenise the dialogue, unless that has been done, and have vLLM judge the schema and its own parameters.
+    """Tokenise the prompt, unless that has been done, and have vLLM judge what is asked of it.
 
     `structured_outputs`: the model can follow a schema. Raises RenderingFailed.
     """
     try:
-        constraint = _constraint(engine, dispatch, structured_outputs)
-        if dispatch.job.sampling.others:
-            engine.verify_sampling(dispatch.job.sampling)
-        prompt = list(dispatch.resume.prompt_ids or dispatch.prompt_ids) or engine.tokenise(dispatch.job.messages)
-        return Rendered(prompt, constraint, _resumed(engine, dispatch, prompt))
+        return _render(engine, dispatch, structured_outputs)
     except UnsupportedSchema as error:
         raise RenderingFailed(f"json_schema: {error}") from error
-    except InvalidRequest as error:
+    except (InvalidRequest, RequestRefused) as error:
         raise RenderingFailed(f"{FAILED}: {error}") from error
     except NotItsText as error:
         log.error("job %s: what it goes on from is not the text of its tokens", dispatch.job.id)  # noqa: TRY400
@@ -52,6 +74,141 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> 
         kind = type(error).__name__  # not the error itself: it may quote the prompt
         log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
         raise RenderingFailed(f"{FAILED}: {_template_error(error)}") from error
+
+
+def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs: bool) -> Asked:
+    """What this form asks, once vLLM has judged it. Raises RequestRefused with vLLM's reason."""
+    try:
+        asked = _ask(engine, form, ())
+        constraint = asked.constraint or _constraint(engine, sampling, structured_outputs)
+        if constraint is not None:
+            engine.verify(constraint)
+        if sampling.others:
+            engine.verify_sampling(sampling)
+    except (UnsupportedSchema, InvalidRequest) as error:
+        raise RequestRefused(str(error)) from error
+    return asked
+
+
+def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
+    job = dispatch.job
+    constraint = _constraint(engine, job.sampling, structured_outputs)
+    if job.sampling.others:
+        engine.verify_sampling(job.sampling)
+    known = dispatch.resume.prompt_ids or dispatch.prompt_ids
+    if is_plain(job) and not engine.frontend.parses:
+        prompt = list(known) or engine.tokenise(job.messages)
+        detokenizer = _resumed(engine, dispatch, prompt)
+        wanted = Wanted(prompt, job.sampling, dispatch.resume.token_ids, constraint, detokenizer)
+        return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
+    return _render_marked(engine, dispatch, _ask(engine, job.form or _dialogue(job), known), constraint)
+
+
+def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int]) -> Asked:
+    body = body_of(form.body)
+    return engine.frontend.chat(body, prompt_ids) if form.kind == "chat" else engine.frontend.completion(body)
+
+
+def _dialogue(job: Job) -> Form:
+    """A dialogue of texts in the form of vLLM's own requests."""
+    return Form("chat", json.dumps({"messages": [{"role": m.role, "content": m.content} for m in job.messages]}))
+
+
+def _render_marked(engine: VllmEngine, dispatch: Dispatch, asked: Asked, constraint: Constraint | None) -> Rendered:
+    sampling = dispatch.job.sampling
+    of_choices = [each for each in zip(asked.inputs, asked.prompts, strict=True) for _ in range(sampling.n)]
+    had = by_choice(dispatch.resume, len(of_choices))
+    detokenizers = [engine.detokenizer(prompt, sampling, asked.skip_special_tokens) for _, prompt in of_choices]
+    interpreters = [_interpreter(asked, *each) for each in zip(had, detokenizers, strict=True)]
+    generation = MarkedGeneration(
+        dispatch,
+        sum(len(prompt) for prompt in asked.prompts),
+        interpreters,
+        asked.prompts[0] if engine.prompts_tell_time else (),
+        _prompts(engine, dispatch.job, asked),
+        hides_tokens=asked.parsing is not None and asked.parsing.hides_thoughts,
+    )
+    teller = _teller(engine, dispatch.job)
+    wanted = [
+        Wanted(
+            prompt,
+            sampling,
+            had[number].token_ids,
+            asked.constraint or constraint,
+            detokenizers[number],
+            inputs,
+            number,
+            teller=teller,
+            **_thoughts(asked, had[number].token_ids),
+        )
+        for number, (inputs, prompt) in enumerate(of_choices)
+    ]
+    return Rendered(generation, tuple(wanted))
+
+
+def _interpreter(asked: Asked, had: ChoiceOutput, detokenizer: Detokenizer) -> Interpreter:
+    """What reads one choice, told of all that it goes on from. Raises NotItsText when that says something else now."""
+    reads = Plain() if asked.parsing is None else asked.parsing.interpreter()
+    if had.stopped is not None:
+        return reads
+    said, held = list[tuple[str, int, str]](), list[int]()
+    for token_id in had.token_ids:
+        held.append(token_id)
+        if text := detokenizer.text(token_id):
+            said += [(each.kind, each.call, each.text) for each in reads.read(text, held, finished=False)]
+            held = []
+    told = [(segment.turn.kind, segment.turn.call, segment.text) for segment in had.segments]
+    if held or _joined(said) != _joined(told):
+        raise NotItsText
+    if isinstance(reads, ParsedAnswer):
+        reads.goes_on_from(had)
+    return reads
+
+
+def _joined(said: Sequence[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    """The same with neighbours of one kind as one."""
+    joined: list[tuple[str, int, str]] = []
+    for kind, call, text in said:
+        if joined and joined[-1][:2] == (kind, call):
+            joined[-1] = (kind, call, joined[-1][2] + text)
+        elif text:
+            joined.append((kind, call, text))
+    return joined
+
+
+def _thoughts(asked: Asked, resumed: Sequence[int]) -> dict[str, Any]:
+    """What a grammar has to know of the thoughts before it."""
+    if asked.parsing is None or (kwargs := asked.parsing.reasoning_kwargs) is None:
+        return {}
+    free = asked.parsing.free_tokens(resumed)
+    return {
+        "reasoning_kwargs": kwargs,
+        "thinks": free is None,
+        "free_tokens": len(resumed) if free is None else free,
+    }
+
+
+def _prompts(engine: VllmEngine, job: Job, asked: Asked) -> list[Prompt]:
+    """What is told of the prompts before any logprobs are known."""
+    body = body_of(job.form.body) if job.form else {}
+    echoes = bool(body.get("echo"))
+    if not job.sampling.return_token_ids and not echoes:
+        return []
+    told = []
+    for number, prompt in enumerate(asked.prompts):
+        text = asked.last_message if job.form is None or job.form.kind == "chat" else engine.tokenizer.decode(prompt)
+        told.append(Prompt(0, number * job.sampling.n, prompt, text if echoes else ""))
+    return told
+
+
+def _teller(engine: VllmEngine, job: Job) -> LogprobTeller | None:
+    if job.sampling.others.keys().isdisjoint(LOGPROBS):
+        return None
+    return LogprobTeller(job.sampling, engine.tokenizer, is_chat=job.form is None or job.form.kind == "chat")
+
+
+def _plain_generation(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Generation:
+    return Generation(dispatch, len(prompt), prompt if engine.prompts_tell_time else ())
 
 
 def _resumed(engine: VllmEngine, dispatch: Dispatch, prompt: list[int]) -> Detokenizer | None:
@@ -63,13 +220,15 @@ def _resumed(engine: VllmEngine, dispatch: Dispatch, prompt: list[int]) -> Detok
     return detokenizer
 
 
-def _constraint(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Constraint | None:
-    schema = dispatch.job.sampling.json_schema
-    if schema is None:
+def _constraint(engine: VllmEngine, sampling: Sampling, structured_outputs: bool) -> Constraint | None:
+    """What the answer has to follow. Raises UnsupportedSchema with vLLM's reason."""
+    options = sampling.others.get("structured_outputs")
+    if sampling.json_schema is None and not options:
         return None
     if not structured_outputs:
         raise UnsupportedSchema("this model has no structured outputs")
-    constraint = structured.constraint(schema)
+    schema = sampling.json_schema
+    constraint = Constraint(dict(options or {})) if schema is None else structured.constraint(schema)
     engine.verify(constraint)
     return constraint
 

@@ -14,6 +14,9 @@ from msgspec.structs import replace
 RESUMED = "infernet_resumed_tokens"
 """How many of a prompt's last tokens belong to the answer: a request's extra argument."""
 
+FREE = "infernet_free_tokens"
+"""How many of the resumed tokens came before the answer's grammar held: its thoughts. A request's extra argument."""
+
 
 def install() -> None:
     """Have this process of vLLM take resumed tokens for output, in its scheduler and in its workers."""
@@ -30,8 +33,17 @@ def install() -> None:
 
 def count(sampling_params: Any) -> int:
     """How many tokens a request with these parameters goes on from."""
+    return _number(sampling_params, RESUMED)
+
+
+def free(sampling_params: Any) -> int:
+    """How many of these came before its grammar held."""
+    return _number(sampling_params, FREE)
+
+
+def _number(sampling_params: Any, name: str) -> int:
     extra_args = getattr(sampling_params, "extra_args", None) or {}
-    return int(extra_args.get(RESUMED, 0))
+    return int(extra_args.get(name, 0))
 
 
 def _wrap_request(request_class: Any) -> None:

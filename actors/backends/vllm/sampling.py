@@ -3,37 +3,48 @@
 from collections.abc import Mapping
 from typing import Any
 
-from actors.backends.vllm.resuming import RESUMED
+from actors.backends.vllm.resuming import FREE, RESUMED
 from actors.backends.vllm.structured import Constraint
 from cluster.messages.work import Sampling
 
+LOGPROBS = ("logprobs", "prompt_logprobs", "logprob_token_ids")
+"""The options that ask for logprobs."""
+
 
 def sampling_params(
-    sampling: Sampling, resumed: int, constraint: Constraint | None, recommended: Mapping[str, Any]
+    sampling: Sampling,
+    resumed: int,
+    constraint: Constraint | None,
+    recommended: Mapping[str, Any],
+    choice: int = 0,
+    free: int = 0,
 ) -> Any:
     """vLLM's SamplingParams for an answer that has `resumed` tokens already, which vLLM counts too (`resuming.py`).
 
-    `recommended` are the parameters that the model's authors recommend; what the job says goes above them.
+    Its grammar did not hold for the first `free` of these. `recommended` are the parameters that the model's authors
+    recommend; what the job says goes above them. Each choice is drawn otherwise than the others, as by vLLM.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, **sampling.others}
     said = {name: value for name, value in drawn.items() if value is not None}
+    said.pop("structured_outputs", None)  # the constraint says it
     # Stop strings are found by StopStringFilter: vLLM's own buffer does not end where a token does.
     own = {
         "max_tokens": sampling.max_tokens,
         "min_tokens": sampling.min_tokens,
-        "seed": None if sampling.seed is None else resumed_seed(sampling.seed, resumed),
+        "seed": None if sampling.seed is None else resumed_seed(sampling.seed + choice, resumed),
         "output_kind": RequestOutputKind.DELTA,
-        "detokenize": False,  # it is done token by token, not step by step
-        "extra_args": _extra_args(said.pop("vllm_xargs", {}), resumed),
+        # It is done token by token, not step by step. But it is vLLM that names the tokens of logprobs.
+        "detokenize": not said.keys().isdisjoint(LOGPROBS),
+        "extra_args": _extra_args(said.pop("vllm_xargs", {}), resumed, free),
     }
     return SamplingParams.from_optional(**{**recommended, **_as_classes(said), **own, **_constrained(constraint)})
 
 
-def _extra_args(said: Mapping[str, Any], resumed: int) -> dict[str, Any] | None:
-    return {**said, RESUMED: resumed} if said or resumed else None
+def _extra_args(said: Mapping[str, Any], resumed: int, free: int) -> dict[str, Any] | None:
+    return {**said, RESUMED: resumed, FREE: free} if said or resumed else None
 
 
 def resumed_seed(seed: int, resumed: int) -> int:
@@ -51,7 +62,7 @@ def constraint_params(constraint: Constraint) -> Any:
 def _constrained(constraint: Constraint | None) -> dict[str, Any]:
     from vllm.sampling_params import StructuredOutputsParams
 
-    return {} if constraint is None else {"structured_outputs": StructuredOutputsParams(json=constraint.schema)}
+    return {} if constraint is None else {"structured_outputs": StructuredOutputsParams(**constraint.options)}
 
 
 def _as_classes(said: dict[str, Any]) -> dict[str, Any]:

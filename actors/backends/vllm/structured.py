@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.backends.vllm import resuming
 from cluster import json_schemas
 
 CONFIG: Mapping[str, Any] = {
@@ -25,14 +26,14 @@ TRIAL_ANSWER = '"structured"'
 
 
 class Constraint(Struct, frozen=True):
-    """A schema that an answer follows, as vLLM is told it."""
+    """What an answer follows: options of vLLM's StructuredOutputsParams."""
 
-    schema: str
+    options: Mapping[str, Any]
 
 
 def constraint(schema: str) -> Constraint:
-    """Raises UnsupportedSchema."""
-    return Constraint(grammar_schema(schema))
+    """That of a JSON Schema. Raises UnsupportedSchema."""
+    return Constraint({"json": grammar_schema(schema)})
 
 
 def grammar_schema(schema: str) -> str:
@@ -71,11 +72,11 @@ def install() -> None:
 
 
 def resume(grammar: Any, request: Any) -> Any:
-    """A request's new grammar, told of the tokens resumed from.
+    """A request's new grammar, told of the tokens resumed from, but for those that were free of it.
 
     Raises ValueError when they do not follow it. vLLM then ends this request, and no other.
     """
-    resumed = list(request.output_token_ids)
+    resumed = list(request.output_token_ids)[resuming.free(request.sampling_params) :]
     if resumed and not grammar.accept_tokens(request.request_id, resumed):
         raise ValueError(f"{request.request_id}: its {len(resumed)} resumed tokens do not follow its grammar")
     return grammar

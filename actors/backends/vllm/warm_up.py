@@ -3,23 +3,13 @@
 import logging
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from actors.backends.vllm import structured
-from actors.backends.vllm.engine import InvalidRequest, VllmEngine
-from actors.backends.vllm.structured import Constraint
+from actors.backends.vllm.engine import InvalidRequest, VllmEngine, Wanted
 from cluster.messages.work import ChatMessage, Sampling
 
 log = logging.getLogger(__name__)
 
 _PROMPTS = 8
-
-
-class _Trial(Struct, frozen=True):
-    prompt: list[int]
-    sampling: Sampling
-    resumed: list[int] = []
-    constraint: Constraint | None = None
 
 
 class _TrialFailed(Exception):
@@ -33,7 +23,7 @@ def warm_up(engine: VllmEngine, model_id: str) -> bool:
     structured answer begins anew.
     """
     prompt = engine.tokenise([ChatMessage("user", "?")])
-    _generate(engine, [_Trial(prompt, Sampling(max_tokens=4))] * _PROMPTS)
+    _generate(engine, [Wanted(prompt, Sampling(max_tokens=4))] * _PROMPTS)
     return _has_structured_outputs(engine, prompt, model_id)
 
 
@@ -67,16 +57,16 @@ def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str
 def _follow_schema(engine: VllmEngine, prompt: list[int], resumed: list[int]) -> tuple[list[str], list[int]]:
     constraint = structured.constraint(structured.TRIAL)
     sampling = Sampling(max_tokens=32, temperature=0.0)
-    [answer] = _generate(engine, [_Trial(prompt, sampling, resumed, constraint)])
+    [answer] = _generate(engine, [Wanted(prompt, sampling, resumed, constraint)])
     return answer
 
 
-def _generate(engine: VllmEngine, trials: Sequence[_Trial]) -> list[tuple[list[str], list[int]]]:
+def _generate(engine: VllmEngine, trials: Sequence[Wanted]) -> list[tuple[list[str], list[int]]]:
     """The tokens of each answer, as texts and as ids. Raises InvalidRequest and _TrialFailed."""
     answers: dict[str, tuple[list[str], list[int]]] = {}
     for number, trial in enumerate(trials):
         answers[f"trial/{number}"] = ([], [])
-        engine.add(f"trial/{number}", trial.prompt, trial.sampling, trial.resumed, trial.constraint)
+        engine.add(f"trial/{number}", trial)
     while not engine.is_idle():
         for produced in engine.step():
             if produced.error is not None:

@@ -1,0 +1,161 @@
+"""What every API lets a client say of a dialogue and its answer beyond texts: vLLM's fields of chat requests.
+
+What is said in them goes to the model's engine as it was sent, in the body of a `Form`: vLLM's own front end reads,
+renders and judges it. Here is looked at only what no model could mean.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer
+from pydantic_core import PydanticCustomError
+
+from api.http.bodies import INT64, AnyText, Request
+from api.http.body_hash import LATER
+from api.http.sampling import JUDGED
+from cluster.errors import BadRequest
+from cluster.messages.work import ChatMessage, Form, Role
+
+Object = dict[str, Any]
+
+
+def _content(content: Any) -> Any:
+    """A text, or parts; parts that are texts are one text, each on a line of its own."""
+    if content is None or isinstance(content, str):
+        if content is not None and "\0" in content:
+            raise PydanticCustomError("nul", "must not contain NUL characters")
+        return content
+    if not isinstance(content, list) or not all(isinstance(part, dict) and part.get("type") for part in content):
+        raise _no_content()
+    return _joined(content)
+
+
+def _joined(parts: list[Any]) -> Any:
+    if not parts:
+        raise _no_content()
+    if any(part["type"] != "text" for part in parts):
+        return parts
+    texts = [part.get("text") for part in parts]
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise _no_content()
+    return "\n".join(texts)
+
+
+def _no_content() -> PydanticCustomError:
+    return PydanticCustomError("content", "must be a text, or a list of parts; those of type text have a text each")
+
+
+_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
+_PART = {"type": "object", "properties": {"type": {"type": "string", "minLength": 1}}, "required": ["type"]}
+_CONTENT = {"anyOf": [_TEXT, {"type": "array", "items": _PART, "minItems": 1}, {"type": "null"}]}
+Content = Annotated[Any, AfterValidator(_content), WithJsonSchema(_CONTENT)]
+_MORE = ("name", "tool_calls", "tool_call_id", "reasoning")
+
+
+class DialogueMessage(Request):
+    """One turn of the dialogue: a text, or parts, and what an assistant called or a tool answered."""
+
+    hashed: ClassVar[Collection[str]] = ("role", "content")
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content = None
+    name: AnyText | None = None
+    tool_calls: list[Object] | None = None
+    tool_call_id: AnyText | None = None
+    reasoning: AnyText | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, serialise: Any) -> Any:
+        """Hashes of bodies are taken of this: what few messages have is no part of those of the others."""
+        said = serialise(self)
+        return {key: value for key, value in said.items() if value or key in self.hashed}
+
+    def message(self) -> ChatMessage:
+        """As a text of one of the roles that every model knows."""
+        role: Role = "system" if self.role == "developer" else "user" if self.role == "tool" else self.role
+        return ChatMessage(role, self.content if isinstance(self.content, str) else "")
+
+
+class DialogueFields(Request):
+    """vLLM's fields of a chat request, but for how tokens are drawn. Its front end says what they mean, and refuses."""
+
+    tools: Annotated[list[Object] | None, LATER] = None
+    tool_choice: Annotated[str | Object | None, LATER] = None
+    parallel_tool_calls: Annotated[bool | None, LATER] = None
+    chat_template_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
+    continue_final_message: Annotated[bool, LATER] = False
+    add_generation_prompt: Annotated[bool, LATER] = True
+    add_special_tokens: Annotated[bool, LATER] = False
+    documents: Annotated[list[Object], LATER] = Field(default_factory=list)
+    reasoning_effort: Annotated[str | None, LATER] = None
+    include_reasoning: Annotated[bool, LATER] = True
+    echo: Annotated[bool, LATER] = False
+    mm_processor_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
+    media_io_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
+    truncate_prompt_tokens: Annotated[int | None, LATER] = None
+    truncation_side: Annotated[Literal["left", "right"] | None, LATER] = None
+    cache_salt: Annotated[AnyText | None, LATER] = None
+    structured_outputs: Annotated[Object | None, LATER] = None
+
+    logprobs: Annotated[bool, LATER] = False
+    top_logprobs: Annotated[Annotated[int, Field(ge=-1, le=INT64)] | None, LATER] = None
+
+    def asks_more(self) -> list[str]:
+        """The fields that ask for more than an answer to texts."""
+        fields = {name: field.get_default(call_default_factory=True) for name, field in _FIELDS.items()}
+        return [name for name, default in fields.items() if getattr(self, name) not in (default, _HARMLESS.get(name))]
+
+    def more_options(self) -> dict[str, Any]:
+        """What is said here of how tokens are drawn, by the names of vLLM's `SamplingParams`.
+
+        Raises BadRequest for fields that contradict each other.
+        """
+        if self.top_logprobs and not self.logprobs:
+            raise BadRequest("top_logprobs: when using this, logprobs must be true")
+        options = {} if self.structured_outputs is None else {"structured_outputs": self.structured_outputs}
+        return options | ({"logprobs": self.top_logprobs or 0} if self.logprobs else {})
+
+
+_HARMLESS = {"tool_choice": "none"}
+_NOTHING_ALONE = ("parallel_tool_calls", "truncation_side", "cache_salt", "logprobs", "top_logprobs")
+"""Fields that mean nothing without others, or are told with the sampling."""
+_FIELDS = {name: field for name, field in DialogueFields.model_fields.items() if name not in _NOTHING_ALONE}
+_HINTS = {"reasoning_effort", "include_reasoning"}
+"""Of a model that does not think they change nothing."""
+
+_FORM_FIELDS = ("messages", *DialogueFields.model_fields, "response_format", "skip_special_tokens")
+
+
+def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> Form | None:
+    """What an engine is asked where that is more than a dialogue of texts, from the body as it was sent.
+
+    `options` are the names of what is said of how tokens are drawn.
+    """
+    sent: dict[str, Any] = msgspec.json.decode(body)
+    asked = request.asks_more()
+    needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
+    if any(map(_is_more_than_text, sent["messages"])):
+        needs.append("messages")
+    if not needs and not asked and all(map(_is_plain, sent["messages"])):
+        return None
+    said = {name: sent[name] for name in _FORM_FIELDS if sent.get(name) is not None}
+    return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
+
+
+def _is_more_than_text(message: Mapping[str, Any]) -> bool:
+    """Whether a message, as it was sent, cannot be said as a text of one of the roles that all models know."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return (
+        message["role"] == "tool"
+        or content is None
+        or any(message.get(name) for name in _MORE)
+        or any(part["type"] != "text" for part in parts)
+    )
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    """Whether all there is of a message is one text of such a role."""
+    content = message.get("content")
+    return message["role"] != "developer" and (isinstance(content, str) or (content is not None and len(content) == 1))
