@@ -23,6 +23,11 @@ MARKED: Mapping[str, str] = {
 }
 """Fields of which only the form is compared, and why."""
 
+TOLD: Mapping[str, str] = {
+    "cached_tokens": "depends on what a server was asked before; that it is told is compared",
+}
+"""Fields of which it only counts that they are there, and why."""
+
 ERROR_TYPES: Mapping[str, str] = {
     "Bad Request": "invalid_request_error",
     "BadRequestError": "invalid_request_error",
@@ -71,6 +76,8 @@ def plain(value: Any) -> Any:
 def _field(name: str, value: Any) -> Any:
     if name in MARKED:
         return form(value)
+    if name in TOLD:
+        return "told"
     return _vector(value) if name == "embedding" and isinstance(value, str) else plain(value)
 
 

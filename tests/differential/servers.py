@@ -50,7 +50,10 @@ class OwnServer(VllmServer):
         self._parsers = parsers
 
     def _command(self) -> Sequence[str]:
-        told: dict[str, Any] = {"structured_outputs_config": dict(structured.CONFIG)}
+        told: dict[str, Any] = {
+            "structured_outputs_config": dict(structured.CONFIG),
+            "enable_prompt_tokens_details": True,
+        }
         if self._parsers:
             told |= {
                 **_PARSERS,

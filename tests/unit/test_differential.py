@@ -65,7 +65,13 @@ def test_what_is_known_to_differ_is_asked() -> None:
 
 def test_users_are_told_what_is_compared_and_what_differs() -> None:
     page = " ".join(PAGE.read_text().split())
-    told = [*rules.RULES, *rules.DROPPED.values(), *rules.MARKED.values(), *expected.DIFFERENCES.values()]
+    told = [
+        *rules.RULES,
+        *rules.DROPPED.values(),
+        *rules.MARKED.values(),
+        *rules.TOLD.values(),
+        *expected.DIFFERENCES.values(),
+    ]
     assert [text for text in told if text not in page] == []
 
 
@@ -84,6 +90,7 @@ def test_a_difference_is_told_by_its_path_and_both_values() -> None:
         ({"a": None}, {}),
         ({}, {"a": {"b": None}, "created": 7} | {"a": None}),
         ({"id": "chatcmpl-0123456789abcdef"}, {"id": "chatcmpl-fedcba9876543210"}),
+        ({"cached_tokens": 0}, {"cached_tokens": 128}),
         ({"created": 1, "system_fingerprint": "x"}, {"created": 2}),
         ({"logprob": -0.50001}, {"logprob": -0.5}),
         ({"logprob": -1.0}, {"logprob": -1}),
@@ -96,6 +103,7 @@ def test_what_does_not_count(theirs: Any, ours: Any) -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
+        ({"cached_tokens": 0}, {}),
         ({"a": ""}, {"a": None}),
         ({"a": []}, {}),
         ({"a": 1}, {"a": True}),
@@ -159,8 +167,8 @@ def test_calls_of_tools_are_joined_by_their_index() -> None:
         function = {"arguments": arguments} | {key: beginning.pop(key) for key in ("name",) if key in beginning}
         return {"tool_calls": [{"index": index, "function": function, **beginning}]}
 
-    begun = {"id": "chatcmpl-tool-0123456789abcdef", "type": "function", "name": "f"}
-    other = {**begun, "id": "chatcmpl-tool-ffffffffffffffff"}
+    begun: Any = {"id": "chatcmpl-tool-0123456789abcdef", "type": "function", "name": "f"}
+    other: Any = {**begun, "id": "chatcmpl-tool-ffffffffffffffff"}
     fine = stream(
         BEGINNING, *map(chunk, [call("", **begun), call('{"a"'), call(": 1}")]), chunk({}, "tool_calls"), DONE
     )

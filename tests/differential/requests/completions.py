@@ -1,12 +1,14 @@
 """Plain completions."""
 
+from typing import Any
+
 from tests.differential.case import ABSENT, PLAIN, PROMPT, STREAM, Topic
 
 topic = Topic("completions")
 
 IDS = [300, 301, 302, 303]
 TEXTS = [PROMPT, PROMPT.replace("France", "Spain"), PROMPT.replace("France", "Italy")]
-DRAWN = {"temperature": 1, "top_k": 1, "seed": 5}
+DRAWN: Any = {"temperature": 1, "top_k": 1, "seed": 5}
 """Draws that can only come out one way: vLLM refuses several answers that are greedy."""
 USAGE = {"include_usage": True}
 
