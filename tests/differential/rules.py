@@ -15,6 +15,7 @@ DROPPED: Mapping[str, str] = {
     "root": "where each of the two servers has the model's files",
     "permission": "made up anew for every answer, and of no use to anybody",
     "owned_by": "says who serves the model",
+    "created_cache_tokens": "vLLM's own count of what it newly keeps of a prompt, which OpenAI's API has not",
 }
 """Fields that are left out of answers, wherever they are, and why."""
 
@@ -109,7 +110,7 @@ def _param(param: Any) -> Any:
 def same(theirs: Any, ours: Any) -> bool:
     """Whether two values that are neither objects nor lists are the same."""
     if _is_number(theirs) and _is_number(ours) and float in (type(theirs), type(ours)):
-        return abs(theirs - ours) <= CLOSENESS
+        return bool(abs(theirs - ours) <= CLOSENESS)
     return type(theirs) is type(ours) and bool(theirs == ours)
 
 
