@@ -17,11 +17,11 @@ def joined(events: Sequence[Any]) -> dict[str, Any]:
     errors = [rules.error(chunk) for chunk in chunks if "error" in chunk]
     chunks = [chunk for chunk in chunks if "error" not in chunk]
     return {
+        "errors": errors,
         "ids": len({chunk.get("id") for chunk in chunks}),
         "choices": _choices(chunks),
         "chunks": _heads(chunks),
         "usage chunks": [rules.plain(chunk) for chunk in chunks if not chunk.get("choices")],
-        "errors": errors,
         "end": events[-1] if events and events[-1] == DONE else None,
     }
 
