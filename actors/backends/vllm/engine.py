@@ -94,7 +94,11 @@ class _Answer(Struct, frozen=True):
 
 
 class InvalidRequest(Exception):
-    """vLLM does not take a request. The message says why, and may quote the prompt."""
+    """vLLM does not take a request. The message says why, and may quote the prompt. `field` is what is wrong, if known."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 class VllmEngine:
@@ -202,7 +206,7 @@ class VllmEngine:
             params.update_from_tokenizer(tokenizer)
             params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
         except VLLMValidationError as error:
-            raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
+            raise InvalidRequest(" ".join(str(error.args[0]).split()), error.parameter) from error
 
     def add(self, request_id: str, wanted: Wanted) -> None:
         """Begin a request. Raises AdapterRefused, InvalidRequest, and whatever else vLLM raises: `is_dead` tells
