@@ -94,7 +94,7 @@ class _Answer(Struct, frozen=True):
 
 
 class InvalidRequest(Exception):
-    """vLLM does not take a request. The message says why, and may quote the prompt. `field` is the wrong one, if any."""
+    """vLLM does not take a request. The message says why, and may quote the prompt; `field` is wrong, if any."""
 
     def __init__(self, reason: str, field: str | None = None) -> None:
         super().__init__(reason)
