@@ -87,6 +87,7 @@ class Told(msgspec.Struct, frozen=True):
     token_ids: bool = False
     logprobs: bool = False
     forced: bool = False
+    prompt_text: bool = False
 
 
 def whole_choice(choice: Choice, end: Finished, told: Told) -> CompletionChoice:
@@ -157,6 +158,8 @@ def of_prompt(prompt: Prompt | None, told: Told) -> dict[str, Any]:
     if prompt is None:
         return {}
     body: dict[str, Any] = {"prompt_token_ids": list(prompt.ids)} if told.token_ids else {}
+    if told.prompt_text:
+        body["prompt_text"] = prompt.rendered
     return body | ({"prompt_logprobs": _decode(prompt.logprobs)} if prompt.logprobs else {})
 
 
