@@ -16,6 +16,7 @@ from api.openai.choices import (
     Told,
     chunk_choice,
     delta,
+    logprobs_of,
     of_prompt,
     whole_choice,
 )
@@ -77,7 +78,8 @@ def completion(accepted: Accepted, answer: Answer, end: Finished, told: Told) ->
         "choices": [whole_choice(choice, end, told) for choice in answered],
         "usage": usage_body(end.usage),
     }
-    return {**body, **of_prompt(answered[0].prompt, told)}  # type: ignore[typeddict-item]
+    prompt = answered[0].prompt
+    return {**body, **of_prompt(prompt, told), **logprobs_of(prompt)}  # type: ignore[typeddict-item]
 
 
 class Chunks:
@@ -107,13 +109,14 @@ class Chunks:
         self._rest.clear()
         said = delta(turn, piece.text) if piece.text else ChunkDelta()
         index = turn.choice if stopped is None else stopped.choice
-        return self._beginning() + self._choice(chunk_choice(index, said, tokens, self._told, stopped))
+        events = self._beginning()
+        self._tokens[index] += sum(len(each.ids) for each in tokens)
+        return events + self._choice(chunk_choice(index, said, tokens, self._told, stopped))
 
     def _take(self, note: Mark) -> None:
         match note:
-            case Tokens(choice=choice, ids=ids):
+            case Tokens():
                 self._rest.append(note)
-                self._tokens[choice] += len(ids)
             case Prompt(choice=choice):
                 self._prompts[choice] = added(self._prompts.get(choice), note)
 
@@ -136,6 +139,7 @@ class Chunks:
         events = self._beginning()
         if self._wanted.choices == 1:
             stopped = Stopped(0, 0, end.finish_reason, end.stop_reason)
+            self._tokens[0] += sum(len(each.ids) for each in self._rest)
             events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped))
         if self._wanted.usage:
             events += _event(_chunk(self._accepted, []) | {"usage": usage_body(end.usage)})

@@ -144,9 +144,8 @@ class TextChunks:
     def _take(self, note: Mark) -> None:
         told = self._told[note.choice]
         match note:
-            case Tokens(ids=ids):
+            case Tokens():
                 told.untold.append(note)
-                told.tokens += len(ids)
             case Prompt():
                 told.prompt = added(told.prompt, note)
 
@@ -156,6 +155,7 @@ class TextChunks:
         prompt = None if told.begun else self._prompt_of(index)
         text = (wanted.echoed(prompt) if prompt else "") + (generated if wanted.generates else "")
         tokens, told.untold, told.begun = told.untold, [], True
+        told.tokens += sum(len(each.ids) for each in tokens)
         logprobs = None
         if wanted.logprobs is not None:
             entries = [each.logprobs[1:-1] for each in tokens if len(each.logprobs) > len("[]")]

@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-FinishReason = Literal["stop", "length", "tool_calls"]
+FinishReason = Literal["stop", "length", "tool_calls", "repetition"]
+"""Why an answer ended. `repetition`: vLLM found the pattern that it was told to end answers at."""
 
 TextKind = Literal["content", "reasoning", "tool", "arguments"]
 """Of which kind a text is. `tool` is the name of a tool that is called, `arguments` what it is called with, as JSON."""

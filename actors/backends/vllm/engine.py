@@ -37,8 +37,7 @@ from cluster.parallelism import split
 # Named and not imported: it imports vLLM.
 _CPU_STAGE = "actors.backends.vllm.cpu_stage.CpuStage"
 
-# vLLM ends an answer as `repetition` when it finds the pattern that the engine was told to end answers at.
-_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "stop"}
+_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "repetition"}
 
 
 class Produced(Struct, frozen=True):
@@ -199,7 +198,7 @@ class VllmEngine:
 
         config, tokenizer = self._engine.vllm_config, self._engine.get_tokenizer()
         try:
-            params = sampling_params(sampling, 0, None, self._recommended)
+            params = sampling_params(sampling, 0, None, self._recommended, n=sampling.n)
             params.update_from_tokenizer(tokenizer)
             params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
         except VLLMValidationError as error:

@@ -21,7 +21,10 @@ from cluster.text.choices import ChoiceOutput
 
 
 class RequestRefused(Exception):
-    """vLLM does not take a request. The message says why, in words for the client who made it."""
+    """vLLM does not take a request. The message says why, in words for the client who made it, its field first."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
 
 
 class Asked(Struct, frozen=True):
@@ -123,9 +126,9 @@ class Frontend:
         try:
             made = self._loop.run_until_complete(rendering)
         except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
-            raise RequestRefused(_reason(error)) from error
+            raise RequestRefused(_reason(error), getattr(error, "parameter", None)) from error
         if isinstance(made, ErrorResponse):
-            raise RequestRefused(made.error.message)
+            raise RequestRefused(made.error.message, made.error.param)
         return made
 
     def _parsing(self, request: Any, prompt: tuple[int, ...]) -> "Parsing | None":
@@ -245,7 +248,7 @@ def _validated(kind: Any, body: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         raise RequestRefused(_of_validation(error)) from error
     except VLLMValidationError as error:
-        raise RequestRefused(_reason(error)) from error
+        raise RequestRefused(_reason(error), error.parameter) from error
 
 
 def _of_validation(error: Any) -> str:

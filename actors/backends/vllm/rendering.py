@@ -83,7 +83,7 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
         constraint = asked.constraint or _constraint(engine, sampling, structured_outputs)
         if constraint is not None:
             engine.verify(constraint)
-        if sampling.others:
+        if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
     except (UnsupportedSchema, InvalidRequest) as error:
         raise RequestRefused(str(error)) from error
