@@ -91,6 +91,7 @@ class DialogueFields(Request):
     reasoning_effort: Annotated[str | None, LATER] = None
     include_reasoning: Annotated[bool, LATER] = True
     echo: Annotated[bool, LATER] = False
+    return_prompt_text: Annotated[bool, LATER] = False
     mm_processor_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
     media_io_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
     truncate_prompt_tokens: Annotated[int | None, LATER] = None

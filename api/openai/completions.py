@@ -27,13 +27,13 @@ from cluster.ids import JobId
 from cluster.messages.marks import Mark, Prompt, Stopped, Tokens
 from cluster.messages.money import Usage
 from cluster.messages.work import Accepted, End, Failed, Finished
-from cluster.text.answers import choices, count_of
+from cluster.text.answers import added, choices, count_of
 
 _json = msgspec.json.Encoder()
 
 
 class ChatCompletion(TypedDict):
-    """A whole answer. The header `X-Job-Id` names its job. The last two are told where they were asked for."""
+    """A whole answer. The header `X-Job-Id` names its job. The last three are told where they were asked for."""
 
     id: str
     object: Literal["chat.completion"]
@@ -43,6 +43,7 @@ class ChatCompletion(TypedDict):
     usage: TokenUsage
     prompt_token_ids: NotRequired[list[int]]
     prompt_logprobs: NotRequired[list[Any]]
+    prompt_text: NotRequired[str]
 
 
 class ChunksWanted(Struct, frozen=True):
@@ -64,6 +65,7 @@ class ChatCompletionChunk(TypedDict):
     choices: list[ChunkChoice]
     usage: NotRequired[TokenUsage | None]
     prompt_token_ids: NotRequired[list[int]]
+    prompt_text: NotRequired[str]
 
 
 def completion(accepted: Accepted, answer: Answer, end: Finished, told: Told) -> ChatCompletion:
@@ -116,7 +118,7 @@ class Chunks:
             case Tokens():
                 self._rest.append(note)
             case Prompt(choice=choice):
-                self._prompts[choice] = note
+                self._prompts[choice] = added(self._prompts.get(choice), note)
 
     def _beginning(self) -> bytes:
         """Who speaks, once for each choice, and what the answer echoes."""

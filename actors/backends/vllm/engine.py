@@ -217,7 +217,7 @@ class VllmEngine:
         sampling, resumed = wanted.sampling, wanted.resumed
         lora = self._adapters.request(wanted.adapter)
         try:
-            how = len(resumed), wanted.constraint, self._recommended, wanted.choice, wanted.free_tokens
+            how = len(resumed), wanted.constraint, self._recommended, wanted.choice % sampling.n, wanted.free_tokens
             asked = self._request(request_id, wanted, sampling_params(sampling, *how), lora)
             self._engine.add_request(request_id, *asked, lora_request=lora)
         except VLLMValidationError as error:

@@ -30,13 +30,15 @@ class RequestRefused(Exception):
 class Asked(Struct, frozen=True):
     """A request as vLLM's server would hand it to its engine.
 
-    `inputs` has one engine input for each prompt, and `prompts` the tokens of each. `parsing` is how answers are
+    `inputs` has one engine input for each prompt, `prompts` the tokens of each and `texts` its text, nothing where that
+    was not needed. `parsing` is how answers are
     parsed, None where they are not. `constraint` is what a tool's parser demands of the answer, `skip_special_tokens`
     False where it must see them. `last_message` is what an answer that echoes it begins with.
     """
 
     inputs: tuple[Any, ...]
     prompts: tuple[tuple[int, ...], ...]
+    texts: tuple[str, ...]
     parsing: "Parsing | None" = None
     constraint: Constraint | None = None
     skip_special_tokens: bool = True
@@ -81,6 +83,7 @@ class Frontend:
         return Asked(
             inputs=(inputs,),
             prompts=(prompt,),
+            texts=_texts((inputs,)),
             parsing=self._parsing(request, prompt),
             constraint=_constraint(request.structured_outputs if request.response_format is None else None),
             skip_special_tokens=request.skip_special_tokens,
@@ -93,7 +96,26 @@ class Frontend:
 
         request = _validated(CompletionRequest, body)
         inputs = self._rendered(self._renderer.render_completion(request))
-        return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs))
+        return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
+
+    def tokens(self, body: Mapping[str, Any]) -> Asked:
+        """What a dialogue becomes that is to be tokenised, and not answered. Raises RequestRefused."""
+        from vllm.entrypoints.serve.tokenize.protocol import TokenizeChatRequest
+
+        request = _validated(TokenizeChatRequest, body)
+        tools = None if request.tools is None else [tool.model_dump() for tool in request.tools]
+        _, inputs = self._rendered(
+            self._renderer.preprocess_chat(
+                request,
+                request.messages,
+                default_template=self._conversation.chat_template or None,
+                default_template_content_format=self._conversation.content_format,
+                default_template_kwargs=dict(self._conversation.template_kwargs),
+                tool_dicts=tools,
+                skip_mm_cache=True,
+            )
+        )
+        return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
 
     def _rendered(self, rendering: Any) -> Any:
         """What vLLM's renderer makes. Raises RequestRefused with its reason."""
@@ -203,6 +225,10 @@ class ParsedAnswer:
 
     def finish_reason(self, reason: FinishReason) -> FinishReason:
         return "tool_calls" if self._ids and not self._is_named else reason
+
+
+def _texts(inputs: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(each.get("prompt") or "" for each in inputs)
 
 
 def _constraint(params: Any) -> Constraint | None:
