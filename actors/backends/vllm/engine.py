@@ -200,11 +200,10 @@ class VllmEngine:
         """Raises InvalidRequest with what vLLM would say of these parameters, whatever the prompt."""
         from vllm.exceptions import VLLMValidationError
 
-        config, tokenizer = self._engine.vllm_config, self._engine.get_tokenizer()
         try:
             params = sampling_params(sampling, 0, None, self._recommended, n=sampling.n)
-            params.update_from_tokenizer(tokenizer)
-            params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
+            params.update_from_tokenizer(self._engine.get_tokenizer())
+            self._engine.input_processor._validate_params(params, self._engine.get_supported_tasks())
         except VLLMValidationError as error:
             raise InvalidRequest(" ".join(str(error.args[0]).split()), error.parameter) from error
 
