@@ -139,7 +139,7 @@ def wait_until_whole(serving: Serving) -> float:
 
 
 def wait_until_serving(serving: Serving, engines: int) -> float:
-    """Until so many engines serve again, so that the next disturbance finds what the first found. Returns the seconds."""
+    """Until so many engines serve again: the next disturbance finds what the first found. Returns the seconds."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < WHOLE_WITHIN_S:
         try:
