@@ -27,6 +27,7 @@ class PoolingUsage(TypedDict):
     total_tokens: int
     completion_tokens: int
     prompt_tokens_details: None
+    completion_tokens_details: None
 
 
 class RerankUsage(TypedDict):
@@ -154,6 +155,7 @@ def _usage(usage: Usage) -> PoolingUsage:
         "total_tokens": usage.prompt_tokens,
         "completion_tokens": 0,
         "prompt_tokens_details": None,
+        "completion_tokens_details": None,
     }
 
 

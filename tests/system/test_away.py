@@ -34,6 +34,9 @@ SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "con
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs": SUBMISSION,
     "/v1/chat/completions": SUBMISSION,
+    "/v1/embeddings": {"model": "sim", "input": "Hi"},
+    **{path: {"model": "sim", "text_1": "Hi", "text_2": "Hi"} for path in ("/score", "/v1/score")},
+    **{path: {"model": "sim", "query": "Hi", "documents": ["Hi"]} for path in ("/rerank", "/v1/rerank", "/v2/rerank")},
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
@@ -79,7 +82,7 @@ def test_every_route_answers_503_and_when_to_come_again(error: Exception) -> Non
                     assert int(answer.headers["Retry-After"]) >= 1
                     assert "10.1.2.3" not in answer.text and "ann" not in answer.text and "prod" not in answer.text
                     told = answer.json()["error"]
-                    assert (told["code"] if path.startswith("/v1/") else told) == "no_capacity"
+                    assert (told["code"] if not path.startswith(("/api/", "/readyz")) else told) == "no_capacity"
 
     run(main())
 

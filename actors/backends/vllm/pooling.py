@@ -6,6 +6,7 @@ Like `frontend.py` this is of vLLM 0.29 and no stable interface. vLLM is importe
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -73,6 +74,7 @@ class PoolingFrontend:
         from vllm.entrypoints.pooling.factories import init_pooling_io_processors
 
         self._model_config = engine.model_config
+        self._process = partial(engine.input_processor.process_inputs, supported_tasks=engine.get_supported_tasks())
         templates = ChatTemplateConfig(
             chat_template=conversation.chat_template or None,
             chat_template_content_format=conversation.content_format,
@@ -93,6 +95,8 @@ class PoolingFrontend:
             raise RequestRefused(f"The model does not support {_NAMES[form.kind]} API")
         try:
             asked = self._ask(processor, form)
+            for inputs, params in asked.inputs:
+                self._process("check", inputs, params)  # as when it is given to vLLM: what may not be read is refused
         except (VLLMValidationError, ValueError, TypeError, NotImplementedError) as error:
             raise RequestRefused(reason(error)) from error
         if (told := self._answer_bytes(asked)) > MOST_ANSWER_BYTES:
