@@ -59,7 +59,7 @@ NOTHING_ASKED: list[dict[str, Any]] = [
     {"n": 1},
     {"n": None},
     {"frequency_penalty": 0, "presence_penalty": 0.0},
-    {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
+    {"tools": None, "tool_choice": "none", "parallel_tool_calls": True},
     {"tool_choice": "none", "functions": [], "function_call": "none"},
     {"logprobs": False, "top_logprobs": 0, "logit_bias": {}},
     {"modalities": ["text"], "audio": None, "prediction": None},
@@ -121,6 +121,8 @@ def test_bodies_that_mean_the_same_are_the_same() -> None:
 TOOL = {"type": "function", "function": {"name": "f"}}
 NEED_AN_ENGINE: list[tuple[str, Any]] = [
     ("tools", [TOOL]),
+    ("tools", []),  # vLLM refuses it, in its own words
+    ("tool_choice", "auto"),
     ("tool_choice", "required"),
     ("tool_choice", {"type": "function", "function": {"name": "f"}}),
     ("chat_template_kwargs", {"enable_thinking": True}),
