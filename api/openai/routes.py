@@ -26,13 +26,13 @@ from cluster.messages.work import Failed
 
 router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
 
-_JOB_HEADER = {"X-Job-Id": {"schema": {"type": "string"}, "description": "The job that this is the answer of"}}
+JOB_HEADER = {"X-Job-Id": {"schema": {"type": "string"}, "description": "The job that this is the answer of"}}
 _ANSWERED = {
     "description": "The answer; with `stream: true` events of `chat.completion.chunk`, then `[DONE]` or an error",
     "content": {"text/event-stream": {}},
-    "headers": _JOB_HEADER,
+    "headers": JOB_HEADER,
 }
-_REFUSALS = errors(
+REFUSALS = errors(
     BadRequest,
     ContextLengthExceeded,
     BudgetExceeded,
@@ -43,17 +43,17 @@ _REFUSALS = errors(
     NoCapacity,
     body=OpenAIError,
 )
-_TIMEOUT = {
+TIMEOUT = {
     "description": f"`{JobTimeout.code}`: {JobTimeout.__doc__}",
     "content": error_content(OpenAIError),
-    "headers": _JOB_HEADER,
+    "headers": JOB_HEADER,
 }
 
 
 @router.post(
     "/chat/completions",
     response_model=ChatCompletion,
-    responses={200: _ANSWERED, **_REFUSALS, 504: _TIMEOUT},
+    responses={200: _ANSWERED, **REFUSALS, 504: TIMEOUT},
     openapi_extra=takes(ChatCompletionRequest),
 )
 async def create_chat_completion(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 
+VLLMS_MOST_LOGPROBS = 20
+"""Where an engine is not told otherwise with `max_logprobs`."""
+
 
 class Intake:
     """Accepts orders, or says why not. A job has to end `job_timeout_s` after it was accepted."""
@@ -86,6 +89,7 @@ class Intake:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
         if not model.traits.forms and (why := _more_than_a_text(order)):
             raise BadRequest(f"{why}: {model.id} is a {model.backend} model: it answers dialogues of texts with a text")
+        _check_logprobs(model, order.sampling)
         return choice
 
     async def _prompt(self, model: Model, order: Order) -> Prompt:
@@ -121,6 +125,15 @@ class Intake:
             form=form,
             adapter=choice.adapter_id,
         )
+
+
+def _check_logprobs(model: Model, sampling: Sampling) -> None:
+    """Raises BadRequest where more logprobs are wanted than the model's engines tell."""
+    most = model.engine.get("max_logprobs", VLLMS_MOST_LOGPROBS)
+    for name in ("logprobs", "prompt_logprobs"):
+        wanted = sampling.others.get(name) or 0
+        if most >= 0 and not 0 <= wanted <= most:
+            raise BadRequest(f"{name}: {model.id} tells {most} of each token at most")
 
 
 def _more_than_a_text(order: Order) -> str:

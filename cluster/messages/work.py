@@ -55,10 +55,11 @@ class Form(Struct, frozen=True):
     """What is asked for where it is more than a dialogue of texts: the body, as JSON, of vLLM's own request.
 
     It has what rendering the prompt and parsing the answer need; how tokens are drawn is in the job's `Sampling`.
-    `why` is the field that no dialogue of texts could stand for, nothing where one can. It asks so many `prompts`.
+    What only asks for `tokens` is never a job's. `why` is the field that no dialogue of texts could stand for, nothing
+    where one can. It asks so many `prompts`.
     """
 
-    kind: Literal["chat", "completion"]
+    kind: Literal["chat", "completion", "tokens"]
     body: str
     why: str = ""
     prompts: int = 1

@@ -279,7 +279,7 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
     [
         ("stop", "stop", None),
         ("length", "length", None),
-        ("repetition", "stop", None),
+        ("repetition", "repetition", None),
         ("error", None, "error"),
         ("abort", None, "abort"),
         (None, None, None),

@@ -37,8 +37,7 @@ from cluster.parallelism import split
 # Named and not imported: it imports vLLM.
 _CPU_STAGE = "actors.backends.vllm.cpu_stage.CpuStage"
 
-# vLLM ends an answer as `repetition` when it finds the pattern that the engine was told to end answers at.
-_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "stop"}
+_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "repetition"}
 
 
 class Produced(Struct, frozen=True):
@@ -95,7 +94,11 @@ class _Answer(Struct, frozen=True):
 
 
 class InvalidRequest(Exception):
-    """vLLM does not take a request. The message says why, and may quote the prompt."""
+    """vLLM does not take a request. The message says why, and may quote the prompt; `field` is wrong, if any."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 class VllmEngine:
@@ -197,13 +200,12 @@ class VllmEngine:
         """Raises InvalidRequest with what vLLM would say of these parameters, whatever the prompt."""
         from vllm.exceptions import VLLMValidationError
 
-        config, tokenizer = self._engine.vllm_config, self._engine.get_tokenizer()
         try:
-            params = sampling_params(sampling, 0, None, self._recommended)
-            params.update_from_tokenizer(tokenizer)
-            params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
+            params = sampling_params(sampling, 0, None, self._recommended, n=sampling.n)
+            params.update_from_tokenizer(self._engine.get_tokenizer())
+            self._engine.input_processor._validate_params(params, self._engine.get_supported_tasks())
         except VLLMValidationError as error:
-            raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
+            raise InvalidRequest(" ".join(str(error.args[0]).split()), error.parameter) from error
 
     def add(self, request_id: str, wanted: Wanted) -> None:
         """Begin a request. Raises AdapterRefused, InvalidRequest, and whatever else vLLM raises: `is_dead` tells
@@ -214,7 +216,7 @@ class VllmEngine:
         sampling, resumed = wanted.sampling, wanted.resumed
         lora = self._adapters.request(wanted.adapter)
         try:
-            how = len(resumed), wanted.constraint, self._recommended, wanted.choice, wanted.free_tokens
+            how = len(resumed), wanted.constraint, self._recommended, wanted.choice % sampling.n, wanted.free_tokens
             asked = self._request(request_id, wanted, sampling_params(sampling, *how), lora)
             self._engine.add_request(request_id, *asked, lora_request=lora)
         except VLLMValidationError as error:

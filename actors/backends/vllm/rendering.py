@@ -83,10 +83,12 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
         constraint = asked.constraint or _constraint(engine, sampling, structured_outputs)
         if constraint is not None:
             engine.verify(constraint)
-        if sampling.others:
+        if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
-    except (UnsupportedSchema, InvalidRequest) as error:
+    except UnsupportedSchema as error:
         raise RequestRefused(str(error)) from error
+    except InvalidRequest as error:
+        raise RequestRefused(str(error), error.field) from error
     return asked
 
 
@@ -107,7 +109,13 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) ->
 
 def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int]) -> Asked:
     body = body_of(form.body)
-    return engine.frontend.chat(body, prompt_ids) if form.kind == "chat" else engine.frontend.completion(body)
+    match form.kind:
+        case "chat":
+            return engine.frontend.chat(body, prompt_ids)
+        case "completion":
+            return engine.frontend.completion(body)
+        case "tokens":
+            return engine.frontend.tokens(body)
 
 
 def _dialogue(job: Job) -> Form:
@@ -193,20 +201,33 @@ def _thoughts(asked: Asked, resumed: Sequence[int]) -> dict[str, Any]:
 def _prompts(engine: VllmEngine, job: Job, asked: Asked) -> list[Prompt]:
     """What is told of the prompts before any logprobs are known."""
     body = body_of(job.form.body) if job.form else {}
-    echoes = bool(body.get("echo"))
-    if not job.sampling.return_token_ids and not echoes:
+    echoes, tells = bool(body.get("echo")), bool(body.get("return_prompt_text"))
+    if not job.sampling.return_token_ids and not echoes and not tells:
         return []
     told = []
-    for number, prompt in enumerate(asked.prompts):
-        text = asked.last_message if job.form is None or job.form.kind == "chat" else engine.tokenizer.decode(prompt)
-        told.append(Prompt(0, number * job.sampling.n, prompt, text if echoes else ""))
+    for number, (prompt, rendered) in enumerate(zip(asked.prompts, asked.texts, strict=True)):
+        text = asked.last_message if _is_chat(job) else rendered or engine.tokenizer.decode(prompt)
+        told.append(
+            Prompt(
+                at=0,
+                choice=number * job.sampling.n,
+                ids=prompt,
+                text=text if echoes else "",
+                rendered=(rendered or engine.tokenizer.decode(prompt)) if tells else "",
+                first=engine.tokenizer.decode(prompt[:1]) if echoes and not _is_chat(job) else "",
+            )
+        )
     return told
 
 
 def _teller(engine: VllmEngine, job: Job) -> LogprobTeller | None:
     if job.sampling.others.keys().isdisjoint(LOGPROBS):
         return None
-    return LogprobTeller(job.sampling, engine.tokenizer, is_chat=job.form is None or job.form.kind == "chat")
+    return LogprobTeller(job.sampling, engine.tokenizer, is_chat=_is_chat(job))
+
+
+def _is_chat(job: Job) -> bool:
+    return job.form is None or job.form.kind == "chat"
 
 
 def _plain_generation(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Generation:
