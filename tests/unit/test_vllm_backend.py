@@ -54,6 +54,7 @@ class ScriptedEngine(VllmEngine):
     batch_size = 16
     prompts_tell_time = False
     thinks = False
+    pools = False
     loaded_adapters: tuple[str, ...] = ()
     adapters = ("known",)
 
