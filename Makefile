@@ -25,7 +25,7 @@ POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v 
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres postgres postgres-programs long unit system torture chaos outages mutants \
+.PHONY: help install demo test contract contract-postgres differential postgres postgres-programs long unit system torture chaos outages mutants \
 	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -51,6 +51,7 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
 	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
+	@$(PYTEST) -m 'not long' tests/differential
 	@$(PYTEST) -m 'not long' tests/outages tests/chaos tests/elastic
 
 long: install  ## Run the tests that take so long that `make test` leaves them out
@@ -58,6 +59,9 @@ long: install  ## Run the tests that take so long that `make test` leaves them o
 
 contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
+
+differential: install  ## Send the same requests to vLLM's own server and to this system, and list what differs: ARGS="TOPIC ..."
+	@$(BIN)/python -m tests.differential.report $(ARGS)
 
 contract-postgres: install $(POSTGRES) $(NODE_INSTALLED)  ## The same on a system that keeps its data in PostgreSQL
 	@$(BIN)/python -m pytest tests/contract --postgres $(ARGS)

@@ -17,6 +17,10 @@ from cluster.text.token_log import TokenLog
 logger = logging.getLogger(__name__)
 
 
+_MOST_ADAPTERS_TOLD = 64
+"""Reports come every second: of an engine that has more of them loaded, those used last are told."""
+
+
 class Engine:
     """Sole owner of its running generations.
 
@@ -170,6 +174,7 @@ class Engine:
             cache_tokens=self._loaded.cache_tokens,
             block_tokens=self._loaded.block_tokens,
             made_of=self._made_of,
+            adapters=tuple(self._backend.adapters)[-_MOST_ADAPTERS_TOLD:],
         )
 
     async def stop(self) -> None:

@@ -17,6 +17,7 @@ from api.openai import pooling_routes as pooling
 from api.openai import tokenize
 from api.openai.error_shape import OPENAI_ERRORS, OpenAIError
 from api.openai.routes import router as openai_router
+from api.openai.text_routes import router as text_router
 from api.replica.gateway import Gateway
 from api.system import routes as system
 from api.usage import routes as usage
@@ -35,6 +36,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     for routes in (jobs, models, nodes, keys, accounts, usage):
         app.include_router(routes.router, prefix="/api/v1")
     app.include_router(openai_router, prefix="/v1")
+    app.include_router(text_router, prefix="/v1")
     app.include_router(tokenize.router)
     app.include_router(pooling.router)
     app.include_router(system.router)

@@ -51,6 +51,8 @@ def lack_of_capacity(job: Job, catalogue: Catalogue, fleet: Fleet, waiting: int,
     assert model is not None
     if not fleet.can_serve(model.id, job.node_id, now_s):
         return no_capacity(model.id, fleet.too_small_gpus(model.id))
+    if fleet.lacks(model.id, job.adapter):
+        return NoCapacity(f"Adapter {job.adapter} is new: not all nodes with model {model.id} have it yet")
     if waiting >= model.max_queue:
         return NoCapacity(f"The queue of model {model.id} is full")
     return None

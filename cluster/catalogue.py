@@ -1,7 +1,8 @@
 """The models a system serves, as its settings list them."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, field
 
@@ -9,6 +10,8 @@ from cluster.conversation import ContentFormat, Conversation, reasoning_parser, 
 from cluster.errors import ModelNotFound
 
 MAX_NAME_CHARACTERS = 128
+
+_MOST_NUMBER = 2**31 - 1
 
 _LEAST_PREFIX_TOKENS = 64
 """Less of a prompt is read faster than it is looked for."""
@@ -95,6 +98,22 @@ class Price(Struct, frozen=True):
     completion: float = 0.0
 
 
+class Adapter(Struct, frozen=True):
+    """A LoRA adapter of a model: weights that an engine adds to the model's own for the jobs that ask for it by its id.
+
+    `source` is as a model's. Without a `price` of its own its tokens cost what the model's cost.
+    """
+
+    id: str
+    source: str = ""
+    price: Price | None = None
+
+    @property
+    def number(self) -> int:
+        """What engines know it by: the same in all of them, and whatever else the catalogue lists. At least 1."""
+        return int.from_bytes(blake2b(self.id.encode(), digest_size=4).digest()) % _MOST_NUMBER + 1
+
+
 class Model(Struct, frozen=True):
     """One entry of the catalogue. A replica takes `gpus` and `cpus` on each of `machines` machines; `engine` goes to
     the backend as it is.
@@ -103,7 +122,7 @@ class Model(Struct, frozen=True):
     `env` is set for the processes of its engines. One that has not loaded within `load_timeout_s` has failed. They run
     on machines with these `labels` of Ray's, each a value or a selector such as `in(H100,A100)`. An answer has
     `default_max_tokens` at most where a client of `/v1` names no number, or as many as the context leaves. The fields
-    of its chat template are what `Conversation` says.
+    of its chat template are what `Conversation` says. Its engines have its `adapters`, too.
     """
 
     id: str
@@ -124,6 +143,7 @@ class Model(Struct, frozen=True):
     chat_template: str | None = None
     chat_template_content_format: ContentFormat = "auto"
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def books(self) -> bool:
@@ -134,7 +154,9 @@ class Model(Struct, frozen=True):
     def of_engine(self) -> tuple[object, ...]:
         """All that an engine of this model is made of: where none of it changes, a running engine stays."""
         booked = self.gpus, self.cpus, self.machines
-        return self.id, self.backend, self.source, *booked, self.engine, self.env, self.labels, self.conversation
+        adapters = [(adapter.id, adapter.source) for adapter in self.adapters]
+        made = self.id, self.backend, self.source, *booked, self.engine, self.env, self.labels
+        return *made, self.conversation, adapters
 
     @property
     def of_vocabulary(self) -> tuple[object, ...]:
@@ -190,20 +212,48 @@ def is_local(source: str) -> bool:
     return source.startswith(_LOCAL_PREFIXES)
 
 
+class Choice(NamedTuple):
+    """What a client may name as the model of a job: one of the catalogue, or an adapter of one."""
+
+    model: Model
+    adapter: Adapter | None = None
+
+    @property
+    def id(self) -> str:
+        """What answers, records and usage call it."""
+        return self.model.id if self.adapter is None else self.adapter.id
+
+    @property
+    def adapter_id(self) -> str:
+        """Nothing where it is the model itself."""
+        return "" if self.adapter is None else self.adapter.id
+
+    @property
+    def price(self) -> Price:
+        own = None if self.adapter is None else self.adapter.price
+        return self.model.price if own is None else own
+
+
 class Catalogue:
-    """Models by id and by alias."""
+    """Models by id, by alias, and by the ids of their adapters."""
 
     def __init__(self, models: tuple[Model, ...]) -> None:
         self.models = models
-        self._by_name = {name: model for model in models for name in (model.id, *model.aliases)}
+        self._by_name = {name: Choice(model) for model in models for name in (model.id, *model.aliases)}
+        self._by_name |= {adapter.id: Choice(model, adapter) for model in models for adapter in model.adapters}
 
     def find(self, name: str) -> Model | None:
-        """The model with this id or alias."""
-        return self._by_name.get(name)
+        """The model with this id or alias, or an adapter of this id."""
+        choice = self._by_name.get(name)
+        return None if choice is None else choice.model
+
+    def choice(self, name: str) -> Choice:
+        """What this name stands for. Raises ModelNotFound."""
+        choice = self._by_name.get(name)
+        if choice is None:
+            raise ModelNotFound(f"Model {name} is not registered on the network")
+        return choice
 
     def model(self, name: str) -> Model:
-        """The model with this id or alias. Raises ModelNotFound."""
-        model = self.find(name)
-        if model is None:
-            raise ModelNotFound(f"Model {name} is not registered on the network")
-        return model
+        """The model with this id or alias, or an adapter of this id. Raises ModelNotFound."""
+        return self.choice(name).model

@@ -15,6 +15,9 @@ from cluster.messages.work import Job
 # elsewhere, it attracts every job.
 FAILURE_COST_TOKENS = 10_000
 
+# About what an engine generates while all its requests wait for an adapter to be read from disk.
+LOADING_COST_TOKENS = 1_000
+
 _CHARACTERS_PER_TOKEN = 4
 _ANSWERS_REMEMBERED = 100
 
@@ -22,6 +25,11 @@ Cached = Mapping[EngineId, int]
 """How many tokens of a job's prompt engines have in their caches: none those that are not in it."""
 
 NOTHING: Cached = {}
+
+Loaded = Set[EngineId]
+"""The engines that have a job's adapter loaded, as far as they are looked at; none of a job without one."""
+
+NOWHERE: Loaded = frozenset()
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -100,25 +108,30 @@ class Ranking:
         """The engines with the least to do, so many at most."""
         return [place.engine_id for place in self._places[:most]]
 
-    def best(self, pin: NodeId | None, suspect: bool = False, cached: Cached = NOTHING) -> Verdict | None:
+    def best(
+        self, pin: NodeId | None, suspect: bool = False, cached: Cached = NOTHING, loaded: Loaded = NOWHERE
+    ) -> Verdict | None:
         """The engine that costs a job pinned to `pin` the fewest tokens now; a suspect, one where there is none yet.
 
-        `cached` are the tokens of its prompt that engines have. Of two that cost the same, the one with more is taken.
+        `cached` are the tokens of its prompt that engines have, `loaded` the engines that have its adapter. Of two that
+        cost the same, the one with more is taken. What an engine has makes up for so much more work there and no more:
+        where there is one that has less to do, that one is taken, and has it next time.
         """
         first = self._first(pin, suspect)
         if first is None or first.ruled_out:
             return None
-        if not cached:
+        spared = _spared(cached, loaded)
+        if not spared:
             return first.verdict
-        best, most = first, cached.get(first.engine_id, 0)
+        best, most = first, spared.get(first.engine_id, 0)
         best_cost = first.score - most
-        for engine_id, tokens in cached.items():
+        for engine_id, tokens in spared.items():
             place = self._place_of.get(engine_id)
             if place is None or place.score - tokens > best_cost or not _can_take(place, pin, suspect):
                 continue
             if (place.score - tokens, -tokens) < (best_cost, -most):
                 best, best_cost, most = place, place.score - tokens, tokens
-        return _with(best, most).verdict if most else best.verdict
+        return _with(best, cached, loaded).verdict if most else best.verdict
 
     def takers(self, pin: NodeId | None, suspect: bool = False) -> Set[EngineId]:
         """The engines that can take a job pinned to `pin` now; a suspect, those where there is none yet."""
@@ -128,15 +141,20 @@ class Ranking:
         return {engine_id for engine_id in there if _can_take(self._place_of[engine_id], pin, suspect)}
 
     def considered(
-        self, pin: NodeId | None, most: int = sys.maxsize, suspect: bool = False, cached: Cached = NOTHING
+        self,
+        pin: NodeId | None,
+        most: int = sys.maxsize,
+        suspect: bool = False,
+        cached: Cached = NOTHING,
+        loaded: Loaded = NOWHERE,
     ) -> tuple[Verdict, ...]:
         """What is made of the engines for a job pinned to `pin`, the best first; of `most` of them.
 
-        Among them are those that have anything of its prompt `cached`.
+        Among them are those that have anything of its prompt `cached`, or its adapter `loaded`.
         """
         places = self._places[:most] if pin is None else self._pinned(pin, most)
-        if cached:
-            places = self._with_cached(places, cached, pin, most)
+        if cached or loaded:
+            places = self._that_have(places, cached, loaded, pin, most)
         if suspect:
             return tuple([_kept_apart(place) for place in places])
         return tuple([place.verdict for place in places])
@@ -149,13 +167,16 @@ class Ranking:
                 return place
         return None
 
-    def _with_cached(self, places: list[_Place], cached: Cached, pin: NodeId | None, most: int) -> list[_Place]:
+    def _that_have(
+        self, places: list[_Place], cached: Cached, loaded: Loaded, pin: NodeId | None, most: int
+    ) -> list[_Place]:
         """These places, in the order in which they are now, without the last for which others have to come."""
-        known = [place for engine_id in cached if (place := self._place_of.get(engine_id)) is not None]
-        others = [place for place in places if place.engine_id not in cached][: max(0, most - len(known))]
+        having = _spared(cached, loaded)
+        known = [place for engine_id in having if (place := self._place_of.get(engine_id)) is not None]
+        others = [place for place in places if place.engine_id not in having][: max(0, most - len(known))]
         for place in known:
             free = place.ruled_out or pin is None or place.verdict.node_id == pin
-            insort(others, _with(place if free else _elsewhere(place), cached[place.engine_id]))
+            insort(others, _with(place if free else _elsewhere(place), cached, loaded))
         return others
 
     def _pinned(self, pin: NodeId, most: int) -> list[_Place]:
@@ -231,9 +252,18 @@ def _can_take(place: _Place, pin: NodeId | None, suspect: bool) -> bool:
     return fits and not (place.ruled_out or (suspect and place.has_suspect))
 
 
-def _with(place: _Place, cached_tokens: int) -> _Place:
-    verdict, cost = place.verdict, place.score - cached_tokens
-    known = Verdict(verdict.engine_id, verdict.node_id, verdict.ruled_out_by, cost, cached_tokens)
+def _spared(cached: Cached, loaded: Loaded) -> Mapping[EngineId, int]:
+    """How many tokens of work engines are spared by what they have."""
+    if not loaded:
+        return cached
+    having = dict.fromkeys(loaded, LOADING_COST_TOKENS)
+    return having | {engine_id: tokens + having.get(engine_id, 0) for engine_id, tokens in cached.items()}
+
+
+def _with(place: _Place, cached: Cached, loaded: Loaded) -> _Place:
+    verdict, tokens, has_adapter = place.verdict, cached.get(place.engine_id, 0), place.engine_id in loaded
+    cost = place.score - tokens - has_adapter * LOADING_COST_TOKENS
+    known = Verdict(verdict.engine_id, verdict.node_id, verdict.ruled_out_by, cost, tokens, has_adapter)
     return _Place(place.ruled_out, cost, place.engine_id, known, place.has_suspect)
 
 
@@ -253,4 +283,5 @@ def _kept_apart(place: _Place) -> Verdict:
     verdict = place.verdict
     if place.ruled_out or not place.has_suspect:
         return verdict
-    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", verdict.score, verdict.cached_tokens)
+    known = verdict.score, verdict.cached_tokens, verdict.has_adapter
+    return Verdict(verdict.engine_id, verdict.node_id, "has a suspect", *known)

@@ -18,7 +18,7 @@ def create(model: Model, source: str, place: Place | None = None) -> Backend:
         case "simulated":
             from actors.backends.simulated import SimulatedBackend
 
-            return SimulatedBackend(model.engine)
+            return SimulatedBackend(model.engine, adapters=[adapter.id for adapter in model.adapters])
         case "vllm":
             from actors.backends.vllm.backend import VllmBackend
             from actors.backends.vllm.engine import make_engine

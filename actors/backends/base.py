@@ -83,6 +83,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def adapters(self) -> Sequence[str]:
+        """The model's adapters that it has loaded, the one used last last. Asked from any thread."""
+        ...
+
+    @property
     def phase(self) -> str:
         """What `load` is doing, in words; nothing where it does not say, or has ended. Asked from any thread."""
         ...

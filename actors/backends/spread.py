@@ -42,6 +42,10 @@ class SpreadBackend:
         return self._first.steps
 
     @property
+    def adapters(self) -> Sequence[str]:
+        return self._first.adapters
+
+    @property
     def phase(self) -> str:
         return self._first.phase
 

@@ -11,7 +11,7 @@ import msgspec
 from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import INT64, AnyText, Request
+from api.http.bodies import INT64, AnyText, Request, Text
 from api.http.body_hash import LATER
 from api.http.sampling import JUDGED
 from cluster.errors import BadRequest
@@ -91,11 +91,12 @@ class DialogueFields(Request):
     reasoning_effort: Annotated[str | None, LATER] = None
     include_reasoning: Annotated[bool, LATER] = True
     echo: Annotated[bool, LATER] = False
+    return_prompt_text: Annotated[bool, LATER] = False
     mm_processor_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
     media_io_kwargs: Annotated[Object, LATER] = Field(default_factory=dict)
     truncate_prompt_tokens: Annotated[int | None, LATER] = None
     truncation_side: Annotated[Literal["left", "right"] | None, LATER] = None
-    cache_salt: Annotated[AnyText | None, LATER] = None
+    cache_salt: Annotated[Text | None, LATER] = None
     structured_outputs: Annotated[Object | None, LATER] = None
 
     logprobs: Annotated[bool, LATER] = False
@@ -113,8 +114,16 @@ class DialogueFields(Request):
         """
         if self.top_logprobs and not self.logprobs:
             raise BadRequest("top_logprobs: when using this, logprobs must be true")
-        options = {} if self.structured_outputs is None else {"structured_outputs": self.structured_outputs}
-        return options | ({"logprobs": self.top_logprobs or 0} if self.logprobs else {})
+        if getattr(self, "logprob_token_ids", ()) and not self.logprobs:
+            raise BadRequest("logprob_token_ids: when using this, logprobs must be true")
+        options: dict[str, Any] = {}
+        if self.structured_outputs is not None:
+            options["structured_outputs"] = self.structured_outputs
+        if self.logprobs and not getattr(self, "logprob_token_ids", ()):
+            options["logprobs"] = self.top_logprobs or 0
+        if self.echo and getattr(self, "prompt_logprobs", None) is None:
+            options["prompt_logprobs"] = self.top_logprobs or 0  # vLLM tells them of what it echoes
+        return options
 
 
 _HARMLESS = {"tool_choice": "none"}
@@ -135,11 +144,15 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     sent: dict[str, Any] = msgspec.json.decode(body)
     asked = request.asks_more()
     needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
+    if getattr(request, "n", 1) > 1:
+        needs.append("n")
     if any(map(_is_more_than_text, sent["messages"])):
         needs.append("messages")
     if not needs and not asked and all(map(_is_plain, sent["messages"])):
         return None
     said = {name: sent[name] for name in _FORM_FIELDS if sent.get(name) is not None}
+    if "tool_choice" in sent:  # to vLLM, null is another choice than none said
+        said["tool_choice"] = sent["tool_choice"]
     return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
 
 

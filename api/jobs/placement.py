@@ -20,8 +20,9 @@ class Candidate(TypedDict):
 
     engine_id: str
     node_id: NodeIdText
-    score: Annotated[int, Field(description="Tokens of work before it and what failures weigh, less `cached_tokens`")]
+    score: Annotated[int, Field(description="Tokens of work before it and what failures weigh, less what it has")]
     cached_tokens: Annotated[int, Field(ge=0, description="Of the prompt's tokens, those expected in its cache")]
+    has_adapter: NotRequired[Annotated[bool, Field(description="Told where it has the job's adapter loaded")]]
     ruled_out_by: NotRequired[RuledOut]
 
 
@@ -165,6 +166,8 @@ def _candidate_body(verdict: Verdict) -> Candidate:
         "score": verdict.score,
         "cached_tokens": verdict.cached_tokens,
     }
+    if verdict.has_adapter:
+        body["has_adapter"] = True
     if verdict.ruled_out_by is not None:
         body["ruled_out_by"] = verdict.ruled_out_by
     return body

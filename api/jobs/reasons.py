@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from cluster.ids import EngineId
 from cluster.messages.placements import Placed, Verdict
+from cluster.placement import LOADING_COST_TOKENS
 
 
 def why_placed(placed: Placed) -> str:
@@ -37,6 +38,11 @@ def _why_not_now(considered: Sequence[Verdict]) -> str:
 def _choice(chosen: Verdict, free: Sequence[Verdict]) -> str:
     if not free:
         return f"Only {_having(chosen)} could take it."
+    if chosen.has_adapter:
+        others = (
+            "as others do" if all(verdict.has_adapter for verdict in free) else "and loading it costs work elsewhere"
+        )
+        return f"{_having(chosen)}: it has the adapter loaded, {others}; none of them costs less."
     rival = min(free, key=lambda verdict: (_work(verdict), verdict.engine_id))
     if _work(rival) < _work(chosen):
         return f"{_having(chosen)}: that costs less than {_having(rival)}, which had the least work."
@@ -55,7 +61,7 @@ def _having(verdict: Verdict) -> str:
 
 
 def _work(verdict: Verdict) -> int:
-    return verdict.score + verdict.cached_tokens
+    return verdict.score + verdict.cached_tokens + verdict.has_adapter * LOADING_COST_TOKENS
 
 
 def _name(engine_id: EngineId) -> str:

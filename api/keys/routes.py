@@ -80,4 +80,4 @@ async def _limits(gateway: Gateway, account_id: AccountId, asked: LimitsRequest 
 
 def _models(gateway: Gateway, names: list[str]) -> tuple[str, ...]:
     """Their ids in the catalogue, each once."""
-    return tuple(dict.fromkeys(gateway.catalogue.model(name).id for name in names))
+    return tuple(dict.fromkeys(gateway.catalogue.choice(name).id for name in names))

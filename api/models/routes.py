@@ -18,12 +18,5 @@ async def list_models(gateway: CurrentGateway, caller: Caller, all: Flag = False
     now = await gateway.models()
     if not all:
         serving = [view for view in now.views if view.nodes]
-        return Answer({"models": [model_body(view, now.tokens_per_second(view.id)) for view in serving]})
-    return Answer(
-        {
-            "models": [
-                catalogue_body(view, now.tokens_per_second(view.id), gateway.catalogue.model(view.id).price)
-                for view in now.views
-            ]
-        }
-    )
+        return Answer({"models": [model_body(view, now.tokens_per_second, gateway.catalogue) for view in serving]})
+    return Answer({"models": [catalogue_body(view, now.tokens_per_second, gateway.catalogue) for view in now.views]})

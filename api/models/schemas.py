@@ -1,12 +1,15 @@
 """Models: those that serve, and those of the catalogue."""
 
+from collections.abc import Callable
 from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from cluster import catalogue
-from cluster.messages.machines import ModelState, ModelView
+from cluster.catalogue import Catalogue
+from cluster.messages.machines import AdapterView, ModelState, ModelView
+
+Speed = Callable[[str], int]
 
 
 class Price(TypedDict):
@@ -16,12 +19,23 @@ class Price(TypedDict):
     completion: Annotated[float, Field(ge=0)]
 
 
+class ServingAdapter(TypedDict):
+    """An adapter of a model: its id is submitted as a job's model."""
+
+    id: str
+    avg_tokens_per_second: Annotated[int, Field(ge=0, description="Of the last 32 completed jobs; 0 before the first")]
+    engines: Annotated[int, Field(ge=0, description="Engines that have it loaded; another one loads it when needed")]
+    price: Price
+    state_message: NotRequired[Annotated[str, Field(description="Why no jobs are taken for it now")]]
+
+
 class ServingModel(TypedDict):
     """A model with a ready replica on an online node."""
 
     id: str
     nodes: Annotated[int, Field(ge=0, description="Machines with a ready replica")]
     avg_tokens_per_second: Annotated[int, Field(ge=0, description="Of the last 32 completed jobs; 0 before the first")]
+    adapters: NotRequired[Annotated[list[ServingAdapter], Field(description="Where the catalogue has any for it")]]
 
 
 class CatalogueModel(ServingModel):
@@ -42,23 +56,29 @@ class ModelList(TypedDict):
     models: list[CatalogueModel] | list[ServingModel]
 
 
-def model_body(view: ModelView, tokens_per_second: int) -> ServingModel:
-    return {"id": view.id, "nodes": view.nodes, "avg_tokens_per_second": tokens_per_second}
+def model_body(view: ModelView, speed: Speed, models: Catalogue) -> ServingModel:
+    """A model. `speed` tells the tokens per second of a model or an adapter by its id."""
+    body: ServingModel = {"id": view.id, "nodes": view.nodes, "avg_tokens_per_second": speed(view.id)}
+    if view.adapters:
+        body["adapters"] = _adapters_body(view, speed, models)
+    return body
 
 
-def catalogue_body(view: ModelView, tokens_per_second: int, price: catalogue.Price) -> CatalogueModel:
+def catalogue_body(view: ModelView, speed: Speed, models: Catalogue) -> CatalogueModel:
     """A model with what `?all=true` adds."""
     body: CatalogueModel = {
         "id": view.id,
         "nodes": view.nodes,
-        "avg_tokens_per_second": tokens_per_second,
+        "avg_tokens_per_second": speed(view.id),
         "state": view.state,
         "replicas": view.replicas,
         "queued": view.queued,
         "wanted": view.wanted,
         "scaling": view.scaling,
-        "price": {"prompt": price.prompt, "completion": price.completion},
+        "price": _price_body(view.id, models),
     }
+    if view.adapters:
+        body["adapters"] = _adapters_body(view, speed, models)
     if view.context_length:
         body["context_length"] = view.context_length
     if view.starting:
@@ -66,3 +86,24 @@ def catalogue_body(view: ModelView, tokens_per_second: int, price: catalogue.Pri
     if view.message:
         body["state_message"] = view.message
     return body
+
+
+def _adapters_body(view: ModelView, speed: Speed, models: Catalogue) -> list[ServingAdapter]:
+    return [_adapter_body(adapter, speed, models) for adapter in view.adapters]
+
+
+def _adapter_body(view: AdapterView, speed: Speed, models: Catalogue) -> ServingAdapter:
+    body: ServingAdapter = {
+        "id": view.id,
+        "avg_tokens_per_second": speed(view.id),
+        "engines": view.engines,
+        "price": _price_body(view.id, models),
+    }
+    if view.missing:
+        body["state_message"] = "It is new: not all engines of its model have it yet"
+    return body
+
+
+def _price_body(name: str, models: Catalogue) -> Price:
+    price = models.choice(name).price
+    return {"prompt": price.prompt, "completion": price.completion}

@@ -87,6 +87,7 @@ class Told(msgspec.Struct, frozen=True):
     token_ids: bool = False
     logprobs: bool = False
     forced: bool = False
+    prompt_text: bool = False
 
 
 def whole_choice(choice: Choice, end: Finished, told: Told) -> CompletionChoice:
@@ -153,11 +154,15 @@ def chunk_choice(
 
 
 def of_prompt(prompt: Prompt | None, told: Told) -> dict[str, Any]:
-    """What a completion tells of its prompt."""
+    """What a completion tells of its prompt; a stream tells of its tokens alone."""
     if prompt is None:
         return {}
     body: dict[str, Any] = {"prompt_token_ids": list(prompt.ids)} if told.token_ids else {}
-    return body | ({"prompt_logprobs": _decode(prompt.logprobs)} if prompt.logprobs else {})
+    return body | ({"prompt_text": prompt.rendered} if told.prompt_text else {})
+
+
+def logprobs_of(prompt: Prompt | None) -> dict[str, Any]:
+    return {"prompt_logprobs": _decode(prompt.logprobs)} if prompt is not None and prompt.logprobs else {}
 
 
 def _logprobs(entries: Sequence[str]) -> Logprobs:

@@ -83,7 +83,7 @@ class ClientWatch:
         turn = PLAIN
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
-                if piece.turn is not turn:
+                if piece.text and piece.turn is not turn:
                     turn = piece.turn
                     marks.append(turn)
                 marks += piece.notes

@@ -16,6 +16,7 @@ from api.openai.choices import (
     Told,
     chunk_choice,
     delta,
+    logprobs_of,
     of_prompt,
     whole_choice,
 )
@@ -26,13 +27,13 @@ from cluster.ids import JobId
 from cluster.messages.marks import Mark, Prompt, Stopped, Tokens
 from cluster.messages.money import Usage
 from cluster.messages.work import Accepted, End, Failed, Finished
-from cluster.text.answers import choices, count_of
+from cluster.text.answers import added, choices, count_of
 
 _json = msgspec.json.Encoder()
 
 
 class ChatCompletion(TypedDict):
-    """A whole answer. The header `X-Job-Id` names its job. The last two are told where they were asked for."""
+    """A whole answer. The header `X-Job-Id` names its job. The last three are told where they were asked for."""
 
     id: str
     object: Literal["chat.completion"]
@@ -42,6 +43,7 @@ class ChatCompletion(TypedDict):
     usage: TokenUsage
     prompt_token_ids: NotRequired[list[int]]
     prompt_logprobs: NotRequired[list[Any]]
+    prompt_text: NotRequired[str]
 
 
 class ChunksWanted(Struct, frozen=True):
@@ -63,6 +65,7 @@ class ChatCompletionChunk(TypedDict):
     choices: list[ChunkChoice]
     usage: NotRequired[TokenUsage | None]
     prompt_token_ids: NotRequired[list[int]]
+    prompt_text: NotRequired[str]
 
 
 def completion(accepted: Accepted, answer: Answer, end: Finished, told: Told) -> ChatCompletion:
@@ -75,7 +78,8 @@ def completion(accepted: Accepted, answer: Answer, end: Finished, told: Told) ->
         "choices": [whole_choice(choice, end, told) for choice in answered],
         "usage": usage_body(end.usage),
     }
-    return {**body, **of_prompt(answered[0].prompt, told)}  # type: ignore[typeddict-item]
+    prompt = answered[0].prompt
+    return {**body, **of_prompt(prompt, told), **logprobs_of(prompt)}  # type: ignore[typeddict-item]
 
 
 class Chunks:
@@ -105,15 +109,16 @@ class Chunks:
         self._rest.clear()
         said = delta(turn, piece.text) if piece.text else ChunkDelta()
         index = turn.choice if stopped is None else stopped.choice
-        return self._beginning() + self._choice(chunk_choice(index, said, tokens, self._told, stopped))
+        events = self._beginning()
+        self._tokens[index] += sum(len(each.ids) for each in tokens)
+        return events + self._choice(chunk_choice(index, said, tokens, self._told, stopped))
 
     def _take(self, note: Mark) -> None:
         match note:
-            case Tokens(choice=choice, ids=ids):
+            case Tokens():
                 self._rest.append(note)
-                self._tokens[choice] += len(ids)
             case Prompt(choice=choice):
-                self._prompts[choice] = note
+                self._prompts[choice] = added(self._prompts.get(choice), note)
 
     def _beginning(self) -> bytes:
         """Who speaks, once for each choice, and what the answer echoes."""
@@ -134,6 +139,7 @@ class Chunks:
         events = self._beginning()
         if self._wanted.choices == 1:
             stopped = Stopped(0, 0, end.finish_reason, end.stop_reason)
+            self._tokens[0] += sum(len(each.ids) for each in self._rest)
             events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped))
         if self._wanted.usage:
             events += _event(_chunk(self._accepted, []) | {"usage": usage_body(end.usage)})

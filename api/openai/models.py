@@ -1,9 +1,11 @@
 """The models that a key may use, as OpenAI's clients read them."""
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from typing_extensions import TypedDict
 
+from cluster.catalogue import Catalogue, Choice
 from cluster.messages.machines import ModelView
 from cluster.messages.people import Principal
 
@@ -12,13 +14,18 @@ _CREATED = 0
 
 
 class OpenAIModel(TypedDict):
-    """A model. vLLM's `max_model_len` is its context in tokens, null before an engine has told of it."""
+    """A model, or an adapter of one, its `parent`. `root` is its source.
+
+    vLLM's `max_model_len` is its context in tokens, null before an engine has told of it.
+    """
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     max_model_len: int | None
+    root: str
+    parent: str | None
 
 
 class OpenAIModelList(TypedDict):
@@ -26,18 +33,26 @@ class OpenAIModelList(TypedDict):
     data: list[OpenAIModel]
 
 
-def may_be_submitted(view: ModelView, caller: Principal) -> bool:
-    """Whether a job of this caller for this model would be accepted, as far as is known now."""
-    if caller.models and view.id not in caller.models:
-        return False
-    return view.nodes > 0 or (view.fits and view.state in ("starting", "idle"))
+def usable(catalogue: Catalogue, views: Sequence[ModelView], caller: Principal) -> Iterator[OpenAIModel]:
+    """What jobs of this caller would be accepted for, as far as is known now: models, each before its adapters."""
+    for view in views:
+        if not (view.nodes > 0 or (view.fits and view.state in ("starting", "idle"))):
+            continue
+        adapters = [adapter.id for adapter in view.adapters if not adapter.missing]
+        for name in (view.id, *adapters):
+            choice = catalogue.choice(name)
+            if caller.may_use(view.id, choice.adapter_id):
+                yield _body(view, choice)
 
 
-def model_body(view: ModelView) -> OpenAIModel:
+def _body(view: ModelView, choice: Choice) -> OpenAIModel:
+    source, parent = (choice.model.source, None) if choice.adapter is None else (choice.adapter.source, choice.model.id)
     return {
-        "id": view.id,
+        "id": choice.id,
         "object": "model",
         "created": _CREATED,
         "owned_by": "infernet",
         "max_model_len": view.context_length or None,
+        "root": source or choice.id,
+        "parent": parent,
     }

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from pydantic import Field, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
-from api.http.body_hash import Formerly, body_hash
+from api.http.body_hash import LATER, Formerly, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, Object, form_of
 from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
@@ -18,7 +18,12 @@ from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
 
 _STOP_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$", "minLength": 1}
-_STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT}], "default": []}
+STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT}], "default": []}
+
+
+def whole_numbers(body: Any) -> Any:
+    """The body: JSON has one kind of number; to vLLM's own API, and so here, 512.0 is a whole one."""
+    return {key: _whole(value) for key, value in body.items()} if isinstance(body, dict) else body
 
 
 def _whole(value: Any) -> Any:
@@ -65,18 +70,18 @@ class ChatCompletionRequest(SamplingFields, DialogueFields, UnsupportedFields):
     n: Annotated[Annotated[int, Field(ge=1, le=MAX_CHOICES)], Formerly(None)] = 1
     logprobs: Annotated[bool, Formerly(None)] = False
     top_logprobs: Annotated[int, Field(ge=-1, le=INT64)] | None = None
-    stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(_STOP)]
+    stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(STOP)]
     seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
+    stream_interval: Annotated[Count | None, LATER, Field(description="A hint: text comes as it is made")] = None
     metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
 
     @model_validator(mode="before")
     @classmethod
     def _whole_numbers(cls, body: Any) -> Any:
-        """JSON has one kind of number: to vLLM's own API, and so here, 512.0 is a whole one."""
-        return {key: _whole(value) for key, value in body.items()} if isinstance(body, dict) else body
+        return whole_numbers(body)
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -87,7 +92,7 @@ class ChatCompletionRequest(SamplingFields, DialogueFields, UnsupportedFields):
         """What the client is told of an answer besides its text."""
         role = "assistant" if self.add_generation_prompt else self.messages[-1].role
         forced = self.tool_choice not in (None, "none", "auto")
-        return Told(role, self.return_token_ids, self.logprobs, forced)
+        return Told(role, self.return_token_ids, self.logprobs, forced, self.return_prompt_text)
 
     def chunks(self) -> ChunksWanted:
         """What the client wants of a stream."""
@@ -129,4 +134,6 @@ def parse_chat(body: bytes) -> ChatCompletionRequest:
         raise BadRequest("stream_options: may only be given with stream: true")
     if request.prompt_logprobs and request.stream:
         raise BadRequest("prompt_logprobs: are not told in a stream")
+    if request.structured_outputs and request.response_format and request.response_format.type != "text":
+        raise BadRequest("structured_outputs: may not be given together with response_format")
     return request

@@ -9,7 +9,7 @@ from api.http.parameters import IdempotencyKey
 from api.openai.client_watch import ClientWatch, WatchedStream, accept_for_client
 from api.openai.completions import ChatCompletion, Chunks, completion
 from api.openai.error_shape import OpenAIError, failure_body, failure_headers, failure_status
-from api.openai.models import OpenAIModel, OpenAIModelList, may_be_submitted, model_body
+from api.openai.models import OpenAIModel, OpenAIModelList, usable
 from api.openai.requests import ChatCompletionRequest, parse_chat
 from cluster.errors import (
     BadRequest,
@@ -74,20 +74,20 @@ async def create_chat_completion(
 
 @router.get("/models", response_model=OpenAIModelList)
 async def list_openai_models(gateway: CurrentGateway, caller: Caller) -> Response:
-    """The models that this key may submit jobs for."""
+    """The models that this key may submit jobs for, and their adapters."""
     views = await gateway.model_views()
     body: OpenAIModelList = {
         "object": "list",
-        "data": [model_body(view) for view in views if may_be_submitted(view, caller)],
+        "data": list(usable(gateway.catalogue, views, caller)),
     }
     return Answer(body)
 
 
 @router.get("/models/{model:path}", response_model=OpenAIModel, responses=errors(ModelNotFound, body=OpenAIError))
 async def get_openai_model(gateway: CurrentGateway, caller: Caller, model: str) -> Response:
-    """A model that this key may submit jobs for, by its id or an alias."""
-    model_id = gateway.catalogue.model(model).id
-    for view in await gateway.model_views():
-        if view.id == model_id and may_be_submitted(view, caller):
-            return Answer(model_body(view))
+    """A model or an adapter that this key may submit jobs for, by its id or an alias."""
+    wanted = gateway.catalogue.choice(model).id
+    for body in usable(gateway.catalogue, await gateway.model_views(), caller):
+        if body["id"] == wanted:
+            return Answer(body)
     raise ModelNotFound(f"Model {model} cannot be used now")

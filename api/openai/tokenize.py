@@ -18,7 +18,7 @@ from api.openai.requests import ChatCompletionMessage
 from api.openai.unsupported import MustBe, Refused
 from api.replica.gateway import Gateway
 from api.replica.intake import permitted
-from cluster.catalogue import Model
+from cluster.catalogue import Choice, Model
 from cluster.errors import BadRequest, Forbidden, ModelNotFound, NoCapacity, PayloadTooLarge
 from cluster.messages.people import Principal
 
@@ -117,7 +117,8 @@ def _model(gateway: Gateway, caller: Principal, name: str | None) -> Model:
     models = gateway.catalogue.models
     if name is None and len(models) > 1:
         raise BadRequest("model: is required where there are several")
-    model = permitted(models[0] if name is None else gateway.catalogue.model(name), caller)
+    choice = Choice(models[0]) if name is None else gateway.catalogue.choice(name)
+    model = permitted(choice.model, caller, choice.adapter_id)
     if not model.traits.has_source:
         raise BadRequest(f"model: {model.id} is a {model.backend} model and has no tokenizer")
     return model

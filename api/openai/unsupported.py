@@ -50,7 +50,6 @@ class UnsupportedFields(Request):
     moderation: Refused = None
     prediction: Refused = None
     priority: Annotated[Any, MustBe(0), LATER] = None
-    return_prompt_text: Annotated[Any, MustBe(False), LATER] = None
     use_beam_search: Annotated[Any, MustBe(False), LATER] = None
     verbosity: Hint = None
     web_search_options: Refused = None

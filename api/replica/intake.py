@@ -8,13 +8,14 @@ from actors.wire.calls import within
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
 from api.replica.forms import Forms
-from cluster.catalogue import Catalogue, Model
+from cluster.catalogue import Catalogue, Choice, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, Forbidden
 from cluster.ids import new_job_id
 from cluster.limits.pricing import most_usage, rates
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, Idempotency, Job, Order, Sampling, Submission
+from cluster.prefixes.chain import of_adapter
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from actors.scheduler import Scheduler
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
+
+VLLMS_MOST_LOGPROBS = 20
+"""Where an engine is not told otherwise with `max_logprobs`."""
 
 
 class Intake:
@@ -61,12 +65,14 @@ class Intake:
             earlier = await self._ledger.repeated(caller.account_id, idempotency)
             if earlier is not None:
                 return earlier
-        model = self._model(caller, order)
+        choice = self._choice(caller, order)
+        model = choice.model
         prompt = await self._prompt(model, order)
         sampling = await self._contexts.bounded(model, order, prompt.tokens)
-        job = self._job(caller, order, model, sampling, prompt.tokens)
+        job = self._job(caller, order, choice, sampling, prompt.tokens)
         await self._allowances.charge_tokens(caller, most_usage(job))
-        return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued, prompt.prefix))
+        prefix = of_adapter(prompt.prefix, job.adapter)
+        return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued, prefix))
 
     async def submit(self, submission: Submission) -> Accepted:
         """Returns once the job is durable. Raises what the Scheduler and the Ledger refuse it for.
@@ -75,9 +81,10 @@ class Intake:
         """
         return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
 
-    def _model(self, caller: Principal, order: Order) -> Model:
-        """The model asked for. Raises what says that it cannot be asked for this, or by this caller."""
-        model = permitted(self._catalogue.model(order.model), caller)
+    def _choice(self, caller: Principal, order: Order) -> Choice:
+        """What is asked for. Raises what says that it cannot be asked for this, or by this caller."""
+        choice = self._catalogue.choice(order.model)
+        model = permitted(choice.model, caller, choice.adapter_id)
         if order.sampling.json_schema is not None and not model.traits.structured_outputs:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
         if not model.traits.forms and (why := _more_than_a_text(order)):
@@ -86,7 +93,8 @@ class Intake:
             raise BadRequest(f"model: {model.id} is a pooling model: it generates no text")
         if order.form is not None and order.form.pools and not model.pools:
             raise BadRequest(f"model: {model.id} generates text, and is no pooling model")
-        return model
+        _check_logprobs(model, order.sampling)
+        return choice
 
     async def _prompt(self, model: Model, order: Order) -> Prompt:
         """The prompt's tokens, where they can be told. Raises BadRequest for one that the model refuses."""
@@ -99,14 +107,16 @@ class Intake:
             raise BadRequest(asking.refusal)
         return prompt_of(model, asking.ids) if asking.ids else Prompt(asking.tokens)
 
-    def _job(self, caller: Principal, order: Order, model: Model, sampling: Sampling, prompt_tokens: int | None) -> Job:
+    def _job(
+        self, caller: Principal, order: Order, choice: Choice, sampling: Sampling, prompt_tokens: int | None
+    ) -> Job:
         created_ms = self._clock.wall_ms()
-        form = order.form if model.traits.forms else None
+        form = order.form if choice.model.traits.forms else None
         return Job(
             id=new_job_id(),
             account_id=caller.account_id,
             key_id=caller.key_id,
-            model=model.id,
+            model=choice.model.id,
             messages=() if form else order.messages,
             sampling=sampling,
             created_ms=created_ms,
@@ -114,10 +124,20 @@ class Intake:
             node_id=order.node_id,
             metadata=order.metadata,
             prompt_tokens=prompt_tokens,
-            rates=rates(model.price),
+            rates=rates(choice.price),
             priority=order.priority,
             form=form,
+            adapter=choice.adapter_id,
         )
+
+
+def _check_logprobs(model: Model, sampling: Sampling) -> None:
+    """Raises BadRequest where more logprobs are wanted than the model's engines tell."""
+    most = model.engine.get("max_logprobs", VLLMS_MOST_LOGPROBS)
+    for name in ("logprobs", "prompt_logprobs"):
+        wanted = sampling.others.get(name) or 0
+        if most >= 0 and not 0 <= wanted <= most:
+            raise BadRequest(f"{name}: {model.id} tells {most} of each token at most")
 
 
 def _more_than_a_text(order: Order) -> str:
@@ -131,10 +151,10 @@ def _more_than_a_text(order: Order) -> str:
     return told[0] if told else "return_token_ids" if sampling.return_token_ids else ""
 
 
-def permitted(model: Model, caller: Principal) -> Model:
-    """The model. Raises Forbidden where this caller may not use it."""
-    if caller.models and model.id not in caller.models:
-        raise Forbidden(f"model: this key may not use {model.id}")
+def permitted(model: Model, caller: Principal, adapter: str = "") -> Model:
+    """The model. Raises Forbidden where this caller may not use it, or this adapter of it."""
+    if not caller.may_use(model.id, adapter):
+        raise Forbidden(f"model: this key may not use {adapter or model.id}")
     return model
 
 

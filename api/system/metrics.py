@@ -58,7 +58,7 @@ class Snapshot(Collector):
 
     def _since_zero(self, totals: Sequence[ModelTotals]) -> Sequence[ModelTotals]:
         """A model of which nothing has ended has counted to 0; one that left the catalogue is still told of."""
-        known = {view.id: ModelTotals(view.id) for view in self._models}
+        known = {name: ModelTotals(name) for name in self._names()}
         return list((known | {total.model: total for total in totals}).values())
 
     def _jobs(self, totals: Sequence[ModelTotals]) -> Metric:
@@ -122,8 +122,8 @@ class Snapshot(Collector):
             "Average of the last completed jobs, per second of generation; 0 before the first",
             labels=["model"],
         )
-        for view in self._models:
-            family.add_metric([view.id], speeds.get(view.id, 0))
+        for name in self._names():
+            family.add_metric([name], speeds.get(name, 0))
         return family
 
     def _node_counts(self) -> Metric:
@@ -132,6 +132,11 @@ class Snapshot(Collector):
         for status in get_args(NodeStatus):
             family.add_metric([status], count[status])
         return family
+
+    def _names(self) -> Iterator[str]:
+        """What jobs are counted under: models and their adapters."""
+        for view in self._models:
+            yield from (view.id, *(adapter.id for adapter in view.adapters))
 
     def _engines(self) -> Iterator[EngineReport]:
         """The engines of nodes that are there: one on several machines is told of by each, and is its first one's."""

@@ -30,7 +30,7 @@ from cluster.messages.machines import (
     NodeView,
 )
 from cluster.messages.seats import ClusterReport, SeatOrder
-from cluster.placement import NOTHING, Cached, Ranking
+from cluster.placement import NOTHING, NOWHERE, Cached, Loaded, Ranking
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId, Prefer
 from cluster.timing import Timing
@@ -233,9 +233,21 @@ class Fleet:
         served = self._models.get(model)
         return None if served is None else served.predictions
 
-    def best(self, lane: LaneId, cached: Cached = NOTHING) -> Replica | None:
-        """The engine that a job of this lane goes to, of whose prompt so much is cached; None when none can take it."""
-        best = self.ranking(lane.model).best(lane.node_id, lane.suspect, cached)
+    def having(self, model: str, adapter: str) -> Loaded:
+        """The engines of this model that have this adapter loaded, as far as that is worth knowing."""
+        served = self._models.get(model) if adapter else None
+        return NOWHERE if served is None else served.having(adapter)
+
+    def lacks(self, model: str, adapter: str) -> bool:
+        """Whether an engine of this model serves that does not know this adapter yet."""
+        return bool(adapter) and self._models[model].lacks(adapter)
+
+    def best(self, lane: LaneId, cached: Cached = NOTHING, loaded: Loaded = NOWHERE) -> Replica | None:
+        """The engine that a job of this lane goes to; None when none can take it.
+
+        So much of its prompt is cached, and these engines have its adapter loaded.
+        """
+        best = self.ranking(lane.model).best(lane.node_id, lane.suspect, cached, loaded)
         return None if best is None else self._replicas[best.engine_id]
 
     def preference(self, lane: LaneId) -> Prefer | None:

@@ -7,4 +7,5 @@ from cluster.release import fingerprint
 
 def make_of(model: Model) -> Make:
     """What an engine that starts now is made of."""
-    return Make(fingerprint(*model.of_engine), fingerprint(*model.of_vocabulary), model.gpus, model.cpus)
+    adapters = tuple(adapter.number for adapter in model.adapters)
+    return Make(fingerprint(*model.of_engine), fingerprint(*model.of_vocabulary), model.gpus, model.cpus, adapters)

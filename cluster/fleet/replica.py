@@ -41,6 +41,8 @@ class Replica:
         self.assigned_tokens = 0
         self.unreached_since_s: float | None = None
         self.retiring_since_s: float | None = None
+        self.adapters: tuple[str, ...] = ()
+        """Those that it has loaded."""
         self.makes_room = False
         """It is to end so that another one of its model can be where it is."""
         self.ready_since_s: float | None = None
@@ -82,6 +84,10 @@ class Replica:
         context = self.peers.context_length
         return self.reads_as_wanted and (context is None or tokens <= context)
 
+    def knows(self, number: int) -> bool:
+        """Whether it can load the adapter of this number."""
+        return number in self._made_of.adapters
+
     @property
     def _made_of(self) -> Make:
         return (self.report and self.report.made_of) or self.peers.make
@@ -114,6 +120,7 @@ class Replica:
         self.peers.rolling.outdated.pop(self.id, None)
         self.peers.ranking.remove(self.id)
         self.peers.predictions.leave(self.id)
+        self.peers.adapters.loaded(self.id, self.adapters, ())
 
     def retire(self, now_s: float) -> None:
         """Take no more work, and end once there is none left."""
@@ -165,6 +172,9 @@ class Replica:
         self.peers.hear(report, self.is_outdated)
         if self.is_outdated and self.id in self.peers.counted:
             self.peers.rolling.outdated[self.id] = self
+        if report.adapters != self.adapters:
+            self.peers.adapters.loaded(self.id, self.adapters, report.adapters)
+            self.adapters = report.adapters
         if report.state == "ready" and self.ready_since_s is None:
             self.ready_since_s = now_s
             self.peers.predictions.join(self.id, report.cache_tokens, report.block_tokens)

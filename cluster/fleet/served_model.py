@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cluster.catalogue import Model
+from cluster.fleet.adapters import LoadedAdapters
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.gpu_memory import Demand
 from cluster.fleet.makes import make_of
@@ -11,8 +12,8 @@ from cluster.fleet.rolling import Rolling
 from cluster.fleet.scaling import Load, ModelScaling
 from cluster.fleet.seat import Seat
 from cluster.ids import EngineId
-from cluster.messages.machines import EngineReport, Make, ModelState, ModelView
-from cluster.placement import Answers, Cached, Ranking, ruled_out_by
+from cluster.messages.machines import AdapterView, EngineReport, Make, ModelState, ModelView
+from cluster.placement import Answers, Cached, Loaded, Ranking, ruled_out_by
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId
 
@@ -36,6 +37,7 @@ class ServedModel:
         self.ranking = Ranking()
         self.predictions = Predictions(model.prefix_tokens)
         self.answers = Answers()
+        self.adapters = LoadedAdapters()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.rolling = Rolling(self)
         self.backoff = StartBackoff()
@@ -83,6 +85,16 @@ class ServedModel:
     def cached(self, prefix: bytes, prompt_tokens: int) -> Cached:
         """How many tokens of such a prompt its engines are expected to have, as far as that is worth knowing."""
         return self.predictions.expected(prefix, prompt_tokens, self.ranking.likely(_LIKELY))
+
+    def having(self, adapter: str) -> Loaded:
+        """The engines that have this adapter loaded, as far as that is worth knowing."""
+        return self.adapters.having(adapter, self.ranking)
+
+    def lacks(self, adapter: str) -> bool:
+        """Whether an engine serves that does not know this adapter of the model's: it is of settings before."""
+        number = next((each.number for each in self.model.adapters if each.id == adapter), None)
+        outdated = self.rolling.outdated.values()
+        return number is not None and any(not replica.knows(number) for replica in outdated)
 
     def preferred(self, lane: LaneId, chains: Sequence[Sequence[int]]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
@@ -179,6 +191,10 @@ class ServedModel:
             scaling="; ".join(filter(None, [self.scaling.reason, self.rolling.state])),
             starting="" if self.rolling.ready else self.waits_for(now_s),
             cache=self.predictions.totals,
+            adapters=tuple(
+                AdapterView(each.id, self.adapters.engines(each.id), self.lacks(each.id))
+                for each in self.model.adapters
+            ),
         )
 
     def waits_for(self, now_s: float) -> str:

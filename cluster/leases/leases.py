@@ -37,7 +37,7 @@ from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.seats import ClusterReport
 from cluster.messages.work import Dispatch, Failure, Fenced, Job, JobAttempt, OpenAttempt, OpenJob, Released, Submission
-from cluster.placement import NOTHING, Cached, prompt_tokens
+from cluster.placement import NOTHING, NOWHERE, Cached, Loaded, prompt_tokens
 from cluster.queue import LaneId, Waiting
 from cluster.timing import Timing
 
@@ -97,10 +97,10 @@ class Leases:
                 continue
             lane = waiting.lane
             waits = self.quiescent or self.places.queue.waits(lane)
-            cached = NOTHING if waits else self._cached(waiting)
-            replica = None if waits else self.fleet.best(lane, cached)
+            cached, loaded = (NOTHING, NOWHERE) if waits else self._had(waiting)
+            replica = None if waits else self.fleet.best(lane, cached, loaded)
             if replica is not None:
-                placed.append(self._lease(Begun(waiting, replica.id), lane, replica, cached, now_ms))
+                placed.append(self._lease(Begun(waiting, replica.id), lane, replica, cached, loaded, now_ms))
                 # Of the prompt's tokens the door knows what they mean to engines that are as the settings want them.
                 prompt_ids = submission.prompt_ids if replica.reads_as_wanted else ()
                 dispatch = Dispatch(job, 1, confirmed=False, prompt_ids=prompt_ids)
@@ -318,10 +318,11 @@ class Leases:
             prefer = self.fleet.preference(lane)
             while self.places.queue.waits(lane) and (replica := self.fleet.best(lane)):
                 waiting, passed = self.places.pop(lane, prefer)
-                if cached := self._cached(waiting):
-                    replica = self.fleet.best(lane, cached)
+                cached, loaded = self._had(waiting)
+                if cached or loaded:
+                    replica = self.fleet.best(lane, cached, loaded)
                 assert replica is not None
-                placed.append(self._lease(Leased(waiting, replica.id), lane, replica, cached, now_ms, passed))
+                placed.append(self._lease(Leased(waiting, replica.id), lane, replica, cached, loaded, now_ms, passed))
                 orders.append((replica.id, Dispatch(waiting.job, waiting.attempt, waiting.resume)))
         return [*(Order(*order) for order in per_engine(orders)), Record(placed)] if placed else []
 
@@ -355,17 +356,26 @@ class Leases:
 
     # Leasing ------------------------------------------------------------------------------------------------------
 
-    def _cached(self, waiting: Waiting) -> Cached:
-        """How many tokens of this job's prompt engines are expected to have in their caches."""
+    def _had(self, waiting: Waiting) -> tuple[Cached, Loaded]:
+        """How much of this job's prompt engines are expected to have in their caches, and who has its adapter."""
         job = waiting.job
-        return self.fleet.cached(job.model, waiting.prefix, prompt_tokens(job)) if waiting.prefix else NOTHING
+        cached = self.fleet.cached(job.model, waiting.prefix, prompt_tokens(job)) if waiting.prefix else NOTHING
+        return cached, self.fleet.having(job.model, job.adapter)
 
     def _lease(
-        self, place: Begun | Leased, lane: LaneId, replica: Replica, cached: Cached, now_ms: int, passed: int = 0
+        self,
+        place: Begun | Leased,
+        lane: LaneId,
+        replica: Replica,
+        cached: Cached,
+        loaded: Loaded,
+        now_ms: int,
+        passed: int = 0,
     ) -> Placed:
         """Give a job of this lane to this engine. Returns the record of it, with what was considered."""
         waiting = place.waiting
-        considered = self.fleet.ranking(lane.model).considered(lane.node_id, MOST_CONSIDERED, lane.suspect, cached)
+        ranking = self.fleet.ranking(lane.model)
+        considered = ranking.considered(lane.node_id, MOST_CONSIDERED, lane.suspect, cached, loaded)
         self.places.assign(place)
         moved_by = waiting.moved_by if waiting.attempt > 1 else None
         where = waiting.job.id, replica.node_id, replica.id

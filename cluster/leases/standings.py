@@ -15,8 +15,10 @@ def standing(job_id: JobId, places: Places, fleet: Fleet, now_s: float) -> Stand
         case None:
             return None
         case Queued(lane, account_id):
-            cached = _cached(places.queue.waiting(lane, account_id, job_id), fleet)
-            considered = fleet.ranking(lane.model).considered(lane.node_id, suspect=lane.suspect, cached=cached)
+            queued = places.queue.waiting(lane, account_id, job_id)
+            cached, loaded = _cached(queued, fleet), fleet.having(lane.model, queued.job.adapter)
+            ranking = fleet.ranking(lane.model)
+            considered = ranking.considered(lane.node_id, suspect=lane.suspect, cached=cached, loaded=loaded)
             turn = places.queue.turn(lane, account_id, job_id)
             view = _view(lane.model, places, fleet, now_s)
             return Standing("waiting", view, tuple(considered), turn, lane.node_id, lane.suspect)

@@ -21,13 +21,15 @@ class FailedAttempt(Struct, frozen=True):
 class Make(Struct, frozen=True):
     """What an engine was made of: it is outdated once its model's settings make another `fingerprint`.
 
-    Its token ids mean the same as those of another one of this `vocabulary`. It books `gpus` and `cpus`.
+    Its token ids mean the same as those of another one of this `vocabulary`. It books `gpus` and `cpus`, and can load
+    the `adapters` of these numbers.
     """
 
     fingerprint: str
     vocabulary: str
     gpus: int
     cpus: float
+    adapters: tuple[int, ...] = ()
 
 
 class EngineReport(Struct, frozen=True):
@@ -40,7 +42,8 @@ class EngineReport(Struct, frozen=True):
     the thread that generates, `generating` is for how many jobs it has to make some, and `prefill_tokens` are the
     prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. `phase` is what one that
     starts is doing. It keeps `cache_tokens` of prompts, in blocks of `block_tokens`; both are 0 where it keeps none.
-    What it is `made_of` is not known before its process has told.
+    What it is `made_of` is not known before its process has told. It has these `adapters` loaded, the one used last
+    last.
     """
 
     id: EngineId
@@ -64,6 +67,7 @@ class EngineReport(Struct, frozen=True):
     cache_tokens: int = 0
     block_tokens: int = 0
     made_of: Make | None = None
+    adapters: tuple[str, ...] = ()
 
 
 class Gpu(Struct, frozen=True):
@@ -149,6 +153,17 @@ class NodeView(Struct, frozen=True):
     weights: tuple[str, ...] = ()
 
 
+class AdapterView(Struct, frozen=True):
+    """An adapter of a model, as clients are told of it. So many `engines` have it loaded.
+
+    No jobs are taken for it while it is `missing`: engines serve the model that do not know it yet.
+    """
+
+    id: str
+    engines: int
+    missing: bool = False
+
+
 class ModelView(Struct, frozen=True):
     """A model as clients are told of it.
 
@@ -170,3 +185,4 @@ class ModelView(Struct, frozen=True):
     scaling: str
     starting: str = ""
     cache: CacheTotals = CacheTotals()
+    adapters: tuple[AdapterView, ...] = ()

@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-FinishReason = Literal["stop", "length", "tool_calls"]
+FinishReason = Literal["stop", "length", "tool_calls", "repetition"]
+"""Why an answer ended. `repetition`: vLLM found the pattern that it was told to end answers at."""
 
 TextKind = Literal["content", "reasoning", "tool", "arguments"]
 """Of which kind a text is. `tool` is the name of a tool that is called, `arguments` what it is called with, as JSON."""
@@ -52,13 +53,19 @@ class Stopped(Struct, frozen=True, array_like=True, tag="stopped"):
 
 
 class Prompt(Struct, frozen=True, array_like=True, tag="prompt"):
-    """What a choice answers, where that was asked for: the prompt's tokens, its text, the tokens' logprobs as JSON."""
+    """What a choice answers, where that was asked for: the prompt's tokens, its text, the tokens' logprobs as JSON.
+
+    `text` is what the answer begins with, `rendered` what the model was given, `first` how the first token is called,
+    for it has no logprobs. A later one adds to what an earlier one said.
+    """
 
     at: int
     choice: int = 0
     ids: tuple[int, ...] = ()
     text: str = ""
     logprobs: str = ""
+    rendered: str = ""
+    first: str = ""
 
 
 Mark = Turn | Tokens | Stopped | Prompt

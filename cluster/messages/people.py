@@ -21,7 +21,7 @@ class KeyLimits(Struct, frozen=True):
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: the holder of a valid key. `models` are the only ones it may use; none means all.
+    """Who asks: the holder of a valid key. `models` are the only ones it may use, or adapters; none means all.
 
     `max_queued` is how many jobs of its account may wait; None means any number.
     """
@@ -33,6 +33,10 @@ class Principal(Struct, frozen=True):
     models: tuple[str, ...] = ()
     expires_ms: int | None = None
     max_queued: int | None = None
+
+    def may_use(self, model: str, adapter: str = "") -> bool:
+        """Whether it may use this model, or this adapter of it: who may use a model may use its adapters, too."""
+        return not self.models or model in self.models or (bool(adapter) and adapter in self.models)
 
 
 class Account(Struct, frozen=True):

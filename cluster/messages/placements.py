@@ -27,7 +27,8 @@ class Verdict(Struct, frozen=True, gc=False):
     """What was made of one engine when a job was placed. The lowest `score` wins, of those that nothing ruled out.
 
     It is the tokens of work before the job there, less the `cached_tokens`: those of the job's prompt that the engine
-    is expected to have in its cache.
+    is expected to have in its cache. An engine that has the job's adapter loaded already is spared as much again as
+    loading one is worth (`cluster/placement.py`).
     """
 
     engine_id: EngineId
@@ -35,6 +36,7 @@ class Verdict(Struct, frozen=True, gc=False):
     ruled_out_by: RuledOut | None
     score: int
     cached_tokens: int = 0
+    has_adapter: bool = False
 
 
 class Placed(Struct, frozen=True):

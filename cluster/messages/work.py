@@ -51,7 +51,7 @@ class Sampling(Struct, frozen=True):
     return_tokens_as_token_ids: bool = False
 
 
-FormKind = Literal["chat", "completion", "embedding", "score", "rerank"]
+FormKind = Literal["chat", "completion", "tokens", "embedding", "score", "rerank"]
 
 POOLING: Collection[FormKind] = ("embedding", "score", "rerank")
 """The kinds of forms that pooling models answer."""
@@ -64,8 +64,8 @@ class Form(Struct, frozen=True):
     """What is asked for where it is more than a dialogue of texts: the body, as JSON, of vLLM's own request.
 
     It has what rendering the prompt and parsing the answer need; how tokens are drawn is in the job's `Sampling`.
-    `why` is the field that no dialogue of texts could stand for, nothing where one can. It asks so many `prompts`; of
-    a form that scores, these are pairs of texts.
+    What only asks for `tokens` is never a job's. `why` is the field that no dialogue of texts could stand for, nothing
+    where one can. It asks so many `prompts`; of a form that scores, these are pairs of texts.
     """
 
     kind: FormKind
@@ -98,7 +98,8 @@ class Job(Struct, frozen=True, array_like=True):
     """A job as it was accepted. Never changes.
 
     One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
-    they could not be; `rates` are what its tokens cost.
+    they could not be; `rates` are what its tokens cost. With an `adapter`, the id of one of the model's, engines of the
+    model generate with that.
     """
 
     id: JobId
@@ -115,6 +116,12 @@ class Job(Struct, frozen=True, array_like=True):
     rates: Rates = Rates()
     priority: Priority = "normal"
     form: Form | None = None
+    adapter: str = ""
+
+    @property
+    def asked_for(self) -> str:
+        """The id that its client knows the model by, and that its usage is counted under."""
+        return self.adapter or self.model
 
     @property
     def choices(self) -> int:

@@ -13,7 +13,14 @@ _OF_TEXT = frozenset("{}\n")
 
 _WANTED = "the text of a chat template, or the path of a file that has one"
 
-_OF_REQUESTS = ("messages", "conversation", "chat_template", "add_generation_prompt", "continue_final_message")
+_OF_REQUESTS = (
+    "messages",
+    "conversation",
+    "conversations",
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+)
 _OF_TOKENISING = (
     "tokenize",
     "padding",

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Model, Price, Replicas
+from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Adapter, Model, Price, Replicas
 from cluster.conversation import ContentFormat
 from cluster.messages.people import KeyLimits
 from cluster.parallelism import contradictions
@@ -104,7 +104,19 @@ def _models(value: Value) -> tuple[Model, ...]:
         if owned.content in owners:
             raise owned.refused(f"{shown(owned.content)} is already a name of models[{owners[owned.content]}]")
         owners[owned.content] = index
+    _check_numbers(value, models)
     return models
+
+
+def _check_numbers(value: Value, models: tuple[Model, ...]) -> None:
+    """Engines know adapters by numbers made of their ids, and two of one model must not have the same."""
+    for index, model in enumerate(models):
+        owners: dict[int, Adapter] = {}
+        for place, adapter in enumerate(model.adapters):
+            other = owners.setdefault(adapter.number, adapter)
+            if other is not adapter:
+                written = value.content[index].content["adapters"].content[place].content["id"]
+                raise written.refused(f"engines cannot tell it from {shown(other.id)}: give it another id")
 
 
 def _names(models: Value) -> Iterator[tuple[int, Value]]:
@@ -113,6 +125,9 @@ def _names(models: Value) -> Iterator[tuple[int, Value]]:
         if "aliases" in model.content:
             for alias in model.content["aliases"].content:
                 yield index, alias
+        if "adapters" in model.content:
+            for adapter in model.content["adapters"].content:
+                yield index, adapter.content["id"]
 
 
 def _model(value: Value) -> Model:
@@ -134,6 +149,7 @@ def _model(value: Value) -> Model:
             "price": _price,
             "labels": label_selectors,
             "default_max_tokens": or_none(integer(1)),
+            "adapters": list_of(_adapter),
             "chat_template": or_none(chat_template),
             "chat_template_content_format": one_of(*get_args(ContentFormat)),
             "chat_template_kwargs": template_variables,
@@ -144,6 +160,9 @@ def _model(value: Value) -> Model:
     traits = TRAITS[given.get("backend", DEFAULT_BACKEND)]
     if traits.has_source and not given.get("source"):
         raise value.refused(f"needs a source: a hub id, a folder or {CAPITALS.source}")
+    for place, adapter in enumerate(given.get("adapters", ())):
+        if traits.has_source and not adapter.source:
+            raise value.content["adapters"].content[place].refused("needs a source: a hub id or a folder")
     model = Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
     if model.labels and not model.books:
         raise value.content["labels"].refused("a model with gpus: 0 and cpus: 0 has no place of its own to choose")
@@ -152,6 +171,13 @@ def _model(value: Value) -> Model:
     if model.machines > 1:
         _check_machines(value, model)
     return model
+
+
+def _adapter(value: Value) -> Adapter:
+    given = section(value, {"id": name, "source": text, "price": _price})
+    if "id" not in given:
+        raise value.refused("needs an id")
+    return Adapter(**given)
 
 
 def _check_has_no_template(value: Value, model: Model) -> None:

@@ -31,11 +31,14 @@ NEW_COLUMNS = (
 
 
 class _Request(Struct, frozen=True):
+    """What a job's row has no column for. `base` is its model where the column has its adapter's id."""
+
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
     prompt_tokens: int | None = None
     priority: Priority = "normal"
     form: Form | None = None
+    base: str = ""
 
 
 class _Details(Struct, frozen=True, omit_defaults=True):
@@ -52,12 +55,13 @@ _NONE = _Details()
 
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
-    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form)
+    base = job.model if job.adapter else ""
+    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base)
     return {
         "id": job.id,
         "account_id": job.account_id,
         "key_id": job.key_id,
-        "model": job.model,
+        "model": job.asked_for,
         "state": JobState.PENDING.value,
         "request": msgspec.json.encode(request).decode(),
         "labels": msgspec.json.encode(job.metadata).decode(),
@@ -132,7 +136,7 @@ def open_job(row: RowMapping) -> OpenJob:
         id=row["id"],
         account_id=row["account_id"],
         key_id=row["key_id"],
-        model=row["model"],
+        model=request.base or row["model"],
         messages=request.messages,
         sampling=request.sampling,
         created_ms=row["created_ms"],
@@ -143,6 +147,7 @@ def open_job(row: RowMapping) -> OpenJob:
         rates=Rates(row["prompt_rate"], row["completion_rate"]),
         priority=request.priority,
         form=request.form,
+        adapter=row["model"] if request.base else "",
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

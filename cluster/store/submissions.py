@@ -113,7 +113,7 @@ def _reservations(job: Job, balances: Mapping[str, Balance]) -> list[Reservation
 
 
 def _accepted(job: Job) -> Accepted:
-    return Accepted(job.id, job.model, job.created_ms)
+    return Accepted(job.id, job.asked_for, job.created_ms)
 
 
 def _name(submission: Submission) -> Name | None:

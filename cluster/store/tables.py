@@ -67,6 +67,7 @@ class BudgetRow(SQLModel, table=True):
 class JobRow(SQLModel, table=True):
     """A job, where it was placed last, and how it ended.
 
+    `model` is the id of its adapter where it has one: its usage is counted under that, and `request` has the model's.
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
     rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
     generate NUL, which PostgreSQL's text cannot hold. `details` is JSON: what the content means, and the like, which

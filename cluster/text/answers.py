@@ -48,7 +48,7 @@ class Choice:
                 self.token_ids += ids
                 self.logprobs += [logprobs[1:-1]] if len(logprobs) > len("[]") else []
             case Prompt():
-                self.prompt = mark
+                self.prompt = added(self.prompt, mark)
             case Stopped():
                 self.stopped = mark
 
@@ -56,6 +56,21 @@ class Choice:
         while len(self.tool_calls) <= segment.turn.call:
             self.tool_calls.append(ToolCall(segment.turn.id))
         return self.tool_calls[segment.turn.call]
+
+
+def added(prompt: Prompt | None, mark: Prompt) -> Prompt:
+    """What is known of a prompt once this is said of it, too."""
+    if prompt is None:
+        return mark
+    return Prompt(
+        prompt.at,
+        prompt.choice,
+        mark.ids or prompt.ids,
+        mark.text or prompt.text,
+        mark.logprobs or prompt.logprobs,
+        mark.rendered or prompt.rendered,
+        mark.first or prompt.first,
+    )
 
 
 def choices(text: str, marks: Sequence[Mark], count: int = 1) -> list[Choice]:

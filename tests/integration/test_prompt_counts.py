@@ -193,6 +193,16 @@ def with_mistrals_files(path: Path) -> None:
     (path / "tokenizer.model.v3").touch()
 
 
+def with_a_processors_template(path: Path) -> None:
+    (path / "chat_template.json").write_text(json.dumps({"chat_template": CHAT_TEMPLATE}))
+
+
+def with_a_processors_template_that_is_the_same(path: Path) -> None:
+    template = (path / "chat_template.jinja").read_text("utf-8")
+    (path / "processor_config.json").write_text(json.dumps({"chat_template": template}))
+    with_a_processors_template(path)
+
+
 def as_it_is(_: Path) -> None:
     pass
 
@@ -205,6 +215,7 @@ def as_it_is(_: Path) -> None:
         (for_architecture, {}, "vLLM has a tokenizer of its own for DeepseekV32ForCausalLM"),
         (for_model_type, {}, "vLLM has a rule of its own for the tokenizer of internlm2"),
         (with_mistrals_files, {}, "vLLM reads Mistral's own format"),
+        (with_a_processors_template, {}, "the model's processor has a chat template of its own"),
         (as_it_is, {"VLLM_USE_MODELSCOPE": "True"}, "VLLM_USE_MODELSCOPE is set"),
     ],
 )
@@ -222,6 +233,20 @@ def test_a_model_may_say_that_it_wants_the_common_format(tmp_path: Path) -> None
     shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
     with_mistrals_files(source)
     loaded = asyncio.run(load_tokenizer(Model("x", source=str(source), engine={"tokenizer_mode": "hf"})))
+    assert PromptEncoder(loaded).encode(DIALOGUES[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "template"),
+    [(with_a_processors_template, CHAT_TEMPLATE), (with_a_processors_template_that_is_the_same, None)],
+)
+def test_a_processors_template_does_not_matter_where_it_is_not_used(
+    change: Any, template: str | None, tmp_path: Path
+) -> None:
+    source = tmp_path / "model"
+    shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
+    change(source)
+    loaded = asyncio.run(load_tokenizer(Model("x", source=str(source), chat_template=template)))
     assert PromptEncoder(loaded).encode(DIALOGUES[0])
 
 

@@ -21,10 +21,13 @@ N0, N1 = NodeId("node_0"), NodeId("node_1")
 class Machines:
     """What the rules ask a fleet about: here, the one node `N0` serves the model until `until_s`."""
 
-    def __init__(self, context: int | None = None, until_s: float = 10.0, too_small: str | None = None) -> None:
+    def __init__(
+        self, context: int | None = None, until_s: float = 10.0, too_small: str | None = None, without: str = "none"
+    ) -> None:
         self.context = context
         self.until_s = until_s
         self.too_small = too_small
+        self.without = without
 
     def context_length(self, model_id: str) -> int | None:
         assert model_id == "m"
@@ -38,6 +41,9 @@ class Machines:
 
     def too_small_gpus(self, model_id: str) -> str | None:
         return self.too_small
+
+    def lacks(self, model_id: str, adapter: str) -> bool:
+        return model_id == "m" and adapter == self.without
 
 
 def job(model: str = "m", prompt_tokens: int | None = None, max_tokens: int = 10, node_id: NodeId | None = None) -> Job:
@@ -101,6 +107,14 @@ def test_without_an_engine_there_is_no_capacity() -> None:
     assert told(lack(job(), now_s=10.0)) == refusal
     too_small = (NoCapacity, "No nodes available with model m: it needs larger GPUs")
     assert told(lack(job(), now_s=10.0, too_small="needs larger GPUs")) == too_small
+
+
+def test_a_new_adapter_is_refused_until_all_engines_have_it() -> None:
+    machines = cast(Fleet, Machines(without="new"))
+    refusal = acceptance.lack_of_capacity(replace(job(), adapter="new"), CATALOGUE, machines, 0, 0.0)
+    assert told(refusal) == (NoCapacity, "Adapter new is new: not all nodes with model m have it yet")
+    for adapter in ("", "old"):
+        assert acceptance.lack_of_capacity(replace(job(), adapter=adapter), CATALOGUE, machines, 0, 0.0) is None
 
 
 def test_who_comes_while_the_system_shuts_down_is_told_so_unless_it_never_could_be_served() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.catalogue import CAPITALS, Catalogue, Model, Price, Replicas
+from cluster.catalogue import CAPITALS, Adapter, Catalogue, Model, Price, Replicas
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.settings.layers import load, parse, single_model
@@ -101,6 +101,13 @@ def test_every_key_of_a_file_arrives() -> None:
             Model(id="sim:fast", backend="simulated", gpus=0, cpus=0.0),
         ),
     )
+
+
+def test_the_adapters_of_a_model() -> None:
+    adapters = [{"id": "b", "source": "org/b"}, {"id": "c", "source": "./c", "price": {"prompt": 2}}]
+    assert model(adapters=adapters).adapters == (Adapter("b", "org/b"), Adapter("c", "./c", Price(2.0)))
+    (simulated,) = models({"id": "s", "backend": "simulated", "adapters": [{"id": "t"}]})
+    assert simulated.adapters == (Adapter("t"),)
 
 
 def test_the_least_and_the_most_that_a_setting_may_be_is_taken() -> None:
@@ -300,6 +307,18 @@ def test_a_bad_file_is_refused_with_the_line_and_the_reason(text: str, message: 
         ("aliases: [b, 7]", "aliases[1]: must be text: put 7 in quotes"),
         ("aliases: [b, b]", 'aliases[1]: "b" is already a name of models[1]'),
         ("aliases: [a]", 'aliases[0]: "a" is already a name of models[0]'),
+        ("adapters: {id: c}", "adapters: must be a list, not a mapping"),
+        ("adapters: [c]", 'adapters[0]: must be a mapping, not "c"'),
+        ("adapters: [{source: z}]", "adapters[0]: needs an id"),
+        ("adapters: [{id: c}]", "adapters[0]: needs a source: a hub id or a folder"),
+        ("adapters: [{id: c, source: z, gpus: 1}]",
+         "adapters[0].gpus: unknown key; known are id, source, price"),
+        ("adapters: [{id: c, source: z, price: {prompt: -1}}]",
+         "adapters[0].price.prompt: must be a number >= 0, not -1"),
+        ("adapters: [{id: a, source: z}]", 'adapters[0].id: "a" is already a name of models[0]'),
+        ("adapters: [{id: b2, source: z}]", 'adapters[0].id: "b2" is already a name of models[1]'),
+        ("adapters: [{id: c, source: z}, {id: c, source: z}]",
+         'adapters[1].id: "c" is already a name of models[1]'),
         (f"aliases: [{'x' * 129}]", "aliases[0]: must be at most 128 characters, not 129"),
     ],
 )  # fmt: skip

@@ -52,6 +52,7 @@ class ScriptedBackend:
         self.closed = False
         self.steps = 0
         self.phase = ""
+        self.adapters: tuple[str, ...] = ()
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         self.loads += 1

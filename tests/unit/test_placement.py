@@ -11,10 +11,13 @@ from cluster.messages.placements import Verdict
 from cluster.messages.work import ChatMessage, Job, Sampling
 from cluster.placement import (
     FAILURE_COST_TOKENS,
+    LOADING_COST_TOKENS,
     NOTHING,
+    NOWHERE,
     Answers,
     Cached,
     Candidate,
+    Loaded,
     Ranking,
     prompt_tokens,
     ruled_out_by,
@@ -66,12 +69,15 @@ def best(subject: Ranking, pin: NodeId | None = None) -> str | None:
     return None if verdict is None else str(verdict.engine_id)
 
 
-def by_hand(engines: Iterable[Candidate], pin: NodeId | None, cached: Cached = NOTHING) -> list[Verdict]:
+def by_hand(
+    engines: Iterable[Candidate], pin: NodeId | None, cached: Cached = NOTHING, loaded: Loaded = NOWHERE
+) -> list[Verdict]:
     """Filter, sort, and nothing kept: what every ranking has to agree with."""
     verdicts = []
     for e in engines:
-        tokens = cached.get(e.engine_id, 0)
-        verdicts.append(Verdict(e.engine_id, e.node_id, ruled_out_by(e, pin), score(e) - tokens, tokens))
+        tokens, has_adapter = cached.get(e.engine_id, 0), e.engine_id in loaded
+        cost = score(e) - tokens - has_adapter * LOADING_COST_TOKENS
+        verdicts.append(Verdict(e.engine_id, e.node_id, ruled_out_by(e, pin), cost, tokens, has_adapter))
     return sorted(verdicts, key=lambda verdict: (verdict.ruled_out_by is not None, verdict.score, verdict.engine_id))
 
 
@@ -95,6 +101,46 @@ def test_ties_go_to_the_first_id_in_any_order() -> None:
 
 def test_an_engine_that_fails_at_once_does_not_attract_every_job() -> None:
     assert best(ranking(engine(1, recent_failures=1), engine(2, assigned_tokens=5000))) == "engine/m/2"
+
+
+def test_an_engine_that_has_the_adapter_is_preferred_until_it_has_that_much_more_to_do() -> None:
+    loaded = {EngineId("engine/m/2")}
+    for more, chosen in ((0, 2), (LOADING_COST_TOKENS, 2), (LOADING_COST_TOKENS + 1, 1)):
+        subject = ranking(engine(1, assigned_tokens=50), engine(2, assigned_tokens=50 + more))
+        verdict = subject.best(None, loaded=loaded)
+        assert verdict is not None
+        assert (verdict.engine_id, verdict.has_adapter) == (f"engine/m/{chosen}", chosen == 2)
+
+
+def test_an_engine_that_has_the_adapter_and_no_room_holds_nobody_up() -> None:
+    subject = ranking(engine(1, assigned_tokens=5000), engine(2, running=4))
+    verdict = subject.best(None, loaded={EngineId("engine/m/2")})
+    assert verdict is not None
+    assert verdict.engine_id == "engine/m/1"
+    considered = subject.considered(None, loaded={EngineId("engine/m/2"), EngineId("gone")})
+    assert [(each.engine_id, each.has_adapter) for each in considered] == [
+        ("engine/m/1", False),
+        ("engine/m/2", True),
+    ]
+
+
+@given(
+    st.lists(candidates, max_size=12, unique_by=lambda candidate: candidate.engine_id),
+    st.dictionaries(numbers.map(lambda number: EngineId(f"engine/{number}")), st.sampled_from([0, 1, 900, 1100])),
+    st.frozensets(numbers.map(lambda number: EngineId(f"engine/{number}"))),
+    st.sampled_from([None, NodeId("node_1")]),
+)
+def test_what_engines_have_counts_as_if_all_were_looked_at(
+    engines: list[Candidate], cached: dict[EngineId, int], loaded: frozenset[EngineId], pin: NodeId | None
+) -> None:
+    subject = ranking(*engines)
+    free = [verdict for verdict in by_hand(engines, pin, cached, loaded) if verdict.ruled_out_by is None]
+    chosen = subject.best(pin, cached=cached, loaded=loaded)
+    assert (chosen is None) == (not free)
+    if chosen is not None:
+        assert chosen.score == free[0].score
+        assert chosen in free
+        assert chosen in subject.considered(pin, cached=cached, loaded=loaded)
 
 
 def test_a_pin_looks_at_one_node_only() -> None:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from api.jobs.reasons import why_placed, why_waiting
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.placements import Placed, RuledOut, Verdict
+from cluster.placement import LOADING_COST_TOKENS
 
 
 def verdict(number: int, work: int, cached: int = 0, ruled_out_by: RuledOut | None = None) -> Verdict:
@@ -32,6 +33,16 @@ def test_an_engine_that_has_more_work_and_more_of_the_prompt() -> None:
         "engine m/2 (50 tokens of work before it, 64 of the prompt cached): that costs less than "
         "engine m/1 (5 tokens of work before it, 16 of the prompt cached), which had the least work."
     )
+
+
+def test_an_engine_that_has_the_adapter() -> None:
+    having = Verdict(EngineId("m/2"), NodeId("node_1"), None, 50 - LOADING_COST_TOKENS, 0, has_adapter=True)
+    assert why_placed(placed(2, having, verdict(1, 5))) == (
+        "engine m/2 (50 tokens of work before it, 0 of the prompt cached): it has the adapter loaded, "
+        "and loading it costs work elsewhere; none of them costs less."
+    )
+    other = replace(having, engine_id=EngineId("m/1"), score=60 - LOADING_COST_TOKENS)
+    assert "it has the adapter loaded, as others do" in why_placed(placed(2, having, other))
 
 
 def test_an_engine_that_had_more_of_the_prompt_and_no_room() -> None:

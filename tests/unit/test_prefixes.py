@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.ids import EngineId, JobId
 from cluster.messages.machines import CacheTotals
-from cluster.prefixes.chain import CUTS, HASH_BYTES, chain, hashes
+from cluster.prefixes.chain import CUTS, HASH_BYTES, chain, hashes, of_adapter
 from cluster.prefixes.index import CROWD, PrefixIndex
 from cluster.prefixes.predictions import Predictions
 
@@ -41,6 +41,21 @@ def test_a_long_prompt_has_few_hashes_and_the_distance_to_the_next_is_a_quarter_
 
 def test_a_chain_is_the_same_in_every_process_and_version() -> None:
     assert prefix(1, 2).hex() == "4dacf3e346f8d641cfd5d92b304a845e"
+
+
+@given(prompts, prompts, st.text(min_size=1), st.text(min_size=1))
+def test_a_prompt_has_nothing_in_common_with_itself_under_another_adapter(
+    one: Sequence[int], other: Sequence[int], adapter: str, rival: str
+) -> None:
+    plain = prefix(*one)
+    assert of_adapter(plain, "") == plain
+    under, also = of_adapter(plain, adapter), of_adapter(prefix(*other), adapter)
+    assert len(under) == len(plain)
+    assert set(hashes(under)).isdisjoint(hashes(plain))
+    if rival != adapter:
+        assert set(hashes(under)).isdisjoint(hashes(of_adapter(plain, rival)))
+    shared = set(hashes(plain)) & set(hashes(prefix(*other)))
+    assert len(set(hashes(under)) & set(hashes(also))) == len(shared)
 
 
 @given(prompts, prompts)

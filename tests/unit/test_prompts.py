@@ -122,6 +122,8 @@ def test_makes_the_tokens_that_transformers_makes(
         ("raise_exception('')", "messages: the model's chat template refuses this dialogue"),
         ("messages[1].content.missing.more", "messages: the model's chat template cannot render this dialogue"),
         ("messages.__class__.__mro__", "messages: the model's chat template cannot render this dialogue"),
+        ("messages[1].content + 1", "messages: the model's chat template cannot render this dialogue"),
+        ("1 / (messages | length - 2)", "messages: the model's chat template cannot render this dialogue"),
     ],
 )  # fmt: skip
 def test_a_dialogue_that_the_template_refuses_is_a_bad_request(tokenizer: Tokenizer, condition: str, said: str) -> None:
@@ -135,6 +137,31 @@ def test_a_dialogue_that_the_template_refuses_is_a_bad_request(tokenizer: Tokeni
         assert await count(counting, CAPITALS, user(SECRET)) == len(encoder(tokenizer).encode(user(SECRET)))
 
     run(check, load=giving(encoder(tokenizer, template)))
+
+
+def test_a_template_made_for_parts_is_given_parts(tokenizer: Tokenizer) -> None:
+    by_parts = (
+        "{% for m in messages %}{% for part in m.content %}{{ part.type }}: {{ part.text }}{% endfor %}{% endfor %}"
+    )
+    ids = encoder(tokenizer, by_parts, content_format="openai").encode(user("Hello"))
+    assert encoder(tokenizer).decode(ids) == "text: Hello"
+
+
+@pytest.mark.parametrize(
+    ("of_request", "rendered"),
+    [
+        ({}, "set </s> Hello"),
+        ({"style": "asked"}, "asked </s> Hello"),
+        ({"style": None}, "set </s> Hello"),
+        ({"style": "auto", "eos_token": "!"}, "set ! Hello"),
+    ],
+)
+def test_variables_of_a_request_are_above_those_of_the_settings(
+    of_request: dict[str, Any], rendered: str, tokenizer: Tokenizer
+) -> None:
+    template = "{{ style }} {{ eos_token }} {{ messages[0].content }}"
+    made = encoder(tokenizer, template, variables={"style": "set"})
+    assert made.decode(made.encode(user("Hello"), variables=of_request)) == rendered
 
 
 def test_a_template_that_refuses_the_simplest_dialogue_is_of_no_use(tokenizer: Tokenizer) -> None:

@@ -10,11 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from actors.backends.base import BackendDied
+from actors.backends.vllm.adapter_files import AdapterRefused
 from actors.backends.vllm.backend import VllmBackend
 from actors.backends.vllm.detokenizer import Detokenizer
-from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
+from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
 from cluster.catalogue import Model
+from cluster.conversation import Conversation
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Dispatch, Output, Sampling
 from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
@@ -25,6 +27,7 @@ ANSWER = "Hello there, how are you all?"
 STEP_S = 0.003
 """Long enough to abort an answer before its end."""
 FAILED = "The engine could not generate this answer"
+CANNOT_RENDER = "the model's chat template cannot render this dialogue"
 
 
 class EngineDead(Exception):
@@ -50,6 +53,9 @@ class ScriptedEngine(VllmEngine):
     block_tokens = 16
     batch_size = 16
     prompts_tell_time = False
+    thinks = False
+    loaded_adapters: tuple[str, ...] = ()
+    adapters = ("known",)
 
     def __init__(self, structured: bool = False) -> None:
         self.structured = structured
@@ -80,24 +86,21 @@ class ScriptedEngine(VllmEngine):
     def verify(self, constraint: Constraint) -> None:
         pass
 
-    def add(
-        self,
-        request_id: str,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        resumed: Sequence[int] = (),
-        constraint: Constraint | None = None,
-        detokenizer: Detokenizer | None = None,
-    ) -> None:
-        assert (detokenizer is None) == (not resumed or request_id.startswith("trial/"))
-        if len(prompt) > 8:
+    def add(self, request_id: str, wanted: Wanted) -> None:
+        if wanted.adapter and wanted.adapter not in self.adapters:
+            raise AdapterRefused(wanted.adapter, "the engine does not know it")
+        if wanted.adapter:
+            self.loaded_adapters = (wanted.adapter,)
+        assert (wanted.detokenizer is None) == (not wanted.resumed or request_id.startswith("trial/"))
+        if len(wanted.prompt) > 8:
             raise self.invalid
-        if constraint is not None and not self.structured:
+        if wanted.constraint is not None and not self.structured:
             raise InvalidRequest("no grammar")
-        answer = TRIAL_ANSWER if constraint is not None else ANSWER
-        self.prompts[request_id] = list(prompt)
-        self.running[request_id] = answer[len(resumed) : sampling.max_tokens]
-        self.reasons[request_id] = "stop" if len(answer) <= sampling.max_tokens else "length"
+        answer = TRIAL_ANSWER if wanted.constraint is not None else ANSWER
+        max_tokens = wanted.sampling.max_tokens
+        self.prompts[request_id] = list(wanted.prompt)
+        self.running[request_id] = answer[len(wanted.resumed) : max_tokens]
+        self.reasons[request_id] = "stop" if len(answer) <= max_tokens else "length"
 
     def is_dead(self, error: Exception) -> bool:
         return isinstance(error, EngineDead)
@@ -175,6 +178,20 @@ def test_answers_and_says_what_it_offers(stage: Loaded) -> None:
     assert (stage.subject.loaded.slots, stage.subject.loaded.context_length) == (18, 100)
 
 
+def test_an_adapter_that_cannot_be_had_fails_its_job_and_no_other(stage: Loaded) -> None:
+    plain = stage.dispatch()
+    known, unknown = (
+        replace(each, job=replace(each.job, adapter=name))
+        for each, name in ((stage.dispatch(), "known"), (stage.dispatch(), "unknown"))
+    )
+    stage.backend.start([plain, known, unknown])
+    failed = stage.inbox.end(unknown)
+    assert failed.error_message == f"{FAILED}: adapter unknown: the engine does not know it"
+    assert [chunk.retryable for chunk in stage.inbox.of(unknown)] == [True]  # another engine may have it
+    assert [stage.inbox.end(each).finish_reason for each in (plain, known)] == ["stop", "stop"]
+    assert stage.backend.adapters == ("known",)
+
+
 def test_a_stop_string_ends_the_request(stage: Loaded) -> None:
     stop = stage.dispatch(stop=("lo",))
     output, end = stage.subject.run(stop)
@@ -198,7 +215,7 @@ def test_no_refusal_is_lost_while_another_waits_for_a_step_to_end(stage: Loaded)
     engine.may_step.release()
     for refused in (first, second):
         end = stage.inbox.end(refused)
-        assert (end.error, end.error_message) == ("engine_error", f"{FAILED}: its prompt could not be rendered")
+        assert (end.error, end.error_message) == ("engine_error", f"{FAILED}: {CANNOT_RENDER}")
     assert stage.inbox.end(running).finish_reason == "stop"
 
 
@@ -224,8 +241,16 @@ def test_a_prompt_that_tells_the_time_is_kept_and_gone_on_with(tells_time: bool,
 def test_which_chat_templates_tell_the_time(template: object, tells_time: bool) -> None:
     tokenizer = SimpleNamespace(chat_template=template)
     config = SimpleNamespace(get_diff_sampling_param=dict)
-    engine = VllmEngine(SimpleNamespace(model_config=config, get_tokenizer=lambda: tokenizer))
+    engine = VllmEngine(SimpleNamespace(model_config=config, get_tokenizer=lambda: tokenizer), Conversation())
     assert engine.prompts_tell_time is tells_time
+
+
+def test_the_template_of_the_catalogue_is_the_one_that_tells_the_time() -> None:
+    tokenizer = SimpleNamespace(chat_template="{{ strftime_now('%Y') }}")
+    inside = SimpleNamespace(
+        model_config=SimpleNamespace(get_diff_sampling_param=dict), get_tokenizer=lambda: tokenizer
+    )
+    assert not VllmEngine(inside, Conversation("{{ x }}")).prompts_tell_time
 
 
 def test_an_invalid_request_ends_alone(stage: Loaded, caplog: pytest.LogCaptureFixture) -> None:
@@ -254,7 +279,7 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
     [
         ("stop", "stop", None),
         ("length", "length", None),
-        ("repetition", "stop", None),
+        ("repetition", "repetition", None),
         ("error", None, "error"),
         ("abort", None, "abort"),
         (None, None, None),
@@ -262,11 +287,11 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
 )
 def test_vllms_finish_reasons(reason: str | None, finish_reason: str | None, error: str | None) -> None:
     """Its `repetition` is an end that the engine was told to look for; `error` and `abort` are no ends of an answer."""
-    completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason)
+    completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason, stop_reason=None)
     finished = reason is not None
     output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=finished, num_cached_tokens=None)
     config = SimpleNamespace(get_diff_sampling_param=dict)
-    (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output])).step()
+    (produced,) = VllmEngine(SimpleNamespace(model_config=config, step=lambda: [output]), Conversation()).step()
     assert (produced.finish_reason, produced.error) == (finish_reason, error)
 
 
@@ -325,9 +350,8 @@ def test_a_schema_for_a_model_without_structured_outputs_is_refused(stage: Loade
 
 def test_a_resumed_structured_answer_that_begins_anew_is_no_model_to_serve() -> None:
     class Forgetful(ScriptedEngine):
-        def add(self, request_id: str, prompt: Sequence[int], *details: Any, **named: Any) -> None:
-            sampling, _, *rest = (*details, (), None)[:3]
-            super().add(request_id, prompt, sampling, (), *rest)
+        def add(self, request_id: str, wanted: Wanted) -> None:
+            super().add(request_id, replace(wanted, resumed=()))
 
     engine = Forgetful(structured=True)
     inbox = Inbox()
@@ -361,5 +385,6 @@ def test_what_was_in_the_cache_is_told_with_the_first_chunk(stage: Loaded) -> No
 def test_what_vllm_says_of_its_cache(enabled: bool, size: int | None, told: tuple[int, int]) -> None:
     cache = SimpleNamespace(enable_prefix_caching=enabled, block_size=16, num_gpu_blocks=100, kv_cache_size_tokens=size)
     model = SimpleNamespace(get_diff_sampling_param=dict)
-    engine = VllmEngine(SimpleNamespace(model_config=model, vllm_config=SimpleNamespace(cache_config=cache)))
+    inside = SimpleNamespace(model_config=model, vllm_config=SimpleNamespace(cache_config=cache))
+    engine = VllmEngine(inside, Conversation())
     assert (engine.cache_tokens, engine.block_tokens) == told

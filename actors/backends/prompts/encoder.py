@@ -7,22 +7,31 @@ and the function it renders chat templates with.
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from cluster.messages.work import ChatMessage
 
 _LONGEST_REASON = 200
+_NO_VARIABLES: Mapping[str, Any] = {}
+_UNSET = (None, "auto")
+"""Values that leave a variable as the model's settings have it, as in vLLM."""
 _WARM_UP = (ChatMessage("user", "?"),)
 
 
 class TokenizerExport(Struct, frozen=True):
-    """A tokenizer after `transformers` made it. `tokenizer` is JSON as the `tokenizers` library writes it."""
+    """A tokenizer after `transformers` made it. `tokenizer` is JSON as the `tokenizers` library writes it.
+
+    The chat template is given the content of messages in this format, and these variables besides.
+    """
 
     tokenizer: str
     chat_template: str
     special_tokens: Mapping[str, str]
     split_special_tokens: bool = False
+    content_format: Literal["string", "openai"] = "string"
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PromptRefused(Exception):
@@ -43,16 +52,24 @@ class PromptEncoder:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         self._render = render_jinja_template
         self._chat_template = export.chat_template
-        self._special_tokens = dict(export.special_tokens)
+        self._content_format = export.content_format
+        self._variables = {**export.special_tokens, **export.variables}
         self._tokenizer = Tokenizer.from_str(export.tokenizer)
         self._tokenizer.encode_special_tokens = export.split_special_tokens
         self.encode(_WARM_UP)  # compiles the template
 
     def encode(
-        self, messages: Sequence[ChatMessage], add_generation_prompt: bool = True, add_special_tokens: bool = False
+        self,
+        messages: Sequence[ChatMessage],
+        add_generation_prompt: bool = True,
+        add_special_tokens: bool = False,
+        variables: Mapping[str, Any] = _NO_VARIABLES,
     ) -> Sequence[int]:
-        """The token ids of the dialogue with all that the chat template adds. Raises PromptRefused."""
-        return self.encode_text(self._prompt(messages, add_generation_prompt), add_special_tokens)
+        """The token ids of the dialogue with all that the chat template adds. Raises PromptRefused.
+
+        `variables` are what the template is given besides, above those of the model's settings.
+        """
+        return self.encode_text(self._prompt(messages, add_generation_prompt, variables), add_special_tokens)
 
     def encode_text(self, text: str, add_special_tokens: bool) -> Sequence[int]:
         """The token ids of a text, with those that the model wants around one or without."""
@@ -70,23 +87,29 @@ class PromptEncoder:
         """What the vocabulary has for each of these ids; nothing for those that are not in it."""
         return [self._tokenizer.id_to_token(each) or "" for each in ids]
 
-    def _prompt(self, messages: Sequence[ChatMessage], add_generation_prompt: bool) -> str:
-        from jinja2 import TemplateError
-
-        dialogue = [{"role": message.role, "content": message.content} for message in messages]
+    def _prompt(
+        self, messages: Sequence[ChatMessage], add_generation_prompt: bool, variables: Mapping[str, Any]
+    ) -> str:
         try:
             prompts, _ = self._render(
-                [dialogue],
+                [dialogue(messages, self._content_format)],
                 chat_template=self._chat_template,
                 add_generation_prompt=add_generation_prompt,
-                **self._special_tokens,
+                **self._variables | {name: value for name, value in variables.items() if value not in _UNSET},
             )
-        except TemplateError as error:
-            raise PromptRefused(_reason(error)) from None
+        except Exception as error:  # noqa: BLE001 - whatever a template raises, it does so in the engine too
+            raise PromptRefused(refusal(error)) from None
         return str(prompts[0])
 
 
-def _reason(error: Exception) -> str:
+def dialogue(messages: Sequence[ChatMessage], content_format: Literal["string", "openai"]) -> list[dict[str, Any]]:
+    """The messages as a chat template of this format is given them."""
+    if content_format == "string":
+        return [{"role": message.role, "content": message.content} for message in messages]
+    return [{"role": each.role, "content": [{"type": "text", "text": each.content}]} for each in messages]
+
+
+def refusal(error: Exception) -> str:
     """What the template's author says of the dialogue. Other errors of the template speak of its inside."""
     from jinja2 import TemplateError
 

@@ -1,9 +1,12 @@
 """A process that loads one tokenizer as the engine does, writes it to standard output as a TokenizerExport, and ends.
 
+The first line of its standard input says which, as JSON: chat templates may be longer than an argument.
+
 It is a process of its own for two reasons: the model's environment (`HF_HUB_OFFLINE`, `HF_TOKEN`) holds for it alone,
 and whoever starts it does not pay for importing all this.
 """
 
+import json
 import os
 import sys
 from fnmatch import fnmatch
@@ -15,7 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from actors.backends.failures import one_line
-from actors.backends.prompts.encoder import PromptEncoder, TokenizerExport
+from actors.backends.prompts.encoder import PromptEncoder, TokenizerExport, dialogue
+from actors.backends.vllm.content_format import content_format
+from cluster.conversation import Conversation
 from cluster.messages.work import ChatMessage
 
 PROBE = (ChatMessage("user", "It's 12:30 — naïve, 日本語, 🦊👩‍🚀!\n\n  two  spaces\tand <s>[INST]<|im_start|></s> "),)
@@ -33,11 +38,17 @@ _OWN_TOKENIZERS = {
 _OWN_CLASSES = {"internlm2", "step3_vl", "step3p7", "unlimited-ocr"}
 """Model types for which vLLM 0.29 overrules the class of the tokenizer (vllm/tokenizers/registry.py)."""
 
+_PROCESSOR_FILES = ("processor_config.json", "chat_template.json")
+"""Where processors have chat templates that tokenizers do not read, the stronger first."""
+
 _OTHER_SOURCES = ("VLLM_USE_MODELSCOPE", "VLLM_MODEL_REDIRECT_PATH")
 
 
 class Wanted(Struct, frozen=True):
-    """Which tokenizer: vLLM's options of the same names, with vLLM's defaults filled in."""
+    """Which tokenizer: vLLM's options of the same names, with vLLM's defaults filled in.
+
+    The `conversation` says with which chat template it is used.
+    """
 
     model: str
     revision: str | None
@@ -45,6 +56,7 @@ class Wanted(Struct, frozen=True):
     tokenizer_revision: str | None
     download_dir: str | None
     detect_mistral: bool
+    conversation: Conversation = Conversation()
 
 
 class Unsupported(Exception):
@@ -69,19 +81,27 @@ def export(wanted: Wanted) -> TokenizerExport:
     rust = tokenizer.backend_tokenizer
     rust.no_truncation()
     rust.no_padding()
+    template = _chat_template(wanted, tokenizer)
+    given_format = wanted.conversation.content_format
     exported = TokenizerExport(
-        rust.to_str(), tokenizer.get_chat_template(), tokenizer.special_tokens_map, tokenizer.split_special_tokens
+        rust.to_str(),
+        template,
+        tokenizer.special_tokens_map,
+        tokenizer.split_special_tokens,
+        content_format(template) if given_format == "auto" else given_format,
+        wanted.conversation.template_kwargs,
     )
     _check_equal(exported, tokenizer)
     return exported
 
 
 def main() -> None:
-    """Load what the first argument (JSON, a Wanted) asks for. A failure is one line, the last of standard error."""
+    """Load what is asked for (a Wanted). A failure is one line, the last of standard error."""
     output = _standard_output()
+    asked = _first_line()
     Thread(target=_end_with_parent, daemon=True).start()
     try:
-        exported = export(msgspec.json.decode(sys.argv[1], type=Wanted))
+        exported = export(msgspec.json.decode(asked, type=Wanted))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
         sys.exit(one_line(error))
     with os.fdopen(output, "wb") as file:
@@ -109,6 +129,33 @@ def _check_kind(wanted: Wanted) -> None:
         raise Unsupported("vLLM reads Mistral's own format with a tokenizer of its own")
 
 
+def _chat_template(wanted: Wanted, tokenizer: Any) -> str:
+    """The template that vLLM renders dialogues without tools with."""
+    given = wanted.conversation.chat_template
+    template: str = given if given is not None else tokenizer.get_chat_template()
+    if given is None and _of_processor(wanted) not in (None, template):
+        raise Unsupported("the model's processor has a chat template of its own")
+    return template
+
+
+def _of_processor(wanted: Wanted) -> Any:
+    """What the files of a processor say of chat templates, where they say it in a place of their own."""
+    from transformers.utils import cached_file
+
+    for name in _PROCESSOR_FILES:
+        file = cached_file(
+            wanted.tokenizer,
+            name,
+            revision=wanted.revision,
+            cache_dir=wanted.download_dir,
+            _raise_exceptions_for_missing_entries=False,
+        )
+        said = json.loads(Path(file).read_text("utf-8")).get("chat_template") if file else None
+        if said is not None:
+            return said
+    return None
+
+
 def _files(source: str, revision: str | None) -> list[str]:
     if Path(source).is_dir():
         return [path.name for path in Path(source).iterdir()]
@@ -133,8 +180,14 @@ def _has(files: list[str], pattern: str) -> bool:
 
 def _check_equal(exported: TokenizerExport, tokenizer: Any) -> None:
     """A tokenizer whose class does more than the library beneath it would be counted wrong: rather not at all."""
-    dialogue = [{"role": message.role, "content": message.content} for message in PROBE]
-    ids = tokenizer.apply_chat_template(dialogue, add_generation_prompt=True, tokenize=True, return_dict=False)
+    ids = tokenizer.apply_chat_template(
+        dialogue(PROBE, exported.content_format),
+        chat_template=exported.chat_template,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+        **exported.variables,
+    )
     if PromptEncoder(exported).encode(PROBE) != ids:
         raise Unsupported(f"{type(tokenizer).__name__} makes other tokens of a text than the library")
 
@@ -146,8 +199,18 @@ def _standard_output() -> int:
     return output
 
 
+def _first_line() -> bytes:
+    """What the parent writes to standard input, and ends as it ends a line."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (more := os.read(0, 1 << 16)):
+            os._exit(1)
+        line += more
+    return line
+
+
 def _end_with_parent() -> None:
-    """Standard input is a pipe that nobody writes to: it ends when the parent does, however that was."""
+    """Standard input is a pipe that nobody writes to any more: it ends when the parent does, however that was."""
     os.read(0, 1)  # not `sys.stdin`, whose lock would be in the way when this process ends first
     os._exit(1)
 

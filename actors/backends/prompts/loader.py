@@ -38,7 +38,6 @@ async def load_tokenizer(model: Model, timeout_s: float = TIMEOUT_S) -> Tokenize
         sys.executable,
         "-m",
         export.__name__,
-        msgspec.json.encode(wanted).decode(),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
@@ -46,7 +45,7 @@ async def load_tokenizer(model: Model, timeout_s: float = TIMEOUT_S) -> Tokenize
     )
     try:
         async with asyncio.timeout(timeout_s):
-            return await _result(process)
+            return await _result(process, wanted)
     except TimeoutError:
         raise NotLoaded(f"it took longer than {timeout_s:.0f} s") from None
     finally:
@@ -55,8 +54,9 @@ async def load_tokenizer(model: Model, timeout_s: float = TIMEOUT_S) -> Tokenize
             await process.wait()
 
 
-async def _result(process: Process) -> TokenizerExport:
-    assert process.stdout is not None and process.stderr is not None
+async def _result(process: Process, wanted: Wanted) -> TokenizerExport:
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdin.write(msgspec.json.encode(wanted) + b"\n")
     # Not `communicate`: it would close standard input, and the process ends when that does.
     exported, said = await asyncio.gather(process.stdout.read(), process.stderr.read())
     if await process.wait() != 0:
@@ -84,6 +84,7 @@ def _wanted(model: Model) -> Wanted:
         tokenizer_revision=options.get("tokenizer_revision") or revision,
         download_dir=options.get("download_dir"),
         detect_mistral=mode == "auto",
+        conversation=model.conversation,
     )
 
 

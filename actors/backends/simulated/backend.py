@@ -24,30 +24,44 @@ log = logging.getLogger(__name__)
 class _Simulation(Generation):
     """A generation, and where it stands in its answer."""
 
-    __slots__ = ("digest", "finish_reason", "index", "is_deadly", "last", "messages", "ready_s", "refusal", "trap")
+    __slots__ = (
+        "adapter",
+        "digest",
+        "finish_reason",
+        "index",
+        "is_deadly",
+        "last",
+        "messages",
+        "ready_s",
+        "refusal",
+        "trap",
+    )
 
-    def __init__(self, dispatch: Dispatch, options: Options) -> None:
+    def __init__(self, dispatch: Dispatch, options: Options, adapters: Sequence[str]) -> None:
         job = dispatch.job
         super().__init__(dispatch, prompt_tokens(job.messages))
+        self.adapter = job.adapter
         self.digest = self._digest(dispatch, options)
         self.index = len(dispatch.resume.token_ids)
         self.last = min(job.sampling.max_tokens, options.output_tokens)
         self.finish_reason: FinishReason = "stop" if options.output_tokens < job.sampling.max_tokens else "length"
-        self.refusal = self._refusal(job.sampling, options)
+        self.refusal = self._refusal(job.sampling, options, adapters)
         self.trap = _trap(self.index, options)
         self.is_deadly = options.die_of is not None and any(options.die_of in m.content for m in job.messages)
         self.messages = job.messages
         self.ready_s = 0.0
 
     def _digest(self, dispatch: Dispatch, options: Options) -> int:
-        plain = digest(dispatch.job.messages, dispatch.job.sampling.seed)
+        plain = digest(dispatch.job.messages, dispatch.job.sampling.seed, dispatch.job.adapter)
         if not options.vary_by_attempt:
             return plain
         # Whoever goes on from a text goes on with it: the attempt that drew it is the one whose tokens these are.
         drawn = [varied(plain, attempt) for attempt in range(dispatch.attempt, 0, -1)]
         return next(filter(partial(follows, dispatch.resume.token_ids), drawn), drawn[0])
 
-    def _refusal(self, sampling: Sampling, options: Options) -> Chunk | None:
+    def _refusal(self, sampling: Sampling, options: Options, adapters: Sequence[str]) -> Chunk | None:
+        if self.adapter and self.adapter not in adapters:
+            return self.fail("engine_error", f"adapter {self.adapter}: the engine does not know it", retryable=True)
         if sampling.json_schema is not None:
             return self.fail("engine_error", "json_schema: a simulated model has no structured outputs")
         return self.check_context(sampling.max_tokens, options.context_length)
@@ -78,8 +92,11 @@ def _trap(resumed: int, options: Options) -> int:
 class SimulatedBackend:
     """Steps at a steady beat of `token_s`; each step brings every generation in the batch one token."""
 
-    def __init__(self, options: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, options: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK, adapters: Sequence[str] = ()) -> None:
+        """`adapters` are the ids of those of its model."""
         self._clock = clock
+        self._adapters = adapters
+        self._loaded: tuple[str, ...] = ()
         self._given = options
         self._options = Options()
         self._changed = Condition()
@@ -118,8 +135,12 @@ class SimulatedBackend:
     def steps(self) -> int:
         return self._steps
 
+    @property
+    def adapters(self) -> Sequence[str]:
+        return self._loaded
+
     def start(self, dispatches: Sequence[Dispatch]) -> None:
-        generations = [_Simulation(dispatch, self._options) for dispatch in dispatches]
+        generations = [_Simulation(dispatch, self._options, self._adapters) for dispatch in dispatches]
         with self._changed:
             if not self._stopped:
                 self._waiting.extend(generations)
@@ -190,10 +211,20 @@ class SimulatedBackend:
     def _read(self, generation: _Simulation, now_s: float) -> float:
         """Read its prompt. Returns when that is done."""
         if self._options.prefix_blocks:
-            generation.cached_tokens = self._cache.read(generation.messages)
+            generation.cached_tokens = self._cache.read(generation.messages, generation.adapter)
         unread = generation.prompt_tokens - (generation.cached_tokens or 0)
-        self._reads_until_s = max(now_s, self._reads_until_s) + unread * self._options.prefill_token_s
+        reading_s = unread * self._options.prefill_token_s + self._load_adapter(generation)
+        self._reads_until_s = max(now_s, self._reads_until_s) + reading_s
         return self._reads_until_s
+
+    def _load_adapter(self, generation: _Simulation) -> float:
+        """Have its adapter from now on. Returns how long that takes."""
+        if not generation.adapter or generation.refusal is not None:
+            return 0.0
+        others = tuple(each for each in self._loaded if each != generation.adapter)
+        loading_s = self._options.adapter_s if generation.adapter not in self._loaded else 0.0
+        self._loaded = (*others, generation.adapter)[-self._options.max_loras :]
+        return loading_s
 
     def _due_s(self) -> float | None:
         if not self._batch:
@@ -222,7 +253,7 @@ class SimulatedBackend:
         """What it has said is in its cache, too, as the next prompt of the dialogue has it."""
         if self._options.prefix_blocks:
             said = ChatMessage("assistant", generation.said())
-            self._cache.read((*generation.messages, said))
+            self._cache.read((*generation.messages, said), generation.adapter)
 
     def _fail_or_hang(self, generation: _Simulation) -> Chunk | None:
         """What a generation says at the token where a switch catches it."""

@@ -20,7 +20,8 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     prompt contains the text `die_of`.
 
     An engine keeps `prefix_blocks` blocks of `block_size` tokens of what it has read and said. Reading a token that is
-    not among them takes `prefill_token_s`, one prompt after the other.
+    not among them takes `prefill_token_s`, one prompt after the other. Of the model's adapters it keeps the last
+    `max_loras` that it used, and loading another one takes `adapter_s`.
     """
 
     first_token_s: Seconds = 0.05
@@ -39,6 +40,8 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     prefix_blocks: Index = 0
     block_size: Count = 16
     prefill_token_s: Seconds = 0.0
+    max_loras: Count = 8
+    adapter_s: Seconds = 0.0
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:

@@ -21,15 +21,15 @@ class PrefixCache:
     def tokens(self) -> int:
         return self._room * self._block_tokens
 
-    def read(self, messages: Sequence[ChatMessage]) -> int:
-        """Have this dialogue from now on. Returns how many of its tokens were there.
+    def read(self, messages: Sequence[ChatMessage], adapter: str = "") -> int:
+        """Have this dialogue from now on, as this adapter reads it. Returns how many of its tokens were there.
 
         The last token is read in any case: it brings the first of the answer.
         """
         if not self._room:
             return 0
         tokens = prompt_bytes(messages)
-        blocks = list(self._hashes(tokens))
+        blocks = list(self._hashes(tokens, adapter))
         usable = (len(tokens) // TOKEN_BYTES - 1) // self._block_tokens
         held = sum(1 for _ in takewhile(self._blocks.__contains__, blocks[:usable]))
         for block in reversed(blocks):
@@ -39,8 +39,8 @@ class PrefixCache:
             self._blocks.popitem(last=False)
         return held * self._block_tokens
 
-    def _hashes(self, tokens: bytes) -> Iterator[bytes]:
-        hashing, size = blake2b(digest_size=8), self._block_tokens * TOKEN_BYTES
+    def _hashes(self, tokens: bytes, adapter: str) -> Iterator[bytes]:
+        hashing, size = blake2b(adapter.encode(), digest_size=8), self._block_tokens * TOKEN_BYTES
         for begin in range(0, len(tokens) - size + 1, size):
             hashing.update(tokens[begin : begin + size])
             yield hashing.digest()

@@ -26,9 +26,10 @@ _EMOJI_FROM = _ACCENTED_FROM + len(_ACCENTED)
 _NEWLINE = len(VOCABULARY) - 1
 
 
-def digest(messages: Sequence[ChatMessage], seed: int | None) -> int:
+def digest(messages: Sequence[ChatMessage], seed: int | None, adapter: str = "") -> int:
     """The 64 bits that a dialogue's answer depends on. No seed is a seed like any other."""
-    data = msgspec.msgpack.encode(([(message.role, message.content) for message in messages], seed))
+    said = [(message.role, message.content) for message in messages]
+    data = msgspec.msgpack.encode((said, seed, adapter) if adapter else (said, seed))
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
 
 
@@ -58,10 +59,12 @@ def simulated_token(digest: int, index: int) -> str:
     return VOCABULARY[simulated_token_id(digest, index)]
 
 
-def simulated_text(messages: Sequence[ChatMessage], seed: int | None, n_tokens: int, attempt: int = 1) -> str:
+def simulated_text(
+    messages: Sequence[ChatMessage], seed: int | None, n_tokens: int, attempt: int = 1, adapter: str = ""
+) -> str:
     """The first `n_tokens` of the answer to `messages`: what an undisturbed job generates.
 
     `attempt` is the one that has drawn it, where each draws another one.
     """
-    key = varied(digest(messages, seed), attempt)
+    key = varied(digest(messages, seed, adapter), attempt)
     return "".join([simulated_token(key, index) for index in range(n_tokens)])

@@ -17,6 +17,7 @@ from actors.backends.base import BackendDied, Chunk, Loaded, Sink
 from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
+from actors.backends.vllm.adapter_files import AdapterRefused
 from actors.backends.vllm.engine import InvalidRequest, Pooled, Produced, VllmEngine, Wanted, make_engine
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.frontend import RequestRefused
@@ -102,6 +103,11 @@ class VllmBackend:
     @property
     def steps(self) -> int:
         return self._steps
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        engine = self._engine
+        return () if engine is None else engine.loaded_adapters
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
@@ -254,6 +260,10 @@ class VllmBackend:
         """Give vLLM one of a job's requests. False when it refuses it."""
         try:
             add()
+        except AdapterRefused as refusal:
+            log.error("job %s: %s", generation.job_id, refusal)  # noqa: TRY400
+            self._refuse(generation.fail("engine_error", f"{FAILED}: {refusal}", retryable=True), engine)
+            return False
         except Exception as error:
             if engine.is_dead(error):
                 raise
@@ -286,19 +296,30 @@ class VllmBackend:
         if choice == 0 and generation.cached_tokens is None:
             generation.cached_tokens = produced.cached_tokens
         if produced.error is None:
-            chunk = _chunk(generation, choice, produced)
+            chunk = self._turned(generation, choice, produced)
         else:
             log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
             # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.
             chunk = generation.fail("engine_error", FAILED, retryable=True)
         if produced.finished:
-            del self._answers[produced.request_id]
+            self._answers.pop(produced.request_id, None)
         elif not generation.goes_on(choice):  # a stop string
             del self._answers[produced.request_id]
             engine.abort([produced.request_id])
         if generation.ended:
             self._drop(generation, engine)
         return chunk
+
+    def _turned(self, generation: Generation, choice: int, produced: Produced) -> Chunk | None:
+        """What is told of what a step brought. An answer that the model's parser fails on fails, and no other."""
+        try:
+            return _chunk(generation, choice, produced)
+        except Exception as error:
+            if not isinstance(generation, MarkedGeneration):
+                raise
+            kind = type(error).__name__  # not the error itself: it may quote the answer
+            log.error("job %s: its answer could not be parsed (%s)", generation.job_id, kind)  # noqa: TRY400
+            return generation.fail("engine_error", f"{FAILED}: the model's parser failed on what it wrote")
 
     def _take(self, pooled: Pooled, engine: VllmEngine) -> Chunk | None:
         generation, number = self._answers.pop(pooled.request_id, (None, 0))

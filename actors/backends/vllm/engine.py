@@ -3,6 +3,7 @@
 vLLM is imported when an engine is made, which takes 14 s.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +17,9 @@ from actors.backends.base import Place
 from actors.backends.failures import one_line
 from actors.backends.phases import Phases
 from actors.backends.vllm import processes, structured
+from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, read_all
+from actors.backends.vllm.adapters import Adapters
+from actors.backends.vllm.adapters import engine_args as adapter_args
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.frontend import Frontend
@@ -34,8 +38,7 @@ from cluster.parallelism import split
 # Named and not imported: it imports vLLM.
 _CPU_STAGE = "actors.backends.vllm.cpu_stage.CpuStage"
 
-# vLLM ends an answer as `repetition` when it finds the pattern that the engine was told to end answers at.
-_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "stop"}
+_FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "repetition": "repetition"}
 
 
 class Produced(Struct, frozen=True):
@@ -64,7 +67,7 @@ class Wanted(Struct, frozen=True):
 
     `inputs` is the prompt as vLLM's renderer made it, where that is more than tokens. Of several, it is this `choice`.
     Where the answer is parsed, the model may think first: so many resumed tokens were free of the constraint, and all
-    are while `thinks`. `teller` says how logprobs are told.
+    are while `thinks`. `teller` says how logprobs are told. It is wanted of this `adapter`, where it is not empty.
     """
 
     prompt: Sequence[int]
@@ -78,6 +81,7 @@ class Wanted(Struct, frozen=True):
     thinks: bool = False
     reasoning_kwargs: Mapping[str, Any] | None = None
     teller: LogprobTeller | None = None
+    adapter: str = ""
 
 
 class _Answer(Struct, frozen=True):
@@ -87,6 +91,7 @@ class _Answer(Struct, frozen=True):
     includes_stop: bool
     goes_on: bool
     teller: LogprobTeller | None
+    adapter: str
 
 
 class Pooled(Struct, frozen=True):
@@ -97,7 +102,11 @@ class Pooled(Struct, frozen=True):
 
 
 class InvalidRequest(Exception):
-    """vLLM does not take a request. The message says why, and may quote the prompt."""
+    """vLLM does not take a request. The message says why, and may quote the prompt; `field` is wrong, if any."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 class VllmEngine:
@@ -106,9 +115,10 @@ class VllmEngine:
     A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
-    def __init__(self, engine: Any, conversation: Conversation) -> None:
+    def __init__(self, engine: Any, conversation: Conversation, adapters: Adapters | None = None) -> None:
         self._engine = engine
         self._conversation = conversation
+        self._adapters = adapters or Adapters(engine)
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
         self._answers: dict[str, _Answer] = {}
 
@@ -121,6 +131,11 @@ class VllmEngine:
     def context_length(self) -> int:
         """The most tokens that prompt and answer have together."""
         return int(self._engine.model_config.max_model_len)
+
+    @property
+    def loaded_adapters(self) -> tuple[str, ...]:
+        """The adapters that it has loaded, the one used last last. Asked from any thread."""
+        return self._adapters.loaded
 
     @property
     def block_tokens(self) -> int:
@@ -137,6 +152,11 @@ class VllmEngine:
     @cached_property
     def tokenizer(self) -> Any:
         return self._engine.get_tokenizer()
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model may think before it answers: vLLM's grammars then wait for the end of that."""
+        return bool(self._conversation.reasoning_parser)
 
     @cached_property
     def frontend(self) -> Frontend:
@@ -156,15 +176,23 @@ class VllmEngine:
     @cached_property
     def prompts_tell_time(self) -> bool:
         """Whether the chat template asks for the time: a dialogue rendered again may have another prompt."""
-        return "strftime_now" in str(self._engine.get_tokenizer().chat_template)
+        of_model = str(getattr(self._engine.get_tokenizer(), "chat_template", None))
+        return "strftime_now" in (self._conversation.chat_template or of_model)
 
     def tokenise(self, messages: Sequence[ChatMessage]) -> list[int]:
         """The token ids of a dialogue. Raises what the model's chat template raises."""
-        dialogue = [{"role": message.role, "content": message.content} for message in messages]
-        ids = self._engine.get_tokenizer().apply_chat_template(
-            dialogue, add_generation_prompt=True, tokenize=True, return_dict=False
+        from vllm.renderers.params import ChatParams, TokenizeParams
+
+        told = self._conversation
+        params = ChatParams(
+            told.chat_template, told.content_format, {**told.template_kwargs, "add_generation_prompt": True}
         )
-        return list(ids)
+        dialogue = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            _, [prompt] = self._engine.renderer.render_chat([dialogue], params, TokenizeParams(max_total_tokens=None))
+        except ValueError as error:
+            raise error.__cause__ or error from None  # vLLM has the words of the cause alone
+        return list(prompt["prompt_token_ids"])
 
     def detokenizer(self, prompt: Sequence[int], sampling: Sampling, skip_special_tokens: bool = True) -> Detokenizer:
         """What tells the text of an answer to this prompt: special tokens are skipped unless somebody wants them."""
@@ -190,24 +218,25 @@ class VllmEngine:
         """Raises InvalidRequest with what vLLM would say of these parameters, whatever the prompt."""
         from vllm.exceptions import VLLMValidationError
 
-        config, tokenizer = self._engine.vllm_config, self._engine.get_tokenizer()
         try:
-            params = sampling_params(sampling, 0, None, self._recommended)
-            params.update_from_tokenizer(tokenizer)
-            params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
+            params = sampling_params(sampling, 0, None, self._recommended, n=sampling.n)
+            params.update_from_tokenizer(self._engine.get_tokenizer())
+            self._engine.input_processor._validate_params(params, self._engine.get_supported_tasks())
         except VLLMValidationError as error:
-            raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
+            raise InvalidRequest(" ".join(str(error.args[0]).split()), error.parameter) from error
 
     def add(self, request_id: str, wanted: Wanted) -> None:
-        """Begin a request. Raises InvalidRequest, and whatever else vLLM raises: `is_dead` tells whether more can be
-        asked of it.
+        """Begin a request. Raises AdapterRefused, InvalidRequest, and whatever else vLLM raises: `is_dead` tells
+        whether more can be asked of it.
         """
         from vllm.exceptions import VLLMValidationError
 
         sampling, resumed = wanted.sampling, wanted.resumed
+        lora = self._adapters.request(wanted.adapter)
         try:
-            how = len(resumed), wanted.constraint, self._recommended, wanted.choice, wanted.free_tokens
-            self._engine.add_request(request_id, *self._request(request_id, wanted, sampling_params(sampling, *how)))
+            how = len(resumed), wanted.constraint, self._recommended, wanted.choice % sampling.n, wanted.free_tokens
+            asked = self._request(request_id, wanted, sampling_params(sampling, *how), lora)
+            self._engine.add_request(request_id, *asked, lora_request=lora)
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
         self._answers[request_id] = _Answer(
@@ -215,6 +244,7 @@ class VllmEngine:
             sampling.include_stop_str_in_output,
             goes_on=bool(resumed),
             teller=wanted.teller,
+            adapter=wanted.adapter,
         )
 
     def pool(self, request_id: str, inputs: Any, params: Any) -> None:
@@ -226,7 +256,7 @@ class VllmEngine:
         except VLLMValidationError as error:
             raise InvalidRequest(one_line(error)) from error
 
-    def _request(self, request_id: str, wanted: Wanted, params: Any) -> tuple[Any, Any]:
+    def _request(self, request_id: str, wanted: Wanted, params: Any, lora: Any) -> tuple[Any, Any]:
         """What vLLM is given of a request, and its parameters."""
         from vllm.inputs import tokens_input
 
@@ -237,7 +267,9 @@ class VllmEngine:
         if wanted.constraint is None or wanted.reasoning_kwargs is None:
             return inputs, params
         tasks = self._engine.get_supported_tasks()
-        request = self._engine.input_processor.process_inputs(request_id, inputs, params, supported_tasks=tasks)
+        request = self._engine.input_processor.process_inputs(
+            request_id, inputs, params, supported_tasks=tasks, lora_request=lora
+        )
         request.reasoning_ended = not wanted.thinks
         request.reasoning_parser_kwargs = dict(wanted.reasoning_kwargs)
         return request, request.params
@@ -272,6 +304,8 @@ class VllmEngine:
 
     def shut_down(self) -> None:
         """Have vLLM end its processes, as well as it can."""
+        if "frontend" in vars(self):  # it has been made
+            self.frontend.close()
         self._engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
 
     def _produced(self, output: Any) -> Produced:
@@ -281,6 +315,7 @@ class VllmEngine:
         token_ids = tuple(completion.token_ids)
         if output.finished:
             self._answers.pop(output.request_id, None)
+            self._adapters.use("" if answer is None else answer.adapter)
         return Produced(
             request_id=output.request_id,
             texts=self._texts(answer, token_ids, stopped=reason == "stop"),
@@ -342,14 +377,21 @@ def _spread(model: Model, place: Place) -> dict[str, Any]:
 
 
 def make_engine_args(
-    model: Model, source: str, log_failures: Callable[[dict[str, Any]], None], place: Place | None = None
+    model: Model,
+    source: str,
+    log_failures: Callable[[dict[str, Any]], None],
+    place: Place | None = None,
+    adapters: Mapping[str, AdapterFiles] | None = None,
 ) -> Any:
     """vLLM's EngineArgs, once vLLM is imported and what it starts is set up.
 
-    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. Raises what vLLM raises.
+    `log_failures` is called with vLLM's logging configuration before vLLM starts processes. `adapters` are the model's,
+    where they have been read. Raises AdapterRefused, and what vLLM raises.
     """
     if is_local(source) and not Path(source).is_dir():
         raise FileNotFoundError(f"there is no folder {source}")  # vLLM would say it of a hub id
+    if adapters is None:
+        adapters = read_all(model, source)
     if place is not None:
         os.environ.update(between_machines(place.address))
 
@@ -358,10 +400,19 @@ def make_engine_args(
     from vllm.logger import DEFAULT_LOGGING_CONFIG
 
     log_failures(DEFAULT_LOGGING_CONFIG)
-    args = engine_args(model, source, place)
+    args = adapter_args(model, adapters.values()) | engine_args(model, source, place)
     structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
     args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
     return EngineArgs(**args)
+
+
+def _keep_dialogues_out_of_the_log() -> None:
+    """vLLM logs what a chat template raises, which may quote the dialogue. Whoever waits for the answer is told."""
+    logging.getLogger("vllm.renderers.hf").addFilter(_has_no_error)
+
+
+def _has_no_error(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 def make_engine(
@@ -376,8 +427,12 @@ def make_engine(
 
     Otherwise as `make_engine_args`.
     """
+    if model.adapters:
+        phases.begin("reading the adapters")
+    adapters = read_all(model, source)
     phases.begin("importing vLLM")
-    args = make_engine_args(model, source, log_failures, place)
+    _keep_dialogues_out_of_the_log()
+    args = make_engine_args(model, source, log_failures, place, adapters)
 
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -391,4 +446,18 @@ def make_engine(
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,
         )
-    return VllmEngine(engine, model.conversation)
+    return VllmEngine(engine, model.conversation, _loaded(engine, model, adapters, phases))
+
+
+def _loaded(engine: Any, model: Model, files: Mapping[str, AdapterFiles], phases: Phases) -> Adapters:
+    """The model's adapters, each of which vLLM has loaded once. Raises AdapterRefused, and vLLM is shut down."""
+    adapters = Adapters(engine, model.adapters, files)
+    if not model.adapters:
+        return adapters
+    phases.begin("loading the adapters")
+    try:
+        adapters.load_all()
+    except AdapterRefused:
+        engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
+        raise
+    return adapters

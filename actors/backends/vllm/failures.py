@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.backends.failures import one_line
+from actors.backends.vllm.adapter_files import AdapterRefused
 
 _CONFIG_PATH = "VLLM_LOGGING_CONFIG_PATH"
 _PREFIX = "infernet-vllm-"
@@ -53,7 +54,9 @@ class FailureLog:
         os.environ[_CONFIG_PATH] = str(path)
 
     def reason(self, error: BaseException) -> str:
-        """The root cause when one was logged, else what `error` says."""
+        """The root cause when one was logged, else what `error` says. What is said of an adapter is all there is."""
+        if isinstance(error, AdapterRefused):
+            return str(error)
         logged = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         return logged[0] if logged else one_line(error)
 

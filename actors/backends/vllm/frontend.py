@@ -21,19 +21,24 @@ from cluster.text.choices import ChoiceOutput
 
 
 class RequestRefused(Exception):
-    """vLLM does not take a request. The message says why, in words for the client who made it."""
+    """vLLM does not take a request. The message says why, in words for the client who made it, its field first."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
 
 
 class Asked(Struct, frozen=True):
     """A request as vLLM's server would hand it to its engine.
 
-    `inputs` has one engine input for each prompt, and `prompts` the tokens of each. `parsing` is how answers are
+    `inputs` has one engine input for each prompt, `prompts` the tokens of each and `texts` its text, nothing where that
+    was not needed. `parsing` is how answers are
     parsed, None where they are not. `constraint` is what a tool's parser demands of the answer, `skip_special_tokens`
     False where it must see them. `last_message` is what an answer that echoes it begins with.
     """
 
     inputs: tuple[Any, ...]
     prompts: tuple[tuple[int, ...], ...]
+    texts: tuple[str, ...]
     parsing: "Parsing | None" = None
     constraint: Constraint | None = None
     skip_special_tokens: bool = True
@@ -63,11 +68,6 @@ class Frontend:
             default_chat_template_kwargs=dict(conversation.template_kwargs),
         )
 
-    @property
-    def parses(self) -> bool:
-        """Whether answers to plain dialogues have to be parsed, too."""
-        return bool(self._conversation.reasoning_parser)
-
     def close(self) -> None:
         self._loop.close()
 
@@ -76,13 +76,14 @@ class Frontend:
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
         request = _validated(ChatCompletionRequest, body)
-        if prompt_ids:  # vLLM takes them from there
+        if prompt_ids and not request.echo:  # vLLM takes them from there
             request.kv_transfer_params = {"prompt_token_ids": list(prompt_ids)}
         dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request))
         prompt = tuple(inputs["prompt_token_ids"])
         return Asked(
             inputs=(inputs,),
             prompts=(prompt,),
+            texts=_texts((inputs,)),
             parsing=self._parsing(request, prompt),
             constraint=_constraint(request.structured_outputs if request.response_format is None else None),
             skip_special_tokens=request.skip_special_tokens,
@@ -95,7 +96,26 @@ class Frontend:
 
         request = _validated(CompletionRequest, body)
         inputs = self._rendered(self._renderer.render_completion(request))
-        return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs))
+        return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
+
+    def tokens(self, body: Mapping[str, Any]) -> Asked:
+        """What a dialogue becomes that is to be tokenised, and not answered. Raises RequestRefused."""
+        from vllm.entrypoints.serve.tokenize.protocol import TokenizeChatRequest
+
+        request = _validated(TokenizeChatRequest, body)
+        tools = None if request.tools is None else [tool.model_dump() for tool in request.tools]
+        _, inputs = self._rendered(
+            self._renderer.preprocess_chat(
+                request,
+                request.messages,
+                default_template=self._conversation.chat_template or None,
+                default_template_content_format=self._conversation.content_format,
+                default_template_kwargs=dict(self._conversation.template_kwargs),
+                tool_dicts=tools,
+                skip_mm_cache=True,
+            )
+        )
+        return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
 
     def _rendered(self, rendering: Any) -> Any:
         """What vLLM's renderer makes. Raises RequestRefused with its reason."""
@@ -106,9 +126,9 @@ class Frontend:
         try:
             made = self._loop.run_until_complete(rendering)
         except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
-            raise RequestRefused(reason(error)) from error
+            raise RequestRefused(reason(error), getattr(error, "parameter", None)) from error
         if isinstance(made, ErrorResponse):
-            raise RequestRefused(made.error.message)
+            raise RequestRefused(made.error.message, made.error.param)
         return made
 
     def _parsing(self, request: Any, prompt: tuple[int, ...]) -> "Parsing | None":
@@ -207,6 +227,10 @@ class ParsedAnswer:
         return "tool_calls" if self._ids and not self._is_named else reason
 
 
+def _texts(inputs: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(each.get("prompt") or "" for each in inputs)
+
+
 def _constraint(params: Any) -> Constraint | None:
     """What a tool's parser asks for with vLLM's StructuredOutputsParams."""
     if params is None:
@@ -224,7 +248,7 @@ def _validated(kind: Any, body: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         raise RequestRefused(validation_reason(error)) from error
     except VLLMValidationError as error:
-        raise RequestRefused(reason(error)) from error
+        raise RequestRefused(reason(error), error.parameter) from error
 
 
 def validation_reason(error: Any) -> str:

@@ -20,8 +20,10 @@ class LogprobTeller:
         self._tokenizer = tokenizer
         self._by_id = sampling.return_tokens_as_token_ids
         asked = sampling.others.get("logprobs") or 0
-        # OpenAI's completions tell of the token that was drawn besides the likeliest ones; vLLM tells it first.
-        self._most = None if sampling.others.get("logprob_token_ids") or asked < 0 else asked + (not is_chat)
+        if sampling.others.get("logprob_token_ids") or (asked < 0 and is_chat):
+            self._most = None
+        else:  # completions tell of the token that was drawn besides the likeliest ones; vLLM tells it first
+            self._most = asked + (not is_chat)
 
     def entry(self, token_id: int, told: Mapping[int, Any] | None) -> str:
         """A token's entry: `token`, `logprob`, `bytes` and `top_logprobs`."""

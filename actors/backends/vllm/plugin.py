@@ -1,12 +1,13 @@
 """A plugin of vLLM's, which it loads in each of its processes (the entry point in pyproject.toml)."""
 
-from actors.backends.vllm import resuming, structured
+from actors.backends.vllm import plain_among_adapters, resuming, structured
 
 
 def install() -> None:
     """Have this process of vLLM go on with answers that were begun elsewhere. It is called perhaps repeatedly.
 
-    That it works is tried when a model loads (`warm_up.py`).
+    It keeps adapters from requests that have none, too. That answers go on is tried when a model loads (`warm_up.py`).
     """
     resuming.install()
     structured.install()
+    plain_among_adapters.install()

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.backends.failures import one_line
 from actors.backends.generation import Generation
 from actors.backends.marked import Interpreter, MarkedGeneration, Plain
+from actors.backends.prompts.encoder import refusal
 from actors.backends.vllm import structured
 from actors.backends.vllm.detokenizer import Detokenizer, NotItsText, replay
 from actors.backends.vllm.engine import InvalidRequest, VllmEngine, Wanted
@@ -52,7 +52,7 @@ def is_plain(job: Job) -> bool:
 
 def render_plain(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Rendered:
     """A job that asks for a text alone, and whose prompt has been tokenised."""
-    wanted = Wanted(prompt, dispatch.job.sampling)
+    wanted = Wanted(prompt, dispatch.job.sampling, adapter=dispatch.job.adapter)
     return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
 
 
@@ -73,7 +73,7 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> 
     except Exception as error:
         kind = type(error).__name__  # not the error itself: it may quote the prompt
         log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
-        raise RenderingFailed(f"{FAILED}: {_template_error(error)}") from error
+        raise RenderingFailed(f"{FAILED}: {refusal(error)}") from error
 
 
 def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs: bool) -> Asked:
@@ -83,10 +83,12 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
         constraint = asked.constraint or _constraint(engine, sampling, structured_outputs)
         if constraint is not None:
             engine.verify(constraint)
-        if sampling.others:
+        if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
-    except (UnsupportedSchema, InvalidRequest) as error:
+    except UnsupportedSchema as error:
         raise RequestRefused(str(error)) from error
+    except InvalidRequest as error:
+        raise RequestRefused(str(error), error.field) from error
     return asked
 
 
@@ -96,17 +98,26 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) ->
     if job.sampling.others:
         engine.verify_sampling(job.sampling)
     known = dispatch.resume.prompt_ids or dispatch.prompt_ids
-    if is_plain(job) and not engine.frontend.parses:
+    if is_plain(job) and not engine.thinks:
         prompt = list(known) or engine.tokenise(job.messages)
         detokenizer = _resumed(engine, dispatch, prompt)
-        wanted = Wanted(prompt, job.sampling, dispatch.resume.token_ids, constraint, detokenizer)
+        resumed = dispatch.resume.token_ids
+        wanted = Wanted(prompt, job.sampling, resumed, constraint, detokenizer, adapter=job.adapter)
         return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
     return _render_marked(engine, dispatch, _ask(engine, job.form or _dialogue(job), known), constraint)
 
 
 def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int]) -> Asked:
     body = body_of(form.body)
-    return engine.frontend.chat(body, prompt_ids) if form.kind == "chat" else engine.frontend.completion(body)
+    match form.kind:
+        case "chat":
+            return engine.frontend.chat(body, prompt_ids)
+        case "completion":
+            return engine.frontend.completion(body)
+        case "tokens":
+            return engine.frontend.tokens(body)
+        case _:
+            raise RequestRefused("This model generates text, and is no pooling model")
 
 
 def _dialogue(job: Job) -> Form:
@@ -139,6 +150,7 @@ def _render_marked(engine: VllmEngine, dispatch: Dispatch, asked: Asked, constra
             inputs,
             number,
             teller=teller,
+            adapter=dispatch.job.adapter,
             **_thoughts(asked, had[number].token_ids),
         )
         for number, (inputs, prompt) in enumerate(of_choices)
@@ -191,20 +203,33 @@ def _thoughts(asked: Asked, resumed: Sequence[int]) -> dict[str, Any]:
 def _prompts(engine: VllmEngine, job: Job, asked: Asked) -> list[Prompt]:
     """What is told of the prompts before any logprobs are known."""
     body = body_of(job.form.body) if job.form else {}
-    echoes = bool(body.get("echo"))
-    if not job.sampling.return_token_ids and not echoes:
+    echoes, tells = bool(body.get("echo")), bool(body.get("return_prompt_text"))
+    if not job.sampling.return_token_ids and not echoes and not tells:
         return []
     told = []
-    for number, prompt in enumerate(asked.prompts):
-        text = asked.last_message if job.form is None or job.form.kind == "chat" else engine.tokenizer.decode(prompt)
-        told.append(Prompt(0, number * job.sampling.n, prompt, text if echoes else ""))
+    for number, (prompt, rendered) in enumerate(zip(asked.prompts, asked.texts, strict=True)):
+        text = asked.last_message if _is_chat(job) else rendered or engine.tokenizer.decode(prompt)
+        told.append(
+            Prompt(
+                at=0,
+                choice=number * job.sampling.n,
+                ids=prompt,
+                text=text if echoes else "",
+                rendered=(rendered or engine.tokenizer.decode(prompt)) if tells else "",
+                first=engine.tokenizer.decode(prompt[:1]) if echoes and not _is_chat(job) else "",
+            )
+        )
     return told
 
 
 def _teller(engine: VllmEngine, job: Job) -> LogprobTeller | None:
     if job.sampling.others.keys().isdisjoint(LOGPROBS):
         return None
-    return LogprobTeller(job.sampling, engine.tokenizer, is_chat=job.form is None or job.form.kind == "chat")
+    return LogprobTeller(job.sampling, engine.tokenizer, is_chat=_is_chat(job))
+
+
+def _is_chat(job: Job) -> bool:
+    return job.form is None or job.form.kind == "chat"
 
 
 def _plain_generation(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Generation:
@@ -231,10 +256,3 @@ def _constraint(engine: VllmEngine, sampling: Sampling, structured_outputs: bool
     constraint = Constraint(dict(options or {})) if schema is None else structured.constraint(schema)
     engine.verify(constraint)
     return constraint
-
-
-def _template_error(error: Exception) -> str:
-    """What a chat template says when it refuses a dialogue is its author's text, and for the client."""
-    from jinja2 import TemplateError
-
-    return one_line(error) if isinstance(error, TemplateError) else "its prompt could not be rendered"

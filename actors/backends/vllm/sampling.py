@@ -18,11 +18,13 @@ def sampling_params(
     recommended: Mapping[str, Any],
     choice: int = 0,
     free: int = 0,
+    n: int = 1,
 ) -> Any:
     """vLLM's SamplingParams for an answer that has `resumed` tokens already, which vLLM counts too (`resuming.py`).
 
     Its grammar did not hold for the first `free` of these. `recommended` are the parameters that the model's authors
-    recommend; what the job says goes above them. Each choice is drawn otherwise than the others, as by vLLM.
+    recommend; what the job says goes above them. Each choice is drawn otherwise than the others, as by vLLM. It is a
+    request of its own: `n` is for vLLM to judge.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -32,6 +34,7 @@ def sampling_params(
     said.pop("structured_outputs", None)  # the constraint says it
     # Stop strings are found by StopStringFilter: vLLM's own buffer does not end where a token does.
     own = {
+        "n": n,
         "max_tokens": sampling.max_tokens,
         "min_tokens": sampling.min_tokens,
         "seed": None if sampling.seed is None else resumed_seed(sampling.seed + choice, resumed),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from actors.backends.vllm import structured
 from actors.backends.vllm.engine import InvalidRequest, VllmEngine, Wanted
@@ -70,7 +71,8 @@ def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str
 def _follow_schema(engine: VllmEngine, prompt: list[int], resumed: list[int]) -> tuple[list[str], list[int]]:
     constraint = structured.constraint(structured.TRIAL)
     sampling = Sampling(max_tokens=32, temperature=0.0)
-    [answer] = _generate(engine, [Wanted(prompt, sampling, resumed, constraint)])
+    thoughtless: dict[str, Any] | None = {"chat_template_kwargs": {}} if engine.thinks else None
+    [answer] = _generate(engine, [Wanted(prompt, sampling, resumed, constraint, reasoning_kwargs=thoughtless)])
     return answer
 
 

@@ -35,7 +35,7 @@ class VllmServer(Server):
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", self._model.id),
             "--disable-uvicorn-access-log",
-            *_flags(engine_args(self._model, self._model.source)),
+            *flags(engine_args(self._model, self._model.source)),
         ]
 
     def _environment(self) -> Mapping[str, str]:
@@ -45,7 +45,7 @@ class VllmServer(Server):
         return httpx.get(f"{self.url}/health").status_code == 200
 
 
-def _flags(args: Mapping[str, Any]) -> list[str]:
+def flags(args: Mapping[str, Any]) -> list[str]:
     """Engine arguments as vLLM's command line spells them."""
     flags: list[str] = []
     for name, value in args.items():

@@ -1,0 +1,32 @@
+"""Fields that only hint at something, or that nobody knows: they change nothing."""
+
+from tests.differential.case import PLAIN, Topic
+
+topic = Topic("fields")
+
+topic.chat("user", user="somebody")
+topic.chat("store", store=True)
+topic.chat("service_tier", service_tier="auto")
+topic.chat("metadata", metadata={"a": "b"})
+topic.chat("verbosity", verbosity="low")
+topic.chat("safety_identifier", safety_identifier="somebody")
+topic.chat("prompt_cache_key", prompt_cache_key="key")
+topic.chat("prompt_cache_retention", prompt_cache_retention="24h")
+topic.chat("modalities", modalities=["text"])
+topic.chat("prediction", prediction={"type": "content", "content": "Paris"})
+topic.chat("web_search_options", web_search_options={})
+topic.chat("functions of old", functions=[{"name": "f", "parameters": {"type": "object"}}])
+topic.chat("function_call of old", function_call="auto")
+topic.chat("an unknown field", frobnicate=17)
+topic.chat("request_id", request_id="my-own-request")
+topic.chat("session_id", session_id="my-own-session")
+topic.chat("cache_salt", cache_salt="salt")
+topic.chat("documents", documents=[{"title": "France", "text": "Its capital is Paris."}])
+topic.chat("mm_processor_kwargs", mm_processor_kwargs={})
+topic.chat("media_io_kwargs", media_io_kwargs={})
+topic.chat("best_of", best_of=1)
+topic.chat("logits_processors", logits_processors=[])
+topic.chat("kv_transfer_params", kv_transfer_params={})
+topic.chat("stream false", stream=False, modes=PLAIN)
+topic.chat("stream null", stream=None, modes=PLAIN)
+topic.chat("model null", model=None)

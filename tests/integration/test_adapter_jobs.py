@@ -1,0 +1,62 @@
+"""LoRA adapters through the whole system: Ray, HTTP and vLLM; and a folder that is none, which says so."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.lora import make_adapter
+from tests.support.serving import START_S, Serving
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+
+PLAIN = "Paris is the capital of France."
+
+
+def capitals(name: str, adapter: str, folder: Path) -> dict[str, Any]:
+    adapters = [{"id": adapter, "source": str(folder), "price": {"prompt": 0, "completion": 3}}]
+    engine = {"max_model_len": 512, "max_num_seqs": 8}
+    return {"id": name, "source": "builtin:capitals", "gpus": 0, "cpus": 0.5, "engine": engine, "adapters": adapters}
+
+
+def test_adapters_answer_and_what_is_none_fails_its_model(tmp_path: Path) -> None:
+    german, empty = make_adapter(tmp_path / "german", 1), tmp_path / "empty"
+    empty.mkdir()
+    models = [capitals("capitals", "capitals:german", german), capitals("broken", "broken:none", empty)]
+    system = Serving(tmp_path / "system", {"models": models})
+    try:
+        system.wait_until_ready("capitals")
+        with system.http() as http:
+            texts = {name: _answer(http, name) for name in ("capitals", "capitals:german")}
+            assert texts["capitals"] == PLAIN
+            assert texts["capitals:german"] != PLAIN
+            assert {name: _answer(http, name) for name in texts} == texts
+            listed = [each for each in http.get("/v1/models").json()["data"] if each["parent"] == "capitals"]
+            assert [(each["id"], each["root"]) for each in listed] == [("capitals:german", str(german))]
+            used = {each["model"]: each for each in http.get("/api/v1/usage?group_by=model").json()["usage"]}
+            assert used["capitals:german"]["jobs"] == 2
+            assert used["capitals:german"]["cost"] == 3 * used["capitals:german"]["completion_tokens"]
+            wait_until(lambda: "not a LoRA adapter" in _broken(http), START_S, "why the other one failed")
+            assert _broken(http) == f"adapter broken:none: {empty} has no adapter_config.json: it is not a LoRA adapter"
+        assert system.stop() == 0
+    finally:
+        system.end()
+
+
+def _answer(http: Any, model: str) -> str:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "max_tokens": 16,
+        "temperature": 0,
+    }
+    answer = http.post("/v1/chat/completions", json=body).raise_for_status().json()
+    assert answer["model"] == model
+    return str(answer["choices"][0]["message"]["content"])
+
+
+def _broken(http: Any) -> str:
+    models = http.get("/api/v1/models?all=true").json()["models"]
+    return str(next(each for each in models if each["id"] == "broken").get("state_message", ""))
