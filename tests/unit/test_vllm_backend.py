@@ -55,6 +55,7 @@ class ScriptedEngine(VllmEngine):
     pools = False
     prompts_tell_time = False
     thinks = False
+    pools = False
     loaded_adapters: tuple[str, ...] = ()
     adapters = ("known",)
 
