@@ -55,7 +55,6 @@ class ScriptedEngine(VllmEngine):
     pools = False
     prompts_tell_time = False
     thinks = False
-    pools = False
     loaded_adapters: tuple[str, ...] = ()
     adapters = ("known",)
 
