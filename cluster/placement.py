@@ -238,7 +238,12 @@ def prompt_tokens(job: Job) -> int:
 
 
 def most_tokens(job: Job) -> int:
-    """The most tokens that the job's prompt and answer can have, as far as they were counted."""
+    """The most tokens that the job's prompt and answer can have together, as far as they were counted.
+
+    0 for one that pools: it may ask any number of prompts, each for itself, and its engine knows how long each is.
+    """
+    if job.form is not None and job.form.pools:
+        return 0
     return (job.prompt_tokens or 0) + job.sampling.max_tokens * job.choices
 
 

@@ -52,9 +52,9 @@ class ScriptedEngine(VllmEngine):
     cache_tokens = 1600
     block_tokens = 16
     batch_size = 16
+    pools = False
     prompts_tell_time = False
     thinks = False
-    pools = False
     loaded_adapters: tuple[str, ...] = ()
     adapters = ("known",)
 
