@@ -22,7 +22,7 @@ def openai(api: Api, model: str, **fields: Any) -> dict[str, Any]:
     return {
         "content": choice["message"]["content"],
         "finish_reason": choice["finish_reason"],
-        "usage": answer["usage"],
+        "usage": {name: answer["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")},
     }
 
 
