@@ -110,7 +110,7 @@ def test_a_submissions_fields(document: dict[str, Any]) -> None:
         *("priority", "presence_penalty", "frequency_penalty", "repetition_penalty", "top_k", "min_p", "min_tokens"),
         *("ignore_eos", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens", "logit_bias"),
         *("allowed_token_ids", "bad_words", "repetition_detection", "vllm_xargs", "n", "logprobs", "top_logprobs"),
-        *("prompt_logprobs", "logprob_token_ids", "thinking_token_budget", "return_token_ids"),
+        *("prompt_logprobs", "logprob_token_ids", "thinking_token_budget", "return_token_ids", "return_prompt_text"),
         *("return_tokens_as_token_ids", "spaces_between_special_tokens", "tools", "tool_choice", "parallel_tool_calls"),
         *("chat_template_kwargs", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents"),
         *("reasoning_effort", "include_reasoning", "echo", "mm_processor_kwargs", "media_io_kwargs"),
