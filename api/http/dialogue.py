@@ -146,7 +146,7 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
     if getattr(request, "n", 1) > 1:
         needs.append("n")
-    if any(map(_is_more_than_text, sent["messages"])):
+    if any(map(is_more_than_text, sent["messages"])):
         needs.append("messages")
     if not needs and not asked and all(map(_is_plain, sent["messages"])):
         return None
@@ -156,7 +156,7 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
 
 
-def _is_more_than_text(message: Mapping[str, Any]) -> bool:
+def is_more_than_text(message: Mapping[str, Any]) -> bool:
     """Whether a message, as it was sent, cannot be said as a text of one of the roles that all models know."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []

@@ -165,8 +165,8 @@ class TextChunks:
         body = _choice(index, text, logprobs, stopped)
         if wanted.token_ids:
             body["token_ids"] = [token_id for each in tokens for token_id in each.ids]
-            if prompt is not None:
-                body["prompt_token_ids"] = list(prompt.ids)
+        if prompt is not None and (wanted.token_ids or wanted.echo):  # of a stream vLLM tells both
+            body["prompt_token_ids"] = list(prompt.ids)
         return self._event(body)
 
     def _prompt_of(self, index: int) -> Prompt:
