@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 from pydantic import Field, WithJsonSchema, field_validator
 from typing_extensions import TypedDict
 
@@ -226,10 +227,12 @@ def _completed_body(record: CompletedRecord) -> CompletedJob:
 def _result(record: CompletedRecord) -> Result:
     answered = choices(record.content, record.marks, count_of(record.marks))
     first = answered[0]
+    # That nothing was found in a cache is left out here, as all is that there is nothing of.
+    usage = replace(record.usage, cached_tokens=record.usage.cached_tokens or None)
     body: Result = {
         "content": first.content or "",
         "finish_reason": record.finish_reason,
-        "usage": usage_body(record.usage),
+        "usage": usage_body(usage),
         **_more(first),  # type: ignore[typeddict-item]
     }
     if len(answered) > 1:

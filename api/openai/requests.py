@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from pydantic import Field, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
-from api.http.body_hash import Formerly, body_hash
+from api.http.body_hash import LATER, Formerly, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, Object, form_of
 from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
@@ -75,6 +75,7 @@ class ChatCompletionRequest(SamplingFields, DialogueFields, UnsupportedFields):
     stream: bool = False
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
+    stream_interval: Annotated[Count | None, LATER, Field(description="A hint: text comes as it is made")] = None
     metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
 
     @model_validator(mode="before")
@@ -133,4 +134,6 @@ def parse_chat(body: bytes) -> ChatCompletionRequest:
         raise BadRequest("stream_options: may only be given with stream: true")
     if request.prompt_logprobs and request.stream:
         raise BadRequest("prompt_logprobs: are not told in a stream")
+    if request.structured_outputs and request.response_format and request.response_format.type != "text":
+        raise BadRequest("structured_outputs: may not be given together with response_format")
     return request

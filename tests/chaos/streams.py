@@ -134,13 +134,18 @@ def _texts(told: Told) -> list[str]:
 
 
 def wait_until_whole(serving: Serving) -> float:
-    """Until all engines serve again, so that the next disturbance finds what the first found. Returns the seconds."""
+    """As `wait_until_serving`, with all engines of these streams."""
+    return wait_until_serving(serving, ENGINES)
+
+
+def wait_until_serving(serving: Serving, engines: int) -> float:
+    """Until so many engines serve again: the next disturbance finds what the first found. Returns the seconds."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < WHOLE_WITHIN_S:
         try:
             with serving.client() as client:
                 (model,) = client.models(all=True)["models"]
-                if model["replicas"] == ENGINES and client.ready():
+                if model["replicas"] == engines and client.ready():
                     return time.monotonic() - began_s
         except Exception:  # noqa: BLE001 - a part of it is not back yet
             time.sleep(0.2)

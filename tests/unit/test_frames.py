@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from actors.wire import frames
 from actors.wire.frames import VERSION, JobLog, OtherVersion, Outbox, decode, encode, follow
 from cluster.ids import JobId
+from cluster.messages.marks import Prompt, Stopped, Tokens, Turn
 from cluster.messages.money import Usage
 from cluster.messages.work import Delta, Finished
 from cluster.text.token_log import Gap, TokenLog
@@ -19,6 +20,12 @@ from tests.support.plain_system import run, settled
 
 END = Finished(Usage(3, 2), "stop")
 A, B = JobId("job_a"), JobId("job_b")
+MARKS = (
+    Turn(6, "arguments", 1, 2, "call_1"),
+    Tokens(6, 1, (7, 90_000), "[{}]"),
+    Stopped(8, 1, "length", "x", 2),
+    Prompt(0, 1, (5,), "p", "[null]"),
+)
 
 
 async def one(stream: AsyncGenerator[bytes, None]) -> list[Delta]:
@@ -222,17 +229,22 @@ def test_a_prompt_that_is_kept_is_told_once_to_whom_is_told_tokens(with_tokens: 
 
 def test_a_frame_is_these_bytes() -> None:
     """A change of them is another version: actors of two versions must not understand each other half."""
-    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,), 9)
+    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,), 9, 1, MARKS)
     golden = (
-        "92 04 91 9c a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
-        "83 a474797065 a846696e6973686564"
-        "a57573616765 82 ad70726f6d70745f746f6b656e73 03 b1636f6d706c6574696f6e5f746f6b656e73 02"
-        "ad66696e6973685f726561736f6e a473746f70"
-        "92 07 08 02 91 05 09"
+        "92 05 91 9e a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
+        "84 a474797065 a846696e6973686564"
+        "a57573616765 84 ad70726f6d70745f746f6b656e73 03 b1636f6d706c6574696f6e5f746f6b656e73 02"
+        "ad6361636865645f746f6b656e73 c0 b0726561736f6e696e675f746f6b656e73 c0"
+        "ad66696e6973685f726561736f6e a473746f70 ab73746f705f726561736f6e c0"
+        "92 07 08 02 91 05 09 01"
+        "94 96 a47475726e 06 a9617267756d656e7473 01 02 a663616c6c5f31"
+        "95 a6746f6b656e73 06 01 92 07 ce00015f90 a45b7b7d5d"
+        "96 a773746f70706564 08 01 a66c656e677468 a178 02"
+        "96 a670726f6d7074 00 01 91 05 a170 a65b6e756c6c5d"
     )
     assert encode([told]) == bytes.fromhex(golden)
     assert decode(bytes.fromhex(golden)) == [told]
-    assert VERSION == 4
+    assert VERSION == 5
 
 
 @pytest.mark.parametrize(

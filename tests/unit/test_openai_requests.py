@@ -29,7 +29,8 @@ NOTHING_SAID = Sampling(AS_CONTEXT_LEAVES, temperature=None, top_p=None)
 
 
 def order(**fields: Any) -> Order:
-    return asyncio.run(parse_chat(json.dumps(BODY | fields).encode()).order())
+    body = json.dumps(BODY | fields).encode()
+    return asyncio.run(parse_chat(body).order(body))
 
 
 def param_of_refusal(**fields: Any) -> str | None:
@@ -42,7 +43,7 @@ def test_defaults() -> None:
     asked = order()
     assert asked.model == "sim"
     assert asked.messages == (ChatMessage("user", "Hi"),)
-    assert (asked.sampling, asked.metadata) == (NOTHING_SAID, {})
+    assert (asked.sampling, asked.metadata, asked.form) == (NOTHING_SAID, {}, None)
 
 
 def test_everything() -> None:
@@ -58,11 +59,12 @@ NOTHING_ASKED: list[dict[str, Any]] = [
     {"n": 1},
     {"n": None},
     {"frequency_penalty": 0, "presence_penalty": 0.0},
-    {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True},
+    {"tool_choice": "none", "parallel_tool_calls": True},
     {"tool_choice": "none", "functions": [], "function_call": "none"},
     {"logprobs": False, "top_logprobs": 0, "logit_bias": {}},
     {"modalities": ["text"], "audio": None, "prediction": None},
-    {"reasoning_effort": "none", "verbosity": "medium"},
+    {"verbosity": "low", "structured_outputs": None, "include_reasoning": True, "echo": False},
+    {"add_generation_prompt": True, "chat_template_kwargs": {}, "documents": [], "mm_processor_kwargs": None},
     {"user": "me", "store": True, "service_tier": "auto", "safety_identifier": "x", "prompt_cache_key": "y"},
     {"response_format": {"type": "text"}},
     {"made_up": {"by": "somebody"}},
@@ -71,7 +73,8 @@ NOTHING_ASKED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", NOTHING_ASKED, ids=str)
 def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
-    assert order(**fields).sampling == NOTHING_SAID
+    asked = order(**fields)
+    assert (asked.sampling, asked.form) == (NOTHING_SAID, None)
 
 
 def test_vllms_fields_are_passed_on_by_vllms_names() -> None:
@@ -115,27 +118,79 @@ def test_bodies_that_mean_the_same_are_the_same() -> None:
     assert order(seed=1).body_hash != order().body_hash
 
 
+TOOL = {"type": "function", "function": {"name": "f"}}
+NEED_AN_ENGINE: list[tuple[str, Any]] = [
+    ("tools", [TOOL]),
+    ("tool_choice", "required"),
+    ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+    ("chat_template_kwargs", {"enable_thinking": True}),
+    ("continue_final_message", True),
+    ("add_generation_prompt", False),
+    ("add_special_tokens", True),
+    ("documents", [{"text": "x"}]),
+    ("echo", True),
+    ("mm_processor_kwargs", {"a": 1}),
+    ("media_io_kwargs", {"image": {}}),
+    ("truncate_prompt_tokens", 1),
+    ("structured_outputs", {"choice": ["a"]}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), NEED_AN_ENGINE, ids=str)
+def test_what_an_engine_has_to_judge_is_told_to_it_as_it_was_sent(field: str, value: Any) -> None:
+    form = order(**{field: value}).form
+    assert form is not None
+    assert (form.kind, form.why, form.prompts) == ("chat", field, 1)
+    assert json.loads(form.body) == {"messages": BODY["messages"], field: value}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("reasoning_effort", "high"), ("reasoning_effort", "none"), ("include_reasoning", False)]
+)
+def test_what_only_thinking_models_mind_stands_in_no_models_way(field: str, value: Any) -> None:
+    form = order(**{field: value}).form
+    assert form is not None
+    assert (form.why, json.loads(form.body)) == ("", {"messages": BODY["messages"], field: value})
+
+
+def test_how_tokens_are_drawn_is_judged_by_the_engine_and_not_in_the_form() -> None:
+    form = order(logit_bias={"3": 1.0}, temperature=1, stop="x", seed=1, metadata={"k": "v"}, n=2).form
+    assert form is not None
+    assert (form.why, json.loads(form.body)) == ("logit_bias", {"messages": BODY["messages"]})
+
+
+def test_choices_and_logprobs_are_told_with_the_sampling() -> None:
+    asked = order(n=2, logprobs=True, top_logprobs=3, prompt_logprobs=1)
+    assert asked.form is not None and asked.form.why == "n"  # which vLLM does not give of a greedy answer
+    assert (asked.sampling.n, asked.sampling.others) == (2, {"logprobs": 3, "prompt_logprobs": 1})
+    assert order(logprobs=True).sampling.others == {"logprobs": 0}
+    assert param_of_refusal(top_logprobs=3) == "top_logprobs"
+
+
+def test_whose_usage_is_told_as_it_goes_has_its_tokens_told() -> None:
+    assert order(stream=True, stream_options={"continuous_usage_stats": True}).sampling.return_token_ids
+    assert not order(stream=True, stream_options={"include_usage": True}).sampling.return_token_ids
+
+
+def test_structural_tags_are_one_of_vllms_structured_outputs() -> None:
+    tag: dict[str, Any] = {"type": "structural_tag", "format": {"type": "const_string", "value": "a"}}
+    asked = order(response_format=tag)
+    assert asked.sampling.json_schema is None
+    assert json.loads(asked.sampling.others["structured_outputs"]["structural_tag"]) == tag
+    assert asked.form is not None and asked.form.why == "structured_outputs"
+
+
 NOT_OFFERED: dict[str, list[Any]] = {
-    "n": [2, True, "1", 1.5],
-    "tools": [[{"type": "function", "function": {"name": "f"}}], {}],
-    "tool_choice": ["required", {"type": "function", "function": {"name": "f"}}],
     "functions": [[{"name": "f"}]],
     "function_call": [{"name": "f"}],
-    "logprobs": [True, 0],
-    "top_logprobs": [3],
     "chat_template": ["{{ messages }}"],
-    "chat_template_kwargs": [{"enable_thinking": True}],
-    "echo": [True],
+    "kv_transfer_params": [{"a": 1}],
     "priority": [1, False],
-    "return_token_ids": [True],
-    "structured_outputs": [{"choice": ["a"]}],
-    "truncate_prompt_tokens": [1],
+    "return_prompt_text": [True],
     "use_beam_search": [True],
     "audio": [{"voice": "x", "format": "wav"}],
     "modalities": [["text", "audio"], ["audio"]],
     "prediction": [{"type": "content", "content": "x"}],
-    "reasoning_effort": ["high"],
-    "verbosity": ["low"],
     "web_search_options": [{}],
     "moderation": [{"model": "x"}],
 }
@@ -149,6 +204,15 @@ def test_what_is_not_offered_is_refused_by_name(field: str, value: Any) -> None:
 
 
 WRONG: list[tuple[str, Any]] = [
+    ("n", 0),
+    ("n", 129),
+    ("n", True),
+    ("n", "1"),
+    ("n", 1.5),
+    ("tools", {}),
+    ("logprobs", 0),
+    ("top_logprobs", -2),
+    ("truncation_side", "middle"),
     ("model", 1),
     ("model", ""),
     ("messages", []),
@@ -187,28 +251,68 @@ def test_what_is_wrong_is_named(param: str, value: Any) -> None:
 
 
 MESSAGES: list[tuple[str, Any]] = [
-    ("role", {"role": "tool", "content": "x", "tool_call_id": "y"}),
     ("role", {"role": "function", "content": "x", "name": "f"}),
     ("role", {"content": "x"}),
-    ("content", {"role": "user"}),
     ("content", {"role": "user", "content": 5}),
+    ("content", {"role": "user", "content": [{"text": "x"}]}),
+    ("content", {"role": "user", "content": [{"type": "image_url"}, {"type": "text"}, {}]}),
+    ("tool_calls", {"role": "assistant", "content": "x", "tool_calls": {"id": "a"}}),
     ("content", {"role": "user", "content": []}),
     ("content", {"role": "user", "content": ["x"]}),
-    ("content", {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}),
-    ("content", {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}),
     ("content", {"role": "user", "content": [{"type": "text"}]}),
     ("content", {"role": "user", "content": "a\0b"}),
     ("content", {"role": "user", "content": [{"type": "text", "text": "a\0b"}]}),
-    ("content", {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}),
-    ("tool_calls", {"role": "assistant", "content": "x", "tool_calls": [{"id": "a"}]}),
     ("function_call", {"role": "assistant", "content": "x", "function_call": {"name": "f", "arguments": ""}}),
     ("audio", {"role": "assistant", "content": "x", "audio": {"id": "a"}}),
 ]
 
 
 @pytest.mark.parametrize(("param", "message"), MESSAGES, ids=str)
-def test_a_message_that_is_no_text_is_refused(param: str, message: Any) -> None:
+def test_a_message_that_no_model_could_mean_is_refused(param: str, message: Any) -> None:
     assert param_of_refusal(messages=[BODY["messages"][0], message]) == f"messages[1].{param}"
+
+
+CALLED = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+MORE_THAN_TEXTS: list[dict[str, Any]] = [
+    {"role": "tool", "content": "x", "tool_call_id": "y"},
+    {"role": "assistant", "tool_calls": [CALLED]},
+    {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+    {"role": "assistant", "content": "x", "reasoning": "I think"},
+    {"role": "user", "content": "x", "name": "Ada"},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]},
+    {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]},
+    {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "u"}}]},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+]
+
+
+@pytest.mark.parametrize("message", MORE_THAN_TEXTS, ids=str)
+def test_messages_that_are_more_than_texts_are_told_to_the_engine_as_they_were_sent(message: Any) -> None:
+    messages = [BODY["messages"][0], message]
+    form = order(messages=messages).form
+    assert form is not None
+    assert (form.why, json.loads(form.body)) == ("messages", {"messages": messages})
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"role": "developer", "content": "Hi"}, ChatMessage("system", "Hi")),
+        ({"role": "user", "content": [{"type": "text", "text": "a"}] * 2}, ChatMessage("user", "a\na")),
+    ],
+    ids=["developer", "parts"],
+)
+def test_what_any_model_understands_as_texts_is_told_as_texts_too(message: Any, text: ChatMessage) -> None:
+    asked = order(messages=[message])
+    assert asked.messages == (text,)
+    assert asked.form is not None
+    assert (asked.form.why, json.loads(asked.form.body)) == ("", {"messages": [message]})
+
+
+def test_a_single_text_part_is_that_text() -> None:
+    asked = order(messages=[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}])
+    assert (asked.messages, asked.form) == (order().messages, None)
+    assert asked.body_hash == order().body_hash
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b'{"model": "\xff"}', b'{"model": "\\ud800"}'])

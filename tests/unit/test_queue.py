@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.messages.explanations import Turn
 from cluster.messages.money import Rates
-from cluster.messages.work import ChatMessage, Job, Output, Priority, Sampling
+from cluster.messages.work import ChatMessage, Form, Job, Output, Priority, Sampling
 from cluster.prefixes.chain import HASH_BYTES
 from cluster.queue import MOST_JUMPED, SUSPECT_AFTER, JobQueue, LaneId, Waiting
+from tests.support.marked_texts import any_mark
 
 HASH = bytes(HASH_BYTES)
 M = LaneId("m")
@@ -176,6 +177,9 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
         "others": st.dictionaries(
             texts, st.integers(0, 9) | st.lists(texts) | st.dictionaries(texts, st.floats(-1, 1))
         ),
+        "n": st.integers(1, 128),
+        "return_token_ids": st.booleans(),
+        "return_tokens_as_token_ids": st.booleans(),
     },
     Rates: {"prompt": counts, "completion": counts},
     Output: {
@@ -185,6 +189,13 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
         "epoch": st.integers(0, 9),
         "prompt_tokens": counts,
         "prompt_ids": st.lists(counts).map(tuple),
+        "marks": st.lists(any_mark, max_size=3).map(tuple),
+    },
+    Form: {
+        "kind": st.sampled_from(["chat", "completion"]),
+        "body": texts,
+        "why": texts,
+        "prompts": st.integers(1, 9),
     },
 }
 FIELDS[Job] = {
@@ -201,6 +212,7 @@ FIELDS[Job] = {
     "prompt_tokens": st.none() | counts,
     "rates": st.builds(Rates, **FIELDS[Rates]),
     "priority": st.sampled_from(["high", "normal", "low"]),
+    "form": st.none() | st.builds(Form, **FIELDS[Form]),
     "adapter": texts,
 }
 FIELDS[Waiting] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.backends.vllm import plugin, structured
+from actors.backends.vllm import plugin, resuming, structured
 from actors.backends.vllm.sampling import resumed_seed
 from cluster.json_schemas import UnsupportedSchema
 
@@ -61,8 +61,11 @@ class Grammar:
         return self.follows
 
 
-def request(resumed: list[int]) -> Any:
-    return SimpleNamespace(request_id="job/2", prompt_token_ids=[1, 2, 3], output_token_ids=resumed)
+def request(resumed: list[int], free: int = 0) -> Any:
+    params = SimpleNamespace(extra_args={resuming.FREE: free})
+    return SimpleNamespace(
+        request_id="job/2", prompt_token_ids=[1, 2, 3], output_token_ids=resumed, sampling_params=params
+    )
 
 
 @pytest.mark.parametrize("resumed", [[], [4, 5]])
@@ -70,6 +73,13 @@ def test_a_grammar_begins_after_the_resumed_tokens(resumed: list[int]) -> None:
     grammar = Grammar(follows=True)
     assert structured.resume(grammar, request(resumed)) is grammar
     assert grammar.accepted == resumed
+
+
+@pytest.mark.parametrize(("free", "constrained"), [(1, [5]), (2, [])])
+def test_no_grammar_is_told_of_the_thoughts_before_the_answer(free: int, constrained: list[int]) -> None:
+    grammar = Grammar(follows=True)
+    structured.resume(grammar, request([4, 5], free))
+    assert grammar.accepted == constrained
 
 
 def test_tokens_that_do_not_follow_the_grammar_end_the_request() -> None:

@@ -13,7 +13,7 @@ from actors.backends.base import BackendDied
 from actors.backends.vllm.adapter_files import AdapterRefused
 from actors.backends.vllm.backend import VllmBackend
 from actors.backends.vllm.detokenizer import Detokenizer
-from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine
+from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
 from cluster.catalogue import Model
 from cluster.conversation import Conversation
@@ -53,6 +53,7 @@ class ScriptedEngine(VllmEngine):
     block_tokens = 16
     batch_size = 16
     prompts_tell_time = False
+    thinks = False
     loaded_adapters: tuple[str, ...] = ()
     adapters = ("known",)
 
@@ -85,29 +86,21 @@ class ScriptedEngine(VllmEngine):
     def verify(self, constraint: Constraint) -> None:
         pass
 
-    def add(
-        self,
-        request_id: str,
-        prompt: Sequence[int],
-        sampling: Sampling,
-        resumed: Sequence[int] = (),
-        constraint: Constraint | None = None,
-        detokenizer: Detokenizer | None = None,
-        adapter: str = "",
-    ) -> None:
-        if adapter and adapter not in self.adapters:
-            raise AdapterRefused(adapter, "the engine does not know it")
-        if adapter:
-            self.loaded_adapters = (adapter,)
-        assert (detokenizer is None) == (not resumed or request_id.startswith("trial/"))
-        if len(prompt) > 8:
+    def add(self, request_id: str, wanted: Wanted) -> None:
+        if wanted.adapter and wanted.adapter not in self.adapters:
+            raise AdapterRefused(wanted.adapter, "the engine does not know it")
+        if wanted.adapter:
+            self.loaded_adapters = (wanted.adapter,)
+        assert (wanted.detokenizer is None) == (not wanted.resumed or request_id.startswith("trial/"))
+        if len(wanted.prompt) > 8:
             raise self.invalid
-        if constraint is not None and not self.structured:
+        if wanted.constraint is not None and not self.structured:
             raise InvalidRequest("no grammar")
-        answer = TRIAL_ANSWER if constraint is not None else ANSWER
-        self.prompts[request_id] = list(prompt)
-        self.running[request_id] = answer[len(resumed) : sampling.max_tokens]
-        self.reasons[request_id] = "stop" if len(answer) <= sampling.max_tokens else "length"
+        answer = TRIAL_ANSWER if wanted.constraint is not None else ANSWER
+        max_tokens = wanted.sampling.max_tokens
+        self.prompts[request_id] = list(wanted.prompt)
+        self.running[request_id] = answer[len(wanted.resumed) : max_tokens]
+        self.reasons[request_id] = "stop" if len(answer) <= max_tokens else "length"
 
     def is_dead(self, error: Exception) -> bool:
         return isinstance(error, EngineDead)
@@ -286,7 +279,7 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
     [
         ("stop", "stop", None),
         ("length", "length", None),
-        ("repetition", "stop", None),
+        ("repetition", "repetition", None),
         ("error", None, "error"),
         ("abort", None, "abort"),
         (None, None, None),
@@ -294,7 +287,7 @@ def test_what_the_request_is_not_to_blame_for_may_be_tried_again(
 )
 def test_vllms_finish_reasons(reason: str | None, finish_reason: str | None, error: str | None) -> None:
     """Its `repetition` is an end that the engine was told to look for; `error` and `abort` are no ends of an answer."""
-    completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason)
+    completion = SimpleNamespace(text="a", token_ids=[1], finish_reason=reason, stop_reason=None)
     finished = reason is not None
     output = SimpleNamespace(request_id="job/1", outputs=[completion], finished=finished, num_cached_tokens=None)
     config = SimpleNamespace(get_diff_sampling_param=dict)
@@ -357,9 +350,8 @@ def test_a_schema_for_a_model_without_structured_outputs_is_refused(stage: Loade
 
 def test_a_resumed_structured_answer_that_begins_anew_is_no_model_to_serve() -> None:
     class Forgetful(ScriptedEngine):
-        def add(self, request_id: str, prompt: Sequence[int], *details: Any, **named: Any) -> None:
-            sampling, _, *rest = (*details, (), None)[:3]
-            super().add(request_id, prompt, sampling, (), *rest)
+        def add(self, request_id: str, wanted: Wanted) -> None:
+            super().add(request_id, replace(wanted, resumed=()))
 
     engine = Forgetful(structured=True)
     inbox = Inbox()

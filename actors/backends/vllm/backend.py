@@ -267,19 +267,30 @@ class VllmBackend:
         if choice == 0 and generation.cached_tokens is None:
             generation.cached_tokens = produced.cached_tokens
         if produced.error is None:
-            chunk = _chunk(generation, choice, produced)
+            chunk = self._turned(generation, choice, produced)
         else:
             log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
             # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.
             chunk = generation.fail("engine_error", FAILED, retryable=True)
         if produced.finished:
-            del self._answers[produced.request_id]
+            self._answers.pop(produced.request_id, None)
         elif not generation.goes_on(choice):  # a stop string
             del self._answers[produced.request_id]
             engine.abort([produced.request_id])
         if generation.ended:
             self._drop(generation, engine)
         return chunk
+
+    def _turned(self, generation: Generation, choice: int, produced: Produced) -> Chunk | None:
+        """What is told of what a step brought. An answer that the model's parser fails on fails, and no other."""
+        try:
+            return _chunk(generation, choice, produced)
+        except Exception as error:
+            if not isinstance(generation, MarkedGeneration):
+                raise
+            kind = type(error).__name__  # not the error itself: it may quote the answer
+            log.error("job %s: its answer could not be parsed (%s)", generation.job_id, kind)  # noqa: TRY400
+            return generation.fail("engine_error", f"{FAILED}: the model's parser failed on what it wrote")
 
     def _shut_down(self) -> None:
         if self._engine is not None:

@@ -94,7 +94,11 @@ class _Answer(Struct, frozen=True):
 
 
 class InvalidRequest(Exception):
-    """vLLM does not take a request. The message says why, and may quote the prompt."""
+    """vLLM does not take a request. The message says why, and may quote the prompt; `field` is wrong, if any."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 class VllmEngine:
@@ -196,13 +200,12 @@ class VllmEngine:
         """Raises InvalidRequest with what vLLM would say of these parameters, whatever the prompt."""
         from vllm.exceptions import VLLMValidationError
 
-        config, tokenizer = self._engine.vllm_config, self._engine.get_tokenizer()
         try:
             params = sampling_params(sampling, 0, None, self._recommended, n=sampling.n)
-            params.update_from_tokenizer(tokenizer)
-            params.verify(config.model_config, config.speculative_config, config.structured_outputs_config, tokenizer)
+            params.update_from_tokenizer(self._engine.get_tokenizer())
+            self._engine.input_processor._validate_params(params, self._engine.get_supported_tasks())
         except VLLMValidationError as error:
-            raise InvalidRequest(" ".join(str(error.args[0]).split())) from error
+            raise InvalidRequest(" ".join(str(error.args[0]).split()), error.parameter) from error
 
     def add(self, request_id: str, wanted: Wanted) -> None:
         """Begin a request. Raises AdapterRefused, InvalidRequest, and whatever else vLLM raises: `is_dead` tells

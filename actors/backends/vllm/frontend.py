@@ -76,7 +76,7 @@ class Frontend:
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
         request = _validated(ChatCompletionRequest, body)
-        if prompt_ids:  # vLLM takes them from there
+        if prompt_ids and not request.echo:  # vLLM takes them from there
             request.kv_transfer_params = {"prompt_token_ids": list(prompt_ids)}
         dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request))
         prompt = tuple(inputs["prompt_token_ids"])

@@ -85,8 +85,10 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
             engine.verify(constraint)
         if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
-    except (UnsupportedSchema, InvalidRequest) as error:
+    except UnsupportedSchema as error:
         raise RequestRefused(str(error)) from error
+    except InvalidRequest as error:
+        raise RequestRefused(str(error), error.field) from error
     return asked
 
 
