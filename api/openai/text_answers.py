@@ -137,7 +137,8 @@ class TextChunks:
             self._take(note)
         if piece.end is not None:
             return self._end(piece.end)
-        events = self._part(piece.turn.choice, piece.text) if piece.text else b""
+        tells = piece.text and self._wanted.generates  # a prompt alone comes whole, with its end
+        events = self._part(piece.turn.choice, piece.text) if tells else b""
         stopped = next((note for note in piece.notes if isinstance(note, Stopped)), None)
         return events + (b"" if stopped is None else self._part(stopped.choice, "", stopped))
 

@@ -34,6 +34,7 @@ SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "con
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs": SUBMISSION,
     "/v1/chat/completions": SUBMISSION,
+    "/v1/completions": {"model": "sim", "prompt": "Hi"},
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},

@@ -182,10 +182,11 @@ def test_each_prompt_of_a_batch_has_its_answer() -> None:
     ("told", "wanted"),
     [
         (ECHOED, TextWanted(echo=True, logprobs=1)),
+        (ECHOED, TextWanted(echo=True, logprobs=1, generates=False)),
         (BATCH, TextWanted(prompts=2, echo=True)),
         (BATCH, TextWanted(prompts=2, token_ids=True)),
     ],
-    ids=["echo", "batch", "tokens"],
+    ids=["echo", "prompt", "batch", "tokens"],
 )
 def test_a_stream_tells_the_same_in_parts(told: tuple[str, list[Mark]], wanted: TextWanted, steps: int) -> None:
     parts = [event["choices"][0] for event in chunks(told, wanted, steps)]
