@@ -34,13 +34,14 @@ SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "con
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs": SUBMISSION,
     "/v1/chat/completions": SUBMISSION,
-    "/v1/completions": {"model": "sim", "prompt": "Hi"},
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
 }
-# What can be answered by the ingress replica alone; of models with a tokenizer, but for who asks.
-ALONE = {"/healthz", "/metrics", "/tokenize", "/detokenize"}
+# What can be answered by the ingress replica alone; of models with a tokenizer, but for who asks. That a model is no
+# pooling model, or answers dialogues alone, it knows by itself.
+POOLING = {"/v1/embeddings", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank"}
+ALONE = {"/healthz", "/metrics", "/tokenize", "/detokenize", "/v1/completions", *POOLING}
 
 
 def operations() -> Iterator[tuple[str, str]]:
@@ -147,7 +148,7 @@ def test_who_comes_while_others_wait_does_not_wait_for_them_too() -> None:
     silent: Any = Silent()
     models = Catalogue((SIM,))
     contexts = Contexts(silent, answer_s=0.02)
-    intake = Intake(models, silent, silent, silent, silent, contexts, job_timeout_s=300, answer_s=0.02)
+    intake = Intake(models, silent, silent, silent, silent, contexts, silent, job_timeout_s=300, answer_s=0.02)
     submission = Submission(job(model="sim"))
 
     async def main() -> None:

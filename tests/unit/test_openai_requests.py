@@ -186,7 +186,6 @@ NOT_OFFERED: dict[str, list[Any]] = {
     "chat_template": ["{{ messages }}"],
     "kv_transfer_params": [{"a": 1}],
     "priority": [1, False],
-    "return_prompt_text": [True],
     "use_beam_search": [True],
     "audio": [{"voice": "x", "format": "wav"}],
     "modalities": [["text", "audio"], ["audio"]],
