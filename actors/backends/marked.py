@@ -221,7 +221,7 @@ class _Told:
         begin = of._position
         for each in meant:
             self._add(each)
-            if each is meant[0] and of._tells_tokens and held:
+            if each is meant[0] and (of._tells_tokens if held else of._tells_stops):
                 of._marks.append(_tokens(begin, number, held))
             self._texts.append(each.text)
             of._position += len(each.text)

@@ -50,7 +50,7 @@ _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
 _PART = {"type": "object", "properties": {"type": {"type": "string", "minLength": 1}}, "required": ["type"]}
 _CONTENT = {"anyOf": [_TEXT, {"type": "array", "items": _PART, "minItems": 1}, {"type": "null"}]}
 Content = Annotated[Any, AfterValidator(_content), WithJsonSchema(_CONTENT)]
-_MORE = ("name", "tool_calls", "tool_call_id", "reasoning")
+_MORE = ("tool_calls", "tool_call_id", "reasoning")
 
 
 class DialogueMessage(Request):
@@ -146,8 +146,7 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
     if getattr(request, "n", 1) > 1:
         needs.append("n")
-    if any(map(is_more_than_text, sent["messages"])):
-        needs.append("messages")
+    needs += filter(None, map(more_than_text, range(len(sent["messages"])), sent["messages"]))
     if not needs and not asked and all(map(_is_plain, sent["messages"])):
         return None
     said = {name: sent[name] for name in _FORM_FIELDS if sent.get(name) is not None}
@@ -156,19 +155,20 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
 
 
-def is_more_than_text(message: Mapping[str, Any]) -> bool:
-    """Whether a message, as it was sent, cannot be said as a text of one of the roles that all models know."""
+def more_than_text(number: int, message: Mapping[str, Any]) -> str:
+    """The field of a message, as it was sent, that no text of a role that all models know can say; or nothing."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
-    return (
-        message["role"] == "tool"
-        or content is None
-        or any(message.get(name) for name in _MORE)
-        or any(part["type"] != "text" for part in parts)
-    )
+    if message["role"] == "tool":
+        return f"messages[{number}].role"
+    if more := next(filter(message.get, _MORE), ""):
+        return f"messages[{number}].{more}"
+    is_text = content is not None and all(part["type"] == "text" for part in parts)
+    return "" if is_text else f"messages[{number}].content"
 
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
     """Whether all there is of a message is one text of such a role."""
     content = message.get("content")
-    return message["role"] != "developer" and (isinstance(content, str) or (content is not None and len(content) == 1))
+    is_one_text = isinstance(content, str) or (content is not None and len(content) == 1)
+    return message["role"] != "developer" and is_one_text and not message.get("name")

@@ -13,7 +13,7 @@ from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
 from api.http.answers import Answer
 from api.http.bodies import AnyText, Request, Text, parse
 from api.http.dependencies import Body, Caller, CurrentGateway
-from api.http.dialogue import Object, is_more_than_text
+from api.http.dialogue import Object, more_than_text
 from api.http.openapi import GUARDED, errors, takes
 from api.openai.error_shape import OpenAIError
 from api.openai.requests import ChatCompletionMessage
@@ -58,7 +58,7 @@ class TokenizeRequest(Request):
         """What an engine is asked, if this, sent as `body`, is more than a text or a dialogue of texts."""
         sent = msgspec.json.decode(body)
         if self.messages is None or not (
-            any(sent.get(name) for name in _RENDERED_BY_ENGINES) or any(map(is_more_than_text, sent["messages"]))
+            any(sent.get(name) for name in _RENDERED_BY_ENGINES) or any(map(more_than_text, range(len(sent["messages"])), sent["messages"]))
         ):
             return None
         said = {name: sent[name] for name in (*_RENDERED, *_RENDERED_BY_ENGINES) if sent.get(name) is not None}

@@ -32,6 +32,8 @@ class Turn(Struct, frozen=True, array_like=True, tag="turn"):
 class Tokens(Struct, frozen=True, array_like=True, tag="tokens"):
     """The text from `at` on came with these tokens; without any, these ended the choice.
 
+    A choice, of several, whose last text came with no token tells that by a mark of none.
+
     `logprobs` is JSON: an array with an entry for each of them, as OpenAI's API has it in a choice's
     `logprobs.content`; nothing where they were not asked for.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from cluster.messages.marks import PLAIN, Mark, Stopped, Turn
+from cluster.messages.marks import PLAIN, Mark, Stopped, Tokens, Turn
 from cluster.messages.work import Output
 
 
@@ -60,11 +60,12 @@ def by_choice(output: Output, choices: int) -> list[ChoiceOutput]:
 def _choices_of_tokens(output: Output) -> Iterator[tuple[int, int]]:
     """A token is of the choice whose text it ends; one that ends without text is of that of the next that does."""
     turns = [mark for mark in output.marks if isinstance(mark, Turn)]
+    of_none = set(_ends_of_no_token(output.marks))
     current, held = 0, list[int]()
     choice, previous = 0, 0
     for token_id, end in zip(output.token_ids, output.ends, strict=True):
         held.append(token_id)
-        if end == previous:
+        if end == previous or end in of_none:
             continue
         previous = end
         while current < len(turns) and turns[current].at < end:
@@ -72,3 +73,13 @@ def _choices_of_tokens(output: Output) -> Iterator[tuple[int, int]]:
             current += 1
         yield from ((choice, each) for each in held)
         held.clear()
+
+
+def _ends_of_no_token(marks: Sequence[Mark]) -> Iterator[int]:
+    """Where the texts end that came with no token. Each is the last of its choice."""
+    begun = set[int]()
+    for mark in marks:
+        if isinstance(mark, Tokens) and not mark.ids:
+            begun.add(mark.choice)
+        elif isinstance(mark, Stopped) and mark.choice in begun:
+            yield mark.at

@@ -14,7 +14,7 @@ from api.app import create_app
 from api.replica.contexts import Contexts
 from api.replica.gateway import Gateway
 from api.replica.intake import Intake
-from cluster.catalogue import Catalogue
+from cluster.catalogue import Catalogue, Model
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, StartError
 from cluster.messages.work import Submission
 from cluster.settings.schema import Settings
@@ -34,10 +34,14 @@ SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "con
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs": SUBMISSION,
     "/v1/chat/completions": SUBMISSION,
+    "/v1/completions": {"model": "real", "prompt": "Hi"},
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
 }
+REAL = Model("real", source="org/real", gpus=0)
+"""A model whose engines are asked what a completion means."""
+
 # What can be answered by the ingress replica alone; of models with a tokenizer, but for who asks. That a model is no
 # pooling model, or answers dialogues alone, it knows by itself.
 POOLING = {"/v1/embeddings", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank"}
@@ -67,7 +71,7 @@ def gateways(error: Exception) -> Iterator[Gateway]:
     """One where everything but the key's holder cannot be asked, and one where that cannot be asked either."""
     for kind in (NoCluster, Stranger):
         cluster: Any = kind(error=error)
-        yield Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster)
+        yield Gateway(Settings(models=(SIM, REAL)), cluster, RateLimiter(cluster), cluster, cluster)
 
 
 @pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
@@ -130,7 +134,7 @@ class Mute(Silent):
 def test_no_route_waits_for_ever_for_what_does_not_answer(kind: type[NoCluster]) -> None:
     cluster: Any = kind()
     quick = Timing(answer_s=0.02, health_s=0.02)
-    gateway = Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster, timing=quick)
+    gateway = Gateway(Settings(models=(SIM, REAL)), cluster, RateLimiter(cluster), cluster, cluster, timing=quick)
 
     async def main() -> None:
         async with door(gateway) as client:

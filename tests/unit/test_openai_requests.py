@@ -129,6 +129,7 @@ NEED_AN_ENGINE: list[tuple[str, Any]] = [
     ("add_special_tokens", True),
     ("documents", [{"text": "x"}]),
     ("echo", True),
+    ("return_prompt_text", True),
     ("mm_processor_kwargs", {"a": 1}),
     ("media_io_kwargs", {"image": {}}),
     ("truncate_prompt_tokens", 1),
@@ -272,34 +273,36 @@ def test_a_message_that_no_model_could_mean_is_refused(param: str, message: Any)
 
 
 CALLED = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-MORE_THAN_TEXTS: list[dict[str, Any]] = [
-    {"role": "tool", "content": "x", "tool_call_id": "y"},
-    {"role": "assistant", "tool_calls": [CALLED]},
-    {"role": "assistant", "content": None, "tool_calls": [CALLED]},
-    {"role": "assistant", "content": "x", "reasoning": "I think"},
-    {"role": "user", "content": "x", "name": "Ada"},
-    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]},
-    {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]},
-    {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "u"}}]},
-    {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+MORE_THAN_TEXTS: list[tuple[str, dict[str, Any]]] = [
+    ("role", {"role": "tool", "content": "x", "tool_call_id": "y"}),
+    ("tool_calls", {"role": "assistant", "tool_calls": [CALLED]}),
+    ("tool_calls", {"role": "assistant", "content": None, "tool_calls": [CALLED]}),
+    ("reasoning", {"role": "assistant", "content": "x", "reasoning": "I think"}),
+    ("content", {"role": "assistant", "content": None}),
+    ("content", {"role": "user"}),
+    ("content", {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}),
+    ("content", {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}),
+    ("content", {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "video_url"}]}),
+    ("content", {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}),
 ]
 
 
-@pytest.mark.parametrize("message", MORE_THAN_TEXTS, ids=str)
-def test_messages_that_are_more_than_texts_are_told_to_the_engine_as_they_were_sent(message: Any) -> None:
+@pytest.mark.parametrize(("field", "message"), MORE_THAN_TEXTS, ids=str)
+def test_messages_that_are_more_than_texts_are_told_to_the_engine_as_they_were_sent(field: str, message: Any) -> None:
     messages = [BODY["messages"][0], message]
     form = order(messages=messages).form
     assert form is not None
-    assert (form.why, json.loads(form.body)) == ("messages", {"messages": messages})
+    assert (form.why, json.loads(form.body)) == (f"messages[1].{field}", {"messages": messages})
 
 
 @pytest.mark.parametrize(
     ("message", "text"),
     [
         ({"role": "developer", "content": "Hi"}, ChatMessage("system", "Hi")),
+        ({"role": "user", "content": "Hi", "name": "Ada"}, ChatMessage("user", "Hi")),
         ({"role": "user", "content": [{"type": "text", "text": "a"}] * 2}, ChatMessage("user", "a\na")),
     ],
-    ids=["developer", "parts"],
+    ids=["developer", "name", "parts"],
 )
 def test_what_any_model_understands_as_texts_is_told_as_texts_too(message: Any, text: ChatMessage) -> None:
     asked = order(messages=[message])
