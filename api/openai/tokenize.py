@@ -56,10 +56,11 @@ class TokenizeRequest(Request):
 
     def form(self, body: bytes) -> Form | None:
         """What an engine is asked, if this, sent as `body`, is more than a text or a dialogue of texts."""
+        if self.messages is None:
+            return None
         sent = msgspec.json.decode(body)
-        if self.messages is None or not (
-            any(sent.get(name) for name in _RENDERED_BY_ENGINES) or any(map(more_than_text, range(len(sent["messages"])), sent["messages"]))
-        ):
+        beyond_texts = any(map(more_than_text, range(len(self.messages)), sent["messages"]))
+        if not beyond_texts and not any(sent.get(name) for name in _RENDERED_BY_ENGINES):
             return None
         said = {name: sent[name] for name in (*_RENDERED, *_RENDERED_BY_ENGINES) if sent.get(name) is not None}
         return Form("tokens", msgspec.json.encode(said).decode())
