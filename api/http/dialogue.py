@@ -146,7 +146,7 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
     if getattr(request, "n", 1) > 1:
         needs.append("n")
-    needs += filter(None, map(_more_than_text, range(len(sent["messages"])), sent["messages"]))
+    needs += filter(None, map(more_than_text, range(len(sent["messages"])), sent["messages"]))
     if not needs and not asked and all(map(_is_plain, sent["messages"])):
         return None
     said = {name: sent[name] for name in _FORM_FIELDS if sent.get(name) is not None}
@@ -155,7 +155,7 @@ def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> For
     return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
 
 
-def _more_than_text(number: int, message: Mapping[str, Any]) -> str:
+def more_than_text(number: int, message: Mapping[str, Any]) -> str:
     """The field of a message, as it was sent, that no text of a role that all models know can say; or nothing."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []

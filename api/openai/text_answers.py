@@ -137,7 +137,8 @@ class TextChunks:
             self._take(note)
         if piece.end is not None:
             return self._end(piece.end)
-        events = self._part(piece.turn.choice, piece.text) if piece.text else b""
+        tells = piece.text and self._wanted.generates  # a prompt alone comes whole, with its end
+        events = self._part(piece.turn.choice, piece.text) if tells else b""
         stopped = next((note for note in piece.notes if isinstance(note, Stopped)), None)
         return events + (b"" if stopped is None else self._part(stopped.choice, "", stopped))
 
@@ -165,8 +166,8 @@ class TextChunks:
         body = _choice(index, text, logprobs, stopped)
         if wanted.token_ids:
             body["token_ids"] = [token_id for each in tokens for token_id in each.ids]
-            if prompt is not None:
-                body["prompt_token_ids"] = list(prompt.ids)
+        if prompt is not None and (wanted.token_ids or wanted.echo):  # of a stream vLLM tells both
+            body["prompt_token_ids"] = list(prompt.ids)
         return self._event(body)
 
     def _prompt_of(self, index: int) -> Prompt:

@@ -57,6 +57,11 @@ class CompletionRequest(SamplingFields):
     def _one_stop_string(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
+    @field_validator("logprobs", mode="before")
+    @classmethod
+    def _one_if_true(cls, logprobs: Any) -> Any:
+        return int(logprobs) if isinstance(logprobs, bool) else logprobs
+
     @property
     def prompts(self) -> int:
         return number_of_prompts(self.prompt)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, NotRequired, TypeVar
 
+import msgspec
 from fastapi import APIRouter, Response
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -12,15 +13,17 @@ from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
 from api.http.answers import Answer
 from api.http.bodies import AnyText, Request, Text, parse
 from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.dialogue import Object, more_than_text
 from api.http.openapi import GUARDED, errors, takes
 from api.openai.error_shape import OpenAIError
 from api.openai.requests import ChatCompletionMessage
-from api.openai.unsupported import MustBe, Refused
+from api.openai.unsupported import Refused
 from api.replica.gateway import Gateway
 from api.replica.intake import permitted
 from cluster.catalogue import Choice, Model
 from cluster.errors import BadRequest, Forbidden, ModelNotFound, NoCapacity, PayloadTooLarge
 from cluster.messages.people import Principal
+from cluster.messages.work import Form, Sampling
 
 T = TypeVar("T")
 
@@ -40,13 +43,27 @@ class TokenizeRequest(Request):
     add_generation_prompt: bool = True
     return_token_strs: bool = False
     chat_template: Refused = None
-    chat_template_kwargs: Annotated[Any, MustBe({})] = None
-    continue_final_message: Annotated[Any, MustBe(False)] = None
-    tools: Annotated[Any, MustBe([])] = None
+    chat_template_kwargs: Object | None = None
+    continue_final_message: bool = False
+    tools: list[Object] | None = None
+    media_io_kwargs: Object | None = None
+    mm_processor_kwargs: Object | None = None
 
     @property
     def characters(self) -> int:
-        return len(self.prompt or "") + sum(len(message.content) for message in self.messages or ())
+        contents = [message.content for message in self.messages or ()]
+        return len(self.prompt or "") + sum(len(content) for content in contents if isinstance(content, str))
+
+    def form(self, body: bytes) -> Form | None:
+        """What an engine is asked, if this, sent as `body`, is more than a text or a dialogue of texts."""
+        if self.messages is None:
+            return None
+        sent = msgspec.json.decode(body)
+        beyond_texts = any(map(more_than_text, range(len(self.messages)), sent["messages"]))
+        if not beyond_texts and not any(sent.get(name) for name in _RENDERED_BY_ENGINES):
+            return None
+        said = {name: sent[name] for name in (*_RENDERED, *_RENDERED_BY_ENGINES) if sent.get(name) is not None}
+        return Form("tokens", msgspec.json.encode(said).decode())
 
     def encode(self, encoder: PromptEncoder) -> tuple[list[int], list[str]]:
         """The tokens, and their names if they are asked for. Raises PromptRefused."""
@@ -58,6 +75,16 @@ class TokenizeRequest(Request):
             return encoder.encode_text(self.prompt or "", self.add_special_tokens is not False)
         messages = [message.message() for message in self.messages]
         return encoder.encode(messages, self.add_generation_prompt, self.add_special_tokens is True)
+
+
+_RENDERED = ("messages", "add_special_tokens", "add_generation_prompt")
+_RENDERED_BY_ENGINES = (
+    "tools",
+    "chat_template_kwargs",
+    "continue_final_message",
+    "media_io_kwargs",
+    "mm_processor_kwargs",
+)
 
 
 class TokenizeAnswer(TypedDict):
@@ -85,7 +112,11 @@ async def tokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Respo
     if (wanted.prompt is None) == (wanted.messages is None):
         raise BadRequest("prompt: either this or messages is required")
     model = _model(gateway, caller, wanted.model)
-    tokens, names = await _with_tokenizer(gateway, model, wanted.encode, wanted.characters)
+    if (form := wanted.form(body)) is None:
+        tokens, names = await _with_tokenizer(gateway, model, wanted.encode, wanted.characters)
+    else:
+        tokens = await _rendered(gateway, model, form)
+        names = await _names(gateway, model, tokens) if wanted.return_token_strs else []
     answer: TokenizeAnswer = {
         "count": len(tokens),
         "max_model_len": await gateway.contexts.tokens(model),
@@ -106,6 +137,20 @@ async def detokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Res
     text = await _with_tokenizer(gateway, model, partial(_decode, wanted.tokens), len(wanted.tokens))
     answer: DetokenizeAnswer = {"prompt": text}
     return Answer(answer)
+
+
+async def _rendered(gateway: Gateway, model: Model, form: Form) -> list[int]:
+    """The tokens that an engine makes of it. Raises BadRequest with its reason, and NoCapacity where none is ready."""
+    asking = await gateway.forms.ask(model, form, Sampling())
+    if asking is None:
+        raise NoCapacity(f"No engine of {model.id} can be asked now")
+    if asking.refusal:
+        raise BadRequest(asking.refusal)
+    return list(asking.ids)
+
+
+async def _names(gateway: Gateway, model: Model, tokens: list[int]) -> list[str]:
+    return await _with_tokenizer(gateway, model, lambda encoder: encoder.names(tokens), len(tokens))
 
 
 def _decode(tokens: list[int], encoder: PromptEncoder) -> str:

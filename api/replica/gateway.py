@@ -90,6 +90,7 @@ class Gateway:
         self.prompts = PromptCounter(settings.models)
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
+        self.forms = Forms(self._scheduler, engine, clock)
         self.intake = Intake(
             self.catalogue,
             self.prompts,
@@ -97,7 +98,7 @@ class Gateway:
             self._ledger,
             self._scheduler,
             self.contexts,
-            Forms(self._scheduler, engine, clock),
+            self.forms,
             settings.job_timeout_s,
             clock,
             timing.answer_s,

@@ -49,6 +49,7 @@ GUARDED = [
     ("GET", "/api/v1/jobs/"),
     ("GET", "/v1/models"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/completions"),
     ("POST", "/tokenize"),
     ("POST", "/detokenize"),
     ("POST", "/v1/embeddings"),

@@ -28,6 +28,7 @@ OPERATIONS = {
     ("patch", "/api/v1/accounts/{account_id}"): {200, 400, 401, 403, 404, 429},
     ("get", "/api/v1/usage"): {200, 400, 401, 429},
     ("post", "/v1/chat/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
+    ("post", "/v1/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("get", "/v1/models"): {200, 401, 429},
     ("post", "/tokenize"): {200, 400, 401, 403, 404, 413, 429, 503},
     ("post", "/detokenize"): {200, 400, 401, 403, 404, 413, 429, 503},
@@ -126,6 +127,7 @@ def test_streams_are_event_streams(document: dict[str, Any]) -> None:
         ("post", "/api/v1/jobs"),
         ("get", "/api/v1/jobs/{job_id}/stream"),
         ("post", "/v1/chat/completions"),
+        ("post", "/v1/completions"),
     ):
         assert "text/event-stream" in described[operation]["responses"]["200"]["content"]
 

@@ -52,6 +52,21 @@ def test_a_dialogue_has_as_many_tokens_as_its_job(api: Api, capitals: str, token
     assert text(api, model=capitals, tokens=told["tokens"]) == tokenizer.decode(told["tokens"])
 
 
+def test_an_engine_renders_what_is_more_than_a_dialogue_of_texts(api: Api, capitals: str, tokenizer: Any) -> None:
+    asked = [{"role": "user", "content": "What is the capital of Peru?"}]
+    begun = [*asked, {"role": "assistant", "content": "Lima"}]
+    told = tokens(api, model=capitals, messages=begun, continue_final_message=True, add_generation_prompt=False)
+    assert text(api, model=capitals, tokens=told["tokens"]).endswith("assistant\nLima")
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+    with_tools = tokens(api, model=capitals, messages=asked, tools=[tool], return_token_strs=True)
+    rendered = tokenizer.apply_chat_template(asked, tools=[tool], add_generation_prompt=True, tokenize=False)
+    assert text(api, model=capitals, tokens=with_tools["tokens"]) == rendered
+    assert len(with_tools["token_strs"]) == with_tools["count"]
+    contradictory = {"continue_final_message": True, "add_generation_prompt": True}
+    response = api.request("POST", "/tokenize", json={"model": capitals, "messages": begun, **contradictory})
+    refused(response, 400, "bad_request", "continue_final_message")
+
+
 @pytest.mark.parametrize("prompt", TEXTS, ids=repr)
 def test_tokens_are_text_again(api: Api, capitals: str, tokenizer: Any, prompt: str) -> None:
     ids = tokens(api, model=capitals, prompt=prompt)["tokens"]

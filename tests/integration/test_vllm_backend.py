@@ -14,12 +14,15 @@ from typing import Any
 import jsonschema
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from actors.backends import create, process_env
 from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Model
-from cluster.messages.work import ChatMessage, Failed, Output
+from cluster.messages.work import UNTOLD, ChatMessage, Dispatch, Failed, Finished, Form, Output
+from cluster.text.answers import choices
+from cluster.text.token_log import TokenLog
 from tests.support.backend_suite import BackendSuite, Inbox, Subject, joined, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
@@ -173,6 +176,64 @@ class TestSampling:
         _, end = loaded.run(loaded.dispatch(others={"allowed_token_ids": [10**6]}))
         assert isinstance(end, Failed)
         assert end.error_message.startswith("The engine could not generate this answer: allowed_token_ids")
+
+
+PROMPTS = [
+    f"<|im_start|>user\nWhat is the capital of {name}?<|im_end|>\n<|im_start|>assistant\n"
+    for name in ("Brazil", "Peru")
+]
+BATCH: dict[str, Any] = {"prompt": [*PROMPTS, "The capital"], "echo": True, "logprobs": 1, "max_tokens": 24}
+
+
+class TestCompletions:
+    """A batch of prompts is one job, and each of its answers goes on where it was."""
+
+    def batch(self, loaded: Subject, resume: Output = UNTOLD, attempt: int = 1) -> Dispatch:
+        asked = {"logprobs": 1, "prompt_logprobs": 1}
+        dispatch = loaded.dispatch(resume, attempt, max_tokens=24, others=asked, return_token_ids=True)
+        form = Form("completion", json.dumps(BATCH), "prompt", len(BATCH["prompt"]))
+        return replace(dispatch, job=replace(dispatch.job, messages=(), form=form))
+
+    def log(self, loaded: Subject, dispatch: Dispatch) -> TokenLog:
+        """All that is known of it at its end."""
+        assert isinstance(loaded.inbox.end(dispatch), Finished)
+        log = TokenLog(dispatch.resume)
+        for chunk in loaded.inbox.of(dispatch):
+            log.append(chunk.text, chunk.token_ids, chunk.ends, chunk.marks)
+        return log
+
+    def answers(self, log: TokenLog) -> list[Any]:
+        """What each choice says, with its tokens by name: logprobs themselves differ in their last digits."""
+        return [
+            (
+                choice.content,
+                choice.token_ids,
+                [entry["token"] for entry in json.loads(f"[{','.join(choice.logprobs)}]")],
+                choice.stopped and (choice.stopped.finish_reason, choice.stopped.tokens),
+                choice.prompt and (choice.prompt.ids, choice.prompt.text, choice.prompt.first),
+                choice.prompt and len(json.loads(choice.prompt.logprobs)),
+            )
+            for choice in choices(log.text, log.marks, len(BATCH["prompt"]))
+        ]
+
+    def test_a_batch_goes_on_from_every_token(self, loaded: Subject) -> None:
+        whole = self.batch(loaded)
+        loaded.backend.start([whole])
+        log = self.log(loaded, whole)
+        answers = self.answers(log)
+        assert [content for content, *_ in answers][:2] == [
+            "Brasília is the capital of Brazil.",
+            "Lima is the capital of Peru.",
+        ]
+        assert [told[1] for *_, told, _ in answers] == BATCH["prompt"]
+        resumed = []
+        for tokens in range(len(log.token_ids)):
+            kept = TokenLog(log.output())
+            kept.cut(tokens)
+            resumed.append(self.batch(loaded, kept.output(), attempt=2))
+        loaded.backend.start(resumed)
+        for dispatch in resumed:
+            assert self.answers(self.log(loaded, dispatch)) == answers, len(dispatch.resume.token_ids)
 
 
 class TestStructured:

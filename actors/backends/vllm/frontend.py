@@ -96,6 +96,10 @@ class Frontend:
 
         request = _validated(CompletionRequest, body)
         inputs = self._rendered(self._renderer.render_completion(request))
+        most = max(self._tokenizer.max_token_id, self._model_config.get_vocab_size() - 1)
+        for each in inputs:
+            if (highest := max(each["prompt_token_ids"], default=0)) > most:  # vLLM's engine would say it later
+                raise RequestRefused(f"Token id {highest} is out of vocabulary", "prompt")
         return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
 
     def tokens(self, body: Mapping[str, Any]) -> Asked:
