@@ -4,16 +4,16 @@ What is said in them goes to the model's engine as it was sent, in the body of a
 renders and judges it. Here is looked at only what no model could mean.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import INT64, AnyText, Request, Text
+from api.http.bodies import INT64, AnyText, Request, Text, without_nul
 from api.http.body_hash import LATER
-from api.http.sampling import JUDGED
+from api.http.sampling import JUDGED, SamplingFields
 from cluster.errors import BadRequest
 from cluster.messages.work import ChatMessage, Form, Role
 
@@ -21,29 +21,25 @@ Object = dict[str, Any]
 
 
 def _content(content: Any) -> Any:
-    """A text, or parts; parts that are texts are one text, each on a line of its own."""
-    if content is None or isinstance(content, str):
-        if content is not None and "\0" in content:
-            raise PydanticCustomError("nul", "must not contain NUL characters")
-        return content
-    if not isinstance(content, list) or not all(isinstance(part, dict) and part.get("type") for part in content):
-        raise _no_content()
-    return _joined(content)
+    """A text, or parts, of which those that are texts have one each."""
+    match content:
+        case None:
+            return content
+        case str():
+            return without_nul(content)
+        case [_, *_] if all(isinstance(part, dict) and part.get("type") for part in content):
+            if not _are_texts(content) or all(_has_text(part) for part in content):
+                return content
+    raise PydanticCustomError("content", "must be a text, or a list of parts; those of type text have a text each")
 
 
-def _joined(parts: list[Any]) -> Any:
-    if not parts:
-        raise _no_content()
-    if any(part["type"] != "text" for part in parts):
-        return parts
-    texts = [part.get("text") for part in parts]
-    if not all(isinstance(text, str) and "\0" not in text for text in texts):
-        raise _no_content()
-    return "\n".join(texts)
+def _are_texts(parts: list[Any]) -> bool:
+    return all(part["type"] == "text" for part in parts)
 
 
-def _no_content() -> PydanticCustomError:
-    return PydanticCustomError("content", "must be a text, or a list of parts; those of type text have a text each")
+def _has_text(part: Mapping[str, Any]) -> bool:
+    text = part.get("text")
+    return isinstance(text, str) and "\0" not in text
 
 
 _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
@@ -68,17 +64,38 @@ class DialogueMessage(Request):
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, serialise: Any) -> Any:
         """Hashes of bodies are taken of this: what few messages have is no part of those of the others."""
-        said = serialise(self)
+        said = serialise(self) | {"content": self.content if self.text is None else self.text}
         return {key: value for key, value in said.items() if value or key in self.hashed}
+
+    @property
+    def text(self) -> str | None:
+        """The content as one text, where it is: parts that are texts, each on a line of its own."""
+        if isinstance(self.content, list) and _are_texts(self.content):
+            return "\n".join(part["text"] for part in self.content)
+        return self.content if isinstance(self.content, str) else None
 
     def message(self) -> ChatMessage:
         """As a text of one of the roles that every model knows."""
         role: Role = "system" if self.role == "developer" else "user" if self.role == "tool" else self.role
-        return ChatMessage(role, self.content if isinstance(self.content, str) else "")
+        return ChatMessage(role, self.text or "")
+
+    @property
+    def more_than_text(self) -> str:
+        """The field that no text of a role that all models know can say; nothing where one can."""
+        if self.role == "tool":
+            return "role"
+        more = next((name for name in _MORE if getattr(self, name)), "")
+        return more or ("content" if self.text is None else "")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all there is of it is one text of such a role."""
+        is_one_text = isinstance(self.content, str) or (self.content is not None and len(self.content) == 1)
+        return self.role != "developer" and is_one_text and not self.name
 
 
-class DialogueFields(Request):
-    """vLLM's fields of a chat request, but for how tokens are drawn. Its front end says what they mean, and refuses."""
+class DialogueFields(SamplingFields):
+    """vLLM's fields of a chat request. Its front end says what those of the dialogue mean, and refuses."""
 
     tools: Annotated[list[Object] | None, LATER] = None
     tool_choice: Annotated[str | Object | None, LATER] = None
@@ -114,14 +131,14 @@ class DialogueFields(Request):
         """
         if self.top_logprobs and not self.logprobs:
             raise BadRequest("top_logprobs: when using this, logprobs must be true")
-        if getattr(self, "logprob_token_ids", ()) and not self.logprobs:
+        if self.logprob_token_ids and not self.logprobs:
             raise BadRequest("logprob_token_ids: when using this, logprobs must be true")
         options: dict[str, Any] = {}
         if self.structured_outputs is not None:
             options["structured_outputs"] = self.structured_outputs
-        if self.logprobs and not getattr(self, "logprob_token_ids", ()):
+        if self.logprobs and not self.logprob_token_ids:
             options["logprobs"] = self.top_logprobs or 0
-        if self.echo and getattr(self, "prompt_logprobs", None) is None:
+        if self.echo and self.prompt_logprobs is None:
             options["prompt_logprobs"] = self.top_logprobs or 0  # vLLM tells them of what it echoes
         return options
 
@@ -129,46 +146,31 @@ class DialogueFields(Request):
 _HARMLESS = {"tool_choice": "none"}
 _NOTHING_ALONE = ("parallel_tool_calls", "truncation_side", "cache_salt", "logprobs", "top_logprobs")
 """Fields that mean nothing without others, or are told with the sampling."""
-_FIELDS = {name: field for name, field in DialogueFields.model_fields.items() if name not in _NOTHING_ALONE}
+_OWN = [name for name in DialogueFields.model_fields if name not in SamplingFields.model_fields]
+_FIELDS = {name: DialogueFields.model_fields[name] for name in _OWN if name not in _NOTHING_ALONE}
 _HINTS = {"reasoning_effort", "include_reasoning"}
 """Of a model that does not think they change nothing."""
 
-_FORM_FIELDS = ("messages", *DialogueFields.model_fields, "response_format", "skip_special_tokens")
+_FORM_FIELDS = ("messages", *_OWN, "response_format", "skip_special_tokens")
 
 
-def form_of(request: DialogueFields, body: bytes, options: Iterable[str]) -> Form | None:
+def form_of(
+    request: DialogueFields, messages: Sequence[DialogueMessage], body: bytes, options: Iterable[str]
+) -> Form | None:
     """What an engine is asked where that is more than a dialogue of texts, from the body as it was sent.
 
     `options` are the names of what is said of how tokens are drawn.
     """
-    sent: dict[str, Any] = msgspec.json.decode(body)
     asked = request.asks_more()
     needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
-    if getattr(request, "n", 1) > 1:
+    if request.n > 1:
         needs.append("n")
-    needs += filter(None, map(more_than_text, range(len(sent["messages"])), sent["messages"]))
-    if not needs and not asked and all(map(_is_plain, sent["messages"])):
+    more = enumerate(message.more_than_text for message in messages)
+    needs += [f"messages[{number}].{field}" for number, field in more if field]
+    if not needs and not asked and all(message.is_plain for message in messages):
         return None
+    sent: dict[str, Any] = msgspec.json.decode(body)
     said = {name: sent[name] for name in _FORM_FIELDS if sent.get(name) is not None}
     if "tool_choice" in sent:  # to vLLM, null is another choice than none said
         said["tool_choice"] = sent["tool_choice"]
     return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
-
-
-def more_than_text(number: int, message: Mapping[str, Any]) -> str:
-    """The field of a message, as it was sent, that no text of a role that all models know can say; or nothing."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    if message["role"] == "tool":
-        return f"messages[{number}].role"
-    if more := next(filter(message.get, _MORE), ""):
-        return f"messages[{number}].{more}"
-    is_text = content is not None and all(part["type"] == "text" for part in parts)
-    return "" if is_text else f"messages[{number}].content"
-
-
-def _is_plain(message: Mapping[str, Any]) -> bool:
-    """Whether all there is of a message is one text of such a role."""
-    content = message.get("content")
-    is_one_text = isinstance(content, str) or (content is not None and len(content) == 1)
-    return message["role"] != "developer" and is_one_text and not message.get("name")

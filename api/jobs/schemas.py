@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Text, Time
 from api.http.body_hash import LATER, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, form_of
-from api.http.sampling import SamplingFields
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
 from cluster.messages.marks import FinishReason
@@ -26,7 +25,7 @@ _TEXT = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
 _STOP: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_STOPS}], "default": []}
 
 
-class JobRequest(SamplingFields, DialogueFields):
+class JobRequest(DialogueFields):
     """A chat job. Fields that are unknown are ignored; null means the default."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
@@ -67,7 +66,7 @@ class JobRequest(SamplingFields, DialogueFields):
             node_id=NodeId(self.node_id) if self.node_id else None,
             metadata=self.metadata,
             priority=self.priority,
-            form=form_of(self, body, sampling.others),
+            form=form_of(self, self.messages, body, sampling.others),
         )
 
 

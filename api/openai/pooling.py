@@ -183,7 +183,7 @@ def parse_embedding(body: bytes) -> EmbeddingRequest:
     request = parse(EmbeddingRequest, body)
     if (request.input is None) == (request.messages is None):
         raise BadRequest("input: either this or messages is required")
-    if any(isinstance(message.content, list) for message in request.messages or ()):
+    if any(isinstance(message.content, list) and message.text is None for message in request.messages or ()):
         raise BadRequest("messages: only texts are offered here")
     return request
 

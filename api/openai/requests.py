@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema, field_validator, model_serializer, m
 from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
 from api.http.body_hash import LATER, Formerly, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, Object, form_of
-from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
+from api.http.sampling import MAX_CHOICES, LogitBias, Penalty
 from api.jobs.schemas import MAX_METADATA
 from api.openai.choices import Told
 from api.openai.completions import ChunksWanted
@@ -50,7 +50,7 @@ class StreamOptions(Request):
         return {key: value for key, value in said.items() if value or key == "include_usage"}
 
 
-class ChatCompletionRequest(SamplingFields, DialogueFields, UnsupportedFields):
+class ChatCompletionRequest(DialogueFields, UnsupportedFields):
     """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
@@ -123,7 +123,7 @@ class ChatCompletionRequest(SamplingFields, DialogueFields, UnsupportedFields):
             sampling=sampling,
             body_hash=body_hash(self),
             metadata=self.metadata,
-            form=form_of(self, body, sampling.others),
+            form=form_of(self, self.messages, body, sampling.others),
         )
 
 

@@ -13,7 +13,7 @@ from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
 from api.http.answers import Answer
 from api.http.bodies import AnyText, Request, Text, parse
 from api.http.dependencies import Body, Caller, CurrentGateway
-from api.http.dialogue import Object, more_than_text
+from api.http.dialogue import Object
 from api.http.openapi import GUARDED, errors, takes
 from api.openai.error_shape import OpenAIError
 from api.openai.requests import ChatCompletionMessage
@@ -51,17 +51,16 @@ class TokenizeRequest(Request):
 
     @property
     def characters(self) -> int:
-        contents = [message.content for message in self.messages or ()]
-        return len(self.prompt or "") + sum(len(content) for content in contents if isinstance(content, str))
+        return len(self.prompt or "") + sum(len(message.text or "") for message in self.messages or ())
 
     def form(self, body: bytes) -> Form | None:
         """What an engine is asked, if this, sent as `body`, is more than a text or a dialogue of texts."""
         if self.messages is None:
             return None
-        sent = msgspec.json.decode(body)
-        beyond_texts = any(map(more_than_text, range(len(self.messages)), sent["messages"]))
-        if not beyond_texts and not any(sent.get(name) for name in _RENDERED_BY_ENGINES):
+        beyond_texts = any(message.more_than_text for message in self.messages)
+        if not beyond_texts and not any(getattr(self, name) for name in _RENDERED_BY_ENGINES):
             return None
+        sent = msgspec.json.decode(body)
         said = {name: sent[name] for name in (*_RENDERED, *_RENDERED_BY_ENGINES) if sent.get(name) is not None}
         return Form("tokens", msgspec.json.encode(said).decode())
 
