@@ -57,7 +57,12 @@ def _event_id(piece: Piece) -> bytes:
 def _encode_end(end: End) -> bytes:
     if isinstance(end, Finished):
         return DONE
-    return b"data: %b\n\n" % _json.encode({"error": end.error, "message": end.error_message})
+    return event({"error": end.error, "message": end.error_message})
+
+
+def event(body: object) -> bytes:
+    """An event without an id."""
+    return b"data: %b\n\n" % _json.encode(body)
 
 
 class EventStream(Response):

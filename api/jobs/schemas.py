@@ -108,28 +108,25 @@ class ToolCall(TypedDict):
     function: FunctionCall
 
 
-class ResultChoice(TypedDict):
+class _Answered(TypedDict):
+    content: str
+    finish_reason: FinishReason
+    reasoning: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
+    logprobs: NotRequired[Annotated[list[dict[str, Any]], Field(description="An entry for each token")]]
+    token_ids: NotRequired[list[int]]
+
+
+class ResultChoice(_Answered):
     """One of several answers. What it has nothing of is left out."""
 
     index: int
-    content: str
-    finish_reason: FinishReason
-    reasoning: NotRequired[str]
-    tool_calls: NotRequired[list[ToolCall]]
-    logprobs: NotRequired[Annotated[list[dict[str, Any]], Field(description="An entry for each token")]]
-    token_ids: NotRequired[list[int]]
 
 
-class Result(TypedDict):
+class Result(_Answered):
     """The answer, the first one of several. What it has nothing of is left out."""
 
-    content: str
-    finish_reason: FinishReason
     usage: TokenUsage
-    reasoning: NotRequired[str]
-    tool_calls: NotRequired[list[ToolCall]]
-    logprobs: NotRequired[Annotated[list[dict[str, Any]], Field(description="An entry for each token")]]
-    token_ids: NotRequired[list[int]]
     choices: NotRequired[Annotated[list[ResultChoice], Field(description="All, where there are several")]]
 
 
@@ -246,17 +243,21 @@ def _choice(choice: Choice, finish_reason: FinishReason) -> ResultChoice:
 
 def _more(choice: Choice) -> dict[str, Any]:
     """What few answers have."""
-    calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in choice.tool_calls
-    ]
     more = {
         "reasoning": choice.reasoning,
-        "tool_calls": calls,
+        "tool_calls": tool_calls_body(choice),
         "logprobs": msgspec.json.decode(f"[{','.join(choice.logprobs)}]"),
         "token_ids": choice.token_ids,
     }
     return {name: value for name, value in more.items() if value}
+
+
+def tool_calls_body(choice: Choice) -> list[ToolCall]:
+    """The tools that this answer calls."""
+    return [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in choice.tool_calls
+    ]
 
 
 def _failed_body(record: FailedRecord) -> FailedJob:

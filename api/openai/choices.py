@@ -6,22 +6,12 @@ from typing import Any, Literal, NotRequired
 import msgspec
 from typing_extensions import TypedDict
 
+from api.jobs.schemas import ToolCall, tool_calls_body
 from cluster.messages.marks import FinishReason, Prompt, Stopped, Tokens, Turn
 from cluster.messages.work import Finished
 from cluster.text.answers import Choice
 
 _decode = msgspec.json.decode
-
-
-class FunctionCall(TypedDict):
-    name: str
-    arguments: str
-
-
-class ToolCall(TypedDict):
-    id: str
-    type: Literal["function"]
-    function: FunctionCall
 
 
 class AssistantMessage(TypedDict):
@@ -114,10 +104,7 @@ def _message(choice: Choice, told: Told) -> AssistantMessage:
     if choice.reasoning is not None:
         body["reasoning"] = choice.reasoning
     if choice.tool_calls:
-        body["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in choice.tool_calls
-        ]
+        body["tool_calls"] = tool_calls_body(choice)
     return body
 
 
@@ -139,7 +126,7 @@ def chunk_choice(
     index: int, said: ChunkDelta, tokens: Sequence[Tokens], told: Told, stopped: Stopped | None = None
 ) -> ChunkChoice:
     """A part of this choice that came with these tokens; `stopped` when it is the last one."""
-    logprobs = [each.logprobs[1:-1] for each in tokens if len(each.logprobs) > len("[]")]
+    logprobs = [each.entries for each in tokens if each.entries]
     body: ChunkChoice = {
         "index": index,
         "delta": said,

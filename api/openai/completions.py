@@ -1,13 +1,12 @@
 """Chat completions, whole and in chunks, as OpenAI's clients read them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NotRequired
 
-import msgspec
 from msgspec import Struct
 from typing_extensions import TypedDict
 
-from api.http.sse import DONE, PING
+from api.http.sse import DONE, PING, event
 from api.jobs.schemas import TokenUsage, usage_body
 from api.openai.choices import (
     ChunkChoice,
@@ -28,8 +27,6 @@ from cluster.messages.marks import Mark, Prompt, Stopped, Tokens
 from cluster.messages.money import Usage
 from cluster.messages.work import Accepted, End, Failed, Finished
 from cluster.text.answers import added, choices, count_of
-
-_json = msgspec.json.Encoder()
 
 
 class ChatCompletion(TypedDict):
@@ -80,6 +77,11 @@ def completion(accepted: Accepted, answer: Answer, end: Finished, told: Told) ->
     }
     prompt = answered[0].prompt
     return {**body, **of_prompt(prompt, told), **logprobs_of(prompt)}  # type: ignore[typeddict-item]
+
+
+def chat_chunks(wanted: ChunksWanted, accepted: Accepted) -> Callable[[Piece], bytes]:
+    """What encodes the pieces of this job as its client wants them."""
+    return Chunks(accepted, wanted).encode
 
 
 class Chunks:
@@ -135,21 +137,21 @@ class Chunks:
 
     def _end(self, end: End) -> bytes:
         if isinstance(end, Failed):
-            return _event(failure_body(end))
+            return event(failure_body(end))
         events = self._beginning()
         if self._wanted.choices == 1:
             stopped = Stopped(0, 0, end.finish_reason, end.stop_reason)
             self._tokens[0] += sum(len(each.ids) for each in self._rest)
             events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped))
         if self._wanted.usage:
-            events += _event(_chunk(self._accepted, []) | {"usage": usage_body(end.usage)})
+            events += event(_chunk(self._accepted, []) | {"usage": usage_body(end.usage)})
         return events + DONE
 
     def _choice(self, choice: ChunkChoice, more: Mapping[str, Any] = {}) -> bytes:
         body = _chunk(self._accepted, [choice])
         if self._wanted.usage:
             body = body | {"usage": self._usage_so_far(choice["index"]) if self._wanted.continuous_usage else None}
-        return _event({**body, **more})
+        return event({**body, **more})
 
     def _usage_so_far(self, choice: int) -> TokenUsage:
         prompt = self._prompts.get(0)
@@ -172,7 +174,3 @@ def _chunk(accepted: Accepted, choices: list[ChunkChoice]) -> ChatCompletionChun
 
 def _id(job_id: JobId) -> str:
     return f"chatcmpl-{job_id.removeprefix('job_')}"
-
-
-def _event(body: object) -> bytes:
-    return b"data: %b\n\n" % _json.encode(body)

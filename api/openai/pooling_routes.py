@@ -6,12 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.http.answers import Answer
 from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
 from api.http.parameters import IdempotencyKey
-from api.openai.client_watch import ClientWatch, accept_for_client
-from api.openai.error_shape import OpenAIError, failure_body, failure_headers, failure_status
+from api.openai.answering import Tell, answered
+from api.openai.error_shape import OpenAIError
 from api.openai.pooling import (
     EmbeddingRequest,
     RerankRequest,
@@ -22,14 +21,10 @@ from api.openai.pooling import (
 )
 from api.openai.routes import JOB_HEADER, REFUSALS, TIMEOUT
 from api.openai.vectors import Embeddings, Ranking, Scores, embeddings, ranking, scores
-from api.replica.gateway import Gateway
-from cluster.messages.people import Principal
-from cluster.messages.work import Accepted, Failed, Finished, Order
+from cluster.messages.work import Accepted, Finished
 
 router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
 _RESPONSES: dict[int | str, dict[str, Any]] = {200: {"headers": JOB_HEADER}, **REFUSALS, 504: TIMEOUT}
-
-Tell = Callable[[Accepted, str, Finished], Mapping[str, Any]]
 
 
 @router.post("/v1/embeddings", response_model=Embeddings, responses=_RESPONSES, openapi_extra=takes(EmbeddingRequest))
@@ -38,7 +33,8 @@ async def create_embeddings(
 ) -> Response:
     """Submit a job that makes vectors of texts, and wait for them. Hanging up cancels the job."""
     wanted = parse_embedding(body)
-    return await _answered(request, gateway, caller, wanted.order(body), idempotency_key, partial(embeddings, wanted))
+    tell = _of_text(partial(embeddings, wanted))
+    return await answered(request, gateway, caller, wanted.order(body), idempotency_key, tell)
 
 
 @router.post("/v1/score", response_model=Scores, responses=_RESPONSES, openapi_extra=takes(ScoreRequest))
@@ -47,7 +43,7 @@ async def create_scores(
     request: Request, gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey
 ) -> Response:
     """Submit a job that tells how alike texts are, and wait for it. Hanging up cancels the job."""
-    return await _answered(request, gateway, caller, parse_score(body).order(body), idempotency_key, scores)
+    return await answered(request, gateway, caller, parse_score(body).order(body), idempotency_key, _of_text(scores))
 
 
 @router.post("/v1/rerank", response_model=Ranking, responses=_RESPONSES, openapi_extra=takes(RerankRequest))
@@ -58,16 +54,10 @@ async def create_ranking(
 ) -> Response:
     """Submit a job that puts documents in the order of a query, and wait for it. Hanging up cancels the job."""
     wanted = parse_rerank(body)
-    return await _answered(request, gateway, caller, wanted.order(body), idempotency_key, partial(ranking, wanted))
+    tell = _of_text(partial(ranking, wanted))
+    return await answered(request, gateway, caller, wanted.order(body), idempotency_key, tell)
 
 
-async def _answered(
-    request: Request, gateway: Gateway, caller: Principal, order: Order, idempotency_key: str | None, told: Tell
-) -> Response:
-    accepted = await accept_for_client(gateway, caller, order, idempotency_key)
-    watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
-    headers = {"X-Job-Id": accepted.id}
-    answer, end = await watch.whole(request.receive)
-    if isinstance(end, Failed):
-        return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
-    return Answer(told(accepted, answer.text, end), headers=headers)
+def _of_text(told: Callable[[Accepted, str, Finished], Mapping[str, Any]]) -> Tell:
+    """What is made of the text of an answer, which is all there is of one."""
+    return lambda accepted, answer, end: told(accepted, answer.text, end)

@@ -1,14 +1,16 @@
 """The routes under /v1."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
 from api.http.answers import Answer
 from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, error_content, errors, takes
 from api.http.parameters import IdempotencyKey
-from api.openai.client_watch import ClientWatch, WatchedStream, accept_for_client
-from api.openai.completions import ChatCompletion, Chunks, completion
-from api.openai.error_shape import OpenAIError, failure_body, failure_headers, failure_status
+from api.openai.answering import answered
+from api.openai.completions import ChatCompletion, chat_chunks, completion
+from api.openai.error_shape import OpenAIError
 from api.openai.models import OpenAIModel, OpenAIModelList, usable
 from api.openai.requests import ChatCompletionRequest, parse_chat
 from cluster.errors import (
@@ -22,7 +24,6 @@ from cluster.errors import (
     NoCapacity,
     PayloadTooLarge,
 )
-from cluster.messages.work import Failed
 
 router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
 
@@ -61,15 +62,10 @@ async def create_chat_completion(
 ) -> Response:
     """Submit a chat job and wait for its answer, or with `stream: true` for its parts. Hanging up cancels the job."""
     wanted = parse_chat(body)
-    accepted = await accept_for_client(gateway, caller, await wanted.order(body), idempotency_key)
-    watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
-    headers = {"X-Job-Id": accepted.id}
-    if wanted.stream:
-        return WatchedStream(watch, headers, Chunks(accepted, wanted.chunks()).encode)
-    answer, end = await watch.whole(request.receive)
-    if isinstance(end, Failed):
-        return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
-    return Answer(completion(accepted, answer, end, wanted.told()), headers=headers)
+    order = await wanted.order(body)
+    tell = partial(completion, told=wanted.told())
+    chunks = partial(chat_chunks, wanted.chunks()) if wanted.stream else None
+    return await answered(request, gateway, caller, order, idempotency_key, tell, chunks)
 
 
 @router.get("/models", response_model=OpenAIModelList)

@@ -1,13 +1,13 @@
 """Completions, whole and in chunks, as OpenAI's clients read them and vLLM's server writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NotRequired
 
 import msgspec
 from msgspec import Struct
 from typing_extensions import TypedDict
 
-from api.http.sse import DONE, PING
+from api.http.sse import DONE, PING, event
 from api.jobs.schemas import TokenUsage, usage_body
 from api.openai.client_watch import Answer
 from api.openai.error_shape import failure_body
@@ -17,8 +17,6 @@ from cluster.messages.marks import FinishReason, Mark, Prompt, Stopped, Tokens
 from cluster.messages.money import Usage
 from cluster.messages.work import Accepted, End, Failed, Finished
 from cluster.text.answers import Choice, added, choices
-
-_json = msgspec.json.Encoder()
 
 
 class TextChoice(TypedDict):
@@ -121,6 +119,11 @@ class _Told:
         self.prompt: Prompt | None = None
 
 
+def text_chunks(wanted: TextWanted, accepted: Accepted) -> Callable[[Piece], bytes]:
+    """What encodes the pieces of this job as its client wants them."""
+    return TextChunks(accepted, wanted).encode
+
+
 class TextChunks:
     """Encodes the pieces of one job, in their order, for one client."""
 
@@ -159,7 +162,7 @@ class TextChunks:
         told.tokens += sum(len(each.ids) for each in tokens)
         logprobs = None
         if wanted.logprobs is not None:
-            entries = [each.logprobs[1:-1] for each in tokens if len(each.logprobs) > len("[]")]
+            entries = [each.entries for each in tokens if each.entries]
             rows = wanted.rows(prompt, entries)
             logprobs = columns(rows, told.length) if rows else None
         told.length += len(text)
@@ -177,19 +180,19 @@ class TextChunks:
         body = _body(self._accepted, [choice])
         if self._wanted.usage:
             body["usage"] = self._usage_so_far(choice["index"]) if self._wanted.continuous_usage else None
-        return _encoded(body)
+        return event(body)
 
     def _usage_so_far(self, index: int) -> TokenUsage:
         return usage_body(Usage(len(self._prompt_of(index).ids), self._told[index].tokens))
 
     def _end(self, end: End) -> bytes:
         if isinstance(end, Failed):
-            return _encoded(failure_body(end))
+            return event(failure_body(end))
         events = b""
         if self._wanted.choices == 1:
             events += self._part(0, "", Stopped(0, 0, end.finish_reason, end.stop_reason))
         if self._wanted.usage:
-            events += _encoded({**_body(self._accepted, []), "usage": usage_body(end.usage)})
+            events += event({**_body(self._accepted, []), "usage": usage_body(end.usage)})
         return events + DONE
 
 
@@ -217,7 +220,3 @@ def _body(accepted: Accepted, told: list[TextChoice]) -> TextCompletion:
         "model": accepted.model,
         "choices": told,
     }
-
-
-def _encoded(body: Any) -> bytes:
-    return b"data: %b\n\n" % _json.encode(body)

@@ -1,17 +1,17 @@
 """The route of completions, at /v1."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
-from api.http.answers import Answer
 from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
 from api.http.parameters import IdempotencyKey
-from api.openai.client_watch import ClientWatch, WatchedStream, accept_for_client
-from api.openai.error_shape import OpenAIError, failure_body, failure_headers, failure_status
+from api.openai.answering import answered
+from api.openai.error_shape import OpenAIError
 from api.openai.routes import JOB_HEADER, REFUSALS, TIMEOUT
-from api.openai.text_answers import TextChunks, TextCompletion, text_completion
+from api.openai.text_answers import TextCompletion, text_chunks, text_completion
 from api.openai.text_completions import CompletionRequest, parse_completion
-from cluster.messages.work import Failed
 
 router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
 
@@ -34,12 +34,7 @@ async def create_completion(
     """Have prompts gone on from, one or several in one job. Otherwise as chat completions."""
     asked = parse_completion(body)
     wanted = asked.wanted()
-    accepted = await accept_for_client(gateway, caller, await asked.order(body), idempotency_key)
-    watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
-    headers = {"X-Job-Id": accepted.id}
-    if asked.stream:
-        return WatchedStream(watch, headers, TextChunks(accepted, wanted).encode)
-    answer, end = await watch.whole(request.receive)
-    if isinstance(end, Failed):
-        return Answer(failure_body(end), failure_status(end), headers | failure_headers(end))
-    return Answer(text_completion(accepted, answer, end, wanted), headers=headers)
+    order = await asked.order(body)
+    tell = partial(text_completion, wanted=wanted)
+    chunks = partial(text_chunks, wanted) if asked.stream else None
+    return await answered(request, gateway, caller, order, idempotency_key, tell, chunks)

@@ -43,6 +43,11 @@ class Tokens(Struct, frozen=True, array_like=True, tag="tokens"):
     ids: tuple[int, ...] = ()
     logprobs: str = ""
 
+    @property
+    def entries(self) -> str:
+        """Those of the logprobs, one after the other: what several marks tell can be joined."""
+        return self.logprobs[1:-1]
+
 
 class Stopped(Struct, frozen=True, array_like=True, tag="stopped"):
     """This choice, of several, has ended after so many tokens, and why."""

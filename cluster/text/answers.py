@@ -44,9 +44,9 @@ class Choice:
     def note(self, mark: Mark) -> None:
         """What else is told of it."""
         match mark:
-            case Tokens(ids=ids, logprobs=logprobs):
+            case Tokens(ids=ids, entries=entries):
                 self.token_ids += ids
-                self.logprobs += [logprobs[1:-1]] if len(logprobs) > len("[]") else []
+                self.logprobs += [entries] if entries else []
             case Prompt():
                 self.prompt = added(self.prompt, mark)
             case Stopped():

@@ -1,0 +1,38 @@
+"""How a job of this layer is answered: submitted, watched while its client waits, and told whole or in chunks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import Request, Response
+
+from api.http.answers import Answer as Whole
+from api.openai.client_watch import Answer, ClientWatch, WatchedStream, accept_for_client
+from api.openai.error_shape import failure_body, failure_headers, failure_status
+from api.replica.gateway import Gateway
+from api.replica.live import Piece
+from cluster.messages.people import Principal
+from cluster.messages.work import Accepted, Failed, Finished, Order
+
+Tell = Callable[[Accepted, Answer, Finished], Mapping[str, Any]]
+Chunks = Callable[[Accepted], Callable[[Piece], bytes]]
+
+
+async def answered(
+    request: Request,
+    gateway: Gateway,
+    caller: Principal,
+    order: Order,
+    idempotency_key: str | None,
+    tell: Tell,
+    chunks: Chunks | None = None,
+) -> Response:
+    """What `tell` makes of the whole answer; with `chunks`, events that it encodes. Hanging up cancels the job."""
+    accepted = await accept_for_client(gateway, caller, order, idempotency_key)
+    watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
+    headers = {"X-Job-Id": accepted.id}
+    if chunks is not None:
+        return WatchedStream(watch, headers, chunks(accepted))
+    answer, end = await watch.whole(request.receive)
+    if isinstance(end, Failed):
+        return Whole(failure_body(end), failure_status(end), headers | failure_headers(end))
+    return Whole(tell(accepted, answer, end), headers=headers)
