@@ -1,5 +1,6 @@
 """What clients of OpenAI's API send, and what it asks for here."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec.structs import replace
@@ -8,7 +9,7 @@ from pydantic import Field, WithJsonSchema, field_validator, model_serializer, m
 from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
 from api.http.body_hash import LATER, Formerly, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, Object, form_of
-from api.http.sampling import MAX_CHOICES, LogitBias, Penalty
+from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
 from api.openai.choices import Told
 from api.openai.completions import ChunksWanted
@@ -19,11 +20,6 @@ from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
 
 _STOP_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$", "minLength": 1}
 STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT}], "default": []}
-
-
-def whole_numbers(body: Any) -> Any:
-    """The body: JSON has one kind of number; to vLLM's own API, and so here, 512.0 is a whole one."""
-    return {key: _whole(value) for key, value in body.items()} if isinstance(body, dict) else body
 
 
 def _whole(value: Any) -> Any:
@@ -50,10 +46,63 @@ class StreamOptions(Request):
         return {key: value for key, value in said.items() if value or key == "include_usage"}
 
 
-class ChatCompletionRequest(DialogueFields, UnsupportedFields):
-    """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
+class GeneratingRequest(SamplingFields):
+    """What the requests for text of this layer have in common."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
+    stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(STOP)]
+    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+    metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, body: Any) -> Any:
+        """JSON has one kind of number: to vLLM's own API, and so here, 512.0 is a whole one."""
+        return {key: _whole(value) for key, value in body.items()} if isinstance(body, dict) else body
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop_string(cls, stop: Any) -> Any:
+        return [stop] if isinstance(stop, str) else stop
+
+    @property
+    def options(self) -> StreamOptions:
+        return self.stream_options or StreamOptions()
+
+    def check_stream(self) -> None:
+        """Raises BadRequest for what only a stream has, or no stream."""
+        if self.stream_options is not None and not self.stream:
+            raise BadRequest("stream_options: may only be given with stream: true")
+        if self.prompt_logprobs and self.stream:
+            raise BadRequest("prompt_logprobs: are not told in a stream")
+
+    async def sampling(
+        self, max_tokens: int, temperature: float | None, top_p: float | None, options: Mapping[str, Any]
+    ) -> Sampling:
+        """How tokens are drawn; `options` are what the request says of it in fields of its own.
+
+        Raises BadRequest for a response format that cannot be used, and for fields that contradict each other.
+        """
+        sampling = Sampling(
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            stop=tuple(self.stop),
+            seed=self.seed,
+            json_schema=await json_schema(self.response_format),
+            **self.more_sampling(max_tokens, {**options, **structural_tag(self.response_format)}),
+        )
+        if self.options.continuous_usage_stats:
+            return replace(sampling, return_token_ids=True)  # they are counted as they come
+        return sampling
+
+
+class ChatCompletionRequest(GeneratingRequest, DialogueFields, UnsupportedFields):
+    """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
+
     messages: Annotated[list[ChatCompletionMessage], Field(min_length=1)]
     max_completion_tokens: Annotated[
         Count | None, Field(description="As much as the context leaves without either; wins over max_tokens")
@@ -70,23 +119,7 @@ class ChatCompletionRequest(DialogueFields, UnsupportedFields):
     n: Annotated[Annotated[int, Field(ge=1, le=MAX_CHOICES)], Formerly(None)] = 1
     logprobs: Annotated[bool, Formerly(None)] = False
     top_logprobs: Annotated[int, Field(ge=-1, le=INT64)] | None = None
-    stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(STOP)]
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
     stream_interval: Annotated[Count | None, LATER, Field(description="A hint: text comes as it is made")] = None
-    metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_numbers(cls, body: Any) -> Any:
-        return whole_numbers(body)
-
-    @field_validator("stop", mode="before")
-    @classmethod
-    def _one_stop_string(cls, stop: Any) -> Any:
-        return [stop] if isinstance(stop, str) else stop
 
     def told(self) -> Told:
         """What the client is told of an answer besides its text."""
@@ -96,8 +129,7 @@ class ChatCompletionRequest(DialogueFields, UnsupportedFields):
 
     def chunks(self) -> ChunksWanted:
         """What the client wants of a stream."""
-        options = self.stream_options or StreamOptions()
-        return ChunksWanted(self.n, options.include_usage, options.continuous_usage_stats, self.told())
+        return ChunksWanted(self.n, self.options.include_usage, self.options.continuous_usage_stats, self.told())
 
     async def order(self, body: bytes) -> Order:
         """This, sent as `body`.
@@ -105,18 +137,7 @@ class ChatCompletionRequest(DialogueFields, UnsupportedFields):
         Raises BadRequest for a response format that cannot be used, and for fields that contradict each other.
         """
         max_tokens = self.max_completion_tokens or self.max_tokens or AS_CONTEXT_LEAVES
-        options = self.more_options() | structural_tag(self.response_format)
-        sampling = Sampling(
-            max_tokens=max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stop=tuple(self.stop),
-            seed=self.seed,
-            json_schema=await json_schema(self.response_format),
-            **self.more_sampling(max_tokens, options),
-        )
-        if self.stream_options is not None and self.stream_options.continuous_usage_stats:
-            sampling = replace(sampling, return_token_ids=True)  # they are counted as they come
+        sampling = await self.sampling(max_tokens, self.temperature, self.top_p, self.more_options())
         return Order(
             model=self.model,
             messages=tuple(message.message() for message in self.messages),
@@ -130,10 +151,7 @@ class ChatCompletionRequest(DialogueFields, UnsupportedFields):
 def parse_chat(body: bytes) -> ChatCompletionRequest:
     """Raises BadRequest, naming the first field that is wrong."""
     request = parse(ChatCompletionRequest, body)
-    if request.stream_options is not None and not request.stream:
-        raise BadRequest("stream_options: may only be given with stream: true")
-    if request.prompt_logprobs and request.stream:
-        raise BadRequest("prompt_logprobs: are not told in a stream")
+    request.check_stream()
     if request.structured_outputs and request.response_format and request.response_format.type != "text":
         raise BadRequest("structured_outputs: may not be given together with response_format")
     return request

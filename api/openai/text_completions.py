@@ -3,59 +3,38 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec.structs import replace
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from api.http.bodies import INT64, AnyText, Text, parse
+from api.http.bodies import INT64, AnyText, parse
 from api.http.body_hash import body_hash
-from api.http.sampling import SamplingFields
-from api.jobs.schemas import MAX_METADATA
 from api.openai.prompts import Prompts, number_of_prompts
-from api.openai.requests import STOP, StreamOptions, whole_numbers
-from api.openai.response_format import ResponseFormat, json_schema, structural_tag
+from api.openai.requests import GeneratingRequest
 from api.openai.text_answers import TextWanted
 from api.openai.unsupported import MustBe, Refused
 from cluster.errors import BadRequest
-from cluster.messages.work import Form, Order, Sampling
+from cluster.messages.work import Form, Order
 
 
-class CompletionRequest(SamplingFields):
+class CompletionRequest(GeneratingRequest):
     """A completion of one or several prompts, each for itself. vLLM's front end says what they become, and refuses."""
 
-    model: Annotated[Text, Field(description="An id or alias of the catalogue")]
     prompt: Prompts
     max_tokens: Annotated[int, Field(ge=0, le=INT64, description="0 only with echo: the prompt alone")] = 16
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     logprobs: Annotated[int, Field(ge=-1, le=INT64)] | None = None
     echo: Annotated[bool, Field(description="The answer begins with the prompt")] = False
-    stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(STOP)]
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
     structured_outputs: dict[str, Any] | None = None
     add_special_tokens: bool = True
     truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=INT64)] | None = None
     truncation_side: Literal["left", "right"] | None = None
     cache_salt: Annotated[AnyText, Field(min_length=1, max_length=1024)] | None = None
-    metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
     suffix: Refused = None
     prompt_embeds: Refused = None
     use_beam_search: Annotated[Any, MustBe(False)] = None
     priority: Annotated[Any, MustBe(0)] = None
     kv_transfer_params: Refused = None
     ec_transfer_params: Refused = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_numbers(cls, body: Any) -> Any:
-        return whole_numbers(body)
-
-    @field_validator("stop", mode="before")
-    @classmethod
-    def _one_stop_string(cls, stop: Any) -> Any:
-        return [stop] if isinstance(stop, str) else stop
 
     @field_validator("logprobs", mode="before")
     @classmethod
@@ -65,10 +44,6 @@ class CompletionRequest(SamplingFields):
     @property
     def prompts(self) -> int:
         return number_of_prompts(self.prompt)
-
-    @property
-    def options(self) -> StreamOptions:
-        return self.stream_options or StreamOptions()
 
     def wanted(self) -> TextWanted:
         """What the client wants to be told."""
@@ -91,17 +66,7 @@ class CompletionRequest(SamplingFields):
         Raises BadRequest for a response format that cannot be used, and for fields that contradict each other.
         """
         max_tokens = max(1, self.max_tokens)
-        sampling = Sampling(
-            max_tokens=max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stop=tuple(self.stop),
-            seed=self.seed,
-            json_schema=await json_schema(self.response_format),
-            **self.more_sampling(max_tokens, self._more_options()),
-        )
-        if self.options.continuous_usage_stats:
-            sampling = replace(sampling, return_token_ids=True)  # they are counted as they come
+        sampling = await self.sampling(max_tokens, self.temperature, self.top_p, self._more_options())
         return Order(
             model=self.model,
             messages=(),
@@ -120,7 +85,7 @@ class CompletionRequest(SamplingFields):
             options["prompt_logprobs"] = self.logprobs
         if self.structured_outputs is not None:
             options["structured_outputs"] = self.structured_outputs
-        return options | structural_tag(self.response_format)
+        return options
 
 
 _JUDGED = (
@@ -149,10 +114,7 @@ def _judged(body: bytes) -> str:
 def parse_completion(body: bytes) -> CompletionRequest:
     """Raises BadRequest, naming the first field that is wrong."""
     request = parse(CompletionRequest, body)
-    if request.stream_options is not None and not request.stream:
-        raise BadRequest("stream_options: may only be given with stream: true")
-    if request.prompt_logprobs and request.stream:
-        raise BadRequest("prompt_logprobs: are not told in a stream")
+    request.check_stream()
     if request.max_tokens == 0 and not request.echo:
         raise BadRequest("max_tokens: must be at least 1 without echo")
     if request.logprob_token_ids and request.logprobs is None:
