@@ -21,7 +21,7 @@ def create(model: Model, source: str, place: Place | None = None) -> Backend:
             return SimulatedBackend(model.engine, adapters=[adapter.id for adapter in model.adapters])
         case "vllm":
             from actors.backends.vllm.backend import VllmBackend
-            from actors.backends.vllm.engine import make_engine
+            from actors.backends.vllm.making import make_engine
 
             return VllmBackend(model, source, partial(make_engine, place=place))
 

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from actors.backends import process_env
 from actors.backends.base import Place
 from actors.backends.failures import one_line
-from actors.backends.vllm.engine import engine_args
 from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.failures import FailureHandler, FailureLog
+from actors.backends.vllm.making import engine_args
 from cluster.catalogue import Model
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.backends import validate_engines
-from actors.backends.vllm.engine import engine_args as made_args
+from actors.backends.vllm.making import engine_args as made_args
 from actors.backends.vllm.options import engine_args
 from cluster.catalogue import Model
 from cluster.errors import ConfigError

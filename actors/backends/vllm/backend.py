@@ -18,9 +18,10 @@ from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
 from actors.backends.vllm.adapter_files import AdapterRefused
-from actors.backends.vllm.engine import InvalidRequest, Pooled, Produced, VllmEngine, Wanted, make_engine
+from actors.backends.vllm.engine import InvalidRequest, Pooled, Produced, VllmEngine, Wanted
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.frontend import RequestRefused
+from actors.backends.vllm.making import make_engine
 from actors.backends.vllm.pooled import PooledGeneration
 from actors.backends.vllm.processes import EXIT_TIMEOUT_S, EngineProcesses
 from actors.backends.vllm.rendering import (

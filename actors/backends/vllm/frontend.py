@@ -154,6 +154,7 @@ class Parsing:
         self, parser: Any, tokenizer: Any, request: Any, prompt: tuple[int, ...], settings: Mapping[str, Any]
     ) -> None:
         self._make: Callable[[], Any] = partial(parser, tokenizer, request.tools, **settings)
+        self._thinks = parser.reasoning_parser_cls is not None
         self._request = request
         self._prompt = prompt
         self._settings = settings
@@ -169,15 +170,15 @@ class Parsing:
     @property
     def reasoning_kwargs(self) -> dict[str, Any] | None:
         """What the engine's own reasoning parser is to be told; None where the model does not think."""
-        if self._make().reasoning_parser is None:
+        if not self._thinks:
             return None
         return {"chat_template_kwargs": dict(self._settings["chat_template_kwargs"])}
 
     def free_tokens(self, token_ids: Sequence[int]) -> int | None:
         """How many of an answer's first tokens, of these, are free of its grammar: thoughts. None while it thinks."""
-        parser = self._make()
-        if parser.reasoning_parser is None or not self._request.include_reasoning:
+        if not self._thinks or not self._request.include_reasoning:
             return 0
+        parser = self._make()
         if self._request._grammar_from_parser or parser.is_reasoning_end(list(self._prompt)):
             return 0
         if not parser.is_reasoning_end([*self._prompt, *token_ids]):

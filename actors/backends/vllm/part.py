@@ -5,8 +5,8 @@ has to.
 """
 
 from actors.backends.base import BackendDied, Place
-from actors.backends.vllm.engine import make_engine_args
 from actors.backends.vllm.failures import FailureLog
+from actors.backends.vllm.making import make_engine_args
 from actors.backends.vllm.processes import EngineProcesses
 from actors.machine import scheduling_class
 from cluster.catalogue import Model

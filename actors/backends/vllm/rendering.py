@@ -80,9 +80,10 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
     """What this form asks, once vLLM has judged it. Raises RequestRefused with vLLM's reason."""
     try:
         asked = _ask(engine, form, ())
-        constraint = asked.constraint or _constraint(engine, sampling, structured_outputs)
-        if constraint is not None:
-            engine.verify(constraint)
+        if asked.constraint is None:
+            _constraint(engine, sampling, structured_outputs)
+        else:
+            engine.verify(asked.constraint)
         if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
     except UnsupportedSchema as error:
@@ -246,7 +247,7 @@ def _resumed(engine: VllmEngine, dispatch: Dispatch, prompt: list[int]) -> Detok
 
 
 def _constraint(engine: VllmEngine, sampling: Sampling, structured_outputs: bool) -> Constraint | None:
-    """What the answer has to follow. Raises UnsupportedSchema with vLLM's reason."""
+    """What the answer has to follow, as vLLM takes it. Raises UnsupportedSchema with its reason."""
     options = sampling.others.get("structured_outputs")
     if sampling.json_schema is None and not options:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from actors.backends import process_env
-from actors.backends.vllm.engine import engine_args
+from actors.backends.vllm.making import engine_args
 from api.cli.run import runs
 from api.cli.run.ray_cluster import haproxy_apart
 from cluster.catalogue import Model

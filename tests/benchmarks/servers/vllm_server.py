@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from actors.backends import process_env
-from actors.backends.vllm.engine import engine_args
+from actors.backends.vllm.making import engine_args
 from cluster.catalogue import Model
 from tests.benchmarks.dialects import ChatCompletions
 from tests.benchmarks.servers.base import Server, clean_environment, marks
