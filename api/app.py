@@ -13,6 +13,7 @@ from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.models import routes as models
 from api.nodes import routes as nodes
+from api.openai import pooling_routes as pooling
 from api.openai import tokenize
 from api.openai.error_shape import OPENAI_ERRORS, OpenAIError
 from api.openai.routes import router as openai_router
@@ -37,6 +38,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(openai_router, prefix="/v1")
     app.include_router(text_router, prefix="/v1")
     app.include_router(tokenize.router)
+    app.include_router(pooling.router)
     app.include_router(system.router)
     openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)

@@ -191,6 +191,13 @@ class Model(Struct, frozen=True):
         return block * -(-_LEAST_PREFIX_TOKENS // block)
 
     @property
+    def pools(self) -> bool:
+        """Whether it makes numbers of texts, and generates none: its engine options say so, by vLLM's names."""
+        runner = self.engine.get("runner", "auto")
+        converted = runner == "auto" and self.engine.get("convert", "auto") not in ("auto", "none")
+        return self.traits.forms and (runner == "pooling" or converted)
+
+    @property
     def traits(self) -> Traits:
         """What its backend is like."""
         return TRAITS[self.backend]

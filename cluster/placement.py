@@ -238,8 +238,15 @@ def prompt_tokens(job: Job) -> int:
 
 
 def most_tokens(job: Job) -> int:
-    """The most tokens that the job's prompt and answer can have, as far as they were counted."""
-    return (job.prompt_tokens or 0) + job.sampling.max_tokens * job.choices
+    """The most tokens that one of the job's prompts and an answer to it can have together, as far as they were counted.
+
+    0 for one that pools: it may ask any number of prompts, each for itself, and its engine knows how long each is. Of
+    several prompts, only all are counted.
+    """
+    if job.form is not None and job.form.pools:
+        return 0
+    is_one = job.form is None or job.form.prompts == 1
+    return (job.prompt_tokens or 0 if is_one else 0) + job.sampling.max_tokens
 
 
 def _can_take(place: _Place, pin: NodeId | None, suspect: bool) -> bool:

@@ -22,7 +22,8 @@ class Chunk(Struct, frozen=True):
     `text` is exactly the text of `token_ids`: token ids whose text is still withheld (half a character, a
     possible stop string) come with the chunk that brings their text, and the last one brings text. `ends` is where in
     `text` each token ends; it is empty where all of it came with the last. Ids that never bring text (the one that ends
-    the answer, one cut by a stop string) are left out, but counted in the usage.
+    the answer, one cut by a stop string) are left out, but counted in the usage. A text of no tokens comes as a whole,
+    with the end.
     A generation's first chunk carries `prompt_tokens`, `cached_tokens`, how many of these were in the cache, and
     `prompt_ids` where another rendering of the prompt would not make the same. The last one carries `end`, whose usage
     counts the whole job: the tokens resumed from as well. `retryable` says of an end that it is a failure which another

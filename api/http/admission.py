@@ -11,9 +11,10 @@ from api.replica.gateway import Gateway
 from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal
 
-_GUARDED = ("/api", "/v1", "/tokenize", "/detokenize")
+_GUARDED = ("/api", "/v1", "/v2", "/tokenize", "/detokenize", "/score", "/rerank")
 _NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
-_SUBMISSIONS = {("POST", "/api/v1/jobs"), ("POST", "/v1/chat/completions")}
+_POOLING = ("/v1/embeddings", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank")
+_SUBMISSIONS = {("POST", path) for path in ("/api/v1/jobs", "/v1/chat/completions", *_POOLING)}
 # A scheme's name is matched in any case, and one or more spaces follow: RFC 9110, section 11.
 _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 

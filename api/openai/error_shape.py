@@ -109,4 +109,4 @@ def _param(error: InfernetError) -> str | None:
     return named[1] if named else None
 
 
-OPENAI_ERRORS = ErrorShape(("/v1", "/tokenize", "/detokenize"), error_body, error_headers)
+OPENAI_ERRORS = ErrorShape(("/v1", "/v2", "/tokenize", "/detokenize", "/score", "/rerank"), error_body, error_headers)

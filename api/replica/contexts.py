@@ -27,7 +27,8 @@ class Contexts:
         Before any engine has told of the context, it is the number that other jobs have that do not say any.
         """
         sampling = order.sampling
-        if sampling.max_tokens != AS_CONTEXT_LEAVES:
+        pools = order.form is not None and order.form.pools
+        if pools or sampling.max_tokens != AS_CONTEXT_LEAVES:
             return sampling
         context = await self.tokens(model)
         left = (

@@ -89,6 +89,10 @@ class Intake:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")
         if not model.traits.forms and (why := _more_than_a_text(order)):
             raise BadRequest(f"{why}: {model.id} is a {model.backend} model: it answers dialogues of texts with a text")
+        if model.pools and (order.form is None or not order.form.pools):
+            raise BadRequest(f"model: {model.id} is a pooling model: it generates no text")
+        if order.form is not None and order.form.pools and not model.pools:
+            raise BadRequest(f"model: {model.id} generates text, and is no pooling model")
         _check_logprobs(model, order.sampling)
         return choice
 

@@ -37,6 +37,10 @@ def most_prompt_tokens(messages: Sequence[ChatMessage], counted: int | None, for
     """The most tokens that this prompt can have: as many as were counted, where they could be."""
     if counted is not None:
         return counted
+    if form is not None and form.pools:
+        # A query is read again with each of its documents.
+        texts = len(form.body.encode()) * (1 if form.kind == "embedding" else form.prompts)
+        return texts + _MESSAGE_TOKENS * form.prompts + _CONVERSATION_TOKENS
     if form is not None:
         return len(form.body.encode()) + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS
     content_bytes = sum(len(message.content.encode()) for message in messages)

@@ -4,7 +4,7 @@ Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Tim
 (`_ms`), durations seconds (`_s`), positions in a text Unicode code points.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -51,18 +51,32 @@ class Sampling(Struct, frozen=True):
     return_tokens_as_token_ids: bool = False
 
 
+FormKind = Literal["chat", "completion", "tokens", "embedding", "score", "rerank"]
+
+POOLING: Collection[FormKind] = ("embedding", "score", "rerank")
+"""The kinds of forms that pooling models answer."""
+
+NOTHING_GENERATED = 0
+"""The `max_tokens` of a job that generates no text."""
+
+
 class Form(Struct, frozen=True):
     """What is asked for where it is more than a dialogue of texts: the body, as JSON, of vLLM's own request.
 
     It has what rendering the prompt and parsing the answer need; how tokens are drawn is in the job's `Sampling`.
     What only asks for `tokens` is never a job's. `why` is the field that no dialogue of texts could stand for, nothing
-    where one can. It asks so many `prompts`.
+    where one can. It asks so many `prompts`; of a form that scores, these are pairs of texts.
     """
 
-    kind: Literal["chat", "completion", "tokens"]
+    kind: FormKind
     body: str
     why: str = ""
     prompts: int = 1
+
+    @property
+    def pools(self) -> bool:
+        """Whether numbers are asked for, of a model that generates nothing."""
+        return self.kind in POOLING
 
 
 class Asking(Struct, frozen=True):

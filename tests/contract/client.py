@@ -150,7 +150,7 @@ def refused(response: httpx.Response, status: int, code: str, naming: str = "") 
 
 def is_openais(path: str) -> bool:
     """Whether this path is of the OpenAI layer, which answers in that shape."""
-    return re.match(r"/(v1|tokenize|detokenize)(/|$)", path) is not None
+    return re.match(r"/(v1|v2|tokenize|detokenize|score|rerank)(/|$)", path) is not None
 
 
 def check(response: httpx.Response) -> None:
@@ -158,7 +158,7 @@ def check(response: httpx.Response) -> None:
     path = response.request.url.path
     if not 200 <= response.status_code < 300:
         _check_error(response, openai=is_openais(path))
-    guarded = re.match(r"/(api|v1|tokenize|detokenize)(/|$)", path) and not _PUBLIC.search(path)
+    guarded = re.match(r"/(api|v1|v2|tokenize|detokenize|score|rerank)(/|$)", path) and not _PUBLIC.search(path)
     if guarded and response.status_code != 401:
         check_rate_headers(response)
     else:

@@ -33,7 +33,8 @@ def filter_case(context: HookContext, case: Case) -> bool:
 _BEYOND_SCHEMAS = re.compile(
     r"must be an ISO 8601|must be in the future|as the account has|context_length_exceeded|valid integer"
     r"|may only be given with|response_format|has no tokenizer|is required where|either this or"
-    r"|answers dialogues of texts with a text|when using this|min_tokens: must not be more than"
+    r"|no pooling model|answers dialogues of texts|is required, and text_2|only texts are offered"
+    r"|when using this|min_tokens: must not be more than"
 )
 
 

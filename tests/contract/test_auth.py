@@ -51,6 +51,12 @@ GUARDED = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/tokenize"),
     ("POST", "/detokenize"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/score"),
+    ("POST", "/v1/score"),
+    ("POST", "/rerank"),
+    ("POST", "/v1/rerank"),
+    ("POST", "/v2/rerank"),
     ("GET", "/v1/nowhere"),
 ]
 PUBLIC = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]

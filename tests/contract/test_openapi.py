@@ -31,6 +31,12 @@ OPERATIONS = {
     ("get", "/v1/models"): {200, 401, 429},
     ("post", "/tokenize"): {200, 400, 401, 403, 404, 413, 429, 503},
     ("post", "/detokenize"): {200, 400, 401, 403, 404, 413, 429, 503},
+    ("post", "/v1/embeddings"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
+    ("post", "/score"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
+    ("post", "/v1/score"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
+    ("post", "/rerank"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
+    ("post", "/v1/rerank"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
+    ("post", "/v2/rerank"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("get", "/healthz"): {200},
     ("get", "/readyz"): {200, 503},
     ("get", "/metrics"): {200},
@@ -103,7 +109,12 @@ def test_a_submissions_fields(document: dict[str, Any]) -> None:
         *("model", "messages", "max_tokens", "temperature", "top_p", "stream", "node_id", "stop", "seed", "metadata"),
         *("priority", "presence_penalty", "frequency_penalty", "repetition_penalty", "top_k", "min_p", "min_tokens"),
         *("ignore_eos", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens", "logit_bias"),
-        *("allowed_token_ids", "bad_words", "repetition_detection", "vllm_xargs"),
+        *("allowed_token_ids", "bad_words", "repetition_detection", "vllm_xargs", "n", "logprobs", "top_logprobs"),
+        *("prompt_logprobs", "logprob_token_ids", "thinking_token_budget", "return_token_ids", "return_prompt_text"),
+        *("return_tokens_as_token_ids", "spaces_between_special_tokens", "tools", "tool_choice", "parallel_tool_calls"),
+        *("chat_template_kwargs", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents"),
+        *("reasoning_effort", "include_reasoning", "echo", "mm_processor_kwargs", "media_io_kwargs"),
+        *("truncate_prompt_tokens", "truncation_side", "cache_salt", "structured_outputs"),
     }
     defaults = {name: fields[name].get("default") for name in ("max_tokens", "temperature", "top_p", "stream")}
     assert defaults == {"max_tokens": 512, "temperature": 0.7, "top_p": 1.0, "stream": False}

@@ -42,8 +42,10 @@ BODIES: dict[str, dict[str, Any]] = {
 REAL = Model("real", source="org/real", gpus=0)
 """A model whose engines are asked what a completion means."""
 
-# What can be answered by the ingress replica alone; of models with a tokenizer, but for who asks.
-ALONE = {"/healthz", "/metrics", "/tokenize", "/detokenize"}
+# What can be answered by the ingress replica alone; of models with a tokenizer, but for who asks. That a model is no
+# pooling model it knows by itself.
+POOLING = {"/v1/embeddings", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank"}
+ALONE = {"/healthz", "/metrics", "/tokenize", "/detokenize", *POOLING}
 
 
 def operations() -> Iterator[tuple[str, str]]:

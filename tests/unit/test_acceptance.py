@@ -11,7 +11,7 @@ from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, 
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.leases.leases import Leases
-from cluster.messages.work import ChatMessage, Job, Sampling
+from cluster.messages.work import ChatMessage, Form, Job, Sampling
 from cluster.timing import Timing
 
 CATALOGUE = Catalogue((Model(id="m", aliases=("alias",), max_queue=3),))
@@ -87,6 +87,12 @@ def test_what_is_longer_than_the_context_is_refused() -> None:
         ContextLengthExceeded,
         "max_tokens: 101 is more than the model's context of 100",
     )
+
+
+def test_many_prompts_of_a_pooling_model_are_together_longer_than_its_context() -> None:
+    pooling = replace(job(prompt_tokens=5000, max_tokens=0), form=Form("embedding", "{}", "input", 500))
+    assert misfit(pooling, context=64) is None
+    assert misfit(replace(pooling, form=None), context=64) is not None
 
 
 def test_a_node_that_is_not_known_is_not_found() -> None:

@@ -240,7 +240,7 @@ def test_a_frame_is_these_bytes() -> None:
         "94 96 a47475726e 06 a9617267756d656e7473 01 02 a663616c6c5f31"
         "95 a6746f6b656e73 06 01 92 07 ce00015f90 a45b7b7d5d"
         "96 a773746f70706564 08 01 a66c656e677468 a178 02"
-        "96 a670726f6d7074 00 01 91 05 a170 a65b6e756c6c5d"
+        "98 a670726f6d7074 00 01 91 05 a170 a65b6e756c6c5d a0 a0"
     )
     assert encode([told]) == bytes.fromhex(golden)
     assert decode(bytes.fromhex(golden)) == [told]

@@ -52,6 +52,7 @@ class ScriptedEngine(VllmEngine):
     cache_tokens = 1600
     block_tokens = 16
     batch_size = 16
+    pools = False
     prompts_tell_time = False
     thinks = False
     loaded_adapters: tuple[str, ...] = ()

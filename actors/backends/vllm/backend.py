@@ -18,9 +18,10 @@ from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
 from actors.backends.vllm.adapter_files import AdapterRefused
-from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted, make_engine
+from actors.backends.vllm.engine import InvalidRequest, Pooled, Produced, VllmEngine, Wanted, make_engine
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.frontend import RequestRefused
+from actors.backends.vllm.pooled import PooledGeneration
 from actors.backends.vllm.processes import EXIT_TIMEOUT_S, EngineProcesses
 from actors.backends.vllm.rendering import (
     FAILED,
@@ -31,7 +32,8 @@ from actors.backends.vllm.rendering import (
     render,
     render_plain,
 )
-from actors.backends.vllm.warm_up import warm_up
+from actors.backends.vllm.rendering_pooled import check_pooled, render_pooled
+from actors.backends.vllm.warm_up import warm_up, warm_up_pooling
 from cluster.catalogue import Model
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
@@ -57,6 +59,8 @@ class VllmBackend:
     A resumed job goes on after the token ids it resumes from. With temperature 0 the rest is what it would
     have been, but for what the batch does to vLLM's arithmetic. With a seed, the draws already made are not
     replayed: the rest is drawn with seed + number of resumed tokens, so a resumed job is at least repeatable.
+
+    A pooling model generates nothing: its jobs' answers are numbers, told as a whole (`pooling.py`).
 
     A job with a JSON Schema follows it, resumed or not (`structured.py`); one whose schema cannot be followed, or
     whose model cannot follow any, ends with an error.
@@ -107,7 +111,7 @@ class VllmBackend:
 
     def start(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
-            if _is_rendered(dispatch) and not self._parses:
+            if _is_rendered(dispatch) and not self._parses and not self._model.pools:
                 self._inbox.put(partial(self._add_plain, dispatch))
             else:
                 self._submit(self._render, dispatch)
@@ -140,16 +144,19 @@ class VllmBackend:
         if (engine := self._engine) is None:
             return
         try:
-            rendered = render(engine, dispatch, self._structured_outputs)
+            if self._model.pools:
+                self._inbox.put(partial(self._add_pooled, render_pooled(engine, dispatch)))
+            else:
+                self._inbox.put(partial(self._add, render(engine, dispatch, self._structured_outputs)))
         except RenderingFailed as failure:
             self._inbox.put(partial(self._refuse, Generation(dispatch).fail("engine_error", str(failure))))
-        else:
-            self._inbox.put(partial(self._add, rendered))
 
     def _ask(self, form: Form, sampling: Sampling) -> Asking:
         if (engine := self._engine) is None:
             raise BackendDied("it has been closed")
         try:
+            if self._model.pools:
+                return Asking(check_pooled(engine, form).tokens)
             asked = check(engine, form, sampling, self._structured_outputs)
         except RequestRefused as refusal:
             return Asking(refusal=str(refusal))
@@ -180,19 +187,29 @@ class VllmBackend:
             self._processes.complete()
         self._watcher = engine.watch(self._note_killed)
         self._phases.begin("warming up")
-        self._structured_outputs = warm_up(engine, self._model.id)
+        if self._model.pools:
+            warm_up_pooling(engine)
+        else:
+            self._structured_outputs = warm_up(engine, self._model.id)
         self._phases.end()
         slots = engine.batch_size + max(1, engine.batch_size // _QUEUED_SHARE)
         return Loaded(slots, engine.context_length, engine.cache_tokens, engine.block_tokens)
 
     def _generate(self, engine: VllmEngine, sink: Sink) -> None:
         while self._run_commands(engine):
-            produced = engine.step() if self._answers else []
+            made = self._step(engine)
             self._steps += 1
             chunks, self._refusals = self._refusals, []
-            chunks += [chunk for each in produced if (chunk := self._advance(each, engine)) is not None]
+            chunks += [chunk for chunk in made if chunk is not None]
             if chunks and not self._stopped:
                 sink(chunks)
+
+    def _step(self, engine: VllmEngine) -> Sequence[Chunk | None]:
+        if not self._answers:
+            return []
+        if self._model.pools:
+            return [self._take(each, engine) for each in engine.step_pooling()]
+        return [self._advance(each, engine) for each in engine.step()]
 
     def _run_commands(self, engine: VllmEngine) -> bool:
         """Run the commands in the inbox; wait for one when there is nothing to generate. False when closed."""
@@ -230,8 +247,19 @@ class VllmBackend:
                 self._refuse(end, engine)
             return True
         request_id = _request_id(generation.job_id, generation.attempt, wanted.choice)
+        return self._request(generation, wanted.choice, partial(engine.add, request_id, wanted), engine)
+
+    def _add_pooled(self, pooled: PooledGeneration, engine: VllmEngine) -> None:
+        for number, (inputs, params) in enumerate(pooled.asked.inputs):
+            request_id = _request_id(pooled.job_id, pooled.attempt, number)
+            if not self._request(pooled, number, partial(engine.pool, request_id, inputs, params), engine):
+                self._drop(pooled, engine)
+                return
+
+    def _request(self, generation: Generation, number: int, add: Callable[[], None], engine: VllmEngine) -> bool:
+        """Give vLLM one of a job's requests. False when it refuses it."""
         try:
-            engine.add(request_id, wanted)
+            add()
         except AdapterRefused as refusal:
             log.error("job %s: %s", generation.job_id, refusal)  # noqa: TRY400
             self._refuse(generation.fail("engine_error", f"{FAILED}: {refusal}", retryable=True), engine)
@@ -244,7 +272,8 @@ class VllmBackend:
             invalid = isinstance(error, InvalidRequest)
             self._refuse(generation.fail("engine_error", FAILED, retryable=not invalid), engine)
             return False
-        self._answers[request_id] = (generation, wanted.choice)
+        request_id = _request_id(generation.job_id, generation.attempt, number)
+        self._answers[request_id] = (generation, number)
         self._requests.setdefault((generation.job_id, generation.attempt), []).append(request_id)
         return True
 
@@ -291,6 +320,15 @@ class VllmBackend:
             kind = type(error).__name__  # not the error itself: it may quote the answer
             log.error("job %s: its answer could not be parsed (%s)", generation.job_id, kind)  # noqa: TRY400
             return generation.fail("engine_error", f"{FAILED}: the model's parser failed on what it wrote")
+
+    def _take(self, pooled: Pooled, engine: VllmEngine) -> Chunk | None:
+        generation, number = self._answers.pop(pooled.request_id, (None, 0))
+        if not isinstance(generation, PooledGeneration):  # aborted
+            return None
+        chunk = generation.take(number, pooled.output)
+        if generation.ended:
+            self._drop(generation, engine)
+        return chunk
 
     def _shut_down(self) -> None:
         if self._engine is not None:

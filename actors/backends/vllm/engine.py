@@ -24,6 +24,7 @@ from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.environment import between_machines
 from actors.backends.vllm.frontend import Frontend
 from actors.backends.vllm.logprobs import LogprobTeller, prompt_logprobs
+from actors.backends.vllm.pooling import PoolingFrontend
 from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from actors.machine import scheduling_class
@@ -93,6 +94,13 @@ class _Answer(Struct, frozen=True):
     adapter: str
 
 
+class Pooled(Struct, frozen=True):
+    """What a pooling model has made of one prompt: vLLM's own output."""
+
+    request_id: str
+    output: Any
+
+
 class InvalidRequest(Exception):
     """vLLM does not take a request. The message says why, and may quote the prompt; `field` is wrong, if any."""
 
@@ -154,6 +162,16 @@ class VllmEngine:
     def frontend(self) -> Frontend:
         """vLLM's own front end for it, used by the thread that renders."""
         return Frontend(self._engine, self._conversation)
+
+    @property
+    def pools(self) -> bool:
+        """Whether vLLM finds its model to be a pooling one: it generates nothing."""
+        return bool(self._engine.model_config.runner_type == "pooling")
+
+    @cached_property
+    def pooling(self) -> PoolingFrontend:
+        """vLLM's own front end for a pooling model, used by the thread that renders."""
+        return PoolingFrontend(self._engine, self._conversation)
 
     @cached_property
     def prompts_tell_time(self) -> bool:
@@ -229,6 +247,15 @@ class VllmEngine:
             adapter=wanted.adapter,
         )
 
+    def pool(self, request_id: str, inputs: Any, params: Any) -> None:
+        """Have numbers made of a prompt as vLLM's renderer made it. Raises as `add`."""
+        from vllm.exceptions import VLLMValidationError
+
+        try:
+            self._engine.add_request(request_id, inputs, params)
+        except VLLMValidationError as error:
+            raise InvalidRequest(one_line(error)) from error
+
     def _request(self, request_id: str, wanted: Wanted, params: Any, lora: Any) -> tuple[Any, Any]:
         """What vLLM is given of a request, and its parameters."""
         from vllm.inputs import tokens_input
@@ -260,6 +287,10 @@ class VllmEngine:
     def step(self) -> list[Produced]:
         """Generate the next tokens. Blocks until there are some."""
         return [self._produced(output) for output in self._engine.step()]
+
+    def step_pooling(self) -> list[Pooled]:
+        """What a pooling model makes of some of its prompts. Blocks until there is something."""
+        return [Pooled(output.request_id, output) for output in self._engine.step()]
 
     def abort(self, request_ids: Sequence[str]) -> None:
         """Give up these requests: nothing more comes of them."""

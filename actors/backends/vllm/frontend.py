@@ -126,7 +126,7 @@ class Frontend:
         try:
             made = self._loop.run_until_complete(rendering)
         except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
-            raise RequestRefused(_reason(error), getattr(error, "parameter", None)) from error
+            raise RequestRefused(reason(error), getattr(error, "parameter", None)) from error
         if isinstance(made, ErrorResponse):
             raise RequestRefused(made.error.message, made.error.param)
         return made
@@ -246,19 +246,19 @@ def _validated(kind: Any, body: Mapping[str, Any]) -> Any:
     try:
         return kind(**body)
     except ValidationError as error:
-        raise RequestRefused(_of_validation(error)) from error
+        raise RequestRefused(validation_reason(error)) from error
     except VLLMValidationError as error:
-        raise RequestRefused(_reason(error), error.parameter) from error
+        raise RequestRefused(reason(error), error.parameter) from error
 
 
-def _of_validation(error: Any) -> str:
+def validation_reason(error: Any) -> str:
     """The first thing that is wrong, its field first."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())
     return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     return " ".join(str(error.args[0] if error.args else error).split())
 
 

@@ -116,6 +116,8 @@ def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int]) -> Asked:
             return engine.frontend.completion(body)
         case "tokens":
             return engine.frontend.tokens(body)
+        case _:
+            raise RequestRefused("This model generates text, and is no pooling model")
 
 
 def _dialogue(job: Job) -> Form:

@@ -20,12 +20,25 @@ class _TrialFailed(Exception):
 def warm_up(engine: VllmEngine, model_id: str) -> bool:
     """Answer a few short prompts. Returns whether the model can follow a JSON Schema.
 
+    Raises RuntimeError when it is a pooling model, and nobody has said so.
     Raises what a model without a chat template raises: it is of no use here. Raises RuntimeError when a resumed
     structured answer begins anew.
     """
+    if engine.pools:
+        raise RuntimeError("vLLM finds this to be a pooling model: its engine options must say `runner: pooling`")
     prompt = engine.tokenise([ChatMessage("user", "?")])
     _generate(engine, [Wanted(prompt, Sampling(max_tokens=4))] * _PROMPTS)
     return _has_structured_outputs(engine, prompt, model_id)
+
+
+def warm_up_pooling(engine: VllmEngine) -> None:
+    """Have a pooling model read a few tokens. Raises what a model raises that is none, or has no answers for us."""
+    if not engine.pools:
+        raise RuntimeError("vLLM finds this to be a model that generates text: its engine options say otherwise")
+    for number in range(_PROMPTS):
+        engine.pool(f"trial/{number}", *engine.pooling.trial())
+    while not engine.is_idle():
+        engine.step_pooling()
 
 
 def _has_structured_outputs(engine: VllmEngine, prompt: list[int], model_id: str) -> bool:
