@@ -35,6 +35,7 @@ _BEYOND_SCHEMAS = re.compile(
     r"|may only be given with|response_format|has no tokenizer|is required where|either this or"
     r"|without echo|when using these"
     r"|no pooling model|answers dialogues of texts|is required, and text_2|only texts are offered"
+    r"|when using this|min_tokens: must not be more than"
 )
 
 
