@@ -242,6 +242,7 @@ class Journal:
             self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
 
     def _end(self, entry: Entry, end: End, engine_failed: bool) -> None:
+        end = entry.counted(end)
         if entry.attempts.finish(end):
             entry.settling = asyncio.create_task(self._settle(entry, end, engine_failed))
 

@@ -104,7 +104,7 @@ class Generation:
 
     @property
     def _usage(self) -> Usage:
-        return Usage(self.prompt_tokens, self.completion_tokens, self.cached_tokens)
+        return Usage(self.prompt_tokens, self.completion_tokens)
 
     def _chunk(self, pieces: Sequence[Piece], end: End | None) -> Chunk:
         if len(pieces) == 1:

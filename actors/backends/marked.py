@@ -183,12 +183,8 @@ class MarkedGeneration(Generation):
     def _usage(self) -> Usage:
         counted = [choice.interpreter.reasoning_tokens(choice.token_ids) for choice in self._choices]
         thought = [count for count in counted if count is not None]
-        return Usage(
-            self.prompt_tokens,
-            sum(choice.tokens for choice in self._choices),
-            self.cached_tokens,
-            sum(thought) if thought else None,
-        )
+        completion_tokens = sum(choice.tokens for choice in self._choices)
+        return Usage(self.prompt_tokens, completion_tokens, reasoning_tokens=sum(thought) if thought else None)
 
 
 _LOGPROBS = ("logprobs", "logprob_token_ids")

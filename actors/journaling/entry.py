@@ -2,11 +2,13 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from actors.wire.frames import JobLog
 from cluster.ids import EngineId, JobId
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord
-from cluster.messages.work import Delta, Output
+from cluster.messages.work import Delta, End, Output
 from cluster.text.attempts import Attempts
 from cluster.text.token_log import TokenLog
 
@@ -14,7 +16,7 @@ from cluster.text.token_log import TokenLog
 class Entry(JobLog):
     """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it."""
 
-    __slots__ = ("attempts", "ran", "settling", "told_by")
+    __slots__ = ("attempts", "ran", "settling", "spared_tokens", "told_by")
 
     def __init__(self, job_id: JobId, overtaken_by: int = 0) -> None:
         """Attempts before `overtaken_by` are not heard."""
@@ -22,6 +24,8 @@ class Entry(JobLog):
         self.attempts = Attempts()
         self.attempts.overtake(overtaken_by)
         self.ran: Placed | None = None
+        # How many of the prompt's tokens the first engine that has told it had in its cache: what its client is told.
+        self.spared_tokens: int | None = None
         # The engines that have told of it, and the attempts that they made.
         self.told_by: list[tuple[EngineId, int]] = []
         self.settling: asyncio.Task[None] | None = None
@@ -61,10 +65,16 @@ class Entry(JobLog):
         self.keep_prompt(delta.prompt_ids)
         if delta.cached_tokens is not None:
             self.cached_tokens = delta.cached_tokens
+            if self.spared_tokens is None:
+                self.spared_tokens = delta.cached_tokens
         self._give_way(delta.token_offset, delta.token_ids)
         said = delta.offset, delta.text, delta.token_offset, delta.token_ids, delta.ends
         self.log.append_at(*said, delta.mark_offset, delta.marks)
         self.touch()
+
+    def counted(self, end: End) -> End:
+        """How an attempt has ended, with what is known of the job and not of the attempt."""
+        return replace(end, usage=replace(end.usage, cached_tokens=self.spared_tokens))
 
     def turn_to(self, record: EndedRecord) -> None:
         """The job had ended already, as this says: its text is this one, and so is its end."""
