@@ -10,12 +10,14 @@ from tests.differential.case import Case, Mode
 
 _STOPS = "vLLM 0.29 takes four stop strings at most; this system as many as one likes."
 _SHAPE = "What vLLM's web framework refuses by itself has that framework's shape; here every error has OpenAI's."
+_VERSION = "vLLM tells its own version there; this system is not vLLM."
 _LOOK_UP = "vLLM's server has no `GET /v1/models/ID`, which OpenAI's API has, and this system."
 
 DIFFERENCES: Mapping[str, str] = {
     "stopping/stop strings, more than four": _STOPS,
     "stopping/stop strings, many": _STOPS,
     "models/one that is not there": _LOOK_UP,
+    "models/version": _VERSION,
     "models/a path that is not there": _SHAPE,
     "models/a method that is not there": _SHAPE,
     "invalid/body: not UTF-8": _SHAPE,
