@@ -28,7 +28,7 @@ DIFFERENCES: Mapping[str, str] = {
     "sampling/whole numbers as text": _STRICT,
     "sampling/a truth as text": _STRICT,
     "sampling/use_beam_search": _BEAMS,
-    "completions/use_beam_search": _BEAMS,
+    "completions/use_beam_search:plain": _BEAMS,
     "completions/return_tokens_as_token_ids:stream": _OFFSETS,
     "content/an empty list of parts": _NO_PARTS,
     "content/another role": _ROLES,
