@@ -54,7 +54,7 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 $(CLIENTS)/%/installed: tests/contract/clients/requirements/%.txt | $(INSTALLED)
 	@echo "Installing the client $* into $(CLIENTS) ..."; \
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENTS)/$* && \
-	$(BIN)/uv pip install --quiet --python $(CLIENTS)/$*/bin/python --requirement $< && touch $@
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CLIENTS)/$*/bin/python --requirement $< && touch $@
 
 test: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Run all tests that need no GPU
 	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture
