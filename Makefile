@@ -69,9 +69,8 @@ contract: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Check every line of doc
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
 
 clients: install $(NODE_INSTALLED) $(QUICK_CLIENTS) $(CLIENTS)/lm-eval/installed  ## Run every client that others wrote, unchanged, against this system
-	@$(PYTEST) -rs tests/contract/test_openai_python.py tests/contract/test_openai_python_tools.py \
-	tests/contract/test_openai_node.py tests/contract/test_ai_sdk.py tests/contract/test_python_clients.py \
-	tests/integration/test_pooling.py tests/differential/test_lm_eval.py $(ARGS)
+	@$(PYTEST) -rs tests/contract/test_openai_*.py tests/contract/test_ai_sdk.py tests/contract/test_python_clients.py \
+	tests/contract/test_text_completions.py tests/integration/test_pooling.py tests/differential/test_lm_eval.py $(ARGS)
 
 differential: install  ## Send the same requests to vLLM's own server and to this system, and list what differs: ARGS="TOPIC ..."
 	@$(BIN)/python -m tests.differential.report $(ARGS)
