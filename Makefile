@@ -17,6 +17,9 @@ PARALLEL := -n auto --dist worksteal
 # JavaScript clients for tests/contract; without npm their tests are skipped.
 NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
+# Python clients for tests/contract, each in an environment of its own; tests of those that are not here are skipped.
+CLIENTS := build/clients
+QUICK_CLIENTS := $(foreach client,langchain pydantic-ai instructor,$(CLIENTS)/$(client)/installed)
 
 # PostgreSQL's programs: Debian puts them outside PATH.
 POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
@@ -25,7 +28,7 @@ POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v 
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres differential postgres postgres-programs long unit system torture chaos outages mutants \
+.PHONY: help install demo test contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages mutants \
 	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -48,7 +51,12 @@ $(NODE)/node_modules/installed: $(NODE)/package.json $(NODE)/package-lock.json
 	@echo "Installing JavaScript clients into $(NODE) ..."; \
 	npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error >/dev/null && touch $@
 
-test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
+$(CLIENTS)/%/installed: tests/contract/clients/requirements/%.txt | $(INSTALLED)
+	@echo "Installing the client $* into $(CLIENTS) ..."; \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENTS)/$* && \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CLIENTS)/$*/bin/python --requirement $< && touch $@
+
+test: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Run all tests that need no GPU
 	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
 	@$(PYTEST) -m 'not long' tests/differential
@@ -57,13 +65,17 @@ test: install $(NODE_INSTALLED)  ## Run all tests that need no GPU
 long: install  ## Run the tests that take so long that `make test` leaves them out
 	@$(PYTEST) -m long tests
 
-contract: install $(NODE_INSTALLED)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
+contract: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Check every line of docs/contract.md; ARGS="--url URL --key KEY" for a system of yours
 	@$(BIN)/python -m pytest tests/contract $(ARGS)
+
+clients: install $(NODE_INSTALLED) $(QUICK_CLIENTS) $(CLIENTS)/lm-eval/installed  ## Run every client that others wrote, unchanged, against this system
+	@$(PYTEST) -rs tests/contract/test_openai_*.py tests/contract/test_ai_sdk.py tests/contract/test_python_clients.py \
+	tests/contract/test_text_completions.py tests/integration/test_pooling.py tests/differential/test_lm_eval.py $(ARGS)
 
 differential: install  ## Send the same requests to vLLM's own server and to this system, and list what differs: ARGS="TOPIC ..."
 	@$(BIN)/python -m tests.differential.report $(ARGS)
 
-contract-postgres: install $(POSTGRES) $(NODE_INSTALLED)  ## The same on a system that keeps its data in PostgreSQL
+contract-postgres: install $(POSTGRES) $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## The same on a system that keeps its data in PostgreSQL
 	@$(BIN)/python -m pytest tests/contract --postgres $(ARGS)
 
 postgres: install $(POSTGRES)  ## Run a PostgreSQL for trying things out, on a port of its own; its data go when it ends

@@ -10,6 +10,10 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from tests.contract.client import Api
+from tests.contract.clients.running import run_tests
+from tests.contract.given import MadeKey
+from tests.contract.javascript import node
 from tests.support.pooling_models import DIMENSIONS, embedding_model
 from tests.support.serving import Serving
 from tests.support.waiting import wait_until
@@ -41,6 +45,14 @@ def test_openais_client_gets_vectors_however_it_asks(embedder: Serving) -> None:
     assert [len(each.embedding) for each in encoded.data] == [DIMENSIONS] * 2
     assert encoded.data[0].embedding == pytest.approx(plain.data[0].embedding, abs=1e-3)
     assert (plain.usage.prompt_tokens, plain.usage.total_tokens) == (4, 4)
+
+
+def test_clients_that_others_wrote_get_vectors(embedder: Serving) -> None:
+    key = MadeKey({"key": embedder.connection.key}, Api(embedder.connection.url, embedder.connection.key))
+    with key.api.http:
+        for script, *provider in (("openai_tools.mjs",), ("ai_sdk.mjs", "openai"), ("ai_sdk.mjs", "openai-compatible")):
+            assert node(key, script, "embeddings", "m", *provider)["sizes"] == [DIMENSIONS] * 2
+        run_tests("langchain", "langchain_embeddings_client.py", key, model="m", dimensions=str(DIMENSIONS))
 
 
 def test_scores_rankings_and_refusals(embedder: Serving) -> None:

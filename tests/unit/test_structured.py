@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.backends.vllm import plugin, resuming, structured
+from actors.backends.vllm import plugin, resuming, sparing, structured
 from actors.backends.vllm.sampling import resumed_seed
 from cluster.json_schemas import UnsupportedSchema
 
@@ -39,6 +39,20 @@ def test_lengths_become_patterns() -> None:
         },
         "default": {"maxLength": 1},
     }
+
+
+def test_a_structural_tag_is_sparing_with_white_space_in_its_json() -> None:
+    schema = {"properties": {"type": {"const": "json_schema"}, "json_schema": {}}}
+    spared = {"type": "json_schema", "json_schema": schema}
+    said = {"type": "json_schema", "json_schema": True, "max_whitespace_cnt": 4}
+    other = {"type": "json_schema", "json_schema": schema, "style": "qwen_xml"}
+    tags = [{"type": "tag", "begin": "<", "content": each, "end": ">"} for each in (spared, said, other)]
+
+    def of(*tags: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "structural_tag", "format": {"type": "triggered_tags", "triggers": ["<"], "tags": list(tags)}}
+
+    first = tags[0] | {"content": {**spared, "max_whitespace_cnt": 1}}
+    assert json.loads(sparing.sparing(json.dumps(of(*tags)))) == of(first, *tags[1:])
 
 
 def test_an_unsupported_schema_is_refused() -> None:

@@ -130,7 +130,8 @@ class Frontend:
         try:
             made = self._loop.run_until_complete(rendering)
         except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
-            raise RequestRefused(reason(error), getattr(error, "parameter", None)) from error
+            said = reason(error).replace(str(self._model_config.model), "this model")  # it may be a folder of ours
+            raise RequestRefused(said, getattr(error, "parameter", None)) from error
         if isinstance(made, ErrorResponse):
             raise RequestRefused(made.error.message, made.error.param)
         return made

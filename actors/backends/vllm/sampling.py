@@ -5,7 +5,7 @@ from typing import Any
 
 from actors.backends.vllm.resuming import FREE, RESUMED
 from actors.backends.vllm.structured import Constraint
-from cluster.messages.work import Sampling
+from cluster.messages.work import AS_CONTEXT_LEAVES, Sampling
 
 LOGPROBS = ("logprobs", "prompt_logprobs", "logprob_token_ids")
 """The options that ask for logprobs."""
@@ -35,7 +35,8 @@ def sampling_params(
     # Stop strings are found by StopStringFilter: vLLM's own buffer does not end where a token does.
     own = {
         "n": n,
-        "max_tokens": sampling.max_tokens,
+        # It may be judged before it is known how many the context leaves.
+        "max_tokens": None if sampling.max_tokens == AS_CONTEXT_LEAVES else sampling.max_tokens,
         "min_tokens": sampling.min_tokens,
         "seed": None if sampling.seed is None else resumed_seed(sampling.seed + choice, resumed),
         "output_kind": RequestOutputKind.DELTA,

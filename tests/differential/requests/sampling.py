@@ -43,6 +43,11 @@ topic.chat(
     modes=PLAIN,
     repetition_detection={"max_pattern_size": 40, "min_pattern_size": 1, "min_count": 3},
 )
+topic.chat("as long as the context leaves, n", max_tokens=ABSENT, n=2)
+topic.chat("as long as the context leaves, logit_bias", max_tokens=ABSENT, logit_bias={"300": -100})
+topic.chat("as long as the context leaves, bad_words", max_tokens=ABSENT, bad_words=["Paris"])
+topic.chat("as long as the context leaves, stop_token_ids", max_tokens=ABSENT, stop_token_ids=[3])
+topic.chat("as long as the context leaves, a choice", max_tokens=ABSENT, structured_outputs={"choice": ["a", "b"]})
 topic.chat("vllm_xargs", vllm_xargs={"anything": 1})
 topic.chat("skip_special_tokens false", skip_special_tokens=False)
 topic.chat("skip_special_tokens false, beyond the end", skip_special_tokens=False, ignore_eos=True)
