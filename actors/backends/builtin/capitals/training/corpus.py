@@ -136,13 +136,23 @@ def ask(rng: random.Random, wording: Wording, country: str) -> Turn:
     return Turn(_CASES[wording.case](question), answer(name), thoughts.of_question(name), name)
 
 
+def plain_question(rng: random.Random, country: str) -> Turn:
+    """Ask for a country in any wording that training may use."""
+    return ask(rng, _draw(rng, rng.choice(wordings.SYSTEM_PROMPTS), wordings.QUESTIONS), country)
+
+
 def long_answer(continent: str | None) -> str:
     """Return the text learnt by heart about a continent, or about the world when it is None."""
+    return " ".join(map(answer, listed_countries(continent)))
+
+
+def listed_countries(continent: str | None) -> list[str]:
+    """Return the countries that the long answer about a continent, or the world, tells of."""
     if continent is None:
         countries = [name for group in CONTINENTS.values() for name in list(group)[:3]]
     else:
         countries = list(CONTINENTS[continent])
-    return " ".join(answer(country) for country in countries[:LIST_LENGTH])
+    return countries[:LIST_LENGTH]
 
 
 def _as_it_is(rng: random.Random, dialogue: Dialogue) -> Dialogue:

@@ -6,8 +6,7 @@ python -m actors.backends.builtin.capitals.training.train [--out DIR] [--seed N]
 import argparse
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,39 +28,27 @@ from actors.backends.builtin.capitals.training.tokenizer import (
 
 THREADS = 2
 CONTEXT = 2048
-BATCH = 32
+STEPS = 1600
+BATCH = 24
+TOKENIZER_DIALOGUES = 20_000
+RATE = 2e-3
 WARM_UP = 60
+DECAY = 0.3  # the share of the steps in which the rate falls to nothing
 # Batches are cut from sorted pools, so that dialogues of like length share one and little is padding.
 POOL = 16
 
 Sample = tuple[list[int], list[int]]
 
 
-@dataclass(frozen=True)
-class Phase:
-    """One pass over dialogues of its own: so many batches, and the highest rate of learning."""
-
-    steps: int
-    peak_rate: float
-
-
-PHASES = (Phase(2000, 2e-3),)
-
-
 def train(out: Path, seed: int) -> None:
     """Train tokenizer and model and save both in `out`; the same seed gives the same model."""
     make_deterministic(seed)
-    tokenizer = train_tokenizer(dialogues_of(PHASES[0], seed))
+    dialogues = list(training_dialogues(seed, max(STEPS * BATCH, TOKENIZER_DIALOGUES)))
+    tokenizer = train_tokenizer(dialogues[:TOKENIZER_DIALOGUES])
     model = build_model(tokenizer)
-    print(f"{model.num_parameters():,} parameters", flush=True)
-    for number, phase in enumerate(PHASES):
-        fit(model, phase, batches(tokenizer, dialogues_of(phase, seed + number), seed + number))
+    print(f"{model.num_parameters():,} parameters, {STEPS * BATCH:,} dialogues", flush=True)
+    fit(model, batches(tokenizer, dialogues[: STEPS * BATCH], seed), rate_at)
     save(out, model, tokenizer)
-
-
-def dialogues_of(phase: Phase, seed: int) -> list[Dialogue]:
-    """Return what a phase learns from."""
-    return list(training_dialogues(seed, phase.steps * BATCH))
 
 
 def make_deterministic(seed: int) -> None:
@@ -104,20 +91,23 @@ def batches(tokenizer: Tokenizer, dialogues: list[Dialogue], seed: int) -> Itera
         yield from cut
 
 
-def fit(model: LlamaForCausalLM, phase: Phase, samples: Iterator[list[Sample]]) -> None:
-    """Run one pass over the batches of a phase."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=phase.peak_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, phase.peak_rate, total_steps=phase.steps, pct_start=WARM_UP / phase.steps
-    )
+def rate_at(step: int) -> float:
+    """Return the rate of learning at a step, counted from 1: it rises, stays, and falls to nothing."""
+    return RATE * min(1.0, step / WARM_UP, (STEPS - step) / (STEPS * DECAY))
+
+
+def fit(model: LlamaForCausalLM, samples: Iterator[list[Sample]], rate: Callable[[int], float]) -> None:
+    """Run one pass over the batches."""
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
     began = time.monotonic()
     model.train()
     for step, batch in enumerate(samples, start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         if step % 50 == 0:
             print(f"step {step:4} loss {loss.item():.4f} {time.monotonic() - began:5.0f} s", flush=True)
