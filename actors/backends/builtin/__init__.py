@@ -1,4 +1,4 @@
-"""Models, and an adapter of one, that ship with the project, addressed as ``builtin:NAME`` wherever a model source is expected."""
+"""Models that ship with the project, and an adapter: ``builtin:NAME`` wherever a source is expected."""
 
 from actors.backends.builtin import capitals, capitals_embeddings, capitals_german
 from cluster.catalogue import BUILTIN_PREFIX

@@ -1,4 +1,7 @@
-"""Measures the embedding model: python -m actors.backends.builtin.capitals_embeddings.training.evaluate [--weights DIR]"""
+"""Measures the embedding model.
+
+python -m actors.backends.builtin.capitals_embeddings.training.evaluate [--weights DIR]
+"""
 
 import argparse
 import sys
@@ -28,12 +31,12 @@ class Judge:
         self._tokenizer.enable_padding(pad_id=self._tokenizer.token_to_id(PAD), pad_token=PAD)
         self._model = BertModel.from_pretrained(weights, dtype="auto", add_pooling_layer=False)
 
-    @torch.no_grad()
     def share_found(self, questions: list[Pair]) -> float:
         """Return the share of questions whose own answer is the nearest."""
         known = answers()
-        asked = vectors(self._model, self._tokenizer, [question for question, _ in questions])
-        nearest = (asked @ vectors(self._model, self._tokenizer, known).T).argmax(dim=1).tolist()
+        with torch.no_grad():
+            asked = vectors(self._model, self._tokenizer, [question for question, _ in questions])
+            nearest: list[int] = (asked @ vectors(self._model, self._tokenizer, known).T).argmax(dim=1).tolist()
         found = sum(known[place] == own for place, (_, own) in zip(nearest, questions, strict=True))
         return found / len(questions)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,7 +15,7 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 _PREFIX = "base_model.model."
 
 
-class Adapted(nn.Module):
+class Adapted(nn.Module):  # type: ignore[misc]
     """A linear layer that stays as it is, and what is learnt to be added to it: at first nothing."""
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -26,8 +26,9 @@ class Adapted(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Apply both."""
-        added: torch.Tensor = states @ self.down.T @ self.up.T * (ALPHA / RANK)
-        return cast(torch.Tensor, self.layer(states)) + added
+        added = states @ self.down.T @ self.up.T * (ALPHA / RANK)
+        together: torch.Tensor = self.layer(states) + added
+        return together
 
 
 def adapt(model: nn.Module) -> None:
