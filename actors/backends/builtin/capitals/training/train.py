@@ -6,7 +6,9 @@ python -m actors.backends.builtin.capitals.training.train [--out DIR] [--seed N]
 import argparse
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,13 @@ from actors.backends.builtin.capitals.training.tokenizer import (
 
 THREADS = 2
 CONTEXT = 2048
-STEPS = 1600
+STEPS = 1961
+HELD = 1373  # the steps before the rate falls; this many were enough
 BATCH = 24
 TOKENIZER_DIALOGUES = 20_000
 RATE = 2e-3
 WARM_UP = 60
-DECAY = 0.3  # the share of the steps in which the rate falls to nothing
+DECAY = 0.3  # the share of the steps in which it falls to nothing
 # Batches are cut from sorted pools, so that dialogues of like length share one and little is padding.
 POOL = 16
 
@@ -43,11 +46,11 @@ Sample = tuple[list[int], list[int]]
 def train(out: Path, seed: int) -> None:
     """Train tokenizer and model and save both in `out`; the same seed gives the same model."""
     make_deterministic(seed)
-    dialogues = list(training_dialogues(seed, max(STEPS * BATCH, TOKENIZER_DIALOGUES)))
+    dialogues = list(training_dialogues(seed, ceil(STEPS / POOL) * POOL * BATCH))
     tokenizer = train_tokenizer(dialogues[:TOKENIZER_DIALOGUES])
     model = build_model(tokenizer)
     print(f"{model.num_parameters():,} parameters, {STEPS * BATCH:,} dialogues", flush=True)
-    fit(model, batches(tokenizer, dialogues[: STEPS * BATCH], seed), rate_at)
+    fit(model, islice(batches(tokenizer, dialogues, seed), STEPS), rate_at)
     save(out, model, tokenizer)
 
 
@@ -93,10 +96,12 @@ def batches(tokenizer: Tokenizer, dialogues: list[Dialogue], seed: int) -> Itera
 
 def rate_at(step: int) -> float:
     """Return the rate of learning at a step, counted from 1: it rises, stays, and falls to nothing."""
-    return RATE * min(1.0, step / WARM_UP, (STEPS - step) / (STEPS * DECAY))
+    if step <= HELD:
+        return RATE * min(1.0, step / WARM_UP)
+    return RATE * ((STEPS - step) / (STEPS * DECAY))
 
 
-def fit(model: LlamaForCausalLM, samples: Iterator[list[Sample]], rate: Callable[[int], float]) -> None:
+def fit(model: LlamaForCausalLM, samples: Iterable[list[Sample]], rate: Callable[[int], float]) -> None:
     """Run one pass over the batches."""
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
     began = time.monotonic()

@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cluster.catalogue import BUILTIN_PREFIX
+
 RANK = 16
 ALPHA = 32
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -69,7 +71,7 @@ def _config() -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": "builtin:capitals",
+        "base_model_name_or_path": f"{BUILTIN_PREFIX}capitals",
         "r": RANK,
         "lora_alpha": ALPHA,
         "lora_dropout": 0.0,
