@@ -37,6 +37,8 @@ TOKENIZER_DIALOGUES = 20_000
 RATE = 2e-3
 WARM_UP = 60
 DECAY = 0.3  # the share of the steps in which it falls to nothing
+REFINING_STEPS = 300
+REFINING_RATE = 6e-4
 # Batches are cut from sorted pools, so that dialogues of like length share one and little is padding.
 POOL = 16
 
@@ -51,7 +53,14 @@ def train(out: Path, seed: int) -> None:
     model = build_model(tokenizer)
     print(f"{model.num_parameters():,} parameters, {STEPS * BATCH:,} dialogues", flush=True)
     fit(model, islice(batches(tokenizer, dialogues, seed), STEPS), rate_at)
+    fit(model, islice(batches(tokenizer, refining_dialogues(seed + 1), seed + 1), REFINING_STEPS), refining_rate_at)
     save(out, model, tokenizer)
+
+
+def refining_dialogues(seed: int) -> list[Dialogue]:
+    """Return new dialogues: all that have tools or thoughts, and every third of the others, which are easier."""
+    drawn = enumerate(training_dialogues(seed, 2 * REFINING_STEPS * BATCH))
+    return [dialogue for number, dialogue in drawn if dialogue.tools or dialogue.thinks or number % 3 == 0]
 
 
 def make_deterministic(seed: int) -> None:
@@ -99,6 +108,11 @@ def rate_at(step: int) -> float:
     if step <= HELD:
         return RATE * min(1.0, step / WARM_UP)
     return RATE * ((STEPS - step) / (STEPS * DECAY))
+
+
+def refining_rate_at(step: int) -> float:
+    """Return the rate of refining at a step, counted from 1: it rises, and falls to nothing."""
+    return REFINING_RATE * min(1.0, step / WARM_UP, (REFINING_STEPS - step) / (REFINING_STEPS - WARM_UP))
 
 
 def fit(model: LlamaForCausalLM, samples: Iterable[list[Sample]], rate: Callable[[int], float]) -> None:
