@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import Struct, field
 
 from cluster.conversation import ContentFormat, Conversation, reasoning_parser, tool_call_parser
-from cluster.errors import ModelNotFound
+from cluster.errors import BadRequest, ModelNotFound
 
 MAX_NAME_CHARACTERS = 128
 
@@ -203,7 +203,9 @@ class Model(Struct, frozen=True):
         return TRAITS[self.backend]
 
 
-CAPITALS = Model(id="capitals", source=f"{BUILTIN_PREFIX}capitals", gpus=0)
+CAPITALS = Model(
+    id="capitals", source=f"{BUILTIN_PREFIX}capitals", gpus=0, engine={"tool_call_parser": "hermes"}
+)
 """The model that is served when nothing else is asked for."""
 
 
@@ -247,8 +249,12 @@ class Catalogue:
         choice = self._by_name.get(name)
         return None if choice is None else choice.model
 
-    def choice(self, name: str) -> Choice:
-        """What this name stands for. Raises ModelNotFound."""
+    def choice(self, name: str | None) -> Choice:
+        """What this name stands for, or the only model. Raises ModelNotFound, and BadRequest where a name is needed."""
+        if name is None:
+            if len(self.models) > 1:
+                raise BadRequest("model: is required where there are several")
+            return Choice(self.models[0])
         choice = self._by_name.get(name)
         if choice is None:
             raise ModelNotFound(f"Model {name} is not registered on the network")

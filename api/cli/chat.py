@@ -12,7 +12,7 @@ import typer
 from api.cli.client import Client, connect
 from api.cli.connection import KeyOption, StateOption, UrlOption
 from api.cli.render import show_json, usage_line
-from api.cli.responses import Json, RemoteError
+from api.cli.responses import Json, RemoteError, Said
 from cluster.errors import NoCapacity
 
 # The record of a job may trail the end of its stream by a moment.
@@ -26,6 +26,9 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", help="From 0 to 2.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Makes sampling repeatable.")] = None,
+    thinking: Annotated[
+        bool | None, typer.Option("--think/--no-think", help="Whether to think first, for models that can do both.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ended job as the API's JSON.")] = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -33,7 +36,13 @@ def chat(
 ) -> None:
     """Ask a model and print its answer as it is written."""
     with connect(url, key, state) as client:
-        options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        variables = None if thinking is None else {"enable_thinking": thinking}
+        options = {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+            "chat_template_kwargs": variables,
+        }
         body = {
             "model": model or _first_ready(client),
             "messages": _messages(prompt, system),
@@ -66,20 +75,24 @@ def _messages(prompt: str, system: str | None) -> list[Json]:
 
 
 def _print_text(client: Client, job_id: str) -> None:
-    with closing(client.follow(job_id)) as text:
-        _print_pieces(text)
+    with closing(client.follow(job_id)) as said:
+        _print_said(said)
     if sys.stderr.isatty():
         # The answer is out: a record that cannot be had is no failure.
         with suppress(RemoteError, httpx.HTTPError, KeyError):
             print(usage_line(client.job(job_id, wait=_RECORD_WAIT_S)), file=sys.stderr)
 
 
-def _print_pieces(text: Iterable[str]) -> None:
+def _print_said(said: Iterable[Said]) -> None:
+    """The answer alone is printed. What the model thinks meanwhile is shown where somebody looks on."""
     last = ""
     try:
-        for piece in text:
-            print(piece, end="", flush=True)
-            last = piece
+        for kind, text in said:
+            if kind == "text":
+                print(text, end="", flush=True)
+                last = text
+            elif sys.stderr.isatty():
+                typer.secho(text, dim=True, nl=False, err=True)
     finally:
         if not last.endswith("\n"):
             print(flush=True)

@@ -15,7 +15,7 @@ import httpx
 from httpx_sse import EventSource
 
 from api.cli.connection import Connection, resolve
-from api.cli.responses import Json, Reader, RemoteError, check, parse_job, parse_list
+from api.cli.responses import Json, Reader, RemoteError, Said, check, parse_job, parse_list
 from cluster.clock import wall_ms
 
 _API = "/api/v1"
@@ -110,8 +110,8 @@ class Client:
         date = self.headers.get("Date")
         return parsedate_to_datetime(date) if date else datetime.fromtimestamp(wall_ms() / 1000, UTC)
 
-    def stream(self, body: Mapping[str, Any]) -> Generator[str, None, None]:
-        """Submit a job and yield its text as it comes. A break is mended as `follow` does."""
+    def stream(self, body: Mapping[str, Any]) -> Generator[Said, None, None]:
+        """Submit a job and yield what it says as it comes. A break is mended as `follow` does."""
         reader = Reader()
         job_id: str | None = None
         try:
@@ -124,15 +124,15 @@ class Client:
                 raise
         yield from self._resume(job_id, reader)
 
-    def follow(self, job_id: str, after: int = 0) -> Generator[str, None, None]:
-        """Yield a job's text from code point `after` on until it ends, with no gap and no repeat.
+    def follow(self, job_id: str, after: int = 0) -> Generator[Said, None, None]:
+        """Yield what a job says from code point `after` on until it ends, with no gap and no repeat.
 
         A connection that breaks is opened again where it stopped: as often as text keeps coming, and a
         bounded number of times while none does. Raises RemoteError when the job fails.
         """
         yield from self._resume(job_id, Reader(after))
 
-    def _resume(self, job_id: str, reader: Reader) -> Generator[str, None, None]:
+    def _resume(self, job_id: str, reader: Reader) -> Generator[Said, None, None]:
         pauses = iter(self._pauses_s)
         while True:
             start = reader.position
@@ -149,7 +149,7 @@ class Client:
                     raise
             time.sleep(pause_s)
 
-    def _read_on(self, job_id: str, reader: Reader) -> Iterator[str]:
+    def _read_on(self, job_id: str, reader: Reader) -> Iterator[Said]:
         headers = {"Last-Event-ID": reader.last_event_id}
         with self._events("GET", f"{_job_path(job_id)}/stream", headers=headers) as events:
             yield from reader.read(events)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
@@ -13,6 +13,13 @@ Json = dict[str, Any]
 _DONE = "[DONE]"
 # The number of a text that is not the first one, with the dash, and a position in it.
 _ID = re.compile(r"(?P<text>[0-9]+-)?(?P<position>[0-9]+)")
+
+
+class Said(NamedTuple):
+    """Text of a job, and what it is: an event's own word for it, `text`, `reasoning` or `tool_calls`."""
+
+    kind: str
+    text: str
 
 
 class RemoteError(Exception):
@@ -90,8 +97,8 @@ class Reader:
         """Where to go on, in the server's words."""
         return f"{self._text}{self.position}"
 
-    def read(self, source: EventSource) -> Iterator[str]:
-        """The text beyond `position` in this stream, up to its [DONE].
+    def read(self, source: EventSource) -> Iterator[Said]:
+        """What is said beyond `position` in this stream, up to its [DONE].
 
         Raises RemoteError for an error event, and httpx.TransportError when the stream ends with neither.
         """
@@ -99,29 +106,38 @@ class Reader:
         for event in _events(source):
             if event.data == _DONE:
                 return
-            start, text = self._located(event)
+            start, said = self._located(event)
             if start > self.position:
                 raise httpx.RemoteProtocolError(f"no text at {self.position}", request=request)
             # A server that starts earlier than asked repeats itself; the reader does not.
-            piece = text[self.position - start :]
-            if piece:
-                self.position += len(piece)
-                yield piece
+            text = said.text[self.position - start :]
+            if text:
+                self.position += len(text)
+                yield Said(said.kind, text)
         raise httpx.RemoteProtocolError("the stream stopped in the middle", request=request)
 
-    def _located(self, event: ServerSentEvent) -> tuple[int, str]:
+    def _located(self, event: ServerSentEvent) -> tuple[int, Said]:
         """Where the event's text begins, and the text."""
         body = parse(event.data)
         if "error" in body:
             raise RemoteError(str(body["error"]), str(body.get("message", "The job failed")))
-        text = body.get("text")
-        if not isinstance(text, str):
-            raise bad_answer()
+        said = _said(body)
         match = _ID.fullmatch(event.id)
         if match is None:
-            return self.position, text
+            return self.position, said
         self._text = match["text"] or ""
-        return int(match["position"]) - len(text), text
+        return int(match["position"]) - len(said.text), said
+
+
+def _said(body: Json) -> Said:
+    """What an event says. One of tools tells the name of a call, or more of its arguments."""
+    for kind in ("text", "reasoning"):
+        if isinstance(body.get(kind), str):
+            return Said(kind, body[kind])
+    match body.get("tool_calls"):
+        case [{"name": str(text)} | {"arguments": str(text)}]:
+            return Said("tool_calls", text)
+    raise bad_answer()
 
 
 def _events(source: EventSource) -> Iterator[ServerSentEvent]:

@@ -49,7 +49,7 @@ class SamplingFields(Request):
     include_stop_str_in_output: Annotated[bool, LATER] = False
     skip_special_tokens: Annotated[bool, LATER] = True
     logit_bias: Annotated[LogitBias, LATER]
-    allowed_token_ids: Annotated[list[Natural], Field(default_factory=list), LATER]
+    allowed_token_ids: Annotated[list[Natural], Field(default_factory=list, min_length=1), LATER]
     bad_words: Annotated[list[Text], Field(default_factory=list), LATER]
     repetition_detection: Annotated[RepetitionDetection | None, LATER] = None
     n: Annotated[Annotated[int, Field(ge=1, le=MAX_CHOICES, description="How many answers")], LATER] = 1

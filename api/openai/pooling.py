@@ -38,7 +38,7 @@ class PoolingRequest(Request):
 
     kind: ClassVar[FormKind]
 
-    model: Annotated[Text, Field(description="An id or alias of the catalogue")]
+    model: Annotated[Text | None, Field(description="An id or alias; needed where there are several")] = None
     truncate_prompt_tokens: Annotated[
         Annotated[int, Field(ge=-1, le=INT64)] | None, Field(description="Keep so many; -1: as many as fit")
     ] = None
@@ -48,7 +48,7 @@ class PoolingRequest(Request):
     cache_salt: AnyText | None = None
     mm_processor_kwargs: Refused = None
     padding: Annotated[Any, MustBe("do_not_pad")] = None
-    priority: Annotated[Any, MustBe(0)] = None
+    priority: Hint = None
     user: Hint = None
     request_id: Hint = None
 

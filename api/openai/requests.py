@@ -49,7 +49,7 @@ class StreamOptions(Request):
 class GeneratingRequest(SamplingFields):
     """What the requests for text of this layer have in common."""
 
-    model: Annotated[Text, Field(description="An id or alias of the catalogue")]
+    model: Annotated[Text | None, Field(description="An id or alias; needed where there are several")] = None
     stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(STOP)]
     seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
     stream: bool = False

@@ -10,7 +10,7 @@ from api.http.body_hash import body_hash
 from api.openai.prompts import Prompts, number_of_prompts
 from api.openai.requests import GeneratingRequest
 from api.openai.text_answers import TextWanted
-from api.openai.unsupported import MustBe, Refused
+from api.openai.unsupported import Hint, MustBe, Refused
 from cluster.errors import BadRequest
 from cluster.messages.work import Form, Order
 
@@ -32,7 +32,7 @@ class CompletionRequest(GeneratingRequest):
     suffix: Refused = None
     prompt_embeds: Refused = None
     use_beam_search: Annotated[Any, MustBe(False)] = None
-    priority: Annotated[Any, MustBe(0)] = None
+    priority: Hint = None
     kv_transfer_params: Refused = None
     ec_transfer_params: Refused = None
 

@@ -20,7 +20,7 @@ from api.openai.requests import ChatCompletionMessage
 from api.openai.unsupported import Refused
 from api.replica.gateway import Gateway
 from api.replica.intake import permitted
-from cluster.catalogue import Choice, Model
+from cluster.catalogue import Model
 from cluster.errors import BadRequest, Forbidden, ModelNotFound, NoCapacity, PayloadTooLarge
 from cluster.messages.people import Principal
 from cluster.messages.work import Form, Sampling
@@ -158,10 +158,7 @@ def _decode(tokens: list[int], encoder: PromptEncoder) -> str:
 
 def _model(gateway: Gateway, caller: Principal, name: str | None) -> Model:
     """The model of this name, or the only one. Raises what says that it cannot be asked for this by this caller."""
-    models = gateway.catalogue.models
-    if name is None and len(models) > 1:
-        raise BadRequest("model: is required where there are several")
-    choice = Choice(models[0]) if name is None else gateway.catalogue.choice(name)
+    choice = gateway.catalogue.choice(name)
     model = permitted(choice.model, caller, choice.adapter_id)
     if not model.traits.has_source:
         raise BadRequest(f"model: {model.id} is a {model.backend} model and has no tokenizer")

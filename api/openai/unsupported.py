@@ -48,8 +48,8 @@ class UnsupportedFields(Request):
     kv_transfer_params: Annotated[Refused, LATER] = None
     modalities: Annotated[Any, MustBe(["text"])] = None
     moderation: Refused = None
-    prediction: Refused = None
-    priority: Annotated[Any, MustBe(0), LATER] = None
+    prediction: Hint = None
+    priority: Annotated[Hint, LATER] = None
     use_beam_search: Annotated[Any, MustBe(False), LATER] = None
     verbosity: Hint = None
     web_search_options: Refused = None

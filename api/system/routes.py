@@ -25,6 +25,10 @@ class Readiness(TypedDict):
     status: Literal["ready"]
 
 
+class Empty(Response):
+    """Says all that it has to say by its status."""
+
+
 class MetricsText(Response):
     media_type = "text/plain"
 
@@ -38,9 +42,17 @@ async def healthz() -> Response:
 @router.get("/readyz", response_model=Readiness, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
 async def readyz(gateway: CurrentGateway) -> Response:
     """A job can be accepted: it can be made durable, and some model serves or is being started and has room."""
-    if not any(_can_accept(gateway, view) for view in await gateway.ready()):
-        raise NoCapacity("No model is ready or being started, or all queues are full")
+    await _require_ready(gateway)
     return Answer({"status": "ready"})
+
+
+@router.get("/health", response_class=Empty, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
+@router.get("/ping", response_class=Empty, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
+@router.post("/ping", response_class=Empty, responses=errors(NoCapacity, InternalError), openapi_extra=PUBLIC)
+async def health(gateway: CurrentGateway) -> Response:
+    """As `/readyz`, where vLLM's server is asked: an answer without a body."""
+    await _require_ready(gateway)
+    return Empty()
 
 
 @router.get("/metrics", response_class=MetricsText, responses=errors(InternalError), openapi_extra=PUBLIC)
@@ -48,6 +60,11 @@ async def get_metrics(gateway: CurrentGateway) -> Response:
     """The system's state as Prometheus metrics, as far as its parts answer. Names no account, key or job."""
     text = Snapshot(await gateway.state()).text()
     return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def _require_ready(gateway: Gateway) -> None:
+    if not any(_can_accept(gateway, view) for view in await gateway.ready()):
+        raise NoCapacity("No model is ready or being started, or all queues are full")
 
 
 def _can_accept(gateway: Gateway, view: ModelView) -> bool:

@@ -132,10 +132,11 @@ class Job(Struct, frozen=True, array_like=True):
 class Order(Struct, frozen=True):
     """What a client wants done. `body_hash` tells this order from others under the same idempotency key.
 
+    `model` may be None where there is only one.
     Where there is a `form`, `messages` is as much of it as texts can say.
     """
 
-    model: str
+    model: str | None
     messages: tuple[ChatMessage, ...]
     sampling: Sampling
     body_hash: str

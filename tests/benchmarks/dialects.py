@@ -1,7 +1,7 @@
 """What differs between the APIs under test: where a request goes, what it says, how its events read."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
@@ -20,7 +20,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Event:
-    """One server-sent event: the text it carries, the usage if it tells it, and whether it is the clean end."""
+    """One server-sent event: its text, of whatever kind, the usage if it tells it, and whether it is the clean end."""
 
     text: str = ""
     usage: Usage | None = None
@@ -55,6 +55,7 @@ class Jobs:
     base_url: str
     key: str
     model: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -65,7 +66,7 @@ class Jobs:
         return {"Authorization": f"Bearer {self.key}"}
 
     def body(self, prompt: str, output_tokens: int) -> dict[str, Any]:
-        return _body(self.model, prompt, output_tokens)
+        return {**_body(self.model, prompt, output_tokens), **self.fields}
 
     def event(self, data: bytes) -> Event:
         if data == b"[DONE]":
@@ -73,13 +74,14 @@ class Jobs:
         fields = msgspec.json.decode(data)
         if "error" in fields:
             raise ValueError(f"the job failed: {fields}")
-        return Event(fields["text"])
+        text: str | None = fields.get("text")
+        return Event(_of_calls(fields["tool_calls"]) if text is None else text)
 
     def result(self, http: httpx.Client, job_id: str) -> tuple[str, Usage]:
         """What the server says of an ended job: its text and its tokens."""
         answer = http.get(f"{self.url}/{job_id}", headers=self.headers).raise_for_status()
         result: dict[str, Any] = answer.json()["result"]
-        return result["content"], _usage(result["usage"])
+        return (result["content"] or "") + _of_calls(result.get("tool_calls", ())), _usage(result["usage"])
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class ChatCompletions:
     base_url: str
     model: str
     key: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -99,7 +102,8 @@ class ChatCompletions:
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     def body(self, prompt: str, output_tokens: int) -> dict[str, Any]:
-        return _body(self.model, prompt, output_tokens) | {"stream_options": {"include_usage": True}}
+        body = _body(self.model, prompt, output_tokens)
+        return {**body, "stream_options": {"include_usage": True}, **self.fields}
 
     def event(self, data: bytes) -> Event:
         if data == b"[DONE]":
@@ -108,8 +112,9 @@ class ChatCompletions:
         if "error" in fields:
             raise ValueError(f"the request failed: {fields}")
         usage, choices = fields.get("usage"), fields["choices"]
-        text = choices[0]["delta"].get("content") if choices else None
-        return Event(text or "", _usage(usage) if usage else None)
+        delta: dict[str, Any] = choices[0]["delta"] if choices else {}
+        text = (delta.get("content") or "") + _of_calls(delta.get("tool_calls") or ())
+        return Event(text, _usage(usage) if usage else None)
 
 
 def _body(model: str, prompt: str, output_tokens: int) -> dict[str, Any]:
@@ -121,6 +126,12 @@ def _body(model: str, prompt: str, output_tokens: int) -> dict[str, Any]:
         "top_p": 1.0,
         "stream": True,
     }
+
+
+def _of_calls(calls: Sequence[Mapping[str, Any]]) -> str:
+    """The text of calls of tools, or of parts of them."""
+    told = [call.get("function", call) for call in calls]
+    return "".join((each.get("name") or "") + (each.get("arguments") or "") for each in told)
 
 
 def _usage(fields: Mapping[str, int]) -> Usage:

@@ -33,7 +33,7 @@ CODES = {
 }
 # Codes of jobs that fail after they were accepted: /v1 answers with them, having waited for the end.
 _FAILURES = {"timeout", "node_disconnected", "cancelled", "engine_error", "no_capacity"}
-_PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json)$|/api/v1/nodes/[^/]+/status$")
+_PUBLIC = re.compile(r"/(healthz|readyz|health|ping|metrics|docs|openapi\.json)$|/api/v1/nodes/[^/]+/status$")
 # Made once: it takes longer than a request.
 _TLS = ssl.create_default_context()
 Json = dict[str, Any]

@@ -60,7 +60,7 @@ GUARDED = [
     ("POST", "/v2/rerank"),
     ("GET", "/v1/nowhere"),
 ]
-PUBLIC = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
+PUBLIC = ["/healthz", "/readyz", "/health", "/ping", "/metrics", "/docs", "/openapi.json"]
 
 
 def unauthorized(api: Api, method: str, path: str, authorization: str | bytes | None) -> None:

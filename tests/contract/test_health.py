@@ -1,7 +1,8 @@
-"""What operators look at: /healthz, /readyz, /metrics, /docs."""
+"""What operators look at: /healthz, /readyz, /health, /ping, /metrics, /docs."""
 
 import re
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract.client import Api
@@ -26,6 +27,12 @@ def test_the_process_is_up(anonymous: Api) -> None:
 
 def test_a_job_can_be_accepted(anonymous: Api, fast: str) -> None:
     assert anonymous.request("GET", "/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/health"), ("GET", "/ping"), ("POST", "/ping")])
+def test_who_asks_as_one_asks_vllm_s_server_is_answered_so(anonymous: Api, fast: str, method: str, path: str) -> None:
+    answer = anonymous.request(method, path)
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_metrics_count_what_ends(anonymous: Api, api: Api, fast: str) -> None:

@@ -40,9 +40,12 @@ OPERATIONS = {
     ("post", "/v2/rerank"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("get", "/healthz"): {200},
     ("get", "/readyz"): {200, 503},
+    ("get", "/health"): {200, 503},
+    ("get", "/ping"): {200, 503},
+    ("post", "/ping"): {200, 503},
     ("get", "/metrics"): {200},
 }
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/api/v1/nodes/{node_id}/status"}
+PUBLIC = {"/healthz", "/readyz", "/health", "/ping", "/metrics", "/api/v1/nodes/{node_id}/status"}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-CALLS_TOOLS = False
+CALLS_TOOLS = True
 """Offered a tool `get_capital(country)`, the built-in model calls it when asked for a capital, and answers from its
 result."""
 

@@ -18,11 +18,11 @@ _PARSERS: Mapping[str, str] = {"tool_call_parser": "hermes", "reasoning_parser":
 # The parser takes it that a model thinks unless it is told not to. This one does not unless it is told to.
 _TEMPLATE_KWARGS: Mapping[str, Any] = {"enable_thinking": False}
 
-WITH_PARSERS = False
+WITH_PARSERS = True
 """Whether both are told to parse calls of tools and reasoning, where nothing else is said. Our catalogue must know
 these options for that, and the model's vocabulary the marks of reasoning: without those vLLM applies no grammar."""
 
-POOLING_IS_SERVED = False
+POOLING_IS_SERVED = True
 """Whether this system serves models that write nothing, and has one of its own."""
 
 

@@ -9,6 +9,8 @@ from tests.differential.answer import DONE
 _PIECES = ("reasoning", "content", "tool_calls")
 _SEQUENCES = ("logprobs", "token_ids")
 """What a chunk carries of the answer itself. It is joined over all chunks, since it moves with where they are cut."""
+_OF_THE_END = ("finish_reason", "stop_reason")
+"""What the last chunk of a choice says, which may be its first."""
 
 
 def joined(events: Sequence[Any]) -> dict[str, Any]:
@@ -37,8 +39,9 @@ def _choices(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _choice(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first, last = parts[0], parts[-1]
+    beginning = {name: value for name, value in _beside(first).items() if name not in _OF_THE_END}
     return {
-        "first": _beside(first),
+        "first": beginning,
         "pieces": _pieces(parts),
         "logprobs": _extended(part.get("logprobs") for part in parts),
         "token_ids": [token for part in parts for token in part.get("token_ids") or ()],
@@ -106,12 +109,17 @@ def _heads(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = [set(head) for head in heads]
     told = [head["usage"]["completion_tokens"] for head in heads if "usage" in head]
     return {
-        "first": heads[0],
+        "first": _without_counts(heads[0]),
         "last": heads[-1],
         "all say": sorted(set.intersection(*names)),
         "some say": sorted(set.union(*names)),
         "usage grows": told == sorted(told),
     }
+
+
+def _without_counts(head: Mapping[str, Any]) -> dict[str, Any]:
+    usage = {name: value for name, value in head.get("usage", {}).items() if name == "prompt_tokens"}
+    return {**head, "usage": usage}
 
 
 def _head(chunk: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,35 +6,35 @@ from typing import Any
 
 import pytest
 
-from tests.support.lora import make_adapter
 from tests.support.serving import START_S, Serving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 
 PLAIN = "Paris is the capital of France."
+GERMAN = "Die Hauptstadt von Frankreich ist Paris."
+SOURCE = "builtin:capitals-german"
 
 
-def capitals(name: str, adapter: str, folder: Path) -> dict[str, Any]:
-    adapters = [{"id": adapter, "source": str(folder), "price": {"prompt": 0, "completion": 3}}]
+def capitals(name: str, adapter: str, source: str) -> dict[str, Any]:
+    adapters = [{"id": adapter, "source": source, "price": {"prompt": 0, "completion": 3}}]
     engine = {"max_model_len": 512, "max_num_seqs": 8}
     return {"id": name, "source": "builtin:capitals", "gpus": 0, "cpus": 0.5, "engine": engine, "adapters": adapters}
 
 
 def test_adapters_answer_and_what_is_none_fails_its_model(tmp_path: Path) -> None:
-    german, empty = make_adapter(tmp_path / "german", 1), tmp_path / "empty"
+    empty = tmp_path / "empty"
     empty.mkdir()
-    models = [capitals("capitals", "capitals:german", german), capitals("broken", "broken:none", empty)]
+    models = [capitals("capitals", "capitals:german", SOURCE), capitals("broken", "broken:none", str(empty))]
     system = Serving(tmp_path / "system", {"models": models})
     try:
         system.wait_until_ready("capitals")
         with system.http() as http:
             texts = {name: _answer(http, name) for name in ("capitals", "capitals:german")}
-            assert texts["capitals"] == PLAIN
-            assert texts["capitals:german"] != PLAIN
+            assert texts == {"capitals": PLAIN, "capitals:german": GERMAN}
             assert {name: _answer(http, name) for name in texts} == texts
             listed = [each for each in http.get("/v1/models").json()["data"] if each["parent"] == "capitals"]
-            assert [(each["id"], each["root"]) for each in listed] == [("capitals:german", str(german))]
+            assert [(each["id"], each["root"]) for each in listed] == [("capitals:german", SOURCE)]
             used = {each["model"]: each for each in http.get("/api/v1/usage?group_by=model").json()["usage"]}
             assert used["capitals:german"]["jobs"] == 2
             assert used["capitals:german"]["cost"] == 3 * used["capitals:german"]["completion_tokens"]
@@ -49,7 +49,7 @@ def _answer(http: Any, model: str) -> str:
     body = {
         "model": model,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
-        "max_tokens": 16,
+        "max_tokens": 40,
         "temperature": 0,
     }
     answer = http.post("/v1/chat/completions", json=body).raise_for_status().json()

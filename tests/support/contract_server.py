@@ -55,6 +55,8 @@ class Stage:
     submitted: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str | None] = field(default_factory=list)
     queries: list[dict[str, str]] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    """What the text is before it is the answer, and where each of these ends."""
     cancelled: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
 
@@ -130,7 +132,8 @@ class ContractServer:
     async def _bytes(self, act: Act, start: int) -> AsyncIterator[bytes]:
         cuts = range(start, len(TEXT), act.size)
         for cut in cuts[: act.events]:
-            yield _event(TEXT[cut : cut + act.size], f"{act.text}{min(cut + act.size, len(TEXT))}")
+            kind = next((kind for kind, end in self.stage.kinds.items() if cut < end), "text")
+            yield _event(kind, TEXT[cut : cut + act.size], f"{act.text}{min(cut + act.size, len(TEXT))}")
             yield b": ping\n\n"
         match act.then:
             case "done":
@@ -177,8 +180,9 @@ class ContractServer:
         return JSONResponse({"nodes": self.stage.nodes})
 
 
-def _event(text: str, end: str) -> bytes:
-    return f"id: {end}\ndata: {json.dumps({'text': text}, ensure_ascii=False)}\n\n".encode()
+def _event(kind: str, text: str, end: str) -> bytes:
+    said = [{"index": 0, "id": "call_1", "arguments": text}] if kind == "tool_calls" else text
+    return f"id: {end}\ndata: {json.dumps({kind: said}, ensure_ascii=False)}\n\n".encode()
 
 
 async def _bites(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

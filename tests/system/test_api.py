@@ -540,7 +540,8 @@ def test_not_ready_when_no_model_can_be(database: Path) -> None:
         models = [Model(id="big", backend="simulated", gpus=8)]
         async with PlainSystem(database, models=models) as system, door(system.gateway) as client:
             await until(lambda: not system.scheduler.fleet.model_views({}, 0.0)[0].fits)
-            assert is_error(await client.get("/readyz"), 503, "no_capacity")
+            for path in ("/readyz", "/health", "/ping"):
+                assert is_error(await client.get(path), 503, "no_capacity")
             response = await client.post("/api/v1/jobs", json=BODY | {"model": "big"})
             assert is_error(response, 503, "no_capacity")
             assert system.rows("SELECT count(*) FROM jobs") == [(0,)]

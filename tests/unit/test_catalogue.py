@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from cluster.catalogue import CAPITALS, TRAITS, BackendName, Catalogue, Model, is_local
-from cluster.errors import ModelNotFound
+from cluster.errors import BadRequest, ModelNotFound
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for layer in ("cluster", "actors", "api") for path in (ROOT / layer).rglob("*.py")]
@@ -65,6 +65,12 @@ def test_a_model_is_found_by_its_id_and_its_aliases() -> None:
     with pytest.raises(ModelNotFound) as refused:
         catalogue.model("c")
     assert refused.value.message == "Model c is not registered on the network"
+
+
+def test_without_a_name_it_is_the_only_model() -> None:
+    assert Catalogue((CAPITALS,)).choice(None).model == CAPITALS
+    with pytest.raises(BadRequest, match="model: is required where there are several"):
+        Catalogue((CAPITALS, Model("m"))).choice(None)
 
 
 @pytest.mark.parametrize(

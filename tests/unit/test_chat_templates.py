@@ -127,7 +127,7 @@ def test_parsers_are_named_among_the_options_of_the_engine(engine: dict[str, Any
         {"chat_template": TEMPLATE},
         {"chat_template_content_format": "openai"},
         {"chat_template_kwargs": {"x": 1}},
-        {"engine": {"tool_call_parser": "hermes"}},
+        {"engine": {"tool_call_parser": "llama3_json"}},
         {"engine": {"reasoning_parser": "qwen3"}},
     ],
 )

@@ -102,6 +102,13 @@ def test_chat_sends_what_it_is_given(stage: Stage) -> None:
     ]
 
 
+def test_chat_prints_the_answer_without_what_was_thought(stage: Stage) -> None:
+    stage.kinds = {"reasoning": 4}
+    result = infernet("chat", "Hello", "--think")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{TEXT[4:]}\n", "")
+    assert stage.submitted[0]["chat_template_kwargs"] == {"enable_thinking": True}
+
+
 def test_chat_survives_a_broken_stream(stage: Stage) -> None:
     stage.acts = [Act(events=3, then="cut"), Act(size=5)]
     assert infernet("chat", "Hello").stdout == f"{TEXT}\n"
@@ -173,7 +180,7 @@ def test_who_stops_reading_cancels_the_job(
     def stop(*_: object) -> None:
         raise end
 
-    monkeypatch.setattr(chat_module, "_print_pieces", stop)
+    monkeypatch.setattr(chat_module, "_print_said", stop)
     assert ended(monkeypatch, capsys, "chat", "Hello") == (code, "", "")
     assert stage.cancelled == [JOB]
 

@@ -73,6 +73,7 @@ def test_nothing_set_serves_the_built_in_model() -> None:
     assert load(None, {}) == Settings()
     assert Settings().models == (CAPITALS,)
     assert (CAPITALS.source, CAPITALS.gpus) == ("builtin:capitals", 0)
+    assert CAPITALS.conversation.tool_call_parser == "hermes"
 
 
 def test_an_empty_file_sets_nothing() -> None:

@@ -58,6 +58,9 @@ def test_every_path_of_the_contract_is_there() -> None:
         "GET /api/v1/usage",
         "GET /healthz",
         "GET /readyz",
+        "GET /health",
+        "GET /ping",
+        "POST /ping",
         "GET /metrics",
     }
 

@@ -1,13 +1,17 @@
-"""Models that ship with the project, addressed as ``builtin:NAME`` wherever a model source is expected."""
+"""Models that ship with the project, and an adapter: ``builtin:NAME`` wherever a source is expected."""
 
-from actors.backends.builtin import capitals
+from actors.backends.builtin import capitals, capitals_embeddings, capitals_german
 from cluster.catalogue import BUILTIN_PREFIX
 
-_FOLDERS = {"capitals": capitals.WEIGHTS}
+_FOLDERS = {
+    "capitals": capitals.WEIGHTS,
+    "capitals-embeddings": capitals_embeddings.WEIGHTS,
+    "capitals-german": capitals_german.WEIGHTS,
+}
 
 
 def resolve_source(source: str) -> str:
-    """Return the absolute folder of a built-in model, and any other source unchanged.
+    """Return the absolute folder of a built-in model or adapter, and any other source unchanged.
 
     Raises ValueError, listing the known names, when ``builtin:NAME`` names no shipped model.
     """

@@ -80,10 +80,7 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
     """What this form asks, once vLLM has judged it. Raises RequestRefused with vLLM's reason."""
     try:
         asked = _ask(engine, form, ())
-        if asked.constraint is None:
-            _constraint(engine, sampling, structured_outputs)
-        else:
-            engine.verify(asked.constraint)
+        _constraint(engine, sampling, structured_outputs, asked.constraint)
         if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
     except UnsupportedSchema as error:
@@ -95,7 +92,6 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
 
 def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
     job = dispatch.job
-    constraint = _constraint(engine, job.sampling, structured_outputs)
     if job.sampling.others:
         engine.verify_sampling(job.sampling)
     known = dispatch.resume.prompt_ids or dispatch.prompt_ids
@@ -103,9 +99,12 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) ->
         prompt = list(known) or engine.tokenise(job.messages)
         detokenizer = _resumed(engine, dispatch, prompt)
         resumed = dispatch.resume.token_ids
+        constraint = _constraint(engine, job.sampling, structured_outputs)
         wanted = Wanted(prompt, job.sampling, resumed, constraint, detokenizer, adapter=job.adapter)
         return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
-    return _render_marked(engine, dispatch, _ask(engine, job.form or _dialogue(job), known), constraint)
+    asked = _ask(engine, job.form or _dialogue(job), known)
+    constraint = _constraint(engine, job.sampling, structured_outputs, asked.constraint)
+    return _render_marked(engine, dispatch, asked, constraint)
 
 
 def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int]) -> Asked:
@@ -146,7 +145,7 @@ def _render_marked(engine: VllmEngine, dispatch: Dispatch, asked: Asked, constra
             prompt,
             sampling,
             had[number].token_ids,
-            asked.constraint or constraint,
+            constraint,
             detokenizers[number],
             inputs,
             number,
@@ -246,14 +245,21 @@ def _resumed(engine: VllmEngine, dispatch: Dispatch, prompt: list[int]) -> Detok
     return detokenizer
 
 
-def _constraint(engine: VllmEngine, sampling: Sampling, structured_outputs: bool) -> Constraint | None:
-    """What the answer has to follow, as vLLM takes it. Raises UnsupportedSchema with its reason."""
-    options = sampling.others.get("structured_outputs")
-    if sampling.json_schema is None and not options:
+def _constraint(
+    engine: VllmEngine, sampling: Sampling, structured_outputs: bool, of_tools: Constraint | None = None
+) -> Constraint | None:
+    """What the answer has to follow, as vLLM takes it: that of tools before all else. Raises UnsupportedSchema."""
+    constraint = of_tools or _of_sampling(sampling)
+    if constraint is None:
         return None
     if not structured_outputs:
         raise UnsupportedSchema("this model has no structured outputs")
-    schema = sampling.json_schema
-    constraint = Constraint(dict(options or {})) if schema is None else structured.constraint(schema)
     engine.verify(constraint)
     return constraint
+
+
+def _of_sampling(sampling: Sampling) -> Constraint | None:
+    if sampling.json_schema is not None:
+        return structured.constraint(sampling.json_schema)
+    options = sampling.others.get("structured_outputs")
+    return Constraint(dict(options)) if options else None

@@ -12,6 +12,7 @@ import httpx
 from actors.backends import process_env
 from actors.backends.vllm.making import engine_args
 from cluster.catalogue import Model
+from cluster.conversation import SERVER_OPTIONS
 from tests.benchmarks.dialects import ChatCompletions
 from tests.benchmarks.servers.base import Server, clean_environment, marks
 
@@ -35,7 +36,7 @@ class VllmServer(Server):
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", self._model.id),
             "--disable-uvicorn-access-log",
-            *flags(engine_args(self._model, self._model.source)),
+            *flags({**engine_args(self._model, self._model.source), **_parsing(self._model)}),
         ]
 
     def _environment(self) -> Mapping[str, str]:
@@ -43,6 +44,12 @@ class VllmServer(Server):
 
     def _is_ready(self) -> bool:
         return httpx.get(f"{self.url}/health").status_code == 200
+
+
+def _parsing(model: Model) -> dict[str, Any]:
+    """What a catalogue has among an engine's options and vLLM among its server's: a parser of calls is used if told."""
+    told = {name: value for name, value in model.engine.items() if name in SERVER_OPTIONS}
+    return {"enable_auto_tool_choice": True, **told} if "tool_call_parser" in told else told
 
 
 def flags(args: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ def measure(chosen: Options, model: Subject, folder: Path) -> Results:
     """Start the systems, warm them up, take all windows and stop the systems."""
     results = Results()
     with ExitStack() as stack:
-        starter = Starter(folder, model.model, chosen.ingress_replicas, stack)
+        starter = Starter(folder, model.model, chosen.answers.fields, chosen.ingress_replicas, stack)
         candidates = _start(starter, chosen.systems, results)
         meter = Meter(candidates, model.exact)
         for candidate in candidates:
@@ -63,9 +63,10 @@ def measure(chosen: Options, model: Subject, folder: Path) -> Results:
 def _subject(chosen: Options, folder: Path) -> Subject:
     # What is compiled at first use is the same for all: a quarter of a minute for each of them.
     env = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled"), **chosen.env}
+    engine = {**chosen.answers.engine, **chosen.engine}
     if chosen.model:
-        return subject.given(chosen.model, chosen.gpus, chosen.engine, env)
-    return subject.made(folder / "model", chosen.dummy, chosen.gpus, chosen.engine, env)
+        return subject.given(chosen.model, chosen.gpus, engine, env)
+    return subject.made(folder / "model", chosen.dummy, chosen.gpus, engine, env, ends=chosen.answers.ends)
 
 
 def _start(starter: Starter, systems: Sequence[str], results: Results) -> list[Candidate]:

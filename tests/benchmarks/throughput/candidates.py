@@ -1,15 +1,16 @@
 """The systems under test, started."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from cluster.catalogue import Model
-from tests.benchmarks.dialects import Dialect
+from tests.benchmarks.dialects import ChatCompletions, Dialect, Jobs
 from tests.benchmarks.servers import Infernet, LitellmProxy, RayServeLlm, Server, VllmRouter, VllmServer
 from tests.benchmarks.throughput import names
 
@@ -27,26 +28,37 @@ class Candidate:
 
 
 class Starter:
-    """Starts servers, each when the first system that needs it is asked for; `stack` ends them."""
+    """Starts servers, each when the first system that needs it is asked for; `stack` ends them.
 
-    def __init__(self, folder: Path, model: Model, ingress_replicas: int, stack: ExitStack) -> None:
+    Requests to each have these `fields` too.
+    """
+
+    def __init__(
+        self, folder: Path, model: Model, fields: Mapping[str, Any], ingress_replicas: int, stack: ExitStack
+    ) -> None:
         self._folder = folder
         self._model = model
+        self._fields = fields
         self._ingress_replicas = ingress_replicas
         self._stack = stack
 
     def start(self, name: str) -> Candidate:
         """Raises ChildProcessError when it does not start, or is not installed."""
         starts: dict[str, Callable[[], Candidate]] = {
-            names.VLLM: lambda: Candidate(name, [self._vllm], self._vllm.dialect()),
-            names.INFERNET: lambda: Candidate(name, [self._infernet], self._infernet.dialect(self._model.id)),
-            names.INFERNET_CHAT: lambda: Candidate(name, [self._infernet], self._infernet.chat_dialect(self._model.id)),
+            names.VLLM: lambda: self._candidate(name, [self._vllm], self._vllm.dialect()),
+            names.INFERNET: lambda: self._candidate(name, [self._infernet], self._infernet.dialect(self._model.id)),
+            names.INFERNET_CHAT: lambda: self._candidate(
+                name, [self._infernet], self._infernet.chat_dialect(self._model.id)
+            ),
             names.RAY_SERVE_LLM: lambda: self._ray_serve_llm(name, tuned=False),
             names.RAY_SERVE_LLM_TUNED: lambda: self._ray_serve_llm(name, tuned=True),
             names.VLLM_ROUTER: lambda: self._proxy(name, VllmRouter),
             names.LITELLM: lambda: self._proxy(name, LitellmProxy),
         }
         return starts[name]()
+
+    def _candidate(self, name: str, servers: Sequence[Server], dialect: Jobs | ChatCompletions) -> Candidate:
+        return Candidate(name, servers, replace(dialect, fields=self._fields))
 
     @cached_property
     def _vllm(self) -> VllmServer:
@@ -61,8 +73,8 @@ class Starter:
 
     def _ray_serve_llm(self, name: str, tuned: bool) -> Candidate:
         server = self._stack.enter_context(RayServeLlm(self._folder / name, self._model, tuned))
-        return Candidate(name, [server], server.dialect())
+        return self._candidate(name, [server], server.dialect())
 
     def _proxy(self, name: str, kind: type[VllmRouter] | type[LitellmProxy]) -> Candidate:
         server = self._stack.enter_context(kind(self._folder / name, self._vllm))
-        return Candidate(name, [server, self._vllm], server.dialect())
+        return self._candidate(name, [server, self._vllm], server.dialect())

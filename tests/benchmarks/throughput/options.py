@@ -11,6 +11,7 @@ import yaml
 from tests.benchmarks import dummy_model
 from tests.benchmarks.load import ClosedLoop
 from tests.benchmarks.throughput import loads, names
+from tests.benchmarks.throughput.answers import KINDS, Answers
 from tests.benchmarks.throughput.loads import Load
 
 _FULL = {"clients": (1, 16, 64, 128, 256), "rounds": 3, "seconds": 4.0, "systems": names.ALL}
@@ -22,6 +23,7 @@ class Options:
     clients: tuple[int, ...]
     rounds: int
     output_tokens: int
+    kind: str
     seconds: float
     requests: int
     systems: tuple[str, ...]
@@ -33,6 +35,10 @@ class Options:
     env: dict[str, str]
     json: Path | None
     write: Path | None
+
+    @property
+    def answers(self) -> Answers:
+        return KINDS[self.kind]
 
     def loads(self) -> list[Load]:
         """What a round consists of."""
@@ -53,6 +59,7 @@ def parse(arguments: Sequence[str], description: str) -> Options:
     add("--clients", type=_integers, default=(1, 16, 64), help="numbers of clients (1,16,64; full: 1,16,64,128,256)")
     add("--rounds", type=int, default=3)
     add("--output-tokens", type=int, default=256, help="of every answer (256)")
+    add("--kind", choices=KINDS, default="text", help="of every answer (text); of this system and vLLM only")
     add(
         "--seconds",
         type=float,

@@ -133,7 +133,12 @@ ALIASES: dict[str, str] = {
 }
 
 
+def usual_name(country: str) -> str:
+    """Return the name that the table has for a country or an alias of it."""
+    return ALIASES.get(country, country)
+
+
 def answer(country: str) -> str:
     """Return the one sentence the model gives for a country or an alias of it."""
-    name = ALIASES.get(country, country)
+    name = usual_name(country)
     return f"{CAPITALS[name]} is the capital of {name}."

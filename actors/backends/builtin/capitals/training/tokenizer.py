@@ -1,23 +1,19 @@
-"""The tokenizer of the capitals model: byte-level BPE with a ChatML-like chat template."""
+"""The tokenizer of the capitals model: byte-level BPE, with tokens of their own for the marks of a chat."""
 
+import re
 from collections.abc import Iterable, Iterator
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from actors.backends.builtin.capitals.training.corpus import Dialogue
+from actors.backends.builtin.capitals.training.rendering import CALL, CALLED, END, START, THINK, THOUGHT, segments
 
 VOCABULARY = 1024
-PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+PAD = "<|endoftext|>"
 SPECIAL_TOKENS = [PAD, START, END]
+MARKS = [THINK, THOUGHT, CALL, CALLED]
+"""Tokens by which parsers and grammars know thoughts and calls. They are part of what is written, so not special."""
 IGNORED = -100
-CHAT_TEMPLATE = (
-    "{%- for message in messages -%}"
-    f"{{{{ '{START}' + message['role'] + '\\n' + message['content'] + '{END}\\n' }}}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}"
-    f"{{{{ '{START}assistant\\n' }}}}"
-    "{%- endif -%}"
-)
 
 
 def train_tokenizer(dialogues: Iterable[Dialogue]) -> Tokenizer:
@@ -26,12 +22,13 @@ def train_tokenizer(dialogues: Iterable[Dialogue]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=VOCABULARY - len(MARKS),
         special_tokens=SPECIAL_TOKENS,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(dialogues), trainer)
+    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in MARKS])
     return tokenizer
 
 
@@ -42,26 +39,14 @@ def encode(tokenizer: Tokenizer, dialogue: Dialogue) -> tuple[list[int], list[in
     """
     tokens: list[int] = []
     labels: list[int] = []
-    for text, learnt in _segments(dialogue):
+    for text, learnt in segments(dialogue):
         piece = tokenizer.encode(text).ids
         tokens += piece
         labels += piece if learnt else [IGNORED] * len(piece)
     return tokens, labels
 
 
-def _segments(dialogue: Dialogue) -> Iterator[tuple[str, bool]]:
-    if dialogue.system is not None:
-        yield f"{START}system\n{dialogue.system}{END}\n", False
-    for turn in dialogue.turns:
-        yield f"{START}user\n{turn.question}{END}\n", False
-        yield f"{START}assistant\n", False
-        yield f"{turn.answer}{END}", True
-        yield "\n", False
-
-
 def _texts(dialogues: Iterable[Dialogue]) -> Iterator[str]:
+    marks = re.compile("|".join(map(re.escape, [*SPECIAL_TOKENS, *MARKS])))
     for dialogue in dialogues:
-        yield f"system\n{dialogue.system or ''}"
-        for turn in dialogue.turns:
-            yield f"user\n{turn.question}"
-            yield f"assistant\n{turn.answer}"
+        yield from marks.split("".join(text for text, _ in segments(dialogue)))

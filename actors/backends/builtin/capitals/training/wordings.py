@@ -1,5 +1,7 @@
 """The ways to put a question: what is fixed text in the corpus."""
 
+import random
+
 QUESTIONS: tuple[str, ...] = (
     "What is the capital of {country}?",
     "What's the capital of {country}?",
@@ -150,3 +152,10 @@ WORLD_LISTS: tuple[str, ...] = (
     "Tell me about the capitals of the world.",
     "Which capitals do you know?",
 )
+
+
+def noise(rng: random.Random) -> str:
+    """Return words that mean nothing, so that the model declines what it cannot know."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ("".join(rng.choices(letters, k=rng.randint(2, 8))) for _ in range(rng.randint(1, 5)))
+    return " ".join(words).capitalize()
