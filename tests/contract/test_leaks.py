@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.client import Api, answered
+from tests.contract.client import Api, answered, refused
 from tests.contract.given import HIGH, KeyMaker, MadeKey, question
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ def traces(new_key: KeyMaker, admin: Api, catalogue: object) -> tuple[MadeKey, l
     for job in answered(key.api.get("/jobs", params={"limit": 100}))["jobs"]:
         key.api.ended(job["id"])
     return key, [answer.text for answer in answers if answer.status_code >= 400]
+
+
+def test_no_refusal_says_where_a_model_lies(api: Api, capitals: str) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    asked = {"model": capitals, "messages": [{"role": "user", "content": [picture]}]}
+    assert "/" not in refused(api.request("POST", "/v1/chat/completions", json=asked), 400, "bad_request")
 
 
 def test_no_refusal_repeats_a_prompt_or_a_key(traces: tuple[MadeKey, list[str]]) -> None:
