@@ -1,7 +1,7 @@
 """Engines are killed while they call tools, think, write JSON and tell logprobs: nobody notices.
 
-Real vLLM on the built-in model. An engine is killed at every third token of a job that is watched, while many others
-run; what each of them is told must be what it is told undisturbed.
+Real vLLM on the built-in model. An engine is killed when a first stream has told so much of what it tells undisturbed,
+while the others run; what each of them is told must be what it is told undisturbed.
 """
 
 import json
@@ -81,23 +81,26 @@ class Told(NamedTuple):
         }
 
     @property
+    def length(self) -> int:
+        return sum(map(_length, self.events))
+
+    @property
     def call_ids(self) -> set[str]:
         return {call["id"] for event in self.events for call in event.get("tool_calls", ())}
 
 
-class Watch:
-    """Counts the events of the streams, and wakes whoever waits for one of them to have told so many."""
-
-    def __init__(self, after: int) -> None:
-        self._after = after
-        self.reached = threading.Event()
-
-    def tell(self, events: int) -> None:
-        if events >= self._after:
-            self.reached.set()
+def _length(event: dict[str, Any]) -> int:
+    calls = event.get("tool_calls", ())
+    texts = [event.get("text"), event.get("reasoning"), *(call.get("name") for call in calls)]
+    return sum(len(text or "") for text in [*texts, *(call.get("arguments") for call in calls)])
 
 
-def stream(serving: Serving, body: dict[str, Any], watch: Watch | None = None) -> Told:
+def _never(_: int) -> None:
+    """What an undisturbed stream does with how much it has told."""
+
+
+def stream(serving: Serving, body: dict[str, Any], tell: Callable[[int], None] = _never) -> Told:
+    """`tell` is called with how many characters have been told, at each event."""
     events: list[dict[str, Any]] = []
     with serving.http() as http:
         with http.stream("POST", "/api/v1/jobs", json={**body, "stream": True}, timeout=300) as answer:
@@ -106,8 +109,7 @@ def stream(serving: Serving, body: dict[str, Any], watch: Watch | None = None) -
             for line in answer.iter_lines():
                 if line.startswith("data: ") and line != "data: [DONE]":
                     events.append(json.loads(line.removeprefix("data: ")))
-                    if watch is not None:
-                        watch.tell(len(events))
+                    tell(sum(map(_length, events)))
         return Told(events, http.get(f"/api/v1/jobs/{job_id}").json())
 
 
@@ -127,17 +129,25 @@ def undisturbed(serving: Serving) -> dict[tuple[str, str], Told]:
 
 
 @pytest.mark.parametrize("kill", range(1, KILLS + 1))
-def test_an_engine_killed_at_a_third_token_is_not_noticed(
+def test_an_engine_killed_in_the_middle_is_not_noticed(
     kill: int, serving: Serving, undisturbed: dict[tuple[str, str], Told]
 ) -> None:
     wait_until_serving(serving, ENGINES)
-    deed = Deed("kill", "Engine").on(serving)
-    watch = Watch(3 * kill)
-    killer = threading.Thread(target=lambda: watch.reached.wait(60) and deed())
+    deed, reached = Deed("kill", "Engine").on(serving), threading.Event()
+
+    def tell(length: int, characters: int) -> None:
+        if characters >= length * kill / (KILLS + 1):
+            reached.set()
+
+    killer = threading.Thread(target=lambda: reached.wait(60) and deed())
     killer.start()
-    told = in_parallel([partial(stream, serving, KINDS[kind](country), watch) for kind, country in JOBS])
+    calls = [
+        partial(stream, serving, KINDS[kind](country), partial(tell, undisturbed[kind, country].length))
+        for kind, country in JOBS
+    ]
+    told = in_parallel(calls)
     killer.join()
-    assert watch.reached.is_set()
+    assert reached.is_set()
     for job, each in zip(JOBS, told, strict=True):
         check(job, each, undisturbed[job])
 
