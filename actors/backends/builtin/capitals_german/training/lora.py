@@ -58,6 +58,8 @@ def save(folder: Path, model: nn.Module) -> None:
                 matrices[f"{_PREFIX}{name}.lora_{half}.weight"] = matrix.detach().to(torch.bfloat16).contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(matrices, folder / "adapter_model.safetensors")
+    # safetensors leaves this file readable by the owner only.
+    (folder / "adapter_model.safetensors").chmod(0o644)
     (folder / "adapter_config.json").write_text(json.dumps(_config(), indent=2) + "\n")
 
 
