@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NotRequired
 
 from msgspec import Struct
+from msgspec.structs import replace
 from typing_extensions import TypedDict
 
 from api.http.sse import DONE, PING, event
@@ -142,7 +143,8 @@ class Chunks:
         if self._wanted.choices == 1:
             stopped = Stopped(0, 0, end.finish_reason, end.stop_reason)
             self._tokens[0] += sum(len(each.ids) for each in self._rest)
-            events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped))
+            of_all = {"usage": usage_body(replace(end.usage, cached_tokens=None))} if self._counts else {}
+            events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped), of_all)
         if self._wanted.usage:
             events += event(_chunk(self._accepted, []) | {"usage": usage_body(end.usage)})
         return events + DONE
@@ -150,8 +152,13 @@ class Chunks:
     def _choice(self, choice: ChunkChoice, more: Mapping[str, Any] = {}) -> bytes:
         body = _chunk(self._accepted, [choice])
         if self._wanted.usage:
-            body = body | {"usage": self._usage_so_far(choice["index"]) if self._wanted.continuous_usage else None}
+            body = body | {"usage": self._usage_so_far(choice["index"]) if self._counts else None}
         return event({**body, **more})
+
+    @property
+    def _counts(self) -> bool:
+        """Whether every chunk tells the usage so far."""
+        return self._wanted.usage and self._wanted.continuous_usage
 
     def _usage_so_far(self, choice: int) -> TokenUsage:
         prompt = self._prompts.get(0)

@@ -17,6 +17,15 @@ _TRANSFER = "Where keys and values of a prompt are is between engines here, and 
 _OWN_IDS = "An answer's id is its job's, by which it can be read again."
 _NULL = "To OpenAI's API `top_logprobs: null` is as good as left out; to vLLM it takes the logprobs away."
 _OFFSETS = "In streams vLLM counts `text_offset` in characters from chunk to chunk, and in names of tokens in one."
+_PARSED_ONCE = (
+    "A job is parsed once, as a stream: its whole answer is what its stream tells. vLLM parses whole answers otherwise: it "
+    "writes the arguments of calls anew, makes calls that were cut off content, and takes marks out of thoughts."
+)
+_LOGPROBS_OF_MARKS = "In streams vLLM tells no logprobs of tokens that no chunk shows, such as the marks of a call."
+_USAGE_OF_CHOICES = "Of several choices the thoughts are counted when all have ended; vLLM counts them in every chunk."
+_HIDDEN_TOKENS = (
+    "Where thoughts are withheld, so are token ids: vLLM leaves the field out, this system has an empty one."
+)
 _ONE_OF_BOTH = "`/tokenize` takes a `prompt` or `messages`: who sends both is told so; vLLM reads the messages alone."
 _SHAPE = "What vLLM's web framework refuses by itself has that framework's shape; here every error has OpenAI's."
 _VERSION = "vLLM tells its own version there; this system is not vLLM."
@@ -38,6 +47,27 @@ DIFFERENCES: Mapping[str, str] = {
     "fields/request_id": _OWN_IDS,
     "logprobs/top_logprobs null": _NULL,
     "tokens/both": _ONE_OF_BOTH,
+    "streaming/n of 2 with continuous usage:stream": _USAGE_OF_CHOICES,
+    "tools/auto, cut off:plain": _PARSED_ONCE,
+    "tools/auto, cut off at once:plain": _PARSED_ONCE,
+    "tools/auto with a stop string:plain": _PARSED_ONCE,
+    "tools/null with tools:plain": _PARSED_ONCE,
+    "tools/required, one tool:plain": _PARSED_ONCE,
+    "tools/required, a tool without parameters:plain": _PARSED_ONCE,
+    "tools/required, parallel_tool_calls false:plain": _PARSED_ONCE,
+    "tools/required, cut off:plain": _PARSED_ONCE,
+    "tools/required with logprobs:plain": _PARSED_ONCE,
+    "tools/named:plain": _PARSED_ONCE,
+    "tools/named, without parameters:plain": _PARSED_ONCE,
+    "tools/named, cut off:plain": _PARSED_ONCE,
+    "tools/named, n of 2:plain": _PARSED_ONCE,
+    "tools/named with token ids:plain": _PARSED_ONCE,
+    "tools/auto with logprobs:stream": _LOGPROBS_OF_MARKS,
+    "tools/required with logprobs:stream": _LOGPROBS_OF_MARKS,
+    "reasoning/on with logprobs:stream": _LOGPROBS_OF_MARKS,
+    "reasoning/on, include_reasoning false, token ids:plain": _HIDDEN_TOKENS,
+    "reasoning/thinking_token_budget:plain": _PARSED_ONCE,
+    "reasoning/thinking_token_budget 0:plain": _PARSED_ONCE,
     "models/one that is not there": _LOOK_UP,
     "models/version": _VERSION,
     "models/a path that is not there": _SHAPE,
