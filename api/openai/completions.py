@@ -142,7 +142,6 @@ class Chunks:
         events = self._beginning()
         if self._wanted.choices == 1:
             stopped = Stopped(0, 0, end.finish_reason, end.stop_reason)
-            self._tokens[0] += sum(len(each.ids) for each in self._rest)
             of_all = {"usage": usage_body(replace(end.usage, cached_tokens=None))} if self._counts else {}
             events += self._choice(chunk_choice(0, {}, self._rest, self._told, stopped), of_all)
         if self._wanted.usage:

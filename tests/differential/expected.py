@@ -18,14 +18,12 @@ _OWN_IDS = "An answer's id is its job's, by which it can be read again."
 _NULL = "To OpenAI's API `top_logprobs: null` is as good as left out; to vLLM it takes the logprobs away."
 _OFFSETS = "In streams vLLM counts `text_offset` in characters from chunk to chunk, and in names of tokens in one."
 _PARSED_ONCE = (
-    "A job is parsed once, as a stream: its whole answer is what its stream tells. vLLM parses whole answers otherwise: it "
-    "writes the arguments of calls anew, makes calls that were cut off content, and takes marks out of thoughts."
+    "A job is parsed once, as a stream: its whole answer is what its stream tells. vLLM parses whole answers "
+    "otherwise: it writes the arguments of calls anew, makes calls that were cut off content, and takes marks out of thoughts."
 )
 _LOGPROBS_OF_MARKS = "In streams vLLM tells no logprobs of tokens that no chunk shows, such as the marks of a call."
 _USAGE_OF_CHOICES = "Of several choices the thoughts are counted when all have ended; vLLM counts them in every chunk."
-_HIDDEN_TOKENS = (
-    "Where thoughts are withheld, so are token ids: vLLM leaves the field out, this system has an empty one."
-)
+_HIDDEN_TOKENS = "Where thoughts are withheld, so are token ids: vLLM leaves the field out, here it is empty."
 _ONE_OF_BOTH = "`/tokenize` takes a `prompt` or `messages`: who sends both is told so; vLLM reads the messages alone."
 _SHAPE = "What vLLM's web framework refuses by itself has that framework's shape; here every error has OpenAI's."
 _VERSION = "vLLM tells its own version there; this system is not vLLM."

@@ -89,11 +89,11 @@ def test_the_usage_comes_last_and_is_null_before() -> None:
     }
 
 
-def test_the_usage_so_far_is_that_of_the_tokens_told() -> None:
+def test_the_usage_so_far_is_that_of_the_tokens_told_and_in_the_end_the_job_s() -> None:
     marks = (Prompt(0, 0, (7, 8)), Tokens(0, 0, (1, 2)), Tokens(2, 0, (3,)))
     chunks = told(log_of("ab", marks), ChunksWanted(usage=True, continuous_usage=True))
     counted = [(chunk["usage"]["prompt_tokens"], chunk["usage"]["completion_tokens"]) for chunk in chunks]
-    assert counted == [(2, 0), (2, 2), (2, 3), (3, 5)]
+    assert counted == [(2, 0), (2, 2), (3, 5), (3, 5)]
 
 
 def test_each_of_several_choices_begins_and_ends_once() -> None:
