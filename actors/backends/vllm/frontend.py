@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.backends.marked import Meant
+from actors.backends.vllm.media import given
 from actors.backends.vllm.structured import Constraint
 from cluster.conversation import Conversation
 from cluster.messages.marks import FinishReason
@@ -71,14 +72,21 @@ class Frontend:
     def close(self) -> None:
         self._loop.close()
 
-    def chat(self, body: Mapping[str, Any], prompt_ids: Sequence[int] = ()) -> Asked:
-        """What this chat request asks. With `prompt_ids` its prompt is not rendered again. Raises RequestRefused."""
+    def chat(
+        self, body: Mapping[str, Any], prompt_ids: Sequence[int] = (), media: Sequence[bytes] = ()
+    ) -> Asked:
+        """What this chat request asks. With `prompt_ids` its prompt is not rendered again. Raises RequestRefused.
+
+        What it names of `media` is rendered anew each time: tokens do not tell what was seen.
+        """
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
         request = _validated(ChatCompletionRequest, body)
-        if prompt_ids and not request.echo:  # vLLM takes them from there
+        if prompt_ids and not request.echo and not media:  # vLLM takes them from there
             request.kv_transfer_params = {"prompt_token_ids": list(prompt_ids)}
-        dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request))
+        with given(media):
+            # vLLM keeps what it made of media for as long as it thinks its engine does: not all that is rendered gets there.
+            dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request, skip_mm_cache=True))
         prompt = tuple(inputs["prompt_token_ids"])
         return Asked(
             inputs=(inputs,),
