@@ -258,7 +258,7 @@ class Ledger:
         return await self._read(partial(media.contents, hashes=hashes))
 
     async def prune_media(self) -> None:
-        """Removes what no open job needs, and nobody has brought for a while. What cannot be removed now is next time."""
+        """Removes what no open job needs and nobody has brought for a while. What cannot be now is the next time."""
         try:
             await self._write(partial(media.prune, now_ms=self._now_ms()))
         except DatabaseFailed as error:

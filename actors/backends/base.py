@@ -49,6 +49,8 @@ Sink = Callable[[Sequence[Chunk]], None]
 Media = Mapping[MediumHash, bytes]
 """The pictures and sounds of forms, by their hashes."""
 
+NO_MEDIA: Media = {}
+
 
 class Loaded(Struct, frozen=True):
     """What a loaded model offers. `slots` is how many generations it batches, `context_length` is in tokens.
@@ -104,7 +106,7 @@ class Backend(Protocol):
         """
         ...
 
-    def start(self, dispatches: Sequence[Dispatch], media: Media = {}) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         """Begin to generate. Does not block. A job that cannot be generated ends with an error chunk.
 
         `media` has all that the forms of these jobs name.
@@ -112,7 +114,7 @@ class Backend(Protocol):
         """
         ...
 
-    def ask(self, form: Form, sampling: Sampling, media: Media = {}) -> "Future[Asking]":
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
         """What this form asks, judged as if it were to be generated. Nothing is. `media` has all that it names."""
         ...
 

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Protocol
 
-from actors.backends.base import Backend, BackendDied, Loaded, Media, Sink
+from actors.backends.base import NO_MEDIA, Backend, BackendDied, Loaded, Media, Sink
 from actors.backends.failures import one_line
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
@@ -60,10 +60,10 @@ class SpreadBackend:
         assert isinstance(outcome, Loaded)
         return outcome
 
-    def start(self, dispatches: Sequence[Dispatch], media: Media = {}) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         self._first.start(dispatches, media)
 
-    def ask(self, form: Form, sampling: Sampling, media: Media = {}) -> "Future[Asking]":
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
         return self._first.ask(form, sampling, media)
 
     def abort(self, jobs: Sequence[JobAttempt]) -> None:

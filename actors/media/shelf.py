@@ -1,4 +1,4 @@
-"""Pictures and sounds in an engine's process: asked of the Ledger when a job needs them, and kept while there is room."""
+"""Pictures and sounds in an engine's process: asked of the Ledger when jobs need them, kept while there is room."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence

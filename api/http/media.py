@@ -92,4 +92,3 @@ def _decoded(data: str, where: str) -> bytes:
     if not content:
         raise BadRequest(f"{where}: is empty")
     return content
-

@@ -135,8 +135,8 @@ class Job(Struct, frozen=True, array_like=True):
 class Order(Struct, frozen=True):
     """What a client wants done. `body_hash` tells this order from others under the same idempotency key.
 
-    Where there is a `form`, `messages` is as much of it as texts can say. `media` are what its body names by number, and
-    may be large: whoever has kept them clears the list.
+    Where there is a `form`, `messages` is as much of it as texts can say. `media` are what its body names by number.
+    They may be large: whoever has kept them clears the list.
     """
 
     model: str

@@ -44,9 +44,8 @@ def contents(connection: Connection, hashes: Sequence[MediumHash]) -> list[bytes
 
 def hold(connection: Connection, jobs: Sequence[Job]) -> None:
     """What the forms of these jobs name stays until they have ended. May be repeated."""
-    rows = [
-        {"job": job.id, "medium": each} for job in jobs if job.form is not None for each in dict.fromkeys(job.form.media)
-    ]
+    needs = ((job.id, dict.fromkeys(job.form.media)) for job in jobs if job.form is not None)
+    rows = [{"job": job_id, "medium": each} for job_id, media in needs for each in media]
     if rows:
         connection.execute(_HOLD, rows)
 

@@ -19,6 +19,9 @@ _PLACES = tuple(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 
 _SIGNS = ("<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *_PLACES, "<image>")
 """What its tokenizer knows beside the built-in model's words; the last one stands for a piece of a picture."""
 
+PICTURE_TOKENS = 34
+"""How many more tokens a prompt has for each picture that is less than twice as wide as high, or as high as wide."""
+
 _TEMPLATE = (
     "{%- for message in messages -%}{{ '<|im_start|>' + message['role'] + '\n' }}"
     "{%- if message['content'] is string -%}{{ message['content'] }}{%- else -%}"

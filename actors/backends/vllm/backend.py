@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from actors.backends.base import BackendDied, Chunk, Loaded, Media, Sink
+from actors.backends.base import NO_MEDIA, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
@@ -110,7 +110,7 @@ class VllmBackend:
         engine = self._engine
         return () if engine is None else engine.loaded_adapters
 
-    def start(self, dispatches: Sequence[Dispatch], media: Media = {}) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         for dispatch in dispatches:
             if _is_rendered(dispatch) and not self._parses and not self._model.pools:
                 self._inbox.put(partial(self._add_plain, dispatch))
@@ -136,7 +136,7 @@ class VllmBackend:
         if not self._stopped:
             self._renderer.submit(function, *args)
 
-    def ask(self, form: Form, sampling: Sampling, media: Media = {}) -> "Future[Asking]":
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
         return self._renderer.submit(self._ask, form, sampling, media)
 
     # In the renderer's thread ----------------------------------------------------------------------------------------

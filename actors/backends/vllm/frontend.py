@@ -72,9 +72,7 @@ class Frontend:
     def close(self) -> None:
         self._loop.close()
 
-    def chat(
-        self, body: Mapping[str, Any], prompt_ids: Sequence[int] = (), media: Sequence[bytes] = ()
-    ) -> Asked:
+    def chat(self, body: Mapping[str, Any], prompt_ids: Sequence[int] = (), media: Sequence[bytes] = ()) -> Asked:
         """What this chat request asks. With `prompt_ids` its prompt is not rendered again. Raises RequestRefused.
 
         What it names of `media` is rendered anew each time: tokens do not tell what was seen.
@@ -85,7 +83,7 @@ class Frontend:
         if prompt_ids and not request.echo and not media:  # vLLM takes them from there
             request.kv_transfer_params = {"prompt_token_ids": list(prompt_ids)}
         with given(media):
-            # vLLM keeps what it made of media for as long as it thinks its engine does: not all that is rendered gets there.
+            # vLLM remembers what it has sent its engine of media: not all that is rendered here is sent there.
             dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request, skip_mm_cache=True))
         prompt = tuple(inputs["prompt_token_ids"])
         return Asked(

@@ -1,7 +1,7 @@
 """Where vLLM gets pictures and sounds from: what it has been given with a form, never a network or a disk.
 
-vLLM's renderer asks a connector for what the parts of messages point to. This one takes the place of vLLM's own in every
-request that this process renders, whatever front end renders it.
+vLLM's renderer asks a connector for what the parts of messages point to. This one takes the place of vLLM's own in
+every request that this process renders, whatever front end renders it.
 """
 
 import asyncio
