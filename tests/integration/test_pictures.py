@@ -126,7 +126,7 @@ def test_plain_and_streamed_as_vllms_own_server_answers(
     entry = Model(id=MODEL, source=str(seeing.model), gpus=0, engine=ENGINE)
     red, blue = data_url(picture("red")), data_url(picture("blue", 90, 20))
     folder = tmp_path_factory.mktemp("v")  # it makes sockets there, whose paths may not be long
-    with VllmServer(folder, entry) as theirs, httpx.Client(base_url=theirs.url, timeout=60) as vllm:
+    with VllmServer(folder / "vllm", entry) as theirs, httpx.Client(base_url=theirs.url, timeout=60) as vllm:
         for body in (asked(red), asked(red, blue), asked(blue, logprobs=True, top_logprobs=2)):
             ours, told = answer(seeing.http, body), answer(vllm, body)
             assert [_choice(each) for each in ours["choices"]] == [_choice(each) for each in told["choices"]]

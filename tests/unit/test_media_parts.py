@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -15,11 +16,12 @@ from tests.support.plain_system import run
 
 RED = picture("red")
 SOUND = b"RIFF"
+IN_BASE64 = base64.b64encode(SOUND).decode()
 TEXT = {"type": "text", "text": "What is this?"}
 WHERE = "messages[0].content[1]"
 
 
-def sound(data: Any = base64.b64encode(SOUND).decode()) -> dict[str, Any]:
+def sound(data: Any = IN_BASE64) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
 
 
@@ -109,8 +111,7 @@ def test_a_reference_is_read_back_and_nothing_else_is_one() -> None:
 
 
 def test_a_form_names_its_media_and_the_order_brings_them() -> None:
-    body = b'{"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "%s"}}]}]}'
-    told = body % data_url(RED).encode()
+    told = json.dumps({"model": "m", "messages": messages(image(data_url(RED)))}).encode()
     order = run(parse_chat(told).order(told))
     assert order.form is not None
     assert order.form.why == "messages[0].content"

@@ -13,6 +13,9 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a name that may be connected to. Raises AddressRefused where there is none."""
 
+_NOT_PUBLIC = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("fec0::/10"))
+"""Python takes some of these for public ones."""
+
 _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 """Gateways make IPv4 addresses of these: RFC 6052 and RFC 8215."""
 
@@ -46,7 +49,8 @@ def is_public(address: str) -> bool:
     inner = _inner(parsed) if isinstance(parsed, ipaddress.IPv6Address) else None
     if inner is not None:
         return is_public(str(inner))
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+    inside = any(parsed in network for network in _NOT_PUBLIC)
+    return parsed.is_global and not (inside or parsed.is_multicast or parsed.is_reserved)
 
 
 def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
