@@ -1,7 +1,12 @@
-"""Bodies that may hold pictures and sounds, and be large: what is read of them has room, as long as it is there."""
+"""Bodies that may hold pictures and sounds, and be large: what is read of them has room, as long as it is there.
+
+Without these they may be no larger than any other body. That is looked at twice: before a body is understood, by what
+may be a picture, and then by what is one.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -9,7 +14,11 @@ from fastapi import Depends, Request
 from api.http.dependencies import MAX_BODY_BYTES, announced_bytes, body_is_larger_than
 from api.replica.gateway import Gateway
 from api.replica.room import Held
-from cluster.errors import BadRequest
+from cluster.errors import BadRequest, PayloadTooLarge
+from cluster.messages.media import Given
+
+_LIKE_MEDIA = re.compile(rb"[A-Za-z0-9+/=\\\\]{1024,}")
+"""Base64, of which JSON may escape the slashes."""
 
 _READ_S = 60.0
 """A large body arrives within this time: what has room is not to be held up by its network."""
@@ -65,7 +74,20 @@ async def _read(request: Request, gateway: Gateway, upload: Upload) -> None:
                     limit.reschedule(asyncio.get_running_loop().time() + _READ_S)
     except TimeoutError:
         raise BadRequest(f"Request body: did not arrive within {_READ_S:g} s") from None
+    if len(body) > MAX_BODY_BYTES:
+        _check_rest(len(body) - sum(len(run[0]) for run in _LIKE_MEDIA.finditer(body)))
     upload.body = bytes(body)
+
+
+def check_size(body: bytes, media: Iterable[Given]) -> None:
+    """Raises PayloadTooLarge for a body that is too large without these, which it brought."""
+    if len(body) > MAX_BODY_BYTES:
+        _check_rest(len(body) - sum((len(each.content) + 2) // 3 * 4 for each in media))
+
+
+def _check_rest(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"Request body is larger than {MAX_BODY_BYTES} bytes without its pictures and sounds")
 
 
 LargeBody = Annotated[Upload, Depends(_upload)]

@@ -12,7 +12,7 @@ from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
 from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
 from api.http.sse import EventStream
-from api.http.uploads import LargeBody
+from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
 from api.jobs.schemas import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
 from cluster.errors import (
@@ -82,7 +82,9 @@ async def submit_job(
 def _ordered(body: bytes) -> tuple[Order, bool]:
     """What is asked for, and whether as a stream. Raises BadRequest."""
     request = parse(JobRequest, body)
-    return request.order(body), request.stream
+    order = request.order(body)
+    check_size(body, order.media)
+    return order, request.stream
 
 
 @router.get("/jobs", response_model=JobList, responses=errors(BadRequest))

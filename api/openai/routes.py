@@ -8,7 +8,7 @@ from api.http.answers import Answer
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, error_content, errors, takes
 from api.http.parameters import IdempotencyKey
-from api.http.uploads import LargeBody
+from api.http.uploads import LargeBody, check_size
 from api.openai.answering import Chunks, Tell, answered
 from api.openai.completions import ChatCompletion, chat_chunks, completion
 from api.openai.error_shape import OpenAIError
@@ -71,6 +71,7 @@ async def _ordered(body: bytes) -> tuple[Order, Tell, Chunks | None]:
     """What is asked for, and how its answer is told. Raises BadRequest."""
     wanted = parse_chat(body)
     order = await wanted.order(body)
+    check_size(body, order.media)
     chunks = partial(chat_chunks, wanted.chunks()) if wanted.stream else None
     return order, partial(completion, told=wanted.told()), chunks
 

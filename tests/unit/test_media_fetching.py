@@ -1,90 +1,24 @@
 """Fetching media: from hosts that are allowed, where a name leads once, within limits."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from api.replica.media.addresses import AddressRefused, PublicAddresses
 from api.replica.media.fetching import Fetcher, FetchRefused
 from cluster.settings.schema import Media
-from tests.support.pictures import picture
+from tests.support.picture_host import HOST, RED, Host, picture_host
 from tests.support.plain_system import run
 
 T = TypeVar("T")
-
-HOST = "pictures.test"
-RED = picture("red")
-
-
-async def _large() -> AsyncIterator[bytes]:
-    for _ in range(10):
-        yield b"x" * 1000
-
-
-async def _silence() -> AsyncIterator[bytes]:
-    yield b"x"
-    await asyncio.Event().wait()
-
-
-class Host:
-    """A host of pictures in this loop, and names that lead to it. It notes what it is asked, and under which name."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
-        self.looked_up: list[str] = []
-        self.port = 0
-
-    async def lookup(self, host: str, port: int) -> Sequence[str]:
-        self.looked_up.append(host)
-        return ["127.0.0.1"]
-
-    async def serve(self, request: Request) -> Response:
-        self.asked.append((request.headers["host"], request.url.path))
-        match request.url.path:
-            case "/red.png":
-                return Response(RED, media_type="image/png")
-            case "/large":
-                return StreamingResponse(_large())
-            case "/silence":
-                return StreamingResponse(_silence())
-            case "/to":
-                return RedirectResponse(request.query_params["url"])
-            case "/round":
-                return RedirectResponse("/round")
-        return PlainTextResponse("no", 404)
-
-    def url(self, path: str, host: str = HOST) -> str:
-        return f"http://{host}:{self.port}{path}"
-
-
-@asynccontextmanager
-async def _host() -> AsyncIterator[Host]:
-    host = Host()
-    app = Starlette(routes=[Route("/{path:path}", host.serve)])
-    config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=0)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        host.port = listening.getsockname()[1]
-        serving = asyncio.create_task(server.serve([listening]))
-        yield host
-        server.should_exit = server.force_exit = True
-        await serving
 
 
 def with_host(scenario: Callable[[Host, Fetcher], Awaitable[T]], **settings: int) -> T:
     """With a fetcher to which that host and port are allowed, and `also.test` beside."""
 
     async def scene() -> T:
-        async with _host() as host:
+        async with picture_host() as host:
             hosts = tuple(f"{name}:{host.port}" for name in (HOST, "also.test"))
             fetcher = Fetcher(Media(hosts=hosts, **settings), host.lookup)
             try:
@@ -187,7 +121,7 @@ def test_a_name_that_leads_inside_is_not_connected_to() -> None:
     """The host is there and would answer: it is the address that is refused."""
 
     async def scene() -> None:
-        async with _host() as host:
+        async with picture_host() as host:
 
             async def resolve(name: str, port: int) -> Sequence[str]:
                 return ["127.0.0.1"]

@@ -128,14 +128,14 @@ class Frontend:
         return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
 
     def _rendered(self, rendering: Any) -> Any:
-        """What vLLM's renderer makes. Raises RequestRefused with its reason."""
+        """What vLLM's renderer makes. Raises RequestRefused with its reason, which may be what is not installed."""
         from jinja2 import TemplateError
         from vllm.entrypoints.serve.engine.protocol import ErrorResponse
         from vllm.exceptions import VLLMValidationError
 
         try:
             made = self._loop.run_until_complete(rendering)
-        except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
+        except (VLLMValidationError, ValueError, TypeError, TemplateError, ImportError) as error:
             raise RequestRefused(reason(error), getattr(error, "parameter", None)) from error
         if isinstance(made, ErrorResponse):
             raise RequestRefused(made.error.message, made.error.param)

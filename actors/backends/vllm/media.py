@@ -1,4 +1,4 @@
-"""Where vLLM gets pictures and sounds from: what it has been given with a form, never a network or a disk.
+"""Where vLLM gets pictures and sounds from: what it is given with a form or in it, never a network or a disk.
 
 vLLM's renderer asks a connector for what the parts of messages point to. This one takes the place of vLLM's own in
 every request that this process renders, whatever front end renders it.
@@ -34,13 +34,19 @@ def install() -> None:
 
     class GivenMedia(MediaConnector):  # type: ignore[misc]  # vLLM's classes are of no type here
         def load_from_url(self, url: str, media_io: Any, **_: Any) -> Any:
+            if _is_whole(url):
+                return super().load_from_url(url, media_io)
             return media_io.load_bytes(_content(url))
 
         async def load_from_url_async(self, url: str, media_io: Any, **_: Any) -> Any:
-            return await asyncio.to_thread(media_io.load_bytes, _content(url))
+            return await asyncio.to_thread(self.load_from_url, url, media_io)
 
     MEDIA_CONNECTOR_REGISTRY.register(_NAME)(GivenMedia)
     os.environ["VLLM_MEDIA_CONNECTOR"] = _NAME
+
+
+def _is_whole(url: str) -> bool:
+    return url[:5].lower() == "data:"
 
 
 def _content(url: str) -> bytes:
