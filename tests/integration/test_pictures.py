@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from cluster.catalogue import Model
-from tests.support.pictures import data_url, picture
+from tests.support.pictures import data_url, noise, picture
 from tests.support.seeing_model import PICTURE_TOKENS, seeing_model
 from tests.support.serving import Serving
 
@@ -67,6 +67,21 @@ def test_a_job_sees_as_a_chat_does(seeing: Seeing) -> None:
     job = run_job(seeing.http, body).job
     assert job["result"]["content"] == text_of(answer(seeing.http, body))
     assert job["result"]["usage"]["prompt_tokens"] == answer(seeing.http, body)["usage"]["prompt_tokens"]
+
+
+def test_a_picture_of_megabytes_comes_through_the_door_however_it_is_sent(seeing: Seeing) -> None:
+    large = noise(1000)
+    body = asked(data_url(large))
+    sent = json.dumps(body).encode()
+    assert len(large) > 2 << 20
+    whole = answer(seeing.http, body)
+    assert whole["usage"]["completion_tokens"] > 0
+    parts = (sent[begin : begin + (1 << 16)] for begin in range(0, len(sent), 1 << 16))
+    assert text_of(seeing.http.post("/v1/chat/completions", content=parts).json()) == text_of(whole)
+    small = text_of(answer(seeing.http, asked(data_url(picture("grey")))))
+    assert small != text_of(whole)
+    too_large = seeing.http.post("/v1/chat/completions", json=asked(*[data_url(large)] * 6))
+    assert too_large.status_code == 413
 
 
 def test_what_a_model_or_vllm_cannot_take_is_refused_and_there_is_no_job(seeing: Seeing) -> None:

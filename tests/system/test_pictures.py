@@ -3,17 +3,14 @@
 import asyncio
 import base64
 import json
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from msgspec.structs import replace
-from PIL import Image
 
 from actors.backends.base import NO_MEDIA, Backend, Media
 from actors.backends.simulated import SimulatedBackend, simulated_text
@@ -24,7 +21,7 @@ from cluster.messages.media import medium
 from cluster.messages.work import Asking, ChatMessage, Dispatch, Form, Sampling
 from cluster.settings.schema import Media as MediaSettings
 from tests.support.picture_host import HOST, RED, picture_host
-from tests.support.pictures import data_url, picture
+from tests.support.pictures import data_url, noise, picture
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
 
 SEES = Model(id="sees", source="builtin:capitals", gpus=0, cpus=1.0, replicas=SIM.replicas)
@@ -91,13 +88,6 @@ async def refused(client: httpx.AsyncClient, body: dict[str, Any], status: int =
     response = await client.post("/api/v1/jobs", json=body)
     assert response.status_code == status, response.text
     return str(response.json()["error_message"])
-
-
-def noise(size: int) -> bytes:
-    """A picture of some megabytes: nothing in it repeats."""
-    buffer = BytesIO()
-    Image.frombytes("RGB", (size, size), random.Random(7).randbytes(size * size * 3)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_an_engine_is_given_what_was_sent_and_it_is_kept_once(database: Path) -> None:
