@@ -44,11 +44,14 @@ def take_media(messages: Sequence[Mapping[str, Any]]) -> list[Given]:
 
 def _take(part: dict[str, Any], place: str, found: list[Given]) -> None:
     part.pop("uuid", None)
-    if part["type"] in _NOT_TAKEN:
-        raise BadRequest(f"{place}.type: {part['type']} is no part that this API has")
-    if (kind := _KINDS.get(part["type"])) is None:
+    said = part["type"]
+    if not isinstance(said, str):
+        raise BadRequest(f"{place}.type: must be a text")
+    if said in _NOT_TAKEN:
+        raise BadRequest(f"{place}.type: {said} is no part that this API has")
+    if (kind := _KINDS.get(said)) is None:
         return
-    found.append(_sound(part, place) if part["type"] == "input_audio" else _pointed_to(part, kind, place))
+    found.append(_sound(part, place) if said == "input_audio" else _pointed_to(part, kind, place))
     part.pop("input_audio", None)
     part["type"] = taken_as = _TAKEN_AS[kind]
     part[taken_as] = {"url": reference(len(found) - 1)}

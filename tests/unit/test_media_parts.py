@@ -96,6 +96,8 @@ def test_a_name_under_which_others_would_find_it_is_dropped() -> None:
         (sound(None), "input_audio", "needs data, in base64"),
         ({"type": "input_audio"}, "input_audio", "needs data, in base64"),
         ({"type": "video_url", "video_url": {"url": "http://x"}}, "type", "video_url is no part that this API has"),
+        ({"type": {"a": 1}}, "type", "must be a text"),
+        ({"type": ["image_url"]}, "type", "must be a text"),
         ({"type": "image_embeds", "image_embeds": "x"}, "type", "image_embeds is no part that this API has"),
     ],
 )

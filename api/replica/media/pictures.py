@@ -1,6 +1,5 @@
 """Whether bytes are a picture, and one that may be looked at, by its header alone."""
 
-import warnings
 from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
@@ -16,11 +15,9 @@ class NoPicture(Exception):
 def check(content: bytes, max_pixels: int) -> None:
     """Raises NoPicture. That all of the picture is there is found out by who looks at it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is looked at below
-            with Image.open(BytesIO(content), formats=FORMATS) as picture:
-                width, height = picture.size
-    except Image.DecompressionBombError:
+        with Image.open(BytesIO(content), formats=FORMATS) as picture:
+            width, height = picture.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise NoPicture(f"has more than {max_pixels} pixels") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         raise NoPicture(f"is no picture in one of the formats {', '.join(FORMATS)}") from None
