@@ -63,14 +63,13 @@ async def _read(request: Request, gateway: Gateway, upload: Upload) -> None:
         upload.held = await gateway.room.take(account, announced)
     body = bytearray()
     try:
-        async with asyncio.timeout(None) as limit:
+        async with asyncio.timeout(None if upload.held is None else _READ_S) as limit:
             async for part in request.stream():
                 body += part
                 if len(body) > largest:
                     raise body_is_larger_than(largest)
                 if len(body) > MAX_BODY_BYTES and upload.held is None:
                     upload.held = await gateway.room.take(account, largest)
-                if upload.held is not None and limit.when() is None:
                     limit.reschedule(asyncio.get_running_loop().time() + _READ_S)
     except TimeoutError:
         raise BadRequest(f"Request body: did not arrive within {_READ_S:g} s") from None

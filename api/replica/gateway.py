@@ -106,7 +106,7 @@ class Gateway:
             self._scheduler,
             self.contexts,
             self.forms,
-            MediaKeeping(settings.media, self._ledger, self._fetcher),
+            MediaKeeping(settings.media, self._ledger, self._fetcher, self.room),
             settings.job_timeout_s,
             clock,
             timing.answer_s,

@@ -69,10 +69,11 @@ class Intake:
         if idempotency is not None:
             earlier = await self._ledger.repeated(caller.account_id, idempotency)
             if earlier is not None:
+                order.media.clear()
                 return earlier
         choice = self._choice(caller, order)
         model = choice.model
-        order = await self._with_media(order)
+        order = await self._with_media(caller, order)
         prompt = await self._prompt(model, order)
         sampling = await self._contexts.bounded(model, order, prompt.tokens)
         job = self._job(caller, order, choice, sampling, prompt.tokens)
@@ -102,11 +103,12 @@ class Intake:
         _check_logprobs(model, order.sampling)
         return choice
 
-    async def _with_media(self, order: Order) -> Order:
+    async def _with_media(self, caller: Principal, order: Order) -> Order:
         """The order, once its pictures and sounds can be had by their hashes. Raises BadRequest for what is none."""
         if order.form is None or not order.media:
             return order
-        return replace(order, form=replace(order.form, media=await self._media.keep(order.media)))
+        media = await self._media.keep(caller.account_id, order.media)
+        return replace(order, form=replace(order.form, media=media))
 
     async def _prompt(self, model: Model, order: Order) -> Prompt:
         """The prompt's tokens, where they can be told. Raises BadRequest for one that the model refuses."""

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from api.replica.media.fetching import Fetcher, FetchRefused
 from api.replica.media.pictures import NoPicture, check
+from api.replica.room import Room
 from cluster.errors import BadRequest
+from cluster.ids import AccountId
 from cluster.messages.media import Given, Medium, MediumHash, medium
 from cluster.settings.schema import Media
 
@@ -17,20 +19,31 @@ if TYPE_CHECKING:
 class MediaKeeping:
     """Fetches, judges and keeps. What is there already is not sent to the Ledger again."""
 
-    def __init__(self, settings: Media, ledger: "Ledger", fetcher: Fetcher) -> None:
+    def __init__(self, settings: Media, ledger: "Ledger", fetcher: Fetcher, room: Room) -> None:
         self._settings = settings
         self._ledger = ledger
         self._fetcher = fetcher
+        self._room = room
 
-    async def keep(self, given: list[Given]) -> tuple[MediumHash, ...]:
+    async def keep(self, account: AccountId, given: list[Given]) -> tuple[MediumHash, ...]:
         """The hashes of these, in their order, once they can be had by them. Clears the list: it may be large.
 
-        Raises BadRequest, naming the part, for what cannot be fetched, or is not what it is said to be.
+        Raises BadRequest, naming the part, for what cannot be fetched, or is not what it is said to be, and NoCapacity
+        when there is no room for what is fetched.
         """
         if not given:
             return ()
         if len(given) > self._settings.max_parts:
             raise BadRequest(f"messages: have more than {self._settings.max_parts} pictures and sounds")
+        if not any(each.url for each in given):
+            return await self._keep(given)
+        held = await self._room.take(account, self._settings.max_body_bytes)
+        try:
+            return await self._keep(given)
+        finally:
+            held.give_back()
+
+    async def _keep(self, given: list[Given]) -> tuple[MediumHash, ...]:
         media = await self._had(given)
         given.clear()
         wanted = set(await self._ledger.wanted_media([each.hash for each in media]))
