@@ -142,7 +142,12 @@ def test_plain_and_streamed_as_vllms_own_server_answers(
     red, blue = data_url(picture("red")), data_url(picture("blue", 90, 20))
     folder = tmp_path_factory.mktemp("v")  # it makes sockets there, whose paths may not be long
     with VllmServer(folder / "vllm", entry) as theirs, httpx.Client(base_url=theirs.url, timeout=60) as vllm:
-        for body in (asked(red), asked(red, blue), asked(blue, logprobs=True, top_logprobs=2), asked(red, n=2)):
+        for body in (
+            asked(red),
+            asked(red, blue),
+            asked(blue, logprobs=True, top_logprobs=2),
+            asked(red, n=2, temperature=0.5, seed=7),
+        ):
             ours, told = answer(seeing.http, body), answer(vllm, body)
             assert [_choice(each) for each in ours["choices"]] == [_choice(each) for each in told["choices"]]
             assert _counts(ours["usage"]) == _counts(told["usage"])
@@ -174,17 +179,21 @@ def answer(http: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def streamed(http: httpx.Client, body: dict[str, Any]) -> tuple[dict[int, str], str, dict[str, int]]:
-    """The texts, why the last one ended, and the usage."""
+def streamed(http: httpx.Client, body: dict[str, Any]) -> tuple[dict[int, str], dict[int, str], dict[str, int]]:
+    """The text of each choice, why it ended, and the usage."""
     body = {**body, "stream": True, "stream_options": {"include_usage": True}}
     with http.stream("POST", "/v1/chat/completions", json=body) as told:
         assert told.status_code == 200, told.read()
         *chunks, last = _events(told)
-    choices = [chunk["choices"][0] for chunk in chunks]
     texts: dict[int, str] = {}
-    for choice in choices:
-        texts[choice["index"]] = texts.get(choice["index"], "") + (choice["delta"].get("content") or "")
-    return texts, choices[-1]["finish_reason"], _counts(last["usage"])
+    reasons: dict[int, str] = {}
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            index = choice["index"]
+            texts[index] = texts.get(index, "") + (choice["delta"].get("content") or "")
+            if choice["finish_reason"]:
+                reasons[index] = choice["finish_reason"]
+    return texts, reasons, _counts(last["usage"])
 
 
 def _events(told: httpx.Response) -> Iterator[dict[str, Any]]:
