@@ -122,7 +122,16 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
     _begin_backend(model)
     source = resolve_source(model.source)
     backend = backends.create(model, source) if model.machines == 1 else _spread(engine_id, model, source)
-    return Engine(engine_id, model.id, node, backend, interval_s, on_death=_leave, made_of=make_of(model))
+    return Engine(
+        engine_id,
+        model.id,
+        node,
+        backend,
+        interval_s,
+        on_death=_leave,
+        made_of=make_of(model),
+        ask_for_media=LEDGER.at().media,
+    )
 
 
 def _spread(engine_id: EngineId, model: Model, source: str) -> "Backend":

@@ -5,12 +5,16 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from actors.backends.base import Backend, BackendDied, Chunk, Loaded
+from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Media
 from actors.backends.generating import Generating
+from actors.backends.generation import Generation
 from actors.machine import gc
+from actors.media.fetching import Fetching
+from actors.media.shelf import AskFor, MediaShelf
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState, Make
+from cluster.messages.media import MediumHash
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 from cluster.text.token_log import TokenLog
 
@@ -19,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 _MOST_ADAPTERS_TOLD = 64
 """Reports come every second: of an engine that has more of them loaded, those used last are told."""
+
+
+async def _no_media(hashes: Sequence[MediumHash]) -> Sequence[bytes | None]:
+    return [None] * len(hashes)
 
 
 class Engine:
@@ -37,6 +45,7 @@ class Engine:
         interval_s: float,
         on_death: Callable[[], None] = lambda: None,
         made_of: Make | None = None,
+        ask_for_media: AskFor = _no_media,
     ) -> None:
         self._id = engine_id
         self._model = model
@@ -48,6 +57,8 @@ class Engine:
         self._logs: dict[JobId, JobLog] = {}
         self._unconfirmed: set[JobId] = set()
         self._generating = Generating()
+        self._shelf = MediaShelf(ask_for_media)
+        self._fetching = Fetching(self._shelf, self._begin, self._fail)
         self._outbox = Outbox(interval_s, with_tokens=True)
         self._reader = ""
         self._state: EngineState = "starting"
@@ -86,21 +97,31 @@ class Engine:
         fresh = [d for d in dispatches if self._is_newer(d)]
         if superseded := [(d.job.id, self._logs[d.job.id].attempt) for d in fresh if d.job.id in self._logs]:
             self._backend.abort(superseded)
+            for attempt in superseded:
+                self._fetching.stop(attempt)
         for dispatch in fresh:
             job_id, log = dispatch.job.id, TokenLog(dispatch.resume, dispatch.epoch)
             self._logs[job_id] = JobLog(job_id, dispatch.attempt, log, dispatch.resume.prompt_ids)
-            self._generating.begin(dispatch)
             if dispatch.confirmed:
                 self._unconfirmed.discard(job_id)
                 self._outbox.watch(self._logs[job_id], log.length, len(log.token_ids))
             else:
                 self._unconfirmed.add(job_id)
         await self.confirm([(d.job.id, d.attempt) for d in dispatches if d.confirmed])
-        self._backend.start(fresh)
+        for dispatch in fresh:
+            if dispatch.job.form is not None and dispatch.job.form.media:
+                self._fetching.begin(dispatch)
+            else:
+                self._generating.begin(dispatch)
+        self._backend.start([d for d in fresh if d.job.form is None or not d.job.form.media])
 
     async def ask(self, form: Form, sampling: Sampling) -> Asking:
-        """What this form asks, as the model's own front end has it. Raises BackendDied when that cannot be told."""
-        return await asyncio.wrap_future(self._backend.ask(form, sampling))
+        """What this form asks, as the model's own front end has it.
+
+        Raises BackendDied when that cannot be told, MediumLost, and what the Ledger raises, of which its media are had.
+        """
+        media = await self._shelf.get(form.media)
+        return await asyncio.wrap_future(self._backend.ask(form, sampling, media))
 
     async def confirm(self, jobs: Sequence[JobAttempt]) -> None:
         """These may be told of, from their start. What is unknown, or was confirmed before, is ignored."""
@@ -116,7 +137,10 @@ class Engine:
         """
         self._backend.abort(jobs)
         for job_id, attempt in jobs:
+            waiting = self._fetching.stop((job_id, attempt))
             if self._is_current(job_id, attempt):
+                if waiting is not None:
+                    self._generating.begin(waiting)  # it is told of as one that was stopped
                 self._generating.stop(job_id, attempt)
 
     async def settled(self, jobs: Sequence[JobAttempt]) -> None:
@@ -180,7 +204,19 @@ class Engine:
     async def stop(self) -> None:
         """End the backend and whatever processes it started."""
         self._state = "stopped"
+        self._fetching.stop_all()
         await asyncio.to_thread(self._backend.close)
+
+    def _begin(self, dispatch: Dispatch, media: Media) -> None:
+        """Its media are there."""
+        self._generating.begin(dispatch)
+        self._backend.start([dispatch], media)
+
+    def _fail(self, dispatch: Dispatch) -> None:
+        """Its media are lost."""
+        self._generating.begin(dispatch)
+        lost = Generation(dispatch).fail("engine_error", "A picture or a sound of this job is not there any more")
+        self._accept([lost])
 
     def _accept(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:

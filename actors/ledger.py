@@ -13,6 +13,7 @@ from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, Supers
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
+from cluster.messages.media import Medium, MediumHash
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyLimits, NewKey, Principal, ShareMark, WindowMark
 from cluster.messages.placements import Placed
@@ -24,6 +25,7 @@ from cluster.store import (
     idempotency,
     jobs,
     keys,
+    media,
     placements,
     shares,
     speeds,
@@ -63,7 +65,9 @@ class Ledger:
         self._now_ms = clock.wall_ms
         # The uses of the last interval are lost with the process.
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
-        self._database = Access(database_url, self._prepare, self._writing_uses, clock, timing)
+        self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
+        from_then_on = (self._writing_uses, self._pruning)
+        self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
@@ -82,6 +86,7 @@ class Ledger:
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
         self._writing_uses.stop()
+        self._pruning.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -237,6 +242,27 @@ class Ledger:
     async def placements(self, job_id: JobId) -> list[Placed]:
         """Every attempt to run this job, in their order."""
         return await self._read(partial(placements.of_job, job_id=job_id))
+
+    # Pictures and sounds ------------------------------------------------------------------------------------------
+
+    async def wanted_media(self, hashes: Sequence[MediumHash]) -> list[MediumHash]:
+        """Those of these that are to be brought. The others are there, and stay long enough for a job to be made."""
+        return await self._write(partial(media.want, hashes=hashes, now_ms=self._now_ms()))
+
+    async def keep_media(self, brought: Sequence[Medium]) -> None:
+        """Keeps these until no open job needs them. May be repeated."""
+        await self._write(partial(media.keep, media=brought, now_ms=self._now_ms()))
+
+    async def media(self, hashes: Sequence[MediumHash]) -> list[bytes | None]:
+        """What is kept under each of these hashes, None where nothing is."""
+        return await self._read(partial(media.contents, hashes=hashes))
+
+    async def prune_media(self) -> None:
+        """Removes what no open job needs and nobody has brought for a while. What cannot be now is the next time."""
+        try:
+            await self._write(partial(media.prune, now_ms=self._now_ms()))
+        except DatabaseFailed as error:
+            logger.warning("media that no job needs were not removed, and will be later: %s", error)
 
     # What adds up -------------------------------------------------------------------------------------------------
 

@@ -100,6 +100,8 @@ class Timing(Struct, frozen=True):
     # Ledger
     # How often it is written when keys were last used.
     key_uses_s: float = 10.0
+    # How often media that no job needs are removed.
+    prune_media_s: float = 60.0
     # How long a call waits for the database before its caller is told that it is away.
     database_s: float = 8.0
     # How long a connection may stay without an answer before it is given up, and the call made again on a new one.

@@ -5,7 +5,7 @@ the natural frame: cost follows engine steps, not tokens times streams. Every ba
 (`tests/support/backend_suite.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from cluster.ids import JobId
 from cluster.messages.marks import Mark
+from cluster.messages.media import MediumHash
 from cluster.messages.work import Asking, Dispatch, End, Form, JobAttempt, Sampling
 
 
@@ -44,6 +45,11 @@ class Chunk(Struct, frozen=True):
 
 
 Sink = Callable[[Sequence[Chunk]], None]
+
+Media = Mapping[MediumHash, bytes]
+"""The pictures and sounds of forms, by their hashes."""
+
+NO_MEDIA: Media = {}
 
 
 class Loaded(Struct, frozen=True):
@@ -100,15 +106,16 @@ class Backend(Protocol):
         """
         ...
 
-    def start(self, dispatches: Sequence[Dispatch]) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         """Begin to generate. Does not block. A job that cannot be generated ends with an error chunk.
 
+        `media` has all that the forms of these jobs name.
         What a dead or closed backend is given is ignored: `died` has said that nothing will come.
         """
         ...
 
-    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
-        """What this form asks, judged as if it were to be generated. Nothing is."""
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
+        """What this form asks, judged as if it were to be generated. Nothing is. `media` has all that it names."""
         ...
 
     def abort(self, jobs: Sequence[JobAttempt]) -> None:

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Protocol
 
-from actors.backends.base import Backend, BackendDied, Loaded, Sink
+from actors.backends.base import NO_MEDIA, Backend, BackendDied, Loaded, Media, Sink
 from actors.backends.failures import one_line
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
@@ -60,11 +60,11 @@ class SpreadBackend:
         assert isinstance(outcome, Loaded)
         return outcome
 
-    def start(self, dispatches: Sequence[Dispatch]) -> None:
-        self._first.start(dispatches)
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
+        self._first.start(dispatches, media)
 
-    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
-        return self._first.ask(form, sampling)
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
+        return self._first.ask(form, sampling, media)
 
     def abort(self, jobs: Sequence[JobAttempt]) -> None:
         self._first.abort(jobs)

@@ -22,14 +22,14 @@ R = TypeVar("R")
 class Access:
     """Writes that arrive while a commit is under way gather and are committed together. Reads do not wait for writes.
 
-    `prepare` is called once with the database that has just been opened, and `from_then_on` is started. A call that
+    `prepare` is called once with the database that has just been opened, and `from_then_on` are started. A call that
     the database leaves without an answer raises `DatabaseUnavailable` in time, and the connection that it waits on is
     given up, so that no thread is lost to it. That a database is away is logged when it begins, now and then, and when
     it is over.
     """
 
     def __init__(
-        self, url: str, prepare: Callable[[Database], None], from_then_on: Every, clock: Clock, timing: Timing
+        self, url: str, prepare: Callable[[Database], None], from_then_on: Sequence[Every], clock: Clock, timing: Timing
     ) -> None:
         self._url = url
         self._prepare = prepare
@@ -49,7 +49,7 @@ class Access:
         self._from_then_on = from_then_on
         self._cutting = Every(timing.database_look_s, self._cut, "looking for calls without an answer")
         self._holding = Every(timing.ownership_look_s, self._keep, "making sure of the database")
-        self._loops = (self._cutting, self._holding, from_then_on)
+        self._loops = (self._cutting, self._holding, *from_then_on)
 
     async def open(self) -> None:
         """Raises `StartError`. May be repeated; the other methods do it where it has not been done."""
@@ -82,7 +82,8 @@ class Access:
 
     async def close(self) -> None:
         """Finishes the writes under way and lets go of the database. What is closed stays closed."""
-        self._from_then_on.stop()
+        for loop in self._from_then_on:
+            loop.stop()
         self._holding.stop()
         await asyncio.to_thread(self._close)
         self._stop_loops()

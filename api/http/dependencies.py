@@ -33,17 +33,17 @@ async def _admin(request: Request) -> Principal:
 
 async def _body(request: Request) -> bytes:
     """The request's body. Raises PayloadTooLarge as soon as it is known to be."""
-    if _announced_bytes(request) > MAX_BODY_BYTES:
-        raise _too_large()
+    if announced_bytes(request) > MAX_BODY_BYTES:
+        raise body_is_larger_than(MAX_BODY_BYTES)
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+            raise body_is_larger_than(MAX_BODY_BYTES)
     return bytes(body)
 
 
-def _announced_bytes(request: Request) -> int:
+def announced_bytes(request: Request) -> int:
     """What the request says its body has, 0 if it does not. Raises BadRequest for what is no number."""
     announced = request.headers.get("content-length", "0")
     if not _DIGITS.fullmatch(announced):
@@ -51,8 +51,8 @@ def _announced_bytes(request: Request) -> int:
     return int(announced)
 
 
-def _too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(f"Request body is larger than {MAX_BODY_BYTES} bytes")
+def body_is_larger_than(most: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"Request body is larger than {most} bytes")
 
 
 CurrentGateway = Annotated[Gateway, Depends(_gateway)]

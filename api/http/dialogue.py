@@ -13,8 +13,10 @@ from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, AnyText, Request, Text, without_nul
 from api.http.body_hash import LATER
+from api.http.media import take_media
 from api.http.sampling import JUDGED, SamplingFields
 from cluster.errors import BadRequest
+from cluster.messages.media import Given
 from cluster.messages.work import ChatMessage, Form, Role
 
 Object = dict[str, Any]
@@ -156,10 +158,11 @@ _FORM_FIELDS = ("messages", *_OWN, "response_format", "skip_special_tokens")
 
 def form_of(
     request: DialogueFields, messages: Sequence[DialogueMessage], body: bytes, options: Iterable[str]
-) -> Form | None:
+) -> tuple[Form | None, list[Given]]:
     """What an engine is asked where that is more than a dialogue of texts, from the body as it was sent.
 
-    `options` are the names of what is said of how tokens are drawn.
+    And the pictures and sounds that it names by number. `options` are the names of what is said of how tokens are
+    drawn. Raises BadRequest for a part that cannot be taken.
     """
     asked = request.asks_more()
     needs = [name for name in asked if name not in _HINTS] + sorted(JUDGED.intersection(options))
@@ -168,9 +171,10 @@ def form_of(
     more = enumerate(message.more_than_text for message in messages)
     needs += [f"messages[{number}].{field}" for number, field in more if field]
     if not needs and not asked and all(message.is_plain for message in messages):
-        return None
+        return None, []
     sent: dict[str, Any] = msgspec.json.decode(body)
     said = {name: sent[name] for name in _FORM_FIELDS if sent.get(name) is not None}
+    media = take_media(said["messages"])
     if "tool_choice" in sent:  # to vLLM, null is another choice than none said
         said["tool_choice"] = sent["tool_choice"]
-    return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else "")
+    return Form("chat", msgspec.json.encode(said).decode(), needs[0] if needs else ""), media

@@ -8,10 +8,11 @@ from pydantic import WithJsonSchema
 from api.http import parameters as queries
 from api.http.answers import Answer
 from api.http.bodies import parse
-from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
 from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
 from api.http.sse import EventStream
+from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
 from api.jobs.schemas import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
 from cluster.errors import (
@@ -27,7 +28,7 @@ from cluster.errors import (
     PayloadTooLarge,
 )
 from cluster.messages.records import JobQuery
-from cluster.messages.work import Position
+from cluster.messages.work import Order, Position
 
 router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
 
@@ -65,14 +66,25 @@ LastEventId = Annotated[
     responses={200: _ACCEPTED, **_REFUSALS},
     openapi_extra=takes(JobRequest),
 )
-async def submit_job(gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey) -> Response:
+async def submit_job(
+    gateway: CurrentGateway, caller: Caller, upload: LargeBody, idempotency_key: IdempotencyKey
+) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
-    request = parse(JobRequest, body)
-    job = await gateway.intake.accept(caller, request.order(body), idempotency_key)
-    if not request.stream:
+    order, stream = _ordered(upload.take())
+    job = await gateway.intake.accept(caller, order, idempotency_key)
+    upload.done()
+    if not stream:
         return Answer(accepted_body(job))
     pieces = gateway.streams.read(job.id, caller.account_id, is_new=idempotency_key is None)
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
+
+
+def _ordered(body: bytes) -> tuple[Order, bool]:
+    """What is asked for, and whether as a stream. Raises BadRequest."""
+    request = parse(JobRequest, body)
+    order = request.order(body)
+    check_size(body, order.media)
+    return order, request.stream
 
 
 @router.get("/jobs", response_model=JobList, responses=errors(BadRequest))

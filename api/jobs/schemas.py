@@ -58,6 +58,7 @@ class JobRequest(DialogueFields):
             self.seed,
             **self.more_sampling(self.max_tokens, options),
         )
+        form, media = form_of(self, self.messages, body, sampling.others)
         return Order(
             model=self.model,
             messages=tuple(message.message() for message in self.messages),
@@ -66,7 +67,8 @@ class JobRequest(DialogueFields):
             node_id=NodeId(self.node_id) if self.node_id else None,
             metadata=self.metadata,
             priority=self.priority,
-            form=form_of(self, self.messages, body, sampling.others),
+            form=form,
+            media=media,
         )
 
 

@@ -138,13 +138,15 @@ class ChatCompletionRequest(GeneratingRequest, DialogueFields, UnsupportedFields
         """
         max_tokens = self.max_completion_tokens or self.max_tokens or AS_CONTEXT_LEAVES
         sampling = await self.sampling(max_tokens, self.temperature, self.top_p, self.more_options())
+        form, media = form_of(self, self.messages, body, sampling.others)
         return Order(
             model=self.model,
             messages=tuple(message.message() for message in self.messages),
             sampling=sampling,
             body_hash=body_hash(self),
             metadata=self.metadata,
-            form=form_of(self, self.messages, body, sampling.others),
+            form=form,
+            media=media,
         )
 
 

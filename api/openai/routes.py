@@ -5,10 +5,11 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from api.http.answers import Answer
-from api.http.dependencies import Body, Caller, CurrentGateway
+from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, error_content, errors, takes
 from api.http.parameters import IdempotencyKey
-from api.openai.answering import answered
+from api.http.uploads import LargeBody, check_size
+from api.openai.answering import Chunks, Tell, answered
 from api.openai.completions import ChatCompletion, chat_chunks, completion
 from api.openai.error_shape import OpenAIError
 from api.openai.models import OpenAIModel, OpenAIModelList, usable
@@ -24,6 +25,7 @@ from cluster.errors import (
     NoCapacity,
     PayloadTooLarge,
 )
+from cluster.messages.work import Order
 
 router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError))
 
@@ -58,14 +60,20 @@ TIMEOUT = {
     openapi_extra=takes(ChatCompletionRequest),
 )
 async def create_chat_completion(
-    request: Request, gateway: CurrentGateway, caller: Caller, body: Body, idempotency_key: IdempotencyKey
+    request: Request, gateway: CurrentGateway, caller: Caller, upload: LargeBody, idempotency_key: IdempotencyKey
 ) -> Response:
     """Submit a chat job and wait for its answer, or with `stream: true` for its parts. Hanging up cancels the job."""
+    order, tell, chunks = await _ordered(upload.take())
+    return await answered(request, gateway, caller, order, idempotency_key, tell, chunks, upload.done)
+
+
+async def _ordered(body: bytes) -> tuple[Order, Tell, Chunks | None]:
+    """What is asked for, and how its answer is told. Raises BadRequest."""
     wanted = parse_chat(body)
     order = await wanted.order(body)
-    tell = partial(completion, told=wanted.told())
+    check_size(body, order.media)
     chunks = partial(chat_chunks, wanted.chunks()) if wanted.stream else None
-    return await answered(request, gateway, caller, order, idempotency_key, tell, chunks)
+    return order, partial(completion, told=wanted.told()), chunks
 
 
 @router.get("/models", response_model=OpenAIModelList)

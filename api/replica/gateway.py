@@ -13,7 +13,10 @@ from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
 from api.replica.forms import Forms
 from api.replica.intake import Intake
+from api.replica.media.fetching import Fetcher
+from api.replica.media.keeping import MediaKeeping
 from api.replica.principals import Principals
+from api.replica.room import Room
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
@@ -77,6 +80,7 @@ class Gateway:
         timing: Timing = Timing(),
         clock: Clock = SYSTEM_CLOCK,
         engine: "Callable[[EngineId], Engine]" = _no_engine,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
@@ -91,6 +95,9 @@ class Gateway:
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
         self.forms = Forms(self._scheduler, engine, clock)
+        self.max_body_bytes = settings.media.max_body_bytes
+        self.room = Room(settings.media.max_body_bytes)
+        self._fetcher = fetcher or Fetcher(settings.media)
         self.intake = Intake(
             self.catalogue,
             self.prompts,
@@ -99,6 +106,7 @@ class Gateway:
             self._scheduler,
             self.contexts,
             self.forms,
+            MediaKeeping(settings.media, self._ledger, self._fetcher, self.room),
             settings.job_timeout_s,
             clock,
             timing.answer_s,
@@ -111,6 +119,7 @@ class Gateway:
     async def stop(self) -> None:
         await self.streams.stop()
         await self.prompts.stop()
+        await self._fetcher.close()
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""

@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from actors.backends.prompts.counter import Prompt, PromptCounter, prompt_of
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
 from api.replica.forms import Forms
+from api.replica.media.keeping import MediaKeeping
 from cluster.catalogue import Catalogue, Choice, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, Forbidden
@@ -40,6 +43,7 @@ class Intake:
         scheduler: "Scheduler",
         contexts: Contexts,
         forms: Forms,
+        media: MediaKeeping,
         job_timeout_s: int,
         clock: Clock = SYSTEM_CLOCK,
         answer_s: float = Timing().answer_s,
@@ -53,6 +57,7 @@ class Intake:
         self._answer_s = answer_s
         self._contexts = contexts
         self._forms = forms
+        self._media = media
         self._submissions = Batcher[Submission, Accepted](scheduler.submit)
 
     async def accept(self, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
@@ -64,9 +69,11 @@ class Intake:
         if idempotency is not None:
             earlier = await self._ledger.repeated(caller.account_id, idempotency)
             if earlier is not None:
+                order.media.clear()
                 return earlier
         choice = self._choice(caller, order)
         model = choice.model
+        order = await self._with_media(caller, order)
         prompt = await self._prompt(model, order)
         sampling = await self._contexts.bounded(model, order, prompt.tokens)
         job = self._job(caller, order, choice, sampling, prompt.tokens)
@@ -95,6 +102,13 @@ class Intake:
             raise BadRequest(f"model: {model.id} generates text, and is no pooling model")
         _check_logprobs(model, order.sampling)
         return choice
+
+    async def _with_media(self, caller: Principal, order: Order) -> Order:
+        """The order, once its pictures and sounds can be had by their hashes. Raises BadRequest for what is none."""
+        if order.form is None or not order.media:
+            return order
+        media = await self._media.keep(caller.account_id, order.media)
+        return replace(order, form=replace(order.form, media=media))
 
     async def _prompt(self, model: Model, order: Order) -> Prompt:
         """The prompt's tokens, where they can be told. Raises BadRequest for one that the model refuses."""

@@ -11,6 +11,8 @@ MILLION = 1_000_000
 # More than chat templates add to a conversation and around each of its messages, for prompts that could not be counted.
 _CONVERSATION_TOKENS = 256
 _MESSAGE_TOKENS = 16
+# As many as common models make of the largest picture: what a picture is to a model, only its engine can tell.
+_MEDIUM_TOKENS = 16_384
 
 
 def rates(price: Price) -> Rates:
@@ -42,6 +44,7 @@ def most_prompt_tokens(messages: Sequence[ChatMessage], counted: int | None, for
         texts = len(form.body.encode()) * (1 if form.kind == "embedding" else form.prompts)
         return texts + _MESSAGE_TOKENS * form.prompts + _CONVERSATION_TOKENS
     if form is not None:
-        return len(form.body.encode()) + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS
+        seen = _MEDIUM_TOKENS * len(form.media)
+        return len(form.body.encode()) + seen + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS
     content_bytes = sum(len(message.content.encode()) for message in messages)
     return content_bytes + _MESSAGE_TOKENS * len(messages) + _CONVERSATION_TOKENS

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.marks import FinishReason, Mark
+from cluster.messages.media import Given, MediumHash
 from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Placed
 
@@ -65,13 +66,15 @@ class Form(Struct, frozen=True):
 
     It has what rendering the prompt and parsing the answer need; how tokens are drawn is in the job's `Sampling`.
     What only asks for `tokens` is never a job's. `why` is the field that no dialogue of texts could stand for, nothing
-    where one can. It asks so many `prompts`; of a form that scores, these are pairs of texts.
+    where one can. It asks so many `prompts`; of a form that scores, these are pairs of texts. `media` are the hashes of
+    the pictures and sounds that its body names by number.
     """
 
     kind: FormKind
     body: str
     why: str = ""
     prompts: int = 1
+    media: tuple[MediumHash, ...] = ()
 
     @property
     def pools(self) -> bool:
@@ -133,7 +136,8 @@ class Order(Struct, frozen=True):
     """What a client wants done. `body_hash` tells this order from others under the same idempotency key.
 
     `model` may be None where there is only one.
-    Where there is a `form`, `messages` is as much of it as texts can say.
+    Where there is a `form`, `messages` is as much of it as texts can say. `media` are what its body names by number.
+    They may be large: whoever has kept them clears the list.
     """
 
     model: str | None
@@ -144,6 +148,7 @@ class Order(Struct, frozen=True):
     metadata: dict[str, str] = field(default_factory=dict)
     priority: Priority = "normal"
     form: Form | None = None
+    media: list[Given] = field(default_factory=list)
 
 
 class Position(Struct, frozen=True):

@@ -30,6 +30,12 @@ from cluster.settings.checks import (
 from cluster.settings.label_selectors import label_selectors
 from cluster.settings.references import is_reference
 
+_LEAST_BODY_BYTES = 1 << 20
+"""As much as any other body may have."""
+
+_MOST_PIXELS = 80 << 20
+"""vLLM refuses pictures of more than 89 million pixels by itself."""
+
 
 class IngressReplicas(Struct, frozen=True):
     """How many ingress replicas there are; Ray Serve decides where the two differ."""
@@ -44,6 +50,21 @@ class Server(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: IngressReplicas = IngressReplicas()
+
+
+class Media(Struct, frozen=True):
+    """What pictures and sounds may be in submissions.
+
+    They are fetched from these `hosts` alone, each a name or `name:port`. A body may have `max_body_bytes`, where it
+    may hold any; a single one `max_bytes`, and a picture `max_pixels`. A submission has `max_parts` of them at most.
+    """
+
+    hosts: tuple[str, ...] = ()
+    max_body_bytes: int = 20 << 20
+    max_bytes: int = 10 << 20
+    max_pixels: int = 32 << 20
+    max_parts: int = 32
+    fetch_timeout_s: int = 10
 
 
 SpotNoticesOf = Literal["none", "aws", "gcp"]
@@ -61,6 +82,7 @@ class Settings(Struct, frozen=True):
     job_timeout_s: int = 300
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
+    media: Media = Media()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -79,6 +101,7 @@ def settings(value: Value) -> Settings:
                 "job_timeout_s": integer(1),
                 "stream_interval_ms": integer(0),
                 "spot_notices": one_of("none", "aws", "gcp"),
+                "media": _media,
                 "models": _models,
             },
         )
@@ -93,6 +116,25 @@ def _server(value: Value) -> Server:
 def _limits(value: Value) -> KeyLimits:
     checks: dict[str, Check] = dict.fromkeys(KeyLimits.__struct_fields__, integer(1))
     return KeyLimits(**section(value, checks | {"tokens_per_minute": or_none(integer(1))}))
+
+
+def _media(value: Value) -> Media:
+    checks: dict[str, Check] = {
+        "hosts": list_of(_host),
+        "max_body_bytes": integer(_LEAST_BODY_BYTES),
+        "max_bytes": integer(1),
+        "max_pixels": integer(1, _MOST_PIXELS),
+        "max_parts": integer(1),
+        "fetch_timeout_s": integer(1),
+    }
+    return Media(**section(value, checks))
+
+
+def _host(value: Value) -> str:
+    host = word(value).lower()
+    if "/" in host or "*" in host:
+        raise value.is_not("a host's name, or name:port")
+    return host
 
 
 def _models(value: Value) -> tuple[Model, ...]:

@@ -20,7 +20,7 @@ from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
-from cluster.store import budgets, job_rows, placements, usage
+from cluster.store import budgets, job_rows, media, placements, usage
 from cluster.store.tables import JOBS
 from cluster.store.usage import Billed
 
@@ -29,6 +29,7 @@ def create(connection: Connection, jobs: Sequence[Job]) -> None:
     """Adds jobs as pending. A job whose id is known is ignored."""
     if jobs:
         connection.execute(_CREATE, [job_rows.new_row(job) for job in jobs])
+        media.hold(connection, jobs)
 
 
 def known(connection: Connection, job_ids: Sequence[JobId]) -> set[JobId]:
@@ -61,6 +62,7 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> tuple[list[Billed]
             connection.execute(end_as, rows)
     usage.add(connection, billed)
     budgets.settle(connection, billed)
+    media.let_go(connection, [job.job_id for job in billed])
     return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 
 

@@ -205,6 +205,29 @@ class ShareRow(SQLModel, table=True):
     counter: float = Field(sa_type=Double)
 
 
+class MediumRow(SQLModel, table=True):
+    """A picture or a sound, under the SHA-256 of its bytes. A submission brought it last at `brought_ms`."""
+
+    __tablename__ = "media"
+
+    hash: str = Field(primary_key=True)
+    content: bytes = Field(sa_type=LargeBinary)
+    brought_ms: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("media_by_time", "brought_ms"),)
+
+
+class JobMediumRow(SQLModel, table=True):
+    """A job that has not ended needs this medium."""
+
+    __tablename__ = "job_media"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id")
+    hash: str = Field(primary_key=True, foreign_key="media.hash")
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("job_media_by_hash", "hash"),)
+
+
 class OwnerRow(SQLModel, table=True):
     """The one row that says which system owns the database: the one that was given the number `epoch`.
 
@@ -229,4 +252,6 @@ PLACEMENTS = SQLModel.metadata.tables["placements"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 WINDOWS = SQLModel.metadata.tables["rate_windows"]
 SHARES = SQLModel.metadata.tables["shares"]
+MEDIA = SQLModel.metadata.tables["media"]
+JOB_MEDIA = SQLModel.metadata.tables["job_media"]
 OWNER = SQLModel.metadata.tables["owner"]

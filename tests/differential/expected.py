@@ -19,7 +19,8 @@ _NULL = "To OpenAI's API `top_logprobs: null` is as good as left out; to vLLM it
 _OFFSETS = "In streams vLLM counts `text_offset` in characters from chunk to chunk, and in names of tokens in one."
 _PARSED_ONCE = (
     "A job is parsed once, as a stream: its whole answer is what its stream tells. vLLM parses whole answers "
-    "otherwise: it writes the arguments of calls anew, makes calls that were cut off content, and takes marks out of thoughts."
+    "otherwise: it writes the arguments of calls anew, makes calls that were cut off content, and takes marks out of "
+    "thoughts."
 )
 _LOGPROBS_OF_MARKS = "In streams vLLM tells no logprobs of tokens that no chunk shows, such as the marks of a call."
 _USAGE_OF_CHOICES = "Of several choices the thoughts are counted when all have ended; vLLM counts them in every chunk."

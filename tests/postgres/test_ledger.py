@@ -4,6 +4,7 @@ from tests.unit.test_ledger import *  # noqa: F403
 from tests.unit.test_ledger_budgets import *  # noqa: F403
 from tests.unit.test_ledger_idempotency import *  # noqa: F403
 from tests.unit.test_ledger_keys import *  # noqa: F403
+from tests.unit.test_ledger_media import *  # noqa: F403
 from tests.unit.test_ledger_shares import *  # noqa: F403
 from tests.unit.test_ledger_usage import *  # noqa: F403
 

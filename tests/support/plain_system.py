@@ -27,6 +27,7 @@ from actors.rate_limiter import RateLimiter
 from actors.scheduler import Scheduler
 from api.app import create_app
 from api.replica.gateway import Gateway
+from api.replica.media.fetching import Fetcher
 from cluster.catalogue import Catalogue, Model, Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.fleet.makes import make_of
@@ -37,7 +38,7 @@ from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.records import JobRecord
 from cluster.messages.work import ChatMessage, End, Job, Position, Sampling
-from cluster.settings.schema import Settings
+from cluster.settings.schema import Media, Settings
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
 from tests.support.seats import GivenCluster
@@ -183,6 +184,8 @@ class PlainSystem:
         clock: Clock = SYSTEM_CLOCK,
         links: Links | None = None,
         interval_s: float = INTERVAL_S,
+        media: Media | None = None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         """`faults` are options of the simulated backend that one engine has and its model has not."""
         self.path = database
@@ -191,7 +194,9 @@ class PlainSystem:
             limits=limits or KeyLimits(),
             job_timeout_s=job_timeout_s,
             models=tuple(models),
+            media=media or Media(),
         )
+        self._fetcher = fetcher
         self.timing = timing
         self.clock = clock
         self._links = links or Links()
@@ -257,9 +262,13 @@ class PlainSystem:
         assert model is not None
         actor = self.engines[order.id] = Actor(f"engine/{order.id}")
         backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
-        engine = Engine(order.id, model.id, node_id, backend, self._interval_s, actor.kill, make_of(model))
+        me = Process(f"engine/{order.id}")
+        ask_for_media = self._called("ledger", me).media
+        engine = me.content = Engine(
+            order.id, model.id, node_id, backend, self._interval_s, actor.kill, make_of(model), ask_for_media
+        )
         self._engine_objects.append(engine)
-        actor.run_in(Process(f"engine/{order.id}", engine))
+        actor.run_in(me)
         return self.engine(order.id)
 
     def new_backend(self, model: Model) -> Backend:
@@ -375,6 +384,7 @@ class PlainSystem:
             self.timing,
             self.clock,
             lambda engine_id: self.engine(engine_id, me),
+            self._fetcher,
         )
         return cast(Gateway, me.content)
 

@@ -12,7 +12,7 @@ from actors.backends.simulated import simulated_text
 from cluster.catalogue import Adapter, Model, Price, Replicas
 from cluster.ids import JobId, new_key_id
 from cluster.keys import new_secret
-from cluster.messages.people import NewKey
+from cluster.messages.people import KeyLimits, NewKey
 from cluster.messages.placements import Placed
 from cluster.messages.work import ChatMessage, Submission
 from cluster.placement import LOADING_COST_TOKENS
@@ -205,7 +205,10 @@ def test_no_jobs_are_taken_for_a_new_adapter_before_all_engines_have_it(database
     async def scenario() -> None:
         before = replace(MODEL, adapters=(POET,), replicas=Replicas(1, 1))
         slow = {**SIM.engine, "load_s": 0.5}
-        async with PlainSystem(database, [before], nodes=2) as system:
+        often = KeyLimits(
+            submissions_per_minute=100_000, submissions_per_hour=100_000
+        )  # it is asked for again and again
+        async with PlainSystem(database, [before], nodes=2, limits=often) as system:
             await system.ready(1)
             await system.change(replace(before, adapters=(POET, PIRATE), engine=slow))
             await system.ready(1)

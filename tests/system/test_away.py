@@ -152,7 +152,8 @@ def test_who_comes_while_others_wait_does_not_wait_for_them_too() -> None:
     silent: Any = Silent()
     models = Catalogue((SIM,))
     contexts = Contexts(silent, answer_s=0.02)
-    intake = Intake(models, silent, silent, silent, silent, contexts, silent, job_timeout_s=300, answer_s=0.02)
+    others = (silent, silent, silent, silent)
+    intake = Intake(models, *others, contexts, silent, silent, job_timeout_s=300, answer_s=0.02)
     submission = Submission(job(model="sim"))
 
     async def main() -> None:

@@ -16,7 +16,7 @@ from cluster.catalogue import CAPITALS, Adapter, Catalogue, Model, Price, Replic
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.settings.layers import load, parse, single_model
-from cluster.settings.schema import IngressReplicas, Server, Settings
+from cluster.settings.schema import IngressReplicas, Media, Server, Settings
 
 LOCAL = Path(__file__).parents[2] / "ray_configs" / "local.yaml"
 
@@ -121,6 +121,21 @@ def test_the_least_and_the_most_that_a_setting_may_be_is_taken() -> None:
     assert parse({"server": {"port": 65535}}, "test").server.port == 65535
 
 
+def test_where_media_come_from_and_how_large_they_may_be() -> None:
+    media = parse({"media": {"hosts": ["Pictures.Example", "b:8080"], "max_pixels": 80 << 20}}, "test").media
+    assert media == Media(hosts=("pictures.example", "b:8080"), max_pixels=80 << 20)
+    for wrong in (
+        {"hosts": ["http://x"]},
+        {"hosts": ["*.x"]},
+        {"hosts": "x"},
+        {"max_body_bytes": 1000},
+        {"max_parts": 0},
+    ):
+        with pytest.raises(ConfigError):
+            parse({"media": wrong}, "test")
+    assert load(None, {"INFERNET_MEDIA_MAX_PARTS": "7"}).media.max_parts == 7
+
+
 def test_a_file_is_utf_8_whatever_the_machine_speaks(ascii_locale: None) -> None:
     assert load(written("database: sqlite:///b\u00fccher.db"), {}).database == "sqlite:///b\u00fccher.db"
 
@@ -220,9 +235,9 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("- 1", "1: must be a mapping, not a list"),
         ("\nserver:\n  prot: 80", "3: server.prot: unknown key; did you mean port?"),
         ("xyz: 1", "1: xyz: unknown key; known are server, database, limits, job_timeout_s, "
-                   "stream_interval_ms, spot_notices, models"),
+                   "stream_interval_ms, spot_notices, media, models"),
         ('"a\\nb": 1\n', '1: "a\\nb": unknown key; known are server, database, limits, job_timeout_s, '
-                         'stream_interval_ms, spot_notices, models'),
+                         'stream_interval_ms, spot_notices, media, models'),
         ("server: {port: 1}\njob_timeout_s: 1\nserver: {}", "3: server: is already set on line 1"),
         ("server:\n  port: 1\n  port: 2", "3: server.port: is already set on line 2"),
         ("database: 5", "1: database: must be text: put 5 in quotes"),

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Sink
+from actors.backends.base import NO_MEDIA, Backend, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import SimulatedBackend, simulated_text
 from actors.engine import Engine
@@ -59,7 +59,7 @@ class ScriptedBackend:
         self.sink, self.died = sink, died
         return Loaded(slots=8, context_length=64)
 
-    def start(self, dispatches: Sequence[Dispatch]) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         self.started.extend(dispatches)
 
     def abort(self, jobs: Sequence[tuple[str, int]]) -> None:

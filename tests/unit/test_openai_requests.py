@@ -280,9 +280,6 @@ MORE_THAN_TEXTS: list[tuple[str, dict[str, Any]]] = [
     ("reasoning", {"role": "assistant", "content": "x", "reasoning": "I think"}),
     ("content", {"role": "assistant", "content": None}),
     ("content", {"role": "user"}),
-    ("content", {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}),
-    ("content", {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}),
-    ("content", {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "video_url"}]}),
     ("content", {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}),
 ]
 

@@ -196,6 +196,7 @@ FIELDS: dict[type, dict[str, st.SearchStrategy[object]]] = {
         "body": texts,
         "why": texts,
         "prompts": st.integers(1, 9),
+        "media": st.lists(texts).map(tuple),
     },
 }
 FIELDS[Job] = {

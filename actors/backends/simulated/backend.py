@@ -8,7 +8,7 @@ from functools import partial
 from threading import Condition, Thread
 from typing import Any
 
-from actors.backends.base import BackendDied, Chunk, Loaded, Sink
+from actors.backends.base import NO_MEDIA, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.generation import Generation
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated.options import Options, parse_options
@@ -139,14 +139,14 @@ class SimulatedBackend:
     def adapters(self) -> Sequence[str]:
         return self._loaded
 
-    def start(self, dispatches: Sequence[Dispatch]) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         generations = [_Simulation(dispatch, self._options, self._adapters) for dispatch in dispatches]
         with self._changed:
             if not self._stopped:
                 self._waiting.extend(generations)
                 self._changed.notify()
 
-    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
         asking: Future[Asking] = Future()
         asking.set_result(Asking(refusal="a simulated model answers dialogues of texts alone"))
         return asking

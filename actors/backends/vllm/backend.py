@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from actors.backends.base import BackendDied, Chunk, Loaded, Sink
+from actors.backends.base import NO_MEDIA, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
@@ -110,12 +110,12 @@ class VllmBackend:
         engine = self._engine
         return () if engine is None else engine.loaded_adapters
 
-    def start(self, dispatches: Sequence[Dispatch]) -> None:
+    def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         for dispatch in dispatches:
             if _is_rendered(dispatch) and not self._parses and not self._model.pools:
                 self._inbox.put(partial(self._add_plain, dispatch))
             else:
-                self._submit(self._render, dispatch)
+                self._submit(self._render, dispatch, media)
 
     def abort(self, jobs: Sequence[JobAttempt]) -> None:
         # Through the same queue as the prompts: it must not overtake a start.
@@ -136,29 +136,29 @@ class VllmBackend:
         if not self._stopped:
             self._renderer.submit(function, *args)
 
-    def ask(self, form: Form, sampling: Sampling) -> "Future[Asking]":
-        return self._renderer.submit(self._ask, form, sampling)
+    def ask(self, form: Form, sampling: Sampling, media: Media = NO_MEDIA) -> "Future[Asking]":
+        return self._renderer.submit(self._ask, form, sampling, media)
 
     # In the renderer's thread ----------------------------------------------------------------------------------------
 
-    def _render(self, dispatch: Dispatch) -> None:
+    def _render(self, dispatch: Dispatch, media: Media) -> None:
         if (engine := self._engine) is None:
             return
         try:
             if self._model.pools:
                 self._inbox.put(partial(self._add_pooled, render_pooled(engine, dispatch)))
             else:
-                self._inbox.put(partial(self._add, render(engine, dispatch, self._structured_outputs)))
+                self._inbox.put(partial(self._add, render(engine, dispatch, self._structured_outputs, media)))
         except RenderingFailed as failure:
             self._inbox.put(partial(self._refuse, Generation(dispatch).fail("engine_error", str(failure))))
 
-    def _ask(self, form: Form, sampling: Sampling) -> Asking:
+    def _ask(self, form: Form, sampling: Sampling, media: Media) -> Asking:
         if (engine := self._engine) is None:
             raise BackendDied("it has been closed")
         try:
             if self._model.pools:
                 return Asking(check_pooled(engine, form).tokens)
-            asked = check(engine, form, sampling, self._structured_outputs)
+            asked = check(engine, form, sampling, self._structured_outputs, media)
         except RequestRefused as refusal:
             return Asking(refusal=str(refusal))
         return Asking(sum(map(len, asked.prompts)), asked.prompts[0] if len(asked.prompts) == 1 else ())

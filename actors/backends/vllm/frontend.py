@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.backends.marked import Meant
+from actors.backends.vllm.media import given
 from actors.backends.vllm.structured import Constraint
 from cluster.conversation import Conversation
 from cluster.messages.marks import FinishReason
@@ -71,14 +72,19 @@ class Frontend:
     def close(self) -> None:
         self._loop.close()
 
-    def chat(self, body: Mapping[str, Any], prompt_ids: Sequence[int] = ()) -> Asked:
-        """What this chat request asks. With `prompt_ids` its prompt is not rendered again. Raises RequestRefused."""
+    def chat(self, body: Mapping[str, Any], prompt_ids: Sequence[int] = (), media: Sequence[bytes] = ()) -> Asked:
+        """What this chat request asks. With `prompt_ids` its prompt is not rendered again. Raises RequestRefused.
+
+        What it names of `media` is rendered anew each time: tokens do not tell what was seen.
+        """
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
         request = _validated(ChatCompletionRequest, body)
-        if prompt_ids and not request.echo:  # vLLM takes them from there
+        if prompt_ids and not request.echo and not media:  # vLLM takes them from there
             request.kv_transfer_params = {"prompt_token_ids": list(prompt_ids)}
-        dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request))
+        with given(media):
+            # vLLM remembers what it has sent its engine of media: not all that is rendered here is sent there.
+            dialogue, (inputs,) = self._rendered(self._renderer.render_chat(request, skip_mm_cache=True))
         prompt = tuple(inputs["prompt_token_ids"])
         return Asked(
             inputs=(inputs,),
@@ -122,14 +128,14 @@ class Frontend:
         return Asked(tuple(inputs), tuple(tuple(each["prompt_token_ids"]) for each in inputs), _texts(inputs))
 
     def _rendered(self, rendering: Any) -> Any:
-        """What vLLM's renderer makes. Raises RequestRefused with its reason."""
+        """What vLLM's renderer makes. Raises RequestRefused with its reason, which may be what is not installed."""
         from jinja2 import TemplateError
         from vllm.entrypoints.serve.engine.protocol import ErrorResponse
         from vllm.exceptions import VLLMValidationError
 
         try:
             made = self._loop.run_until_complete(rendering)
-        except (VLLMValidationError, ValueError, TypeError, TemplateError) as error:
+        except (VLLMValidationError, ValueError, TypeError, TemplateError, ImportError) as error:
             said = reason(error).replace(str(self._model_config.model), "this model")  # it may be a folder of ours
             raise RequestRefused(said, getattr(error, "parameter", None)) from error
         if isinstance(made, ErrorResponse):

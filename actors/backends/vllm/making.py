@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.backends.base import Place
 from actors.backends.phases import Phases
-from actors.backends.vllm import processes, structured
+from actors.backends.vllm import media, processes, structured
 from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, read_all
 from actors.backends.vllm.adapters import Adapters
 from actors.backends.vllm.adapters import engine_args as adapter_args
@@ -112,6 +112,7 @@ def make_engine(
     phases.begin("importing vLLM")
     _keep_dialogues_out_of_the_log()
     args = make_engine_args(model, source, log_failures, place, adapters)
+    media.install()
 
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from actors.backends.base import Media
 from actors.backends.generation import Generation
 from actors.backends.marked import Interpreter, MarkedGeneration, Plain
 from actors.backends.prompts.encoder import refusal
@@ -56,13 +57,14 @@ def render_plain(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) 
     return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
 
 
-def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
+def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool, media: Media) -> Rendered:
     """Tokenise the prompt, unless that has been done, and have vLLM judge what is asked of it.
 
-    `structured_outputs`: the model can follow a schema. Raises RenderingFailed.
+    `structured_outputs`: the model can follow a schema. `media` are those of the job's form, if it has any. Raises
+    RenderingFailed.
     """
     try:
-        return _render(engine, dispatch, structured_outputs)
+        return _render(engine, dispatch, structured_outputs, media)
     except UnsupportedSchema as error:
         raise RenderingFailed(f"json_schema: {error}") from error
     except (InvalidRequest, RequestRefused) as error:
@@ -76,10 +78,10 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> 
         raise RenderingFailed(f"{FAILED}: {refusal(error)}") from error
 
 
-def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs: bool) -> Asked:
+def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs: bool, media: Media) -> Asked:
     """What this form asks, once vLLM has judged it. Raises RequestRefused with vLLM's reason."""
     try:
-        asked = _ask(engine, form, ())
+        asked = _ask(engine, form, (), media)
         _constraint(engine, sampling, structured_outputs, asked.constraint)
         if sampling.others or sampling.n > 1:
             engine.verify_sampling(sampling)
@@ -90,7 +92,7 @@ def check(engine: VllmEngine, form: Form, sampling: Sampling, structured_outputs
     return asked
 
 
-def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) -> Rendered:
+def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool, media: Media) -> Rendered:
     job = dispatch.job
     if job.sampling.others:
         engine.verify_sampling(job.sampling)
@@ -102,16 +104,16 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool) ->
         constraint = _constraint(engine, job.sampling, structured_outputs)
         wanted = Wanted(prompt, job.sampling, resumed, constraint, detokenizer, adapter=job.adapter)
         return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
-    asked = _ask(engine, job.form or _dialogue(job), known)
+    asked = _ask(engine, job.form or _dialogue(job), known, media)
     constraint = _constraint(engine, job.sampling, structured_outputs, asked.constraint)
     return _render_marked(engine, dispatch, asked, constraint)
 
 
-def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int]) -> Asked:
+def _ask(engine: VllmEngine, form: Form, prompt_ids: Sequence[int], media: Media) -> Asked:
     body = body_of(form.body)
     match form.kind:
         case "chat":
-            return engine.frontend.chat(body, prompt_ids)
+            return engine.frontend.chat(body, prompt_ids, [media[each] for each in form.media])
         case "completion":
             return engine.frontend.completion(body)
         case "tokens":
