@@ -30,7 +30,7 @@ class Engine(SimpleNamespace):
 
 
 def ask(engine: Any, sampling: Sampling, structured_outputs: bool) -> Asked:
-    return check(engine, FORM, sampling, structured_outputs)
+    return check(engine, FORM, sampling, structured_outputs, media={})
 
 
 CONSTRAINED = [
