@@ -203,9 +203,7 @@ class Model(Struct, frozen=True):
         return TRAITS[self.backend]
 
 
-CAPITALS = Model(
-    id="capitals", source=f"{BUILTIN_PREFIX}capitals", gpus=0, engine={"tool_call_parser": "hermes"}
-)
+CAPITALS = Model(id="capitals", source=f"{BUILTIN_PREFIX}capitals", gpus=0, engine={"tool_call_parser": "hermes"})
 """The model that is served when nothing else is asked for."""
 
 
