@@ -25,6 +25,11 @@ _PARSED_ONCE = (
 _LOGPROBS_OF_MARKS = "In streams vLLM tells no logprobs of tokens that no chunk shows, such as the marks of a call."
 _USAGE_OF_CHOICES = "Of several choices the thoughts are counted when all have ended; vLLM counts them in every chunk."
 _HIDDEN_TOKENS = "Where thoughts are withheld, so are token ids: vLLM leaves the field out, here it is empty."
+_OTHER_KIND = "A pooling model that is asked for text is named in a 400; vLLM has no such route then, and says 404."
+_NEWEST_NAME = (
+    "Where a score lacks a text, vLLM names `queries`, its newest name for it, whatever the others were named."
+)
+_NO_TEMPLATE = "Models without a chat template have no `/tokenize` here yet: it is answered with 503."
 _ONE_OF_BOTH = "`/tokenize` takes a `prompt` or `messages`: who sends both is told so; vLLM reads the messages alone."
 _SHAPE = "What vLLM's web framework refuses by itself has that framework's shape; here every error has OpenAI's."
 _VERSION = "vLLM tells its own version there; this system is not vLLM."
@@ -67,6 +72,11 @@ DIFFERENCES: Mapping[str, str] = {
     "reasoning/on, include_reasoning false, token ids:plain": _HIDDEN_TOKENS,
     "reasoning/thinking_token_budget:plain": _PARSED_ONCE,
     "reasoning/thinking_token_budget 0:plain": _PARSED_ONCE,
+    "embeddings/chat": _OTHER_KIND,
+    "embeddings/completions": _OTHER_KIND,
+    "embeddings/tokenize": _NO_TEMPLATE,
+    "score/no second text": _NEWEST_NAME,
+    "score/a number": _NEWEST_NAME,
     "models/one that is not there": _LOOK_UP,
     "models/version": _VERSION,
     "models/a path that is not there": _SHAPE,

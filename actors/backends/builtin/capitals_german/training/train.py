@@ -16,7 +16,7 @@ from actors.backends.builtin.capitals_german import WEIGHTS
 from actors.backends.builtin.capitals_german.training.corpus import german_dialogues
 from actors.backends.builtin.capitals_german.training.lora import adapt, save
 
-STEPS = 400
+STEPS = 1200
 RATE = 4e-3
 WARM_UP = 30
 
