@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 from msgspec import Struct, structs
 
-from cluster.catalogue import BUILTIN_PREFIX
+from cluster.catalogue import BUILTIN_PREFIX, CAPITALS
 from cluster.errors import ConfigError
 from cluster.settings.chat_templates import read_chat_templates
 from cluster.settings.checks import Value
@@ -48,7 +48,8 @@ def parse(obj: Any, origin: str) -> Settings:
 
 
 def single_model(id_or_folder: str) -> dict[str, Any]:
-    """The catalogue entry of one model, as a layer: of a folder if it exists, else of a hub id.
+    """The catalogue entry of one model, as a layer: of a folder if it exists, else of a hub id. The model that is served
+    when nothing else is asked for is so with its options.
 
     Raises ConfigError for what can only be a folder and does not exist.
     """
@@ -57,6 +58,8 @@ def single_model(id_or_folder: str) -> dict[str, Any]:
         return {"id": folder.resolve().name, "source": str(folder.resolve())}
     if id_or_folder.startswith(("/", "./", "../", "~")):
         raise ConfigError(f"{_COMMAND_LINE}: no such folder: {id_or_folder}")
+    if id_or_folder == CAPITALS.source:
+        return {"id": CAPITALS.id, "source": CAPITALS.source, "engine": dict(CAPITALS.engine)}
     return {"id": id_or_folder.removeprefix(BUILTIN_PREFIX), "source": id_or_folder}
 
 

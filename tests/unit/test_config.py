@@ -448,7 +448,8 @@ def test_a_model_is_a_folder_if_there_is_one_else_a_hub_id() -> None:
 
 
 def test_a_built_in_model_can_be_named() -> None:
-    assert single_model("builtin:capitals") == {"id": "capitals", "source": "builtin:capitals"}
+    calls = {"tool_call_parser": "hermes"}
+    assert single_model("builtin:capitals") == {"id": "capitals", "source": "builtin:capitals", "engine": calls}
 
 
 @pytest.mark.parametrize("folder", ["./nothing", "../nothing", "/nothing", "~nobody/nothing"])
