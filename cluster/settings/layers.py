@@ -48,8 +48,9 @@ def parse(obj: Any, origin: str) -> Settings:
 
 
 def single_model(id_or_folder: str) -> dict[str, Any]:
-    """The catalogue entry of one model, as a layer: of a folder if it exists, else of a hub id. The model that is served
-    when nothing else is asked for is so with its options.
+    """The catalogue entry of one model, as a layer: of a folder if it exists, else of a hub id.
+
+    The model that is served when nothing else is asked for has its options with it.
 
     Raises ConfigError for what can only be a folder and does not exist.
     """
