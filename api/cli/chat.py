@@ -75,7 +75,7 @@ def _messages(prompt: str, system: str | None) -> list[Json]:
 
 
 def _print_text(client: Client, job_id: str) -> None:
-    with closing(client.follow(job_id)) as said:
+    with closing(client.hear(job_id)) as said:
         _print_said(said)
     if sys.stderr.isatty():
         # The answer is out: a record that cannot be had is no failure.

@@ -110,27 +110,34 @@ class Client:
         date = self.headers.get("Date")
         return parsedate_to_datetime(date) if date else datetime.fromtimestamp(wall_ms() / 1000, UTC)
 
-    def stream(self, body: Mapping[str, Any]) -> Generator[Said, None, None]:
-        """Submit a job and yield what it says as it comes. A break is mended as `follow` does."""
+    def stream(self, body: Mapping[str, Any]) -> Generator[str, None, None]:
+        """Submit a job and yield its text as it comes, of whatever kind. A break is mended as `follow` does."""
         reader = Reader()
         job_id: str | None = None
         try:
             with self._events("POST", f"{_API}/jobs", json={**body, "stream": True}) as events:
                 job_id = self.headers.get("X-Job-Id")
-                yield from reader.read(events)
+                for said in reader.read(events):
+                    yield said.text
                 return
         except httpx.TransportError:
             if job_id is None:
                 raise
-        yield from self._resume(job_id, reader)
+        for said in self._resume(job_id, reader):
+            yield said.text
 
-    def follow(self, job_id: str, after: int = 0) -> Generator[Said, None, None]:
-        """Yield what a job says from code point `after` on until it ends, with no gap and no repeat.
+    def follow(self, job_id: str, after: int = 0) -> Generator[str, None, None]:
+        """Yield a job's text, of whatever kind, from code point `after` on until it ends, with no gap and no repeat.
 
         A connection that breaks is opened again where it stopped: as often as text keeps coming, and a
         bounded number of times while none does. Raises RemoteError when the job fails.
         """
-        yield from self._resume(job_id, Reader(after))
+        for said in self._resume(job_id, Reader(after)):
+            yield said.text
+
+    def hear(self, job_id: str) -> Generator[Said, None, None]:
+        """All that a job says, and of which kind it is. Otherwise as `follow`."""
+        yield from self._resume(job_id, Reader())
 
     def _resume(self, job_id: str, reader: Reader) -> Generator[Said, None, None]:
         pauses = iter(self._pauses_s)

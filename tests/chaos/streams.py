@@ -13,7 +13,6 @@ from api.cli.responses import RemoteError
 from cluster.errors import StreamLost
 from cluster.messages.work import ChatMessage
 from tests.chaos.disturbances import Disturbance
-from tests.support.said import joined
 from tests.support.serving import Serving, in_parallel
 
 MODEL = "sim:chaos"
@@ -90,9 +89,9 @@ class Streams:
         with self._serving.client() as client:
             job_id = ""
             try:
-                for said in client.stream(body):
+                for piece in client.stream(body):
                     job_id = job_id or client.headers["X-Job-Id"]
-                    pieces.append(said.text)
+                    pieces.append(piece)
                     self._speaks(question)
                     now_s = time.monotonic()
                     longest_pause_s = max(longest_pause_s, now_s - (heard_s or now_s))
@@ -100,7 +99,7 @@ class Streams:
             except RemoteError as error:
                 if error.code != StreamLost.code:
                     raise
-                return Told(question, job_id, joined(client.follow(job_id)), longest_pause_s, was_lost=True)
+                return Told(question, job_id, "".join(client.follow(job_id)), longest_pause_s, was_lost=True)
         return Told(question, job_id, "".join(pieces), longest_pause_s)
 
     def _speaks(self, question: str) -> None:

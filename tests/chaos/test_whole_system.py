@@ -9,7 +9,6 @@ import pytest
 
 from api.cli.run import runs
 from tests.chaos.streams import MODEL, SETTINGS, TOKENS, exact
-from tests.support.said import joined
 from tests.support.serving import Serving, in_parallel
 
 RUNNING, WAITING = 8, 12
@@ -31,7 +30,7 @@ def test_all_is_killed_and_started_again_with_jobs_running_and_waiting(tmp_path:
         first.wait_until_ready(MODEL)
         with first.client() as client:
             ids = [client.submit(_body(question))["id"] for question in questions]
-            beginning = [next(client.follow(job_id)).text for job_id in ids[:RUNNING]]
+            beginning = [next(client.follow(job_id)) for job_id in ids[:RUNNING]]
         _kill_everything(first)
     finally:
         first.end()
@@ -55,7 +54,7 @@ def _body(question: str) -> dict[str, object]:
 
 def _whole(serving: Serving, job_id: str) -> str:
     with serving.client() as client:
-        return joined(client.follow(job_id))
+        return "".join(client.follow(job_id))
 
 
 def _kill_everything(serving: Serving) -> None:

@@ -13,7 +13,6 @@ from api.cli.connection import Connection, read, resolve, state_folder, write
 from api.cli.responses import RemoteError
 from cluster.errors import ConfigError
 from tests.support.contract_server import JOB, KEY, TEXT, Act, ContractServer, End, Stage
-from tests.support.said import joined
 
 BODY = {"model": "sim:fast", "messages": [{"role": "user", "content": "Hello"}]}
 NO_PAUSES = (0.0, 0.0, 0.0)
@@ -93,7 +92,7 @@ def test_a_foreign_answer_is_a_bad_answer(client: Client, stage: Stage, page: st
 
 
 def test_a_stream_gives_the_text_and_the_job(client: Client, stage: Stage) -> None:
-    assert joined(client.stream(BODY)) == TEXT
+    assert "".join(client.stream(BODY)) == TEXT
     assert stage.submitted == [{**BODY, "stream": True}]
     assert client.headers["X-Job-Id"] == JOB
     assert stage.asked == []
@@ -102,7 +101,7 @@ def test_a_stream_gives_the_text_and_the_job(client: Client, stage: Stage) -> No
 def test_text_arrives_while_the_job_still_runs(client: Client, stage: Stage) -> None:
     stage.acts = [Act(events=1, then="hang")]
     pieces = client.stream(BODY)
-    assert next(pieces).text == TEXT[:2]
+    assert next(pieces) == TEXT[:2]
     stage.gate.set()
     assert list(pieces) == []
 
@@ -116,7 +115,7 @@ def test_a_broken_stream_goes_on_where_it_stopped(client: Client, stage: Stage, 
         Act(events=0, then=end),
         Act(size=1),
     ]
-    assert joined(client.stream(BODY)) == TEXT
+    assert "".join(client.stream(BODY)) == TEXT
     assert stage.asked == ["8", "11", "11"]
     assert len(stage.submitted) == 1
 
@@ -124,33 +123,33 @@ def test_a_broken_stream_goes_on_where_it_stopped(client: Client, stage: Stage, 
 def test_a_position_is_given_back_with_the_number_of_its_text(client: Client, stage: Stage) -> None:
     """A job that began anew before anybody was told of it has ids of a text that is not its first one."""
     stage.acts = [Act(events=4, then="cut", text="4210-"), Act(events=0, then="cut"), Act(text="4210-")]
-    assert joined(client.stream(BODY)) == TEXT
+    assert "".join(client.stream(BODY)) == TEXT
     assert stage.asked == ["4210-8", "4210-8"]
 
 
 def test_follow_begins_where_it_is_told(client: Client, stage: Stage) -> None:
     stage.acts = [Act(events=1, then="cut")]
-    assert joined(client.follow(JOB, after=7)) == TEXT[7:]
+    assert "".join(client.follow(JOB, after=7)) == TEXT[7:]
     assert stage.asked == ["7", "9"]
 
 
 def test_what_a_model_thinks_is_told_apart_and_has_positions_too(client: Client, stage: Stage) -> None:
     stage.kinds = {"reasoning": 6, "tool_calls": 9}
     stage.acts = [Act(events=4, then="cut"), Act(replay=True, size=3)]
-    said = list(client.stream(BODY))
-    assert joined(said) == TEXT
-    of_kind = {kind: joined(each for each in said if each.kind == kind) for kind in ("reasoning", "tool_calls", "text")}
-    assert of_kind == {"reasoning": TEXT[:6], "tool_calls": TEXT[6:9], "text": TEXT[9:]}
+    told = {"reasoning": "", "tool_calls": "", "text": ""}
+    for kind, text in client.hear(JOB):
+        told[kind] += text
+    assert told == {"reasoning": TEXT[:6], "tool_calls": TEXT[6:9], "text": TEXT[9:]}
 
 
 def test_a_server_that_repeats_itself_is_not_repeated(client: Client, stage: Stage) -> None:
     stage.acts = [Act(events=3, then="cut"), Act(size=4, replay=True)]
-    assert joined(client.stream(BODY)) == TEXT
+    assert "".join(client.stream(BODY)) == TEXT
 
 
 def test_a_passing_refusal_is_tried_again(client: Client, stage: Stage) -> None:
     stage.acts = [Act(events=1, then="cut"), Act(status=500), Act(status=503)]
-    assert joined(client.stream(BODY)) == TEXT
+    assert "".join(client.stream(BODY)) == TEXT
 
 
 def test_a_refusal_for_good_is_not_tried_again(client: Client, stage: Stage) -> None:
@@ -164,7 +163,7 @@ def test_attempts_without_text_are_bounded_and_text_starts_them_anew(client: Cli
     lost = Act(events=0, then="cut")
     stage.acts = [lost, lost, lost, Act(events=1, then="cut"), lost, lost, lost]
     text = client.follow(JOB)
-    assert next(text).text == TEXT[:2]
+    assert next(text) == TEXT[:2]
     with pytest.raises(httpx.TransportError):
         next(text)
     assert stage.acts == []
@@ -174,7 +173,7 @@ def test_attempts_without_text_are_bounded_and_text_starts_them_anew(client: Cli
 def test_an_error_event_ends_the_text_with_an_error(client: Client, stage: Stage) -> None:
     stage.acts = [Act(events=2, then="error")]
     text = client.follow(JOB)
-    assert next(text).text + next(text).text == TEXT[:4]
+    assert next(text) + next(text) == TEXT[:4]
     with pytest.raises(RemoteError, match="The node is gone") as failed:
         next(text)
     assert (failed.value.code, failed.value.status) == ("node_disconnected", None)

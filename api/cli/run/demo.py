@@ -60,8 +60,8 @@ async def _model_ready() -> None:
 def _ask(connection: Connection) -> None:
     with Client(connection) as client:
         console.print(f"\nPOST {connection.url}/api/v1/jobs\n{json_text(_QUESTION)}\n")
-        for said in client.stream(_QUESTION):
-            console.print(said.text, end="", markup=False)
+        for text in client.stream(_QUESTION):
+            console.print(text, end="", markup=False)
         console.print("\n")
         job_id = client.headers["X-Job-Id"]
         limits = {name: client.headers[name] for name in _RATE_LIMIT_HEADERS}
