@@ -7,7 +7,7 @@ vocabulary, ends the job with vLLM's words.
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, Request, Text
@@ -22,7 +22,11 @@ _OWN_PREFIX = "infernet_"
 Natural = Annotated[int, Field(ge=0, le=INT64)]
 Number = str | int | float
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
-LogitBias = Annotated[dict[str, float], Field(default_factory=dict, description="By token id; cut to -100 to 100")]
+_TOKEN_IDS: dict[str, JsonValue] = {"propertyNames": {"pattern": "^[0-9]+$"}}
+LogitBias = Annotated[
+    dict[str, float],
+    Field(default_factory=dict, description="By token id; cut to -100 to 100", json_schema_extra=_TOKEN_IDS),
+]
 
 
 class RepetitionDetection(Request):

@@ -78,8 +78,6 @@ def test_a_picture_of_megabytes_comes_through_the_door_however_it_is_sent(seeing
     assert whole["usage"]["completion_tokens"] > 0
     parts = (sent[begin : begin + (1 << 16)] for begin in range(0, len(sent), 1 << 16))
     assert text_of(seeing.http.post("/v1/chat/completions", content=parts).json()) == text_of(whole)
-    small = text_of(answer(seeing.http, asked(data_url(picture("grey")))))
-    assert small != text_of(whole)
     too_large = seeing.http.post("/v1/chat/completions", json=asked(*[data_url(large)] * 6))
     assert too_large.status_code == 413
 

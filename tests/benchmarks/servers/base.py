@@ -121,9 +121,13 @@ class Server(ABC):
             print(f"{type(self).__name__} left {left} processes behind; ended them", file=sys.stderr)
 
 
+_OF_AN_ENGINE = ("VLLM_RPC_BASE_PATH", "VLLM_MEDIA_CONNECTOR")
+
+
 def clean_environment() -> dict[str, str]:
-    """Ours, without settings of somebody's own system."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("INFERNET_")}
+    """Ours, without settings of somebody's own system, and without what an engine in this process told vLLM."""
+    named = {name: value for name, value in os.environ.items() if not name.startswith("INFERNET_")}
+    return {name: value for name, value in named.items() if name not in _OF_AN_ENGINE}
 
 
 def marks(folder: Path) -> dict[str, str]:
