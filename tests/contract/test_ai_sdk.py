@@ -7,7 +7,6 @@ import pytest
 from tests.contract.clients.subject import ANSWER, CAPITALS, Answer
 from tests.contract.given import HIGH, KeyMaker, MadeKey
 from tests.contract.javascript import node
-from tests.contract.tool_calls import needs_a_model_that_calls_tools
 
 pytestmark = pytest.mark.parametrize("provider", ["openai-compatible", "openai"])
 
@@ -66,7 +65,6 @@ def test_a_refusal_says_what_is_wrong(ask: Any) -> None:
     assert "temperature" in seen["message"]
 
 
-@needs_a_model_that_calls_tools
 @pytest.mark.parametrize("scenario", ["loop", "loop_stream"])
 def test_a_loop_of_tools(ask: Any, scenario: str) -> None:
     seen = ask(scenario)

@@ -8,7 +8,6 @@ import pytest
 from tests.contract.clients.subject import ANSWER, CAPITALS, Answer
 from tests.contract.given import HIGH, KeyMaker, MadeKey
 from tests.contract.javascript import node
-from tests.contract.tool_calls import needs_a_model_that_calls_tools
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,6 @@ def test_run_tools(ask: Any, scenario: str) -> None:
     assert result["content"] == CAPITALS[json.loads(called["arguments"])["country"]]
 
 
-@needs_a_model_that_calls_tools
 @pytest.mark.parametrize("scenario", ["loop", "loop_streaming"])
 def test_a_loop_of_tools(ask: Any, scenario: str) -> None:
     seen = ask(scenario)

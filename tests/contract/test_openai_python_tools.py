@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from tests.contract.clients.subject import ANSWER, CAPITALS, QUESTION, Answer, Country
 from tests.contract.given import HIGH, KeyMaker
-from tests.contract.tool_calls import needs_a_model_that_calls_tools
 
 MESSAGES: Any = [{"role": "user", "content": QUESTION}]
 
@@ -116,7 +115,6 @@ class AnyCapital(BaseModel):
     country: str
 
 
-@needs_a_model_that_calls_tools
 def test_a_model_calls_a_tool_and_answers_from_its_result(sdk: openai.OpenAI, capitals: str) -> None:
     tool = openai.pydantic_function_tool(AnyCapital, name="get_capital")
     first = sdk.chat.completions.create(model=capitals, messages=MESSAGES, temperature=0, tools=[tool])

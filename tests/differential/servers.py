@@ -22,9 +22,6 @@ WITH_PARSERS = True
 """Whether both are told to parse calls of tools and reasoning, where nothing else is said. Our catalogue must know
 these options for that, and the model's vocabulary the marks of reasoning: without those vLLM applies no grammar."""
 
-POOLING_IS_SERVED = True
-"""Whether this system serves models that write nothing, and has one of its own."""
-
 
 @dataclass(frozen=True)
 class Setting:

@@ -12,10 +12,7 @@ from tests.differential.servers import Both
 
 SETTING = servers.EMBEDDER
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(not servers.POOLING_IS_SERVED, reason="this system serves no model that writes nothing yet"),
-]
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in POOLING_CASES])

@@ -13,7 +13,6 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
 
 from tests.contract.clients.subject import ANSWER, CAPITALS, QUESTION, Answer, Country
-from tests.contract.tool_calls import needs_a_model_that_calls_tools
 
 
 @tool
@@ -111,7 +110,6 @@ def test_a_refusal_is_openais(chat: ChatOpenAI) -> None:
         chat.invoke(QUESTION, temperature=3)
 
 
-@needs_a_model_that_calls_tools
 def test_an_agent(chat: ChatOpenAI) -> None:
     asked = []
 

@@ -8,7 +8,6 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.contract.clients.subject import ANSWER, CAPITALS, QUESTION, Answer
-from tests.contract.tool_calls import needs_a_model_that_calls_tools
 
 
 @pytest.fixture
@@ -55,7 +54,6 @@ def test_a_refusal_is_openais(chat: OpenAIChatModel) -> None:
     assert refused.value.status_code == 400
 
 
-@needs_a_model_that_calls_tools
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_loop_of_tools(chat: OpenAIChatModel, stream: bool) -> None:
     asked = []
