@@ -12,7 +12,7 @@ from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
 
 from actors.backends import validate_engines
-from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, engine
+from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
 from actors.machine import gc, scheduling_class
 from actors.ray import lifecycle, machines
 from api.app import create_app
@@ -45,7 +45,13 @@ class Ingress:
         log_where_serve_does()
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(
-            release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at(), engine=engine
+            release.settings,
+            LEDGER.at(),
+            RATE_LIMITER.at(),
+            SCHEDULER.at(),
+            JOURNAL.at(),
+            engine=engine,
+            restarts=SUPERVISOR.at().restarts,
         )
         gc.freeze()
 

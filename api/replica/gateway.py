@@ -46,6 +46,10 @@ def _no_engine(engine_id: EngineId) -> "Engine":
     raise Gone(f"no engine is known here, nor is {engine_id}")
 
 
+async def _no_restarts() -> Mapping[str, int]:
+    raise Gone("no supervisor is known here")
+
+
 class ModelsNow(NamedTuple):
     """The models, and the average output tokens per second of those that have completed jobs."""
 
@@ -65,6 +69,7 @@ class State(NamedTuple):
     totals: Sequence[ModelTotals] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
+    restarts: Mapping[str, int] | None
 
 
 class Gateway:
@@ -81,6 +86,7 @@ class Gateway:
         clock: Clock = SYSTEM_CLOCK,
         engine: "Callable[[EngineId], Engine]" = _no_engine,
         fetcher: Fetcher | None = None,
+        restarts: Callable[[], Awaitable[Mapping[str, int]]] = _no_restarts,
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
@@ -98,6 +104,8 @@ class Gateway:
         self.max_body_bytes = settings.media.max_body_bytes
         self.room = Room(settings.media.max_body_bytes)
         self._fetcher = fetcher or Fetcher(settings.media)
+        self._restarts = restarts
+        self._speeds: Mapping[str, int] = {}
         self.intake = Intake(
             self.catalogue,
             self.prompts,
@@ -143,6 +151,7 @@ class Gateway:
                 self._if_promptly(self._ledger.totals()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
+                self._if_promptly(self._restarts()),
             )
         )
 
@@ -203,7 +212,10 @@ class Gateway:
         return Explanation(record.id, tuple(attempts), standing)
 
     async def models(self) -> ModelsNow:
-        return ModelsNow(*await asyncio.gather(self.model_views(), self._ledger.speeds()))
+        """Their speeds as they were known last, where the database cannot tell them now."""
+        views, speeds = await asyncio.gather(self.model_views(), self._if_promptly(self._ledger.speeds()))
+        self._speeds = self._speeds if speeds is None else speeds
+        return ModelsNow(views, self._speeds)
 
     async def model_views(self) -> Sequence[ModelView]:
         return await self._scheduler.models()

@@ -132,7 +132,7 @@ def test_ready_says_whether_a_write_would_succeed_and_writes_seldom(place: Place
         await ledger.ready()
         first = touched()
         assert first == clock.ms
-        clock.advance(0.5)
+        clock.advance(Timing().database_sure_s / 2)
         await ledger.ready()
         assert touched() == first
         clock.advance(Timing().database_sure_s)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from actors.directory import SCHEDULER
+from actors.directory import SCHEDULER, SUPERVISOR
 from actors.wire.calls import Unreachable
 from api.cli.render import console
 from cluster.messages.machines import ModelView
