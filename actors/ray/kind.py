@@ -138,7 +138,7 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
 
     async def init(self: Any, made_of: str, *args: object) -> None:
         scheduling_class.use_batch()
-        logs.begin(class_name)
+        logs.begin(str(ray.get_runtime_context().get_actor_name()))
         self._made_of = made_of
         self._host = Host(class_name, partial(made, *args))
         if core:

@@ -116,7 +116,7 @@ class RayWorld:
             proxy = ray.get_actor(name, SERVE_NAMESPACE)
             actor_id = proxy._actor_id.hex()
             if self._kept.get(name) != actor_id:
-                ray.get(proxy.__ray_call__.remote(haproxy.keep), timeout=_ANSWER_S)
+                ray.get(proxy.__ray_call__.remote(haproxy.keep_there), timeout=_ANSWER_S)
                 self._kept[name] = actor_id
 
 

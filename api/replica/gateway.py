@@ -69,6 +69,7 @@ class State(NamedTuple):
     totals: Sequence[ModelTotals] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
+    counts: bool | None
     restarts: Mapping[str, int] | None
 
 
@@ -95,8 +96,8 @@ class Gateway:
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
         self._principals = Principals(self._ledger, clock, timing)
-        charging = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
-        self._allowances = Allowances(charging, clock, answer_s=timing.answer_s)
+        self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
+        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s)
         self.prompts = PromptCounter(settings.models)
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
@@ -139,24 +140,29 @@ class Gateway:
 
     async def ready(self) -> Sequence[ModelView]:
         """The models, when a job for them could be accepted durably. Raises what is away otherwise."""
-        views, _ = await self._promptly(asyncio.gather(self.model_views(), self._ledger.ready()))
+        views, *_ = await self._promptly(asyncio.gather(self.model_views(), self._ledger.ready(), self._counts()))
         return views
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        return State(
-            *await asyncio.gather(
-                self._if_promptly(self.model_views()),
-                self._if_promptly(self.nodes()),
+        (models, nodes), (totals, speeds, can_write), (counts, restarts) = await asyncio.gather(
+            asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
+            asyncio.gather(
                 self._if_promptly(self._ledger.totals()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
-                self._if_promptly(self._restarts()),
-            )
+            ),
+            asyncio.gather(self._if_promptly(self._counts()), self._if_promptly(self._restarts())),
         )
+        return State(models, nodes, totals, speeds, can_write, counts, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()
+        return True
+
+    async def _counts(self) -> bool:
+        """Whether the RateLimiter answers, which every request waits for."""
+        await self._rate_limiter.take([])
         return True
 
     async def _if_promptly(self, call: Awaitable[T]) -> T | None:

@@ -54,6 +54,7 @@ class Snapshot(Collector):
             ("scheduler", self._state.models),
             ("ledger", self._state.totals),
             ("database", self._state.can_write),
+            ("rate_limiter", self._state.counts),
         ):
             family.add_metric([part], int(answer is not None))
         return family

@@ -57,7 +57,9 @@ class Said(NamedTuple):
 class Probe:
     """Asks for the same, again and again, in a thread of its own."""
 
-    def __init__(self, serving: Serving, name: str, method: str, path: str, pause_s: float, body: object = None) -> None:
+    def __init__(
+        self, serving: Serving, name: str, method: str, path: str, pause_s: float, body: object = None
+    ) -> None:
         self.name = name
         self.said: list[Said] = []
         self._ask = (method, path)
@@ -82,8 +84,14 @@ class Probe:
 
     def first(self, status: int, from_s: float) -> float | None:
         """How long after this moment the first such answer was there."""
-        return next((said.asked_s + said.took_s - from_s for said in self.said
-                     if said.status == status and said.asked_s >= from_s), None)
+        return next(
+            (
+                said.asked_s + said.took_s - from_s
+                for said in self.said
+                if said.status == status and said.asked_s >= from_s
+            ),
+            None,
+        )
 
     def wait_for(self, status: int, from_s: float, within_s: float = 60) -> float:
         """The same, waited for."""
@@ -159,7 +167,7 @@ class Course(NamedTuple):
         return f"| {' | '.join(cells)} |"
 
 
-HEAD = """| outage | `/readyz` says 503 after | 200 again after | submissions | `/metrics` | `GET /models` | `GET /jobs` \
+HEAD = """| outage | `/readyz` 503 after | 200 again after | submissions | `/metrics` | `GET /models` | `GET /jobs` \
 | `GET /jobs/{id}` | open stream, longest pause | log lines |
 |---|---|---|---|---|---|---|---|---|---|"""
 
@@ -193,18 +201,14 @@ def rehearse(serving: Serving, name: str, outage: Callable[[], AbstractContextMa
             ended_s = time.monotonic()
         again_s = ready.wait_for(200, ended_s)
         unready_s = ready.first(503, began_s)
-        logged = lines(serving)[len(before):]
+        logged = lines(serving)[len(before) :]
     said = {probe.name: probe.between(began_s, ended_s) for probe in probes}
     return Course(name, unready_s, again_s, said, reader.longest_pause_s, reader.is_exact(), logged)
 
 
 def lines(serving: Serving) -> list[str]:
     """All that the system's processes have logged."""
-    found = []
-    for path in sorted(Path(serving.run).glob("ray/session_2*/logs/**/*")):
-        if path.is_file() and (path.name.startswith("worker-") or "ingress" in path.name):
-            found += path.read_text(errors="replace").splitlines()
-    return found
+    return [line for log in sorted(serving.state.glob("logs/*/infernet.log")) for line in log.read_text().splitlines()]
 
 
 @contextmanager
@@ -236,7 +240,7 @@ def full(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def away(file: Path) -> Iterator[None]:
-    """A database's file is gone, and a folder in its place, so that nobody makes another: whoever has it open goes on."""
+    """A database's file is gone, and a folder in its place, so that nobody makes another."""
     hidden = file.with_suffix(".hidden")
     file.rename(hidden)
     file.mkdir()
