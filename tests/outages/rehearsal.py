@@ -261,6 +261,18 @@ def locked_postgres(url: str) -> Iterator[None]:
 
 
 @contextmanager
+def read_only(server: PostgresServer) -> Iterator[None]:
+    """As a server is that has been another's copy until now, or whose disk is nearly full."""
+    server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    server.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        server.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        server.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
 def stopped(serving: Serving, kind: str, again: bool = False) -> Iterator[None]:
     """A process of this kind hangs; with `again`, every one that is started in its place does, too."""
     ending = threading.Event()
@@ -312,6 +324,7 @@ def on_sqlite(for_s: float, wanted: Sequence[str]) -> Iterator[Course]:
                 "the Ledger hangs, again and again": lambda: stopped(serving, "Ledger", again=True),
                 "the Scheduler hangs, again and again": lambda: stopped(serving, "Scheduler", again=True),
                 "the RateLimiter hangs, again and again": lambda: stopped(serving, "RateLimiter", again=True),
+                "the Journal hangs, again and again": lambda: stopped(serving, "Journal", again=True),
             }
             for name, outage in outages.items():
                 if all(word in name for word in wanted):
@@ -331,6 +344,7 @@ def on_postgres(for_s: float, wanted: Sequence[str]) -> Iterator[Course]:
                 "PostgreSQL is away": server.away,
                 "PostgreSQL is silent": server.frozen,
                 "PostgreSQL's tables are locked": lambda: locked_postgres(url),
+                "PostgreSQL takes no writes": lambda: read_only(server),
             }
             for name, outage in outages.items():
                 if all(word in name for word in wanted):
