@@ -70,6 +70,7 @@ class State(NamedTuple):
     speeds: Mapping[str, int] | None
     can_write: bool | None
     counts: bool | None
+    streams: bool | None
     restarts: Mapping[str, int] | None
 
 
@@ -145,16 +146,20 @@ class Gateway:
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        (models, nodes), (totals, speeds, can_write), (counts, restarts) = await asyncio.gather(
+        (models, nodes), (totals, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
                 self._if_promptly(self._ledger.totals()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
             ),
-            asyncio.gather(self._if_promptly(self._counts()), self._if_promptly(self._restarts())),
+            asyncio.gather(
+                self._if_promptly(self._counts()),
+                self._if_promptly(self.streams.awake()),
+                self._if_promptly(self._restarts()),
+            ),
         )
-        return State(models, nodes, totals, speeds, can_write, counts, restarts)
+        return State(models, nodes, totals, speeds, can_write, counts, streams, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()

@@ -55,6 +55,7 @@ class Snapshot(Collector):
             ("ledger", self._state.totals),
             ("database", self._state.can_write),
             ("rate_limiter", self._state.counts),
+            ("journal", self._state.streams),
         ):
             family.add_metric([part], int(answer is not None))
         return family
