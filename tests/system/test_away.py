@@ -177,6 +177,9 @@ class Unwritable(NoCluster):
 
     nodes = totals = models
 
+    async def watching(self, reader_id: str) -> Any:
+        return []
+
     async def speeds(self) -> Any:
         return {}
 
