@@ -1,5 +1,6 @@
 """The Ledger: sole writer of the database. What it has answered is durable."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -27,6 +28,7 @@ from cluster.store import (
     keys,
     media,
     placements,
+    removal,
     shares,
     speeds,
     submissions,
@@ -34,6 +36,7 @@ from cluster.store import (
     windows,
 )
 from cluster.store.database import Database
+from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
 from cluster.totals import Totals
 
@@ -59,14 +62,20 @@ class Ledger:
         default_limits: KeyLimits,
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
+        retention_days: int | None = None,
     ) -> None:
+        """Jobs that ended more than `retention_days` ago are removed; None keeps them for ever."""
         self._admin_key = admin_key
         self._default_limits = default_limits
+        self._retention_ms = None if retention_days is None else retention_days * DAY_MS
+        self._clock = clock
+        self._timing = timing
         self._now_ms = clock.wall_ms
         # The uses of the last interval are lost with the process.
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
-        from_then_on = (self._writing_uses, self._pruning)
+        self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
+        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs)
         self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
@@ -87,6 +96,7 @@ class Ledger:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
         self._writing_uses.stop()
         self._pruning.stop()
+        self._pruning_jobs.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -242,6 +252,30 @@ class Ledger:
     async def placements(self, job_id: JobId) -> list[Placed]:
         """Every attempt to run this job, in their order."""
         return await self._read(partial(placements.of_job, job_id=job_id))
+
+    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+        """Removes this ended job of the account's, but for what it used. One that has been removed stays so.
+
+        Raises Conflict for one that has not ended, and JobNotFound.
+        """
+        await self._write(partial(removal.remove, job_id=job_id, account_id=account_id))
+
+    async def prune_jobs(self) -> None:
+        """Removes all jobs that ended too long ago, in turns between which others write.
+
+        What cannot be removed now is the next time.
+        """
+        if self._retention_ms is None:
+            return
+        before_ms, turn_s = self._now_ms() - self._retention_ms, self._timing.prune_turn_s
+        turn = partial(removal.prune, before_ms=before_ms, turn_s=turn_s, clock=self._clock)
+        try:
+            while True:
+                if await self._write(turn):
+                    return
+                await asyncio.sleep(self._timing.prune_pause_s)
+        except DatabaseFailed as error:
+            logger.warning("jobs that ended too long ago were not removed, and will be later: %s", error)
 
     # Pictures and sounds ------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for one another
     "PRAGMA synchronous = FULL",  # a committed transaction survives a power loss, not only a crash
     "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # what is removed is overwritten in the file, and not only forgotten
 )
 
 # https://www.postgresql.org/docs/current/libpq-connect.html, and what the server is asked to keep for a connection:
