@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
@@ -142,6 +143,19 @@ def require_free(url: str, lock_wait_s: float = 0.0) -> None:
         engine.dispose()
 
 
+def is_in_use(url: URL) -> bool:
+    """Whether a system has this database now. Raises OSError, and `DatabaseUnavailable`."""
+    if is_sqlite(url) and not _lock_file(url).exists():
+        return False
+    engine = open_engine(url)
+    lock = _lock(url, engine, InUse(SYSTEM_CLOCK))
+    try:
+        return not lock.take()
+    finally:
+        lock.release()
+        engine.dispose()
+
+
 def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
     give_up_s = time.monotonic() + wait_s
     while not lock.take():
@@ -154,10 +168,12 @@ def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
 
 
 def _lock(url: URL, engine: Engine, in_use: InUse) -> OwnerLock:
-    if not is_sqlite(url):
-        return AdvisoryLock(engine, in_use)
+    return FileLock(_lock_file(url)) if is_sqlite(url) else AdvisoryLock(engine, in_use)
+
+
+def _lock_file(url: URL) -> Path:
     file = sqlite_file(url)
-    return FileLock(file.with_name(f"{file.name}.lock"))
+    return file.with_name(f"{file.name}.lock")
 
 
 @contextmanager
