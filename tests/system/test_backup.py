@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actors.backends.simulated import simulated_text
 from cluster.ids import JobId
+from cluster.messages.people import KeyLimits
 from cluster.messages.records import CompletedRecord
 from cluster.messages.work import ChatMessage
 from cluster.store.inspection import inspect
@@ -14,6 +15,10 @@ from tests.support.http_door import door
 from tests.support.plain_system import PATIENCE_S, PlainSystem, run, until
 
 TOKENS = 60
+OPEN = 30
+"""As many jobs have not ended, at any time."""
+
+MANY = KeyLimits(10**6, 10**6, 10**6)
 
 
 def question(number: int) -> str:
@@ -27,7 +32,7 @@ def test_a_copy_made_under_traffic_is_a_system_of_its_own(database: Path, tmp_pa
 
     async def original() -> set[str]:
         """The jobs that had been accepted when the backup began."""
-        async with PlainSystem(database) as system, door(system.gateway) as client:
+        async with PlainSystem(database, limits=MANY) as system, door(system.gateway) as client:
             await system.ready()
 
             async def submit() -> None:
@@ -35,6 +40,8 @@ def test_a_copy_made_under_traffic_is_a_system_of_its_own(database: Path, tmp_pa
                     messages = [{"role": "user", "content": question(number)}]
                     body = {"model": "sim", "messages": messages, "max_tokens": TOKENS}
                     asked[(await client.post("/api/v1/jobs", json=body)).json()["id"]] = number
+                    if number >= OPEN:
+                        await system.ended(JobId(list(asked)[number - OPEN]))
 
             submitting = asyncio.create_task(submit())
             await until(lambda: len(asked) > 20)
