@@ -44,10 +44,12 @@ def binaries() -> Path | None:
 class PostgresServer:
     """A running server. It refuses to run as root, so then it runs as Debian's user `postgres`, or else `nobody`."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, durable: bool = False) -> None:
+        """A `durable` one is as slow as a real one: its data are on the disk, and safe from a loss of power."""
         self._programs = programs
         self._who = _unprivileged()
-        self.folder = Path(tempfile.mkdtemp(prefix="infernet-postgres-", dir=_fast_folder()))
+        folder = None if durable else _fast_folder()
+        self.folder = Path(tempfile.mkdtemp(prefix="infernet-postgres-", dir=folder))
         if self._who:
             shutil.chown(self.folder, self._who["user"], self._who["group"])
         self.port = free_port()
@@ -55,7 +57,8 @@ class PostgresServer:
             how = ("--username", USER, "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8")
             self._run("initdb", "--pgdata", self._data, *how)
             self._log = (self.folder / "log").open("w")
-            settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *_FAST]
+            settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+            settings += () if durable else _FAST
             self.process = subprocess.Popen(
                 [
                     *_WITH_US,
