@@ -83,6 +83,7 @@ class Ledger:
         self._totals = Totals()
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
+        self._has_removed = False
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -259,21 +260,18 @@ class Ledger:
         Raises Conflict for one that has not ended, and JobNotFound.
         """
         await self._write(partial(removal.remove, job_id=job_id, account_id=account_id))
+        self._has_removed = True
 
     async def prune_jobs(self) -> None:
-        """Removes all jobs that ended too long ago, in turns between which others write.
+        """Removes all jobs that ended too long ago, and has the database hold nothing any more of any removed one.
 
-        What cannot be removed now is the next time.
+        What cannot be done now is done the next time.
         """
-        if self._retention_ms is None:
-            return
-        before_ms, turn_s = self._now_ms() - self._retention_ms, self._timing.prune_turn_s
-        turn = partial(removal.prune, before_ms=before_ms, turn_s=turn_s, clock=self._clock)
         try:
-            while True:
-                if await self._write(turn):
-                    return
-                await asyncio.sleep(self._timing.prune_pause_s)
+            if self._retention_ms is not None:
+                await self._prune(self._now_ms() - self._retention_ms)
+            if self._has_removed:
+                self._has_removed = not await self._database.forget()
         except DatabaseFailed as error:
             logger.warning("jobs that ended too long ago were not removed, and will be later: %s", error)
 
@@ -340,6 +338,16 @@ class Ledger:
     def _with_last_use(self, key: Key) -> Key:
         at_ms = self._uses.get(key.id)
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
+
+    async def _prune(self, before_ms: int) -> None:
+        """In turns, between which others write."""
+        turn = partial(removal.prune, before_ms=before_ms, turn_s=self._timing.prune_turn_s, clock=self._clock)
+        while True:
+            pruned = await self._write(turn)
+            self._has_removed |= pruned.jobs > 0
+            if not pruned.may_be_more:
+                return
+            await asyncio.sleep(self._timing.prune_pause_s)
 
     def _prepare(self, database: Database) -> None:
         """Makes the first admin key, if there is no key."""

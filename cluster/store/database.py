@@ -16,7 +16,7 @@ from cluster.store import migrations, owner
 from cluster.store.failures import shown, translated
 from cluster.store.in_use import InUse
 from cluster.store.locks import AdvisoryLock, FileLock, OwnerLock
-from cluster.store.open import IMMEDIATE, is_sqlite, make_private, open_engine, parse, sqlite_file
+from cluster.store.open import IMMEDIATE, empty_log, is_sqlite, make_private, open_engine, parse, sqlite_file
 
 R = TypeVar("R")
 
@@ -83,6 +83,17 @@ class Database:
         self.read(partial(owner.require, epoch=self._epoch))
         if not held:
             logger.warning("another process holds the lock of the database %s", shown(self._url))
+
+    def forget(self) -> bool:
+        """Has a file hold nothing any more of what has been removed, unless somebody reads it at this moment.
+
+        SQLite writes over what is removed; but its log, beside the file, still has what was there before. A server's is
+        its own: https://www.postgresql.org/docs/current/routine-vacuuming.html.
+        """
+        if not is_sqlite(self._url):
+            return True
+        with translated(), self._engine.connect() as connection, self._in_use.during(connection):
+            return empty_log(connection)
 
     def cut(self, longer_than_s: float) -> None:
         """Gives up the connections on which a call has been waiting for longer than this: those calls fail now."""

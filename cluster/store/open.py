@@ -22,8 +22,9 @@ CONNECTIONS: Final = 5
 IMMEDIATE: Final = {"begin": "BEGIN IMMEDIATE"}
 """Execution options of transactions that write: where one may write at a time, they wait for that at the start."""
 
+_BUSY_TIMEOUT = "PRAGMA busy_timeout = 5000"
 _SQLITE_PRAGMAS = (
-    "PRAGMA busy_timeout = 5000",
+    _BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",  # readers and the writer do not wait for one another
     "PRAGMA synchronous = FULL",  # a committed transaction survives a power loss, not only a crash
     "PRAGMA foreign_keys = ON",
@@ -102,6 +103,19 @@ def sqlite_file(url: URL) -> Path:
     return Path(url.database).resolve()
 
 
+def empty_log(connection: Connection) -> bool:
+    """Copies all of SQLite's log into its file, and empties it. False, at once, where somebody still reads it."""
+    cursor = connection.connection.cursor()  # not in a transaction
+    try:
+        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((busy, *_),) = cursor.fetchall()
+        return not busy
+    finally:
+        cursor.execute(_BUSY_TIMEOUT)
+        cursor.close()
+
+
 def make_private(path: Path) -> None:
     """Makes a database file that only its owner can read, or warns of one that others can read. Raises OSError.
 
@@ -160,7 +174,9 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 def _prepare_to_read(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 5000").close()
+    cursor = connection.cursor()
+    cursor.execute(_BUSY_TIMEOUT)
+    cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

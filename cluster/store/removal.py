@@ -4,7 +4,7 @@ A row of usage is what is left of a removed job. By that it is known to have bee
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, select
 
@@ -30,20 +30,28 @@ def remove(connection: Connection, job_id: JobId, account_id: AccountId) -> None
         _remove(connection, [job_id])
 
 
-def prune(connection: Connection, before_ms: int, turn_s: float, clock: Clock) -> bool:
-    """Removes jobs that ended before this, the oldest first, for about as long. Answers whether none is left.
+class Pruned(NamedTuple):
+    """How many jobs a turn has removed, and whether there may be more."""
+
+    jobs: int
+    may_be_more: bool
+
+
+def prune(connection: Connection, before_ms: int, turn_s: float, clock: Clock) -> Pruned:
+    """Removes jobs that ended before this, the oldest first, for about as long.
 
     By time and not by number: the text of one may be a thousand times that of another.
     """
     end_s = clock.monotonic_s() + turn_s
+    removed = 0
     while True:
         job_ids = connection.scalars(_OLDEST, {"before": before_ms}).all()
         if job_ids:
             _remove(connection, job_ids)
-        if len(job_ids) < _AT_ONCE:
-            return True
-        if clock.monotonic_s() >= end_s:
-            return False
+        removed += len(job_ids)
+        may_be_more = len(job_ids) == _AT_ONCE
+        if not may_be_more or clock.monotonic_s() >= end_s:
+            return Pruned(removed, may_be_more)
 
 
 def _remove(connection: Connection, job_ids: Sequence[JobId]) -> None:

@@ -12,4 +12,4 @@ from tests.unit.test_usage_days import *  # noqa: F403
 
 # They read SQLite's own plan, and its file.
 del test_usage_is_found_by_its_index  # noqa: F821
-del test_what_is_removed_is_in_no_byte_of_the_file  # noqa: F821
+del test_what_is_removed_is_in_no_byte_of_the_files  # noqa: F821
