@@ -18,10 +18,12 @@ from cluster.clock import wall_ms
 from cluster.store.backup import back_up
 from cluster.store.inspection import inspect
 from tests.benchmarks import report
-from tests.benchmarks.growth.measures import START, end_all, ledger_of, measured, start, submitting
+from tests.benchmarks.growth.measures import START, end_all, ledger_of, measured, start, submitting, upgrade
 from tests.benchmarks.growth.rows import DAYS, fill
 from tests.support.ledger_stage import Place, url
 from tests.support.postgres import PostgresServer, binaries
+
+_BEFORE = "0009"
 
 Make = Callable[[], Place]
 
@@ -47,6 +49,7 @@ def main() -> None:
             columns[f"{jobs:,} jobs"] = asyncio.run(_column(place, options))
         print(f"\n{options.database}: median ms (least-most)\n\n{_table(columns)}\n")
         asyncio.run(_while_submitting(place, options))
+        print(f"\nfrom schema {_BEFORE} to the newest: {upgrade(place, _BEFORE):.1f} s")
 
 
 async def _column(place: Place, options: Options) -> dict[str, list[float]]:

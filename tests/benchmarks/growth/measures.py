@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
+from alembic import command
+from sqlalchemy import create_engine
+
 from actors.ledger import Ledger
 from cluster.clock import wall_ms
 from cluster.ids import JobId
@@ -14,6 +17,7 @@ from cluster.job_states import JobState
 from cluster.messages.money import UsageQuery
 from cluster.messages.records import JobQuery
 from cluster.messages.work import Submission
+from cluster.store import migrations
 from cluster.store.usage_days import DAY_MS
 from tests.support.ledger_stage import DEFAULT, OURS, Place, completed, job, url
 
@@ -37,6 +41,18 @@ async def start(place: Place) -> float:
     )
     seconds = time.perf_counter() - began_s
     await ledger.stop()
+    return seconds
+
+
+def upgrade(place: Place, before: str) -> float:
+    """The seconds that a database of this older schema takes to become one of the newest."""
+    engine = create_engine(url(place))
+    with engine.begin() as connection:
+        command.downgrade(migrations.config_of(connection), before)
+    began_s = time.perf_counter()
+    migrations.upgrade(engine)
+    seconds = time.perf_counter() - began_s
+    engine.dispose()
     return seconds
 
 
