@@ -80,9 +80,8 @@ def _database(config_file: Path | None, state: Path | None) -> str:
 
 def _sentences(found: "Inspection") -> list[str]:
     said = [f"Database {found.database}", _SCHEMAS[found.state].format(found=found)]
-    said.append("A system uses it." if found.in_use else "No system uses it.")
-    if found.written_ms:
-        said.append(f"A system wrote to it last at {iso_utc(found.written_ms)}.")
+    since = f"; the last one began at {iso_utc(found.taken_ms)}" if found.taken_ms else ""
+    said.append(("A system uses it" if found.in_use else "No system uses it") + f"{since}.")
     if found.state not in ("none", "newer"):
         said.append(f"{found.open_jobs:,} jobs are open, {found.ended_jobs:,} have ended.")
     if found.free_bytes:

@@ -20,7 +20,7 @@ SchemaState = Literal["none", "older", "current", "newer"]
 class Inspection(Struct, frozen=True):
     """How a database is. `faults` are sentences; without a schema there is nothing to count.
 
-    `written_ms` is when a system last made sure that it can write, or took the database over.
+    `taken_ms` is when a system began with it last.
     """
 
     database: str
@@ -31,7 +31,7 @@ class Inspection(Struct, frozen=True):
     faults: tuple[str, ...] = ()
     open_jobs: int = 0
     ended_jobs: int = 0
-    written_ms: int | None = None
+    taken_ms: int | None = None
     free_bytes: int | None = None
 
     @property
@@ -66,7 +66,7 @@ def _inspect(connection: Connection, url: URL) -> Inspection:
     if state == "older":
         return found  # what its tables are to hold is known of the newest ones
     faults = (*found.faults, *_contradictions(connection))
-    return replace(found, faults=faults, written_ms=_number(connection, _WRITTEN))
+    return replace(found, faults=faults, taken_ms=_number(connection, _TAKEN) or None)
 
 
 def _state(version: str | None, needed: str) -> SchemaState:
@@ -103,7 +103,7 @@ def _number(connection: Connection, query: str) -> int:
 
 _OPEN = "SELECT count(*) FROM jobs WHERE ended_ms IS NULL"
 _ENDED = "SELECT count(*) FROM jobs WHERE ended_ms IS NOT NULL"
-_WRITTEN = "SELECT CASE WHEN touched_ms > taken_ms THEN touched_ms ELSE taken_ms END FROM owner"
+_TAKEN = "SELECT taken_ms FROM owner"
 _DAYS = (
     "SELECT account_id, day, key_id, model, jobs, prompt_tokens AS prompt, completion_tokens AS completion, cost"
     " FROM usage_days"

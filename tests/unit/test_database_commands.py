@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from api.cli.main import main
+from cluster.clock import iso_utc
 from cluster.store.database import Database
 from tests.support import older_databases as older
 from tests.support.ledger_stage import NOW, Ledger, completed, create, job, prepared, url, with_ledger
@@ -157,7 +158,7 @@ def test_a_check_tells_how_the_database_is(infernet: Any, state: Path) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"Database sqlite:///{state / 'infernet.db'}"
     assert "Its schema is 0010, the newest." in out
-    assert "No system uses it." in out
+    assert f"No system uses it; the last one began at {iso_utc(NOW)}." in out
     assert "1 jobs are open, 1 have ended." in out
     assert "Nothing is wrong with it." in out
     assert told(infernet)["open_jobs"] == 1
