@@ -1,5 +1,6 @@
 """The Ledger: sole writer of the database. What it has answered is durable."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -28,6 +29,7 @@ from cluster.store import (
     keys,
     media,
     placements,
+    removal,
     shares,
     speeds,
     submissions,
@@ -35,6 +37,7 @@ from cluster.store import (
     windows,
 )
 from cluster.store.database import Database
+from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
 from cluster.totals import Totals
 
@@ -60,14 +63,20 @@ class Ledger:
         default_limits: KeyLimits,
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
+        retention_days: int | None = None,
     ) -> None:
+        """Jobs that ended more than `retention_days` ago are removed; None keeps them for ever."""
         self._admin_key = admin_key
         self._default_limits = default_limits
+        self._retention_ms = None if retention_days is None else retention_days * DAY_MS
+        self._clock = clock
+        self._timing = timing
         self._now_ms = clock.wall_ms
         # The uses of the last interval are lost with the process.
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
-        from_then_on = (self._writing_uses, self._pruning)
+        self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
+        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs)
         self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
@@ -76,6 +85,7 @@ class Ledger:
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
         self._holders = Holders(timing.known_keys_s)
+        self._has_removed = False
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -89,6 +99,7 @@ class Ledger:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
         self._writing_uses.stop()
         self._pruning.stop()
+        self._pruning_jobs.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -252,6 +263,27 @@ class Ledger:
         """Every attempt to run this job, in their order."""
         return await self._read(partial(placements.of_job, job_id=job_id))
 
+    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+        """Removes this ended job of the account's, but for what it used. One that has been removed stays so.
+
+        Raises Conflict for one that has not ended, and JobNotFound.
+        """
+        await self._write(partial(removal.remove, job_id=job_id, account_id=account_id))
+        self._has_removed = True
+
+    async def prune_jobs(self) -> None:
+        """Removes all jobs that ended too long ago, and has the database hold nothing any more of any removed one.
+
+        What cannot be done now is done the next time.
+        """
+        try:
+            if self._retention_ms is not None:
+                await self._prune(self._now_ms() - self._retention_ms)
+            if self._has_removed:
+                self._has_removed = not await self._database.forget()
+        except DatabaseFailed as error:
+            logger.warning("jobs that ended too long ago were not removed, and will be later: %s", error)
+
     # Pictures and sounds ------------------------------------------------------------------------------------------
 
     async def wanted_media(self, hashes: Sequence[MediumHash]) -> list[MediumHash]:
@@ -315,6 +347,16 @@ class Ledger:
     def _with_last_use(self, key: Key) -> Key:
         at_ms = self._uses.get(key.id)
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
+
+    async def _prune(self, before_ms: int) -> None:
+        """In turns, between which others write."""
+        turn = partial(removal.prune, before_ms=before_ms, turn_s=self._timing.prune_turn_s, clock=self._clock)
+        while True:
+            pruned = await self._write(turn)
+            self._has_removed |= pruned.jobs > 0
+            if not pruned.may_be_more:
+                return
+            await asyncio.sleep(self._timing.prune_pause_s)
 
     def _prepare(self, database: Database) -> None:
         """Makes the first admin key, if there is no key."""

@@ -22,6 +22,7 @@ from cluster.clock import wall_ms
 from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
+from cluster.settings.default_database import default_database
 from cluster.settings.schema import Settings
 
 APP_NAME = "infernet"
@@ -130,4 +131,4 @@ def with_database(settings: Settings, folder: Path) -> Settings:
     if settings.database:
         return settings
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")
+    return replace(settings, database=default_database(folder))

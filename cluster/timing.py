@@ -108,6 +108,10 @@ class Timing(Struct, frozen=True):
     key_uses_s: float = 10.0
     # How often media that no job needs are removed.
     prune_media_s: float = 60.0
+    # How often jobs that ended too long ago are removed, how long each turn takes the database, and the pause after it.
+    prune_jobs_s: float = 60.0
+    prune_turn_s: float = 0.01
+    prune_pause_s: float = 0.05
     # How long a call waits for the database before its caller is told that it is away.
     database_s: float = 8.0
     # How long a connection may stay without an answer before it is given up, and the call made again on a new one.

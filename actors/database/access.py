@@ -70,6 +70,14 @@ class Access:
         """What `write` answers, once it is durable. Raises `DatabaseFailed`, and what `write` refuses it with."""
         return cast(R, await self._in_time(self._commits.add(write), self._writing))
 
+    async def forget(self) -> bool:
+        """Has the database hold nothing any more of what has been removed. Whether it does; else it is to be repeated.
+
+        Raises `DatabaseFailed`.
+        """
+        database = await self.opened()
+        return await self._in_time(_run(self._writer, database.forget), self._writing)
+
     async def ready(self) -> None:
         """Raises what a write would raise now, `DatabaseFailed`."""
         failed_s, error = self._writing.failed_s, self._writing.error

@@ -40,7 +40,7 @@ class RayWorld:
         self._core: list[tuple[Kind[Any], tuple[object, ...], RayWard]] = [
             (kind, args, RayWard(kind))
             for kind, args in (
-                (LEDGER, (settings.database, admin_key, settings.limits)),
+                (LEDGER, (settings.database, admin_key, settings.limits, settings.retention_days)),
                 (RATE_LIMITER, ()),
                 (JOURNAL, (self._interval_s,)),
                 (SCHEDULER, (self._models,)),

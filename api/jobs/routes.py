@@ -120,6 +120,13 @@ async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -
     return Answer(job_body(await gateway.cancel(job_id, caller.account_id)))
 
 
+@router.delete("/jobs/{job_id}", status_code=204, responses=errors(JobNotFound, Conflict))
+async def remove_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """Remove a job that has ended: its prompt, its texts and how it was placed. What it used stays in the usage."""
+    await gateway.remove(job_id, caller.account_id)
+    return Response(status_code=204)
+
+
 @router.get("/jobs/{job_id}/placement", response_model=JobPlacement, responses=errors(JobNotFound))
 async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Why a job runs where it runs: the engines considered, what ruled each out, and every attempt."""

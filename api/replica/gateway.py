@@ -197,6 +197,10 @@ class Gateway:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
 
+    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+        """Remove an ended job; one that has been removed stays so. Raises JobNotFound, and Conflict for an open one."""
+        await self._ledger.remove(job_id, account_id)
+
     async def cancel_if_unread(self, job_id: JobId) -> None:
         """Cancel a job whose client has gone, unless it has ended or somebody still reads it, at whichever replica."""
         if await self.streams.unread(job_id):

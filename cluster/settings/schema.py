@@ -37,6 +37,10 @@ _MOST_PIXELS = 80 << 20
 """vLLM refuses pictures of more than 89 million pixels by itself."""
 
 
+_MOST_DAYS = 36_500
+"""A hundred years."""
+
+
 class IngressReplicas(Struct, frozen=True):
     """How many ingress replicas there are; Ray Serve decides where the two differ."""
 
@@ -73,6 +77,8 @@ SpotNoticesOf = Literal["none", "aws", "gcp"]
 class Settings(Struct, frozen=True):
     """Everything that can be set. An empty `database` means the default one, in the user's home.
 
+    Jobs that ended more than `retention_days` ago are removed; None keeps them for ever.
+
     `spot_notices` is the cloud whose machines ask for the notice that they will be taken away.
     """
 
@@ -80,6 +86,7 @@ class Settings(Struct, frozen=True):
     database: str = ""
     limits: KeyLimits = KeyLimits()
     job_timeout_s: int = 300
+    retention_days: int | None = None
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
@@ -99,6 +106,7 @@ def settings(value: Value) -> Settings:
                 "database": _database,
                 "limits": _limits,
                 "job_timeout_s": integer(1),
+                "retention_days": or_none(integer(1, _MOST_DAYS)),
                 "stream_interval_ms": integer(0),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,

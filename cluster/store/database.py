@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
@@ -16,7 +17,7 @@ from cluster.store.disk import Disk, FilesDisk, ServersDisk
 from cluster.store.failures import shown, translated
 from cluster.store.in_use import InUse
 from cluster.store.locks import AdvisoryLock, FileLock, OwnerLock
-from cluster.store.open import IMMEDIATE, is_sqlite, make_private, open_engine, parse, sqlite_file
+from cluster.store.open import IMMEDIATE, empty_log, is_sqlite, make_private, open_engine, parse, sqlite_file
 
 R = TypeVar("R")
 
@@ -90,6 +91,17 @@ class Database:
         """Raises `DatabaseUnavailable` when a job may have no room on its disk."""
         self._disk.require_room()
 
+    def forget(self) -> bool:
+        """Has a file hold nothing any more of what has been removed, unless somebody reads it at this moment.
+
+        SQLite writes over what is removed; but its log, beside the file, still has what was there before. A server's is
+        its own: https://www.postgresql.org/docs/current/routine-vacuuming.html.
+        """
+        if not is_sqlite(self._url):
+            return True
+        with translated(), self._engine.connect() as connection, self._in_use.during(connection):
+            return empty_log(connection)
+
     def cut(self, longer_than_s: float) -> None:
         """Gives up the connections on which a call has been waiting for longer than this: those calls fail now."""
         self._in_use.cut(longer_than_s)
@@ -150,6 +162,19 @@ def require_free(url: str, lock_wait_s: float = 0.0) -> None:
         engine.dispose()
 
 
+def is_in_use(url: URL) -> bool:
+    """Whether a system has this database now. Raises OSError, and `DatabaseUnavailable`."""
+    if is_sqlite(url) and not _lock_file(url).exists():
+        return False
+    engine = open_engine(url)
+    lock = _lock(url, engine, InUse(SYSTEM_CLOCK))
+    try:
+        return not lock.take()
+    finally:
+        lock.release()
+        engine.dispose()
+
+
 def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
     give_up_s = time.monotonic() + wait_s
     while not lock.take():
@@ -162,10 +187,12 @@ def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
 
 
 def _lock(url: URL, engine: Engine, in_use: InUse) -> OwnerLock:
-    if not is_sqlite(url):
-        return AdvisoryLock(engine, in_use)
+    return FileLock(_lock_file(url)) if is_sqlite(url) else AdvisoryLock(engine, in_use)
+
+
+def _lock_file(url: URL) -> Path:
     file = sqlite_file(url)
-    return FileLock(file.with_name(f"{file.name}.lock"))
+    return file.with_name(f"{file.name}.lock")
 
 
 def _disk(url: URL) -> Disk:

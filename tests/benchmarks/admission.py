@@ -83,7 +83,7 @@ def main() -> None:
 def _run(options: Options, folder: Path) -> None:
     end_on_signals()
     with OwnCluster(folder, kept_logs.begin(folder)):
-        LEDGER.start("", secrets.keep(f"sqlite:///{folder}/infernet.db"), None, KeyLimits())
+        LEDGER.start("", secrets.keep(f"sqlite:///{folder}/infernet.db"), None, KeyLimits(), None)
         RATE_LIMITER.start("")
         for number in range(options.callers):
             CALLER.start(str(number), number)

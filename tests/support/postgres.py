@@ -44,10 +44,13 @@ def binaries() -> Path | None:
 class PostgresServer:
     """A running server. It refuses to run as root, so then it runs as Debian's user `postgres`, or else `nobody`."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, durable: bool = False) -> None:
+        """A `durable` one is as slow as a real one: its data are on the disk, and safe from a loss of power."""
         self._programs = programs
+        self._durable = durable
         self._who = _unprivileged()
-        self.folder = Path(tempfile.mkdtemp(prefix="infernet-postgres-", dir=_fast_folder()))
+        folder = None if durable else _fast_folder()
+        self.folder = Path(tempfile.mkdtemp(prefix="infernet-postgres-", dir=folder))
         if self._who:
             shutil.chown(self.folder, self._who["user"], self._who["group"])
         self.port = free_port()
@@ -134,7 +137,8 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self) -> None:
-        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *_FAST]
+        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        settings += () if self._durable else _FAST
         self.process = subprocess.Popen(
             [*_WITH_US, self._programs / "postgres", "-D", self._data, *(w for line in settings for w in ("-c", line))],
             stdout=self._log,

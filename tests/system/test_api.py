@@ -776,6 +776,7 @@ def test_another_accounts_job_is_no_job(database: Path) -> None:
                 ("GET", f"{job_path}/stream"),
                 ("GET", f"{job_path}/placement"),
                 ("POST", f"{job_path}/cancel"),
+                ("DELETE", job_path),
             ):
                 theirs = await stranger.request(method, path)
                 none = await stranger.request(method, path.replace(job_id, "job_none"))

@@ -76,6 +76,10 @@ def test_nothing_set_serves_the_built_in_model() -> None:
     assert CAPITALS.conversation.tool_call_parser == "hermes"
 
 
+def test_a_retention_that_is_set_can_be_taken_back() -> None:
+    assert load(written("retention_days: null\n"), {}).retention_days is None
+
+
 def test_an_empty_file_sets_nothing() -> None:
     assert load(written("# nothing yet\n"), {}) == Settings()
 
@@ -193,6 +197,7 @@ def test_the_environment_is_stronger_than_the_file_and_the_command_line_than_bot
         "INFERNET_DATABASE": "sqlite:///other.db",
         "INFERNET_JOB_TIMEOUT_S": "31",
         "INFERNET_STREAM_INTERVAL_MS": "21",
+        "INFERNET_RETENTION_DAYS": "90",
         "INFERNET_LIMITS_SUBMISSIONS_PER_MINUTE": "7",
         "INFERNET_LIMITS_TOKENS_PER_MINUTE": "70000",
         "INFERNET_SERVER_REPLICAS_MAX": "5",
@@ -200,7 +205,7 @@ def test_the_environment_is_stronger_than_the_file_and_the_command_line_than_bot
     loaded = load(written(FULL), env, {"server": {"port": 9002}})
     assert loaded.server == Server("10.0.0.1", 9002, IngressReplicas(2, 5))
     assert loaded.database == "sqlite:///other.db"
-    assert (loaded.job_timeout_s, loaded.stream_interval_ms) == (31, 21)
+    assert (loaded.job_timeout_s, loaded.stream_interval_ms, loaded.retention_days) == (31, 21, 90)
     assert loaded.limits == KeyLimits(7, 100, 60, 70_000)
     assert len(loaded.models) == 2
 
@@ -234,9 +239,9 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("server:", "1: server: must be a mapping, not null"),
         ("- 1", "1: must be a mapping, not a list"),
         ("\nserver:\n  prot: 80", "3: server.prot: unknown key; did you mean port?"),
-        ("xyz: 1", "1: xyz: unknown key; known are server, database, limits, job_timeout_s, "
+        ("xyz: 1", "1: xyz: unknown key; known are server, database, limits, job_timeout_s, retention_days, "
                    "stream_interval_ms, spot_notices, media, models"),
-        ('"a\\nb": 1\n', '1: "a\\nb": unknown key; known are server, database, limits, job_timeout_s, '
+        ('"a\\nb": 1\n', '1: "a\\nb": unknown key; known are server, database, limits, job_timeout_s, retention_days, '
                          'stream_interval_ms, spot_notices, media, models'),
         ("server: {port: 1}\njob_timeout_s: 1\nserver: {}", "3: server: is already set on line 1"),
         ("server:\n  port: 1\n  port: 2", "3: server.port: is already set on line 2"),
@@ -244,6 +249,7 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("database: [a]", "1: database: must be text, not a list"),
         ("database: infernet.db", "1: database: must be a URL such as sqlite:///infernet.db "
                                   "or postgresql+psycopg://user@host/db, or env:NAME or file:PATH of one"),
+        ("retention_days: 0", "1: retention_days: must be an integer from 1 to 36500, not 0"),
         ("job_timeout_s: 1.5", "1: job_timeout_s: must be an integer >= 1, not 1.5"),
         ("job_timeout_s: 0", "1: job_timeout_s: must be an integer >= 1, not 0"),
         ("stream_interval_ms: -1", "1: stream_interval_ms: must be an integer >= 0, not -1"),
