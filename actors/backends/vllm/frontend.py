@@ -21,7 +21,6 @@ from cluster.conversation import Conversation
 from cluster.messages.marks import Called, FinishReason, TextKind, Whole
 from cluster.text.choices import ChoiceOutput
 
-
 log = logging.getLogger(__name__)
 
 
