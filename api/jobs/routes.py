@@ -130,7 +130,11 @@ async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath
     "/jobs/{job_id}/stream",
     status_code=200,
     response_class=EventStream,
-    responses={200: {"description": "The text as events, then how it ended"}, **errors(BadRequest, JobNotFound)},
+    responses={
+        200: {"description": "The text as events, then how it ended"},
+        204: {"description": "All has been told: the answer to who goes on from the end, which event sources do"},
+        **errors(BadRequest, JobNotFound),
+    },
 )
 async def stream_job(
     gateway: CurrentGateway,
@@ -142,10 +146,12 @@ async def stream_job(
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
     position = _position(after, last_event_id)
     record = await gateway.job(job_id, caller.account_id)
+    if position is None:
+        return Response(status_code=204)
     return EventStream(gateway.streams.read(record.id, record.account_id, position))
 
 
-def _position(after: str | None, last_event_id: str | None) -> Position:
+def _position(after: str | None, last_event_id: str | None) -> Position | None:
     if after is not None:
         return queries.parse_position("after", after)
     return queries.parse_position("Last-Event-ID", last_event_id)

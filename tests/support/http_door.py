@@ -108,7 +108,9 @@ class Stream:
         self.blocks = body.split("\n\n")
         assert self.blocks.pop() == ""
         events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in self.blocks if block[0] != ":"]
-        self.ids = [int(event["id"]) for event in events if "id" in event]
-        self.last: str = events[-1]["data"]
-        self.texts: list[str] = [json.loads(event["data"])["text"] for event in events if "id" in event]
+        *told, last = events
+        assert last["id"] == "end"
+        self.ids = [int(event["id"]) for event in told]
+        self.last: str = last["data"]
+        self.texts: list[str] = [json.loads(event["data"])["text"] for event in told]
         self.text = "".join(self.texts)

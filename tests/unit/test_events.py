@@ -43,6 +43,6 @@ def test_what_comes_without_text_is_no_event(note: Tokens | Stopped | Whole) -> 
 
 def test_signs_of_life_and_ends() -> None:
     assert encode(Piece(offset=8)) == PING
-    assert encode(Piece(offset=8, end=Finished(Usage(), "stop"))) == DONE
+    assert encode(Piece(offset=8, end=Finished(Usage(), "stop"))) == b"id: end\n" + DONE
     failed = encode(Piece(offset=8, end=Failed(Usage(), "timeout", "too late")))
-    assert failed == b'data: {"error":"timeout","message":"too late"}\n\n'
+    assert failed == b'id: end\ndata: {"error":"timeout","message":"too late"}\n\n'
