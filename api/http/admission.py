@@ -7,7 +7,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.answers import error_response, is_under, limit_headers, told_of
+from api.http.answers import error_response, limit_headers, told_of
+from api.http.front.paths import is_under
 from api.replica.gateway import Gateway
 from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal

@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 
 from actors.wire.calls import AWAY
 from actors.wire.outage import Outage
+from api.http.front.paths import is_under
 from api.http.front.request_ids import request_id_of
 from cluster.errors import (
     BadRequest,
@@ -72,10 +73,6 @@ def error_body(error: InfernetError) -> Error:
 
 
 _OWN_SHAPE = ErrorShape((), error_body, lambda _: {})
-
-
-def is_under(prefix: str, path: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def error_response(request: Request, error: Exception) -> Response:

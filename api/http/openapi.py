@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 
 from api.http.answers import Error
+from api.http.front.request_ids import REQUEST_ID, REQUEST_ID_PATTERN
 from cluster.errors import InfernetError, InternalError, NoCapacity, RateLimited, Unauthorized
 
 Responses = dict[int | str, dict[str, Any]]
@@ -85,6 +86,8 @@ def _completed(document: Document, app: FastAPI, error_bodies: Sequence[Any]) ->
     for operation in _operations(document):
         # What FastAPI would answer to bad parameters: here that is a 400 like any other.
         operation["responses"].pop("422", None)
+        for response in operation["responses"].values():
+            response.setdefault("headers", {})[REQUEST_ID] = {"$ref": f"#/components/headers/{REQUEST_ID}"}
         if operation.get("security") != []:
             _add_rate_limit_headers(operation)
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -98,6 +101,10 @@ def _completed(document: Document, app: FastAPI, error_bodies: Sequence[Any]) ->
         name + suffix: {"description": meaning + condition, "schema": {"type": "integer", "minimum": 0}}
         for name, meaning in _RATE_LIMIT_HEADERS.items()
         for suffix, condition in (("", ""), (_IF_CHARGED, ", once the request has been charged to the key"))
+    }
+    components["headers"][REQUEST_ID] = {
+        "description": "The request's, or a new one; log lines name it",
+        "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
     }
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"bearer": []}]
