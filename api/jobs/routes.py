@@ -1,6 +1,6 @@
 """Submitting jobs, and reading them as records and as streams."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from pydantic import WithJsonSchema
@@ -9,7 +9,7 @@ from api.http import parameters as queries
 from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Caller, CurrentGateway
-from api.http.openapi import GUARDED, errors, takes
+from api.http.openapi import EVENTS, GUARDED, errors, takes
 from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
 from api.http.sse import EventStream
 from api.http.uploads import LargeBody, check_size
@@ -32,7 +32,6 @@ from cluster.messages.work import Order, Position
 
 router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
 
-_EVENTS: dict[str, Any] = {"text/event-stream": {}}
 _REFUSALS = errors(
     BadRequest,
     ContextLengthExceeded,
@@ -46,7 +45,7 @@ _REFUSALS = errors(
 )
 _ACCEPTED = {
     "description": "The job has been accepted, durably. With `stream: true`: its stream",
-    "content": _EVENTS,
+    "content": EVENTS,
     "headers": {
         "X-Job-Id": {"schema": {"type": "string"}, "description": "With `stream: true`: the job"},
         "Location": {"schema": {"type": "string"}, "description": "With `stream: true`: where the job is"},
