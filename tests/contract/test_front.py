@@ -1,4 +1,4 @@
-"""What holds for every request, through the real door: ids, HEAD, slashes, pages of other origins, the end of streams."""
+"""What holds for every request, through the real door: ids, HEAD, slashes, pages of other origins, ends of streams."""
 
 import re
 from typing import Any

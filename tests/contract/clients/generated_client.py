@@ -60,7 +60,8 @@ def model_of(generated: Any, name: str) -> Any:
 
 
 def test_a_job(operation: Operation, client: Any, generated: Any, model: str) -> None:
-    message = model_of(generated, "DialogueMessage")(role="user", content=QUESTION)
+    user = model_of(generated, "DialogueMessageRole").USER
+    message = model_of(generated, "DialogueMessage")(role=user, content=QUESTION)
     body = model_of(generated, "JobRequest")(model=model, messages=[message], temperature=0.0)
     accepted = operation("POST /api/v1/jobs").sync(client=client, body=body)
     assert isinstance(accepted, model_of(generated, "JobAccepted"))
