@@ -54,10 +54,12 @@ class Ingress:
             engine=engine,
             restarts=SUPERVISOR.at().restarts,
         )
+        self._cors_origins = release.settings.server.cors_origins
         gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._gateway)
+        # Serve adds each request's id to its answer by itself.
+        return create_app(self._gateway, self._cors_origins, tells_request_ids=False)
 
 
 def log_with_the_others() -> None:

