@@ -10,7 +10,7 @@ from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
-from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
+from api.http.parameters import IdempotencyKey, JobPath, KnownAndOnce, decode_cursor, encode_cursor
 from api.http.sse import EventStream
 from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
@@ -30,7 +30,7 @@ from cluster.errors import (
 from cluster.messages.records import JobQuery
 from cluster.messages.work import Order, Position
 
-router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
+router = APIRouter(tags=["jobs"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
 _EVENTS: dict[str, Any] = {"text/event-stream": {}}
 _REFUSALS = errors(

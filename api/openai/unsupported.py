@@ -1,8 +1,9 @@
 """Fields of OpenAI's API and of vLLM's that this one does not offer: refused by name where they change the answer."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from api.http.bodies import Request
@@ -53,3 +54,14 @@ class UnsupportedFields(Request):
     use_beam_search: Annotated[Any, MustBe(False), LATER] = None
     verbosity: Hint = None
     web_search_options: Refused = None
+
+
+def not_offered(body: Mapping[str, Any]) -> str | None:
+    """The first of these fields that is in this body and asks for something."""
+    if UnsupportedFields.model_fields.keys().isdisjoint(body):
+        return None
+    try:
+        UnsupportedFields.model_validate(body)
+    except ValidationError as error:
+        return str(error.errors()[0]["loc"][0])
+    return None
