@@ -76,7 +76,12 @@ class ExactRequest(Request):
     @model_validator(mode="before")
     @classmethod
     def _null_means_default(cls, body: Any) -> Any:
-        return _without_nulls(_of_known_fields(body, cls.model_fields))
+        return _without_nulls(_of_known_fields(body, cls.fields()))
+
+    @classmethod
+    def fields(cls) -> list[str]:
+        """The names that its fields have in a body."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 class Change(ExactRequest):
@@ -95,7 +100,7 @@ class Change(ExactRequest):
     @classmethod
     def _null_means_default(cls, body: Any) -> Any:
         """Which fields were null is kept: they were not left out."""
-        return _of_known_fields(body, cls.model_fields)
+        return _of_known_fields(body, cls.fields())
 
 
 def unknown_field(name: str, known: Iterable[str]) -> PydanticCustomError:

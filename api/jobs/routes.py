@@ -70,7 +70,7 @@ async def submit_job(
     gateway: CurrentGateway, caller: Caller, upload: LargeBody, idempotency_key: IdempotencyKey
 ) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
-    order, stream = _ordered(upload.take())
+    order, stream = await _ordered(upload.take())
     job = await gateway.intake.accept(caller, order, idempotency_key)
     upload.done()
     if not stream:
@@ -79,10 +79,10 @@ async def submit_job(
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 
-def _ordered(body: bytes) -> tuple[Order, bool]:
+async def _ordered(body: bytes) -> tuple[Order, bool]:
     """What is asked for, and whether as a stream. Raises BadRequest."""
     request = parse(JobRequest, body)
-    order = request.order(body)
+    order = await request.order(body)
     check_size(body, order.media)
     return order, request.stream
 

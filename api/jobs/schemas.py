@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from typing_extensions import TypedDict
 
-from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Text, Time, field_refused, unknown_field
+from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Text, Time, field_refused
 from api.http.body_hash import LATER, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, form_of
+from api.openai.response_format import ResponseFormat, check_one_form, json_schema, structural_tag
 from api.openai.unsupported import not_offered
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
@@ -17,7 +18,6 @@ from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
 from cluster.messages.work import Accepted, Order, Priority, Sampling
-from cluster.nearest import nearest
 from cluster.text.answers import Choice, choices, count_of
 
 MAX_STOPS = 4
@@ -27,22 +27,8 @@ _TEXT = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
 _STOP: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_STOPS}], "default": []}
 
 
-_HINTS = {
-    "prediction",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "user",
-    "verbosity",
-}
-"""Of OpenAI's API: they change no answer."""
-
-
 class JobRequest(DialogueFields):
-    """A chat job. Fields that are unknown are ignored, unless one that is known seems to be meant; null means the
-    default."""
+    """A chat job. Fields that are unknown are ignored, unless they would mean something; null means the default."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
     messages: Annotated[list[DialogueMessage], Field(min_length=1)]
@@ -57,19 +43,14 @@ class JobRequest(DialogueFields):
         default_factory=dict
     )
     priority: Annotated[Priority, Field(description="Among the account's own jobs that wait"), LATER] = "normal"
+    response_format: Annotated[ResponseFormat | None, LATER] = None
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_misspelt(cls, body: Any) -> Any:
-        """What would change the answer and is not heeded is refused by its name."""
-        unknown = body.keys() - cls.model_fields.keys() - _HINTS if isinstance(body, dict) else set()
-        for name in sorted(unknown):
-            if body[name] is None:
-                continue
-            if nearest(name, cls.model_fields):
-                raise unknown_field(name, cls.model_fields)
-            if not_offered({name: body[name]}):
-                raise field_refused(name, "is not offered here")
+    def _offered(cls, body: Any) -> Any:
+        refused = not_offered(body) if isinstance(body, dict) else None
+        if refused is not None and refused not in cls.model_fields:
+            raise field_refused(refused, "is not offered here")
         return body
 
     @field_validator("stop", mode="before")
@@ -77,15 +58,20 @@ class JobRequest(DialogueFields):
     def _one_stop_string(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
-    def order(self, body: bytes) -> Order:
-        """This, sent as `body`. Raises BadRequest for fields that contradict each other."""
-        options = self.more_options()
+    async def order(self, body: bytes) -> Order:
+        """This, sent as `body`.
+
+        Raises BadRequest for a response format that cannot be used, and for fields that contradict each other.
+        """
+        check_one_form(self.structured_outputs, self.response_format)
+        options = {**self.more_options(), **structural_tag(self.response_format)}
         sampling = Sampling(
             self.max_tokens,
             self.temperature,
             self.top_p,
             tuple(self.stop),
             self.seed,
+            json_schema=await json_schema(self.response_format),
             **self.more_sampling(self.max_tokens, options),
         )
         form, media = form_of(self, self.messages, body, sampling.others)
