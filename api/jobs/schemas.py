@@ -17,7 +17,7 @@ from cluster.ids import NodeId
 from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import Accepted, Order, Priority, Sampling
+from cluster.messages.work import AS_CONTEXT_LEAVES, Accepted, Order, Priority, Sampling
 from cluster.text.answers import Choice, choices, count_of
 
 MAX_STOPS = 4
@@ -32,7 +32,9 @@ class JobRequest(DialogueFields):
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
     messages: Annotated[list[DialogueMessage], Field(min_length=1)]
-    max_tokens: Annotated[Count, Field(description="Prompt and max_tokens have to fit the model's context")] = 512
+    max_tokens: Annotated[
+        Count, Field(description="With the prompt within the model's context; unless set, 512 or what that leaves")
+    ] = 512
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     stream: Annotated[bool, Field(description="Answer with the job's stream")] = False
@@ -65,14 +67,16 @@ class JobRequest(DialogueFields):
         """
         check_one_form(self.structured_outputs, self.response_format)
         options = {**self.more_options(), **structural_tag(self.response_format)}
+        said = "max_tokens" in self.model_fields_set
+        max_tokens = self.max_tokens if said else AS_CONTEXT_LEAVES
         sampling = Sampling(
-            self.max_tokens,
+            max_tokens,
             self.temperature,
             self.top_p,
             tuple(self.stop),
             self.seed,
             json_schema=await json_schema(self.response_format),
-            **self.more_sampling(self.max_tokens, options),
+            **self.more_sampling(max_tokens, options),
         )
         form, media = form_of(self, self.messages, body, sampling.others)
         return Order(
@@ -85,6 +89,7 @@ class JobRequest(DialogueFields):
             priority=self.priority,
             form=form,
             media=media,
+            most_tokens=self.max_tokens,
         )
 
 

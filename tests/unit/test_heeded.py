@@ -176,8 +176,6 @@ def test_every_field_of_openais_requests_is_known() -> None:
 def fields_of(kind: str, file: str) -> set[str]:
     """The fields of one of vLLM's requests, by its source."""
     (found,) = (node for node in source(file) if isinstance(node, ast.ClassDef) and node.name == kind)
-    named = (
-        node.target.id for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    )
-    names = {target.id for target in named if isinstance(target, ast.Name)}
+    targets = [each.target for each in found.body if isinstance(each, ast.AnnAssign)]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
     return {name for name in names if not name.startswith("_")}
