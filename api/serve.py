@@ -1,5 +1,6 @@
 """The ingress as a Ray Serve application: `serve deploy ray_configs/serve.yaml`, or `infernet up`."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from ray.serve._private.constants import SERVE_LOGGER_NAME
 from actors.backends import validate_engines
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, engine
 from actors.machine import gc, scheduling_class
-from actors.ray import lifecycle, machines
+from actors.ray import lifecycle, machines, replica_address
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -43,6 +44,7 @@ class Ingress:
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
         log_where_serve_does()
+        await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(
             release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at(), engine=engine

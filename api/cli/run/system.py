@@ -16,11 +16,10 @@ from ray.serve.context import _get_global_client
 from actors.directory import LEDGER, SCHEDULER
 from actors.ray import lifecycle
 from actors.wire.calls import Unreachable
-from api.cli.connection import Connection, read, write
 from api.cli.render import Step, console, one_line
-from api.cli.run import first_key as first_keys
 from api.cli.run.address import as_serve_takes, require_free, url_of
 from api.cli.run.bounded import within
+from api.cli.run.first_keys import FirstKeys
 from api.cli.run.ray_cluster import Cluster
 from api.cli.run.ray_life import RayProcesses, lost, while_ray_lives
 from api.serve import APP_NAME, QUIET, application
@@ -60,7 +59,7 @@ async def running(
     inside. What is left behind then, `guard` ends.
     """
     server = release.settings.server
-    keys = _Keys(folder, url_of(server.host, server.port), first_key)
+    keys = FirstKeys(folder, url_of(server.host, server.port), first_key)
     if cluster.own:
         # What can be said in a second need not wait for Ray.
         require_free(server.host, server.port)
@@ -119,12 +118,12 @@ def _stop_on_signals() -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _start_control_plane(release: Release, keys: "_Keys", cluster: Cluster) -> str | None:
+async def _start_control_plane(release: Release, keys: FirstKeys, cluster: Cluster) -> str | None:
     """The admin key, if it was made here and has not been told."""
     try:
         told = await lifecycle.start(release, keys.first)
         # At once: much can go wrong before it is shown.
-        made_key = await keys.remember(told)
+        made_key = await keys.remember(told, _is_ours)
         if cluster.own:
             # A given one may get more machines, and some only because a model needs them.
             await _require_room()
@@ -133,35 +132,8 @@ async def _start_control_plane(release: Release, keys: "_Keys", cluster: Cluster
     return made_key
 
 
-class _Keys:
-    """The keys by which the other commands may be let in, and where they are kept.
-
-    Raises ConfigError for a URL or a key that cannot be used, and for a state folder that cannot be read.
-    """
-
-    def __init__(self, folder: Path, url: str, given: str | None) -> None:
-        self.url = url
-        self._folder = folder
-        self._given = given
-        self._before = read(folder)
-        self.first = given or first_keys.kept(folder)
-        """The admin key of a database that has none."""
-        Connection(url, self.first)
-
-    async def remember(self, told: str | None) -> str | None:
-        """Keep the first of the keys that is one of this system's, and give it if nobody has been told of it.
-
-        `told` is what the Ledger made, where something else had it started.
-        """
-        made = None if self._given else self.first
-        kept = self._before.key if self._before else None
-        for key in (told, self.first, kept):
-            if key is not None and await LEDGER.at().authenticate(secret_hash(key)):
-                write(self._folder, Connection(self.url, key))
-                first_keys.forget(self._folder)
-                return key if key in (told, made) and key != kept else None
-        first_keys.forget(self._folder)
-        return None
+async def _is_ours(key: str) -> bool:
+    return await LEDGER.at().authenticate(secret_hash(key)) is not None
 
 
 def _serve(release: Release) -> None:
