@@ -39,9 +39,9 @@ def test_a_port_that_is_free_and_one_that_is_taken(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     port = free_port()
     require_free(host, port)
-    with closing(socket.create_server((host, port), family=family)):
-        with pytest.raises(StartError, match=r"^cannot listen on \S+:\d+: Address already in use$"):
-            require_free(host, port)
+    taken = pytest.raises(StartError, match=r"^cannot listen on \S+:\d+: Address already in use$")
+    with closing(socket.create_server((host, port), family=family)), taken:
+        require_free(host, port)
 
 
 @pytest.mark.parametrize(
