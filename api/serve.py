@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from msgspec.structs import replace
 from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
 
-from actors.backends import validate_engines
+from actors.backends.judge import Backends
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, engine
 from actors.machine import gc, scheduling_class
 from actors.ray import lifecycle, machines, replica_address
@@ -23,7 +22,7 @@ from cluster.clock import wall_ms
 from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
-from cluster.settings.schema import Settings
+from cluster.settings.defaults import with_database
 
 APP_NAME = "infernet"
 
@@ -106,16 +105,11 @@ def build(args: dict[str, Any]) -> Application:
 
     Raises ConfigError for settings that cannot be used, and without an admin key: there is no terminal to show one on.
     """
-    settings = with_database(config.parse(args, "serve config: args"), Path("~/.infernet").expanduser())
-    validate_engines(settings.models)
+    parsed = config.parse(args, "serve config: args", Backends(here=False))
+    folder = Path("~/.infernet").expanduser()
+    if not parsed.database:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = with_database(parsed, folder)
     if not os.environ.get(ADMIN_KEY_VARIABLE):
         raise ConfigError(f"{ADMIN_KEY_VARIABLE}: must be set, to become the first admin key")
     return application(Release(settings, wall_ms()))
-
-
-def with_database(settings: Settings, folder: Path) -> Settings:
-    """The settings with a database in `folder`, made if need be, unless they name one."""
-    if settings.database:
-        return settings
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")

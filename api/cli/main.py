@@ -11,6 +11,7 @@ import typer
 
 from api.cli import exits
 from api.cli.chat import chat
+from api.cli.check import check
 from api.cli.connection import StateOption, state_folder
 from api.cli.explain import explain
 from api.cli.lists import jobs, models, nodes, status
@@ -86,7 +87,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (status, chat, jobs, explain, models, nodes, plan):
+for _command in (check, status, chat, jobs, explain, models, nodes, plan):
     app.command()(_command)
 
 

@@ -20,6 +20,7 @@ from cluster.settings.mistakes import Mistakes
 from cluster.settings.units import Unit, in_words
 
 _SHOWN_CHARACTERS = 60
+_POWER = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
 _CREDENTIALS = re.compile(r"://[^\s]*@")
 
 
@@ -173,6 +174,8 @@ def or_none(check: Check) -> Check:
 
 def number(value: Value) -> float:
     number = value.content
+    if isinstance(number, str) and _POWER.fullmatch(number):
+        raise value.refused(f"must be a number >= 0, not {value.shown()}: to YAML, 6e-7 is text, and 6.0e-7 a number")
     if not (is_integer(number) or isinstance(number, float)) or not 0 <= number <= sys.float_info.max:
         raise value.is_not("a number >= 0")
     return float(number)

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from cluster.nearest import nearest
 from cluster.settings.checks import Value
+from cluster.settings.plain import plain
 from cluster.settings.schema import Settings
 
 PREFIX = "INFERNET"
@@ -18,8 +19,6 @@ OTHERS = ("INFERNET_STATE", "INFERNET_ADMIN_KEY", "INFERNET_URL", "INFERNET_KEY"
 """What is no setting of a system."""
 
 _ALIKE = 0.85
-_QUOTES = ('"', "'")
-_BLANK = " \t\r\n\v\f\ufeff\u00a0"
 # https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[^ ]+", re.IGNORECASE)
 _OF_SERVICES = re.compile(r".*_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?|PORT)")
@@ -33,14 +32,6 @@ def given(env: Mapping[str, str], variable: str) -> str | None:
     """
     text = plain(env.get(variable, ""))
     return None if not text or _SERVICE_LINK.fullmatch(text) else text
-
-
-def plain(text: str) -> str:
-    """The text without the quotes around it, the blanks, the line ends and the mark at its beginning."""
-    text = text.strip(_BLANK)
-    if len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]:
-        return text[1:-1].strip(_BLANK)
-    return text
 
 
 def environment_layer(env: Mapping[str, str]) -> Value:

@@ -40,10 +40,7 @@ def load(
     mistakes = Mistakes()
     layers = [environment_layer(env), _layer(overrides or {}, _COMMAND_LINE)]
     if path is not None:
-        file = read_paths(file_layer(path), path.parent)
-        with mistakes.noted():
-            file = read_chat_templates(file, path.parent)
-        layers.insert(0, file)
+        layers.insert(0, read_chat_templates(read_paths(file_layer(path), path.parent), path.parent, mistakes))
     found = Settings()
     with mistakes.noted():
         found = settings(reduce(_merged, map(_replicas_spelled_out, layers)), judge)
@@ -56,7 +53,13 @@ def parse(obj: Any, origin: str, judge: Judge = NO_JUDGE) -> Settings:
 
     Raises ConfigError, of which each line begins with `origin`.
     """
-    return settings(read_chat_templates(_layer(obj, origin), Path()), judge)
+    mistakes = Mistakes()
+    layer = read_chat_templates(_layer(obj, origin), Path(), mistakes)
+    found = Settings()
+    with mistakes.noted():
+        found = settings(layer, judge)
+    mistakes.tell()
+    return found
 
 
 def single_model(id_or_folder: str) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from ipaddress import ip_address
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Adapter, BackendName, Model, Price, Replicas
 from cluster.conversation import ContentFormat
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.parallelism import contradictions
+from cluster.settings import database_urls
 from cluster.settings.chat_templates import chat_template, template_variables
 from cluster.settings.checks import (
     Check,
@@ -34,6 +36,8 @@ from cluster.settings.judging import NO_JUDGE, Judge, refuse_faults
 from cluster.settings.label_selectors import label_selectors
 from cluster.settings.mistakes import Mistakes
 from cluster.settings.references import is_reference
+
+_NOTE = "x-"
 
 _LEAST_BODY_BYTES = 1 << 20
 """As much as any other body may have."""
@@ -98,7 +102,7 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
     """
     return Settings(
         **section(
-            value,
+            _without_notes(value),
             {
                 "server": _server,
                 "database": _database,
@@ -111,6 +115,15 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
             },
         )
     )
+
+
+def _without_notes(value: Value) -> Value:
+    """Without the keys that begin with `x-`: they hold what other places refer to."""
+    match value.content:
+        case dict() as mapping:
+            return replace(value, content={key: each for key, each in mapping.items() if not key.startswith(_NOTE)})
+        case _:
+            return value
 
 
 def _server(value: Value) -> Server:
@@ -370,4 +383,6 @@ def _database(value: Value) -> str:
             "must be a URL such as sqlite:///infernet.db or postgresql+psycopg://user@host/db, "
             "or env:NAME or file:PATH of one"
         )
+    if reason := database_urls.fault(url):
+        raise value.refused(f"the URL {reason}")
     return url
