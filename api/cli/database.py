@@ -10,7 +10,7 @@ from api.cli.connection import StateOption, state_folder
 from api.cli.render import show_json
 from cluster.clock import iso_utc
 from cluster.settings import layers
-from cluster.settings.default_database import default_database
+from cluster.settings.defaults import default_database
 from cluster.settings.references import resolved
 
 if TYPE_CHECKING:

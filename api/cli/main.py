@@ -11,6 +11,7 @@ import typer
 
 from api.cli import exits
 from api.cli.chat import chat
+from api.cli.check import check
 from api.cli.connection import StateOption, state_folder
 from api.cli.database import backup, db
 from api.cli.delete import delete
@@ -88,7 +89,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (status, chat, jobs, explain, delete, models, nodes, plan, backup):
+for _command in (check, status, chat, jobs, explain, delete, models, nodes, plan, backup):
     app.command()(_command)
 app.add_typer(db, name="db")
 

@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer
+from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, AnyText, Request, Text, without_nul
 from api.http.body_hash import LATER
+from api.http.heeded import heeded
 from api.http.media import take_media
 from api.http.sampling import JUDGED, SamplingFields
 from cluster.errors import BadRequest
@@ -64,6 +65,7 @@ _TEXT_ROLES: Mapping[str, Role] = {
     "assistant": "assistant",
 }
 """The roles whose texts every model understands, and as which."""
+_EARLIER_REASONING = "reasoning_content"
 _MORE = ("tool_calls", "tool_call_id", "reasoning")
 
 
@@ -78,6 +80,15 @@ class AnyMessage(Request):
     tool_calls: list[Object] | None = None
     tool_call_id: AnyText | None = None
     reasoning: AnyText | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heeded(cls, body: Any) -> Any:
+        """The message, of which vLLM knows the thoughts by an earlier name, too."""
+        if isinstance(body, dict) and (thoughts := body.get(_EARLIER_REASONING)) is not None:
+            said = {name: value for name, value in body.items() if name != _EARLIER_REASONING}
+            body = said if body.get("reasoning") is not None else {**said, "reasoning": thoughts}
+        return heeded(body, cls.model_fields)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, serialise: Any) -> Any:

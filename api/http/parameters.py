@@ -18,6 +18,7 @@ from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
 from cluster.messages.records import JobRecord
 from cluster.messages.work import Position
+from cluster.nearest import hint
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 
@@ -45,15 +46,19 @@ _POSITION = re.compile(r"(?:(?P<epoch>[1-9][0-9]{0,8})-)?(?P<offset>[0-9]{1,19})
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _GROUPINGS = ("key", "model", "day")
+_SHOWN_CHARACTERS = 64
 
 
-async def _once_each(request: Request) -> None:
-    """Raises BadRequest for a parameter that is given twice: nobody can know which one is meant."""
+async def _known_and_once(request: Request) -> None:
+    """Raises BadRequest for a parameter that there is not, and for one that is given twice: what is meant?"""
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
-    for parameter in route.dependant.query_params:
-        if len(request.query_params.getlist(parameter.alias)) > 1:
-            raise BadRequest(f"{parameter.alias}: must not be given more than once")
+    known = [parameter.alias for parameter in route.dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            raise BadRequest(f"{name[:_SHOWN_CHARACTERS]}: unknown parameter{hint(name, known) if known else ''}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise BadRequest(f"{name}: must not be given more than once")
 
 
 def _whole_number(value: Any) -> int:
@@ -91,7 +96,7 @@ def _grouping(value: str) -> str:
 
 
 # What may be left out is documented without null, which no query can hold.
-OnceEach = Depends(_once_each)
+KnownAndOnce = Depends(_known_and_once)
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()]
 Wait = Annotated[
     int,

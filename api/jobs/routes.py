@@ -10,7 +10,7 @@ from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import EVENTS, GUARDED, errors, takes
-from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
+from api.http.parameters import IdempotencyKey, JobPath, KnownAndOnce, decode_cursor, encode_cursor
 from api.http.sse import EventStream
 from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
@@ -30,7 +30,7 @@ from cluster.errors import (
 from cluster.messages.records import JobQuery
 from cluster.messages.work import Order, Position
 
-router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
+router = APIRouter(tags=["jobs"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
 _REFUSALS = errors(
     BadRequest,
@@ -69,7 +69,7 @@ async def submit_job(
     gateway: CurrentGateway, caller: Caller, upload: LargeBody, idempotency_key: IdempotencyKey
 ) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
-    order, stream = _ordered(upload.take())
+    order, stream = await _ordered(upload.take())
     job = await gateway.intake.accept(caller, order, idempotency_key)
     upload.done()
     if not stream:
@@ -78,10 +78,10 @@ async def submit_job(
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 
-def _ordered(body: bytes) -> tuple[Order, bool]:
+async def _ordered(body: bytes) -> tuple[Order, bool]:
     """What is asked for, and whether as a stream. Raises BadRequest."""
     request = parse(JobRequest, body)
-    order = request.order(body)
+    order = await request.order(body)
     check_size(body, order.media)
     return order, request.stream
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from msgspec.structs import replace
 from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_serializer
 
-from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
+from api.http.bodies import INT64, AnyText, Count, ExactRequest, Text, parse
 from api.http.body_hash import LATER, Formerly, body_hash
 from api.http.dialogue import AnyMessage, DialogueFields, Object, form_of
 from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
 from api.openai.choices import Told
 from api.openai.completions import ChunksWanted
-from api.openai.response_format import ResponseFormat, json_schema, structural_tag
+from api.openai.response_format import ResponseFormat, check_one_form, json_schema, structural_tag
 from api.openai.unsupported import Refused, UnsupportedFields
 from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
@@ -34,7 +34,7 @@ class ChatCompletionMessage(AnyMessage):
     function_call: Refused = None
 
 
-class StreamOptions(Request):
+class StreamOptions(ExactRequest):
     model_config = AS_VLLM_READS
 
     include_usage: Annotated[bool, Field(description="Tell the usage in a last chunk without choices")] = False
@@ -153,6 +153,5 @@ def parse_chat(body: bytes) -> ChatCompletionRequest:
     """Raises BadRequest, naming the first field that is wrong."""
     request = parse(ChatCompletionRequest, body)
     request.check_stream()
-    if request.structured_outputs and request.response_format and request.response_format.type != "text":
-        raise BadRequest("structured_outputs: may not be given together with response_format")
+    check_one_form(request.structured_outputs, request.response_format)
     return request

@@ -57,7 +57,7 @@ def parse(url: str) -> URL:
     """Raises `StartError` for what is no URL of a database that can be used."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # Not quoted: it may hold a password.
         raise StartError("The setting 'database' is not a database URL, like sqlite:///infernet.db") from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql", "postgres"):

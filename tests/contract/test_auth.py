@@ -71,7 +71,7 @@ def unauthorized(api: Api, method: str, path: str, authorization: str | bytes | 
     if path.startswith("/api"):
         assert response.json() == UNAUTHORIZED
     else:
-        assert response.json()["error"]["code"] == "unauthorized"
+        assert response.json()["error"]["code"] == "invalid_api_key"
         assert response.json()["error"]["message"] == UNAUTHORIZED["error_message"]
 
 

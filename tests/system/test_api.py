@@ -740,6 +740,23 @@ def test_null_means_the_default_and_unknown_fields_are_ignored(database: Path) -
     with_api(database, scenario)
 
 
+@pytest.mark.parametrize("context", [512, 16, 2048])
+def test_an_answer_of_which_nobody_says_how_long_is_as_long_as_the_context_leaves(database: Path, context: int) -> None:
+    narrow = replace(SIM, engine={**SIM.engine, "context_length": context})
+
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        body = {name: value for name, value in BODY.items() if name != "max_tokens"}
+        for said in ({}, {"max_tokens": None}):
+            response = await client.post("/api/v1/jobs", json=body | said)
+            assert response.status_code == 200, response.text
+            usage = (await system.ended(response.json()["id"])).usage
+            assert usage.completion_tokens == min(512, context - usage.prompt_tokens)
+        response = await client.post("/api/v1/jobs", json=body | {"max_tokens": context})
+        assert is_error(response, 400, "context_length_exceeded", f"maximum context length is {context} tokens")
+
+    with_api(database, scenario, models=(narrow,))
+
+
 def test_text_about_nul_is_text(database: Path) -> None:
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
         body = BODY | {"messages": [{"role": "user", "content": r"What is \u0000 in C?"}]}

@@ -234,8 +234,13 @@ def test_a_refused_request_raises_the_clients_own_errors(database: Path) -> None
 
         limited = await new_key(system, limits=KeyLimits(submissions_per_minute=0))
         unknown = refused(openai.AuthenticationError, key="inft_" + "0" * 32)
-        assert await unknown == (401, "unauthorized", None, "authentication_error")
-        assert await refused(openai.RateLimitError, key=limited) == (429, "rate_limited", None, "rate_limit_error")
+        assert await unknown == (401, "invalid_api_key", None, "authentication_error")
+        assert await refused(openai.RateLimitError, key=limited) == (
+            429,
+            "rate_limit_exceeded",
+            None,
+            "rate_limit_error",
+        )
         no_model = refused(openai.NotFoundError, model="unheard:of")
         assert await no_model == (404, "model_not_found", "model", "not_found_error")
         wrong = refused(openai.BadRequestError, temperature=3)

@@ -13,6 +13,7 @@ from cluster.errors import (
     BadRequest,
     BudgetExceeded,
     Conflict,
+    ContextLengthExceeded,
     Forbidden,
     InfernetError,
     InternalError,
@@ -23,6 +24,7 @@ from cluster.errors import (
 )
 from cluster.messages.money import Usage
 from cluster.messages.work import AS_CONTEXT_LEAVES, ChatMessage, Failed, Order, Sampling
+from cluster.overflow import overflow, tells_of_overflow
 
 BODY: Any = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
 NOTHING_SAID = Sampling(AS_CONTEXT_LEAVES, temperature=None, top_p=None)
@@ -412,7 +414,23 @@ def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, InfernetError) else str(value),
 )
 def test_errors(error: InfernetError, kind: str, param: str | None) -> None:
-    assert error_body(error) == {"error": {"message": error.message, "type": kind, "param": param, "code": error.code}}
+    code = _OPENAIS.get(error.code, error.code)
+    assert error_body(error) == {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+
+
+_OPENAIS = {
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+    "budget_exceeded": "insufficient_quota",
+}
+
+
+def test_an_overflow_is_told_in_openais_words() -> None:
+    told = error_body(ContextLengthExceeded(f"max_tokens: {overflow(100, 91, 10)}"))["error"]
+    assert (told["code"], told["param"]) == ("context_length_exceeded", "max_tokens")
+    assert told["message"].startswith("This model's maximum context length is 100 tokens.")
+    assert tells_of_overflow("This model's maximum context length is 64 tokens. However, you requested 1 output")
+    assert not tells_of_overflow("Token id 9 is out of vocabulary")
 
 
 @pytest.mark.parametrize(

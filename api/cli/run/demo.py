@@ -8,9 +8,9 @@ from api.cli.client import Client
 from api.cli.connection import Connection
 from api.cli.render import Step, console, json_text
 from api.cli.run import run_log, system
-from api.cli.run.foreground import flags_layer, read_settings
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import OwnCluster
+from api.cli.settings import flags_layer, read_settings
 from cluster.clock import wall_ms
 from cluster.errors import StartError
 from cluster.release import Release

@@ -119,9 +119,9 @@ def _checked(config_file: Path | None, folder: Path) -> int:
 
 
 def _read(config_file: Path, folder: Path) -> None:
-    from api.cli.run import foreground
+    from api.cli.settings import read_settings
 
-    foreground.read_settings(config_file, {}, os.environ, folder)
+    read_settings(config_file, {}, os.environ, folder, here=False)
 
 
 def _command(config_file: Path | None, address: str, folder: Path) -> Sequence[str | Path]:
