@@ -14,8 +14,8 @@ _is_request_id = re.compile(REQUEST_ID_PATTERN).fullmatch
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id of this request."""
-    request_id: str = scope["state"]["request_id"]
+    """The id of this request; words where nobody has given it one, for an error is told in any case."""
+    request_id: str = scope.get("state", {}).get("request_id", "without an id")
     return request_id
 
 
