@@ -28,7 +28,7 @@ POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v 
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages mutants \
+.PHONY: help install demo test contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
 	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -107,6 +107,9 @@ chaos: install  ## Kill and stop processes of a running system, one and two at o
 
 outages: install  ## Stop, starve and lose what a running system is made of: all of tests/outages
 	@$(BIN)/python -m pytest tests/outages $(ARGS)
+
+rehearsal: install  ## Have outages happen to a running system, and print what clients, probes and logs say: ARGS="full" for those
+	@$(BIN)/python -m tests.outages.rehearsal $(ARGS)
 
 elastic: install  ## Have machines come and go by load alone, under both of Ray's autoscalers. Root only, else skipped
 	@$(BIN)/python -m pytest tests/elastic -rPs $(ARGS)

@@ -8,6 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from actors.database.access import Access
+from actors.database.holders import Holders
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, Superseded
@@ -83,6 +84,7 @@ class Ledger:
         self._totals = Totals()
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
+        self._holders = Holders(timing.known_keys_s)
         self._has_removed = False
 
     async def start(self) -> None:
@@ -128,7 +130,7 @@ class Ledger:
         """The holders of the keys with these hashes; None for each that is unknown, revoked or expired."""
         now_ms = self._now_ms()
         find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._default_limits)
-        principals = await self._read(find)
+        principals = await self._holders.find(key_hashes, lambda: self._read(find), now_ms)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
         return principals
 
@@ -156,7 +158,10 @@ class Ledger:
     async def change_account(self, account_id: AccountId, change: AccountChange) -> Account:
         """The account as it stands then. May be repeated. Raises AccountNotFound."""
         changed = partial(accounts.change, account_id=account_id, asked=change, now_ms=self._now_ms())
-        return await self._write(changed)
+        try:
+            return await self._write(changed)
+        finally:
+            self._holders.forget()
 
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
@@ -186,7 +191,11 @@ class Ledger:
         Raises KeyNotFound (for another account's key too, unless `account_id` is None), and Conflict for the last
         valid admin key.
         """
-        await self._write(partial(keys.revoke, key_id=key_id, account_id=account_id, now_ms=self._now_ms()))
+        try:
+            await self._write(partial(keys.revoke, key_id=key_id, account_id=account_id, now_ms=self._now_ms()))
+        finally:
+            # Also when it failed: it may have been written.
+            self._holders.forget()
 
     # Jobs ---------------------------------------------------------------------------------------------------------
 

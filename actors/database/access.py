@@ -83,6 +83,7 @@ class Access:
         failed_s, error = self._writing.failed_s, self._writing.error
         if error is not None and failed_s is not None and self._age_s(failed_s) < self._timing.database_failed_s:
             raise DatabaseUnavailable(str(error))
+        await self._require_room()
         succeeded_s = self._writing.succeeded_s
         if error is None and succeeded_s is not None and self._age_s(succeeded_s) < self._timing.database_sure_s:
             return
@@ -104,6 +105,14 @@ class Access:
         await asyncio.to_thread(self._keeper.shutdown)  # it might take the lock again
         if self._database is not None:
             self._database.close()
+
+    async def _require_room(self) -> None:
+        database = await self.opened()
+        try:
+            database.require_room()
+        except DatabaseUnavailable as error:
+            self._keeping.failed(error)
+            raise
 
     def _age_s(self, moment_s: float) -> float:
         return self._clock.monotonic_s() - moment_s

@@ -106,6 +106,11 @@ class StreamHub:
         """Whether nobody reads this job, here or at another replica."""
         return job_id not in self._live and not await self._journal.watched(job_id, self._reader_id)
 
+    async def awake(self) -> bool:
+        """Whether the Journal answers, which tells every stream. Raises what keeps it from that."""
+        await self._journal.watching(self._reader_id)
+        return True
+
     def _enter(self, job_id: JobId, account_id: AccountId, reader: Reader, is_new: bool = False) -> Live:
         live = self._live.get(job_id)
         if live is None:

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, InfernetError, StartError
 from cluster.store import migrations, owner
+from cluster.store.disk import Disk, FilesDisk, ServersDisk
 from cluster.store.failures import shown, translated
 from cluster.store.in_use import InUse
 from cluster.store.locks import AdvisoryLock, FileLock, OwnerLock
@@ -48,6 +49,7 @@ class Database:
         self._epoch = 0
         try:
             with _start_errors(self._url):
+                self._disk = _disk(self._url)
                 _take(self._lock, self._url, lock_wait_s)
                 migrations.upgrade(self._engine)
                 self._epoch = self._take_over(clock.wall_ms())
@@ -78,11 +80,16 @@ class Database:
 
         Raises `DatabaseUnavailable`, and `DatabaseTaken` once another system has taken over.
         """
+        self.require_room()
         with _lock_errors():
             held = self._lock.take()
         self.read(partial(owner.require, epoch=self._epoch))
         if not held:
             logger.warning("another process holds the lock of the database %s", shown(self._url))
+
+    def require_room(self) -> None:
+        """Raises `DatabaseUnavailable` when a job may have no room on its disk."""
+        self._disk.require_room()
 
     def forget(self) -> bool:
         """Has a file hold nothing any more of what has been removed, unless somebody reads it at this moment.
@@ -125,6 +132,7 @@ class Database:
     @contextmanager
     def _transaction(self, **options: str) -> Iterator[Connection]:
         """A connection with a transaction, which is committed at the end. Until then it can be cut."""
+        self._disk.require_file()
         with (
             translated(),
             self._engine.connect().execution_options(**options) as connection,
@@ -185,6 +193,10 @@ def _lock(url: URL, engine: Engine, in_use: InUse) -> OwnerLock:
 def _lock_file(url: URL) -> Path:
     file = sqlite_file(url)
     return file.with_name(f"{file.name}.lock")
+
+
+def _disk(url: URL) -> Disk:
+    return FilesDisk(sqlite_file(url)) if is_sqlite(url) else ServersDisk()
 
 
 @contextmanager

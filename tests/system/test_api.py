@@ -565,14 +565,16 @@ def test_not_ready_when_the_control_plane_does_not_answer_and_metrics_say_so() -
     gone = bare_gateway(error=Unreachable("scheduler"))
 
     async def main() -> None:
-        for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient), gone):
+        nobody = Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient)
+        for gateway, counts in ((nobody, 0), (gone, 1)):
             async with door(gateway, key=None) as client:
                 assert is_error(await client.get("/readyz"), 503, "no_capacity", "control plane")
                 assert (await client.get("/healthz")).json() == {"status": "ok"}
                 metrics = await client.get("/metrics")
                 assert metrics.status_code == 200
                 samples = [line for line in metrics.text.splitlines() if not line.startswith("#")]
-                assert samples == [f'infernet_up{{part="{part}"}} 0.0' for part in ("scheduler", "ledger", "database")]
+                up = {"scheduler": 0, "ledger": 0, "database": 0, "rate_limiter": counts, "journal": 0}
+                assert samples == [f'infernet_up{{part="{part}"}} {value}.0' for part, value in up.items()]
 
     run(main())
 

@@ -7,7 +7,7 @@ from actors.directory import SCHEDULER
 from api.cli.client import Client
 from api.cli.connection import Connection
 from api.cli.render import Step, console, json_text
-from api.cli.run import system
+from api.cli.run import run_log, system
 from api.cli.run.foreground import flags_layer, read_settings
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import OwnCluster
@@ -32,14 +32,14 @@ _RATE_LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimi
 
 def run(folder: Path) -> None:
     """Start everything, ask one question, show the answer, and stop everything. `folder` is the demo's own."""
-    system.run(_demo(folder))
+    with run_log.written(folder) as logs:
+        system.run(_demo(folder, OwnCluster(folder, logs)))
 
 
-async def _demo(folder: Path) -> None:
+async def _demo(folder: Path, cluster: OwnCluster) -> None:
     # Neither the user's settings nor the user's database: the demo is the same everywhere.
     settings = read_settings(None, flags_layer(None, None, free_port(), None), {}, folder)
-    release, cluster = Release(settings, wall_ms()), OwnCluster(folder)
-    async with system.running(release, folder, cluster, first_key=None) as (url, admin_key):
+    async with system.running(Release(settings, wall_ms()), folder, cluster, first_key=None) as (url, admin_key):
         with Step("Loading the model `capitals` into vLLM"):
             await _model_ready()
         assert admin_key is not None

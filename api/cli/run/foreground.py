@@ -1,5 +1,6 @@
 """The whole system in the foreground: what `infernet up` does."""
 
+import logging
 import os
 from collections.abc import Mapping
 from importlib.metadata import distributions
@@ -8,8 +9,8 @@ from typing import Any
 
 from actors.backends import validate_engines
 from api.cli.render import console
-from api.cli.run import system
-from api.cli.run.progress import tell_models
+from api.cli.run import run_log, system
+from api.cli.run.progress import tell_news
 from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
 from api.secrets import admin_key_of, secret_variables, with_secrets
 from api.serve import with_database
@@ -18,6 +19,8 @@ from cluster.clock import wall_ms
 from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.schema import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def serve(
@@ -34,8 +37,9 @@ def serve(
     # Whoever starts a process here gives it this environment: Ray's workers run code of models.
     for variable in secret_variables(settings, os.environ):
         os.environ.pop(variable, None)
-    cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
-    system.run(_serve(release, admin_key, folder, cluster))
+    with run_log.written(folder) as logs:
+        cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder, logs)
+        system.run(_serve(release, admin_key, folder, cluster))
     console.print("Stopped.")
 
 
@@ -62,9 +66,10 @@ def flags_layer(file: Path | None, host: str | None, port: int | None, model: st
 async def _serve(release: Release, first_key: str | None, folder: Path, cluster: Cluster) -> None:
     async with system.running(release, folder, cluster, first_key) as (url, made_key):
         console.print(f"Serving at {url}")
+        logger.info("serving at %s", url)
         if made_key is not None:
             console.print(f"Admin key, shown this once: {made_key}")
-        await tell_models()
+        await tell_news()
 
 
 def _gpus_of_one() -> int:

@@ -48,8 +48,9 @@ class OwnCluster:
 
     own = True
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, logs: Path) -> None:
         self._state = state
+        self._logs = logs
 
     def __enter__(self) -> "OwnCluster":
         scheduling_class.use_batch()  # and so does what Ray starts: its own processes and HAProxy
@@ -69,7 +70,7 @@ class OwnCluster:
 
     def _start(self) -> None:
         temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
-        runs.record(self._state, temp)
+        runs.record(self._state, temp, self._logs)
         (temp / "tmp").mkdir()
         os.environ.update(environment(temp))
         os.environ[HAPROXY_VARIABLE] = str(haproxy_with_pages(temp / "haproxy"))

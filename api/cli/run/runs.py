@@ -45,18 +45,23 @@ def claimed(state: Path) -> Iterator[None]:
         yield
 
 
-def record(state: Path, temp: Path) -> None:
-    """A run begins, whose processes are marked with, and whose files are in, the folder `temp`."""
-    (state / _RUN_FILE).write_text(json.dumps({"temp": str(temp)}))
+def record(state: Path, temp: Path, logs: Path) -> None:
+    """A run begins, whose processes are marked with, and whose files are in, the folder `temp`.
+
+    What Ray writes there is kept in the folder `logs`.
+    """
+    (state / _RUN_FILE).write_text(json.dumps({"temp": str(temp), "logs": str(logs)}))
 
 
 def clear(state: Path) -> None:
     """End the recorded run's processes and remove its files, if there is one. Its logs are kept."""
     run_file = state / _RUN_FILE
     if run_file.exists():
-        temp = str(json.loads(run_file.read_text())["temp"])
+        run = json.loads(run_file.read_text())
+        temp = str(run["temp"])
         end(temp)
-        kept_logs.keep(Path(temp), state)
+        # A version before this one did not say where its logs are to be.
+        kept_logs.keep(Path(temp), Path(run["logs"]) if "logs" in run else kept_logs.begin(state))
         shutil.rmtree(temp, ignore_errors=True)
         run_file.unlink()
 
