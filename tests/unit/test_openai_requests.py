@@ -393,6 +393,7 @@ def test_errors(error: InfernetError, kind: str, param: str | None) -> None:
     [
         ("context_length_exceeded", 400, "invalid_request_error", True),
         ("cancelled", 409, "conflict_error", False),
+        ("job_not_found", 404, "not_found_error", True),
         ("engine_error", 500, "server_error", False),
         ("no_capacity", 503, "server_error", True),
         ("node_disconnected", 503, "server_error", True),
