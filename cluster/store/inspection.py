@@ -1,6 +1,7 @@
 """What can be said of a database without a system, and while one uses it: nothing is written."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from msgspec import Struct
@@ -43,10 +44,22 @@ class Inspection(Struct, frozen=True):
 def inspect(database: str) -> Inspection:
     """Looks at all of it, which takes as long as reading it does. Raises `StartError` where it cannot be read."""
     url = parse(database)
+    with _reading(url) as connection:
+        return _inspect(connection, url)
+
+
+def schema_state(database: str) -> SchemaState:
+    """How the schema is, which is told at once. Raises `StartError` where there is none to read."""
+    with _reading(parse(database)) as connection:
+        return _state(migrations.version_of(connection), migrations.newest())
+
+
+@contextmanager
+def _reading(url: URL) -> Iterator[Connection]:
     engine = open_to_read(url)
     try:
         with translated(), engine.connect() as connection, connection.begin():
-            return _inspect(connection, url)
+            yield connection
     except DatabaseFailed as error:
         raise StartError(f"Cannot read the database {shown(url)}: {error}") from None
     finally:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -50,6 +51,7 @@ _POSTGRESQL_SERVER: Final = {
     "tcp_keepalives_interval": 2,
     "tcp_keepalives_count": 3,
 }
+_READS: Final = {"default_transaction_read_only": "on", "statement_timeout": 0}
 _POOL_TIMEOUT_S: Final = 5.0
 
 
@@ -82,8 +84,7 @@ def open_to_read(url: URL) -> Engine:
     Its calls have no limit of time: they may look at every row.
     """
     if not is_sqlite(url):
-        options = {"options": "-c default_transaction_read_only=on -c statement_timeout=0"}
-        return _created(url, connect_args=_POSTGRESQL | options)
+        return _created(url, connect_args=_connecting(url, _POSTGRESQL_SERVER | _READS))
     file = sqlite_file(url)
     if not file.exists():
         raise StartError(f"There is no database {shown(url)}")
@@ -91,6 +92,12 @@ def open_to_read(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_to_read)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def exists(database: str) -> bool:
+    """Whether there is a file, where it is to be one; of a server only the server knows."""
+    url = parse(database)
+    return not is_sqlite(url) or sqlite_file(url).exists()
 
 
 def is_sqlite(url: URL) -> bool:
@@ -138,7 +145,7 @@ def _sqlite(url: URL) -> Engine:
 def _postgresql(url: URL) -> Engine:
     return _created(
         url,
-        connect_args=_with_limits(url),
+        connect_args=_connecting(url, _POSTGRESQL_SERVER),
         pool_size=CONNECTIONS,
         max_overflow=1,
         pool_timeout=_POOL_TIMEOUT_S,
@@ -153,9 +160,9 @@ def _created(url: URL, **options: Any) -> Engine:
         raise StartError(f"The database {shown(url)} needs the package '{error.name}'") from None
 
 
-def _with_limits(url: URL) -> dict[str, Any]:
-    """How to connect: with the limits above, unless the URL says otherwise."""
-    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_SERVER.items())
+def _connecting(url: URL, server: Mapping[str, object]) -> dict[str, Any]:
+    """How to connect: with the limits above, and with what the `server` is asked for, unless the URL says otherwise."""
+    options = " ".join(f"-c {name}={value}" for name, value in server.items())
     given = url.query.get("options", "")
     # Of two of a name the last one counts.
     limits = {"options": " ".join([options, *([given] if isinstance(given, str) else given)]).strip()}

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from actors.ledger import Ledger
@@ -86,3 +87,13 @@ def test_an_empty_database_has_no_schema_and_stays_so(fresh: Place) -> None:
     for _ in range(2):
         found = inspect(str(fresh))
         assert (found.state, found.schema, found.is_sound) == ("none", None, True)
+
+
+def test_the_schema_that_the_url_names_is_looked_at(fresh: Place, server: PostgresServer) -> None:
+    """As one that shares a database with others is set up."""
+    with psycopg.connect(plain(str(fresh)), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA apart")
+    apart = f"{fresh}?options=-c%20search_path%3Dapart"
+    Database(apart).close()
+    assert inspect(apart).state == "current"
+    assert inspect(str(fresh)).state == "none"

@@ -438,6 +438,7 @@ def test_an_overflow_is_told_in_openais_words() -> None:
     [
         ("context_length_exceeded", 400, "invalid_request_error", True),
         ("cancelled", 409, "conflict_error", False),
+        ("job_not_found", 404, "not_found_error", True),
         ("engine_error", 500, "server_error", False),
         ("no_capacity", 503, "server_error", True),
         ("node_disconnected", 503, "server_error", True),

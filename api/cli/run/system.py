@@ -22,6 +22,7 @@ from api.cli.run.bounded import within
 from api.cli.run.first_keys import FirstKeys
 from api.cli.run.ray_cluster import Cluster
 from api.cli.run.ray_life import RayProcesses, lost, while_ray_lives
+from api.cli.run.schema import bring_up_to_date
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
@@ -64,6 +65,7 @@ async def running(
         # What can be said in a second need not wait for Ray.
         require_free(server.host, server.port)
         await asyncio.to_thread(database.require_free, release.settings.database, Timing().ownership_wait_s)
+        await asyncio.to_thread(bring_up_to_date, release.settings.database)
     with _joined(cluster, folder):
         processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
