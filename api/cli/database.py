@@ -61,15 +61,15 @@ def check(
 def upgrade(config_file: ConfigOption = None, state: StateOption = None) -> None:
     """Bring the database's schema up to date, as the next start would. Refused while a system uses it."""
     from cluster.store.database import Database
-    from cluster.store.inspection import inspect
+    from cluster.store.inspection import schema_of
 
     url = _database(config_file, state)
-    before = inspect(url)
+    before, how = schema_of(url)
     Database(url).close()
-    if before.state == "current":
-        print(f"{before.database} has schema {before.schema}, the newest: nothing was to be done")
+    if how == "current":
+        print(f"The schema is {before}, the newest: nothing was to be done")
     else:
-        print(f"{before.database} has schema {before.needed} now; before it was {before.schema or 'empty'}")
+        print(f"The schema is {schema_of(url)[0]} now; before there was {before or 'none'}")
 
 
 def _database(config_file: Path | None, state: Path | None) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from cluster.errors import ConfigError, DatabaseFailed, StartError
 from cluster.store.failures import shown, translated
-from cluster.store.open import is_sqlite, open_to_read, parse
+from cluster.store.open import is_sqlite, open_to_read, parse, sqlite_file
 
 
 def back_up(database: str, file: Path, replace: bool) -> int:
@@ -28,6 +28,7 @@ def back_up(database: str, file: Path, replace: bool) -> int:
             f"{shown(url)} is a server's, and PostgreSQL's own program copies it while it is used: {dump(url, file)} "
             "(it asks for the password, or reads it from ~/.pgpass)"
         )
+    _refuse_itself(file, sqlite_file(url))
     _refuse_present(file, replace)
     if not file.parent.is_dir():
         raise ConfigError(f"There is no folder {file.parent}")
@@ -39,8 +40,8 @@ def back_up(database: str, file: Path, replace: bool) -> int:
         _refuse_present(file, replace)
         Path(name).replace(file)
     finally:
-        for left in file.parent.glob(f"{Path(name).name}*"):
-            left.unlink()
+        for left in _files_of(Path(name)):
+            left.unlink(missing_ok=True)
     _make_durable(file.parent)
     return file.stat().st_size
 
@@ -74,6 +75,18 @@ def _refuse_damaged(copy: sqlite3.Connection, url: URL) -> None:
     ((said,),) = copy.execute("PRAGMA quick_check(1)").fetchall()
     if said != "ok":
         raise StartError(f"The database {shown(url)} is damaged, and was not copied: {said}")
+
+
+def _files_of(database: Path) -> list[Path]:
+    """The file, and those that SQLite may keep beside it."""
+    return [database.with_name(f"{database.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
+
+
+def _refuse_itself(file: Path, database: Path) -> None:
+    """Whoever uses the database would write on into a file that has no name any more."""
+    for own in (*_files_of(database), database.with_name(f"{database.name}.lock")):
+        if file.exists() and own.exists() and file.samefile(own):
+            raise ConfigError(f"{file} is of the database itself: name another file")
 
 
 def _refuse_present(file: Path, replace: bool) -> None:

@@ -48,10 +48,11 @@ def inspect(database: str) -> Inspection:
         return _inspect(connection, url)
 
 
-def schema_state(database: str) -> SchemaState:
-    """How the schema is, which is told at once. Raises `StartError` where there is none to read."""
+def schema_of(database: str) -> tuple[str | None, SchemaState]:
+    """The version of its schema and how that is, which is told at once. Raises `StartError`, too."""
     with _reading(parse(database)) as connection:
-        return _state(migrations.version_of(connection), migrations.newest())
+        version = migrations.version_of(connection)
+    return version, _state(version, migrations.newest())
 
 
 @contextmanager

@@ -63,13 +63,13 @@ def ids(file: Path) -> list[tuple[str]]:
 
 
 def test_a_backup_is_whole_and_only_its_owner_can_read_it(infernet: Any, state: Path, tmp_path: Path) -> None:
-    file = tmp_path / "copy.db"
+    file = tmp_path / "copy of [1] *.db"
     code, out, err = infernet("backup", file)
     assert (code, err) == (0, "")
     assert out == f"{file}: {file.stat().st_size:,} bytes, checked\n"
     assert ids(file) == ids(state / "infernet.db") != []
     assert file.stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.glob("*.part*")) == []
+    assert {path.name for path in tmp_path.iterdir()} == {state.name, file.name}
 
 
 def test_it_has_what_only_the_log_beside_the_file_has(infernet: Any, state: Path, tmp_path: Path) -> None:
@@ -107,6 +107,20 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(infernet: Any, state: Pat
         assert (code, out, err.count("\n")) == (1, "", 1)
         assert said in err
     assert [path.name for path in tmp_path.iterdir()] == [state.name]
+
+
+def test_the_database_itself_is_never_replaced(infernet: Any, state: Path, tmp_path: Path) -> None:
+    """A system that uses it would write on into a file that has no name any more."""
+    database = Database(url(state / "infernet.db"))
+    database.keep()
+    (tmp_path / "link.db").symlink_to(state / "infernet.db")
+    (tmp_path / "hard.db").hardlink_to(state / "infernet.db")
+    for file in (*state.iterdir(), tmp_path / "link.db", tmp_path / "hard.db"):
+        code, _, err = infernet("backup", file, "--force")
+        assert (code, err) == (1, f"infernet: {file} is of the database itself: name another file\n")
+    database.close()
+    (state / "infernet.db.before").write_text("an older copy")
+    assert infernet("backup", state / "infernet.db.before", "--force")[0] == 0
 
 
 def test_a_damaged_database_is_not_taken_for_a_backup(infernet: Any, state: Path, tmp_path: Path) -> None:
@@ -221,7 +235,7 @@ def test_an_older_schema_is_told_and_brought_up_to_date(infernet: Any, state: Pa
     assert "the next start, or `infernet db upgrade`" in infernet("db", "check")[1]
     code, out, err = infernet("db", "upgrade")
     assert (code, err) == (0, "")
-    assert out == f"sqlite:///{state / 'infernet.db'} has schema 0010 now; before it was 0004\n"
+    assert out == "The schema is 0010 now; before there was 0004\n"
     assert (told(infernet)["state"], told(infernet)["open_jobs"]) == ("current", 8)
     assert "nothing was to be done" in infernet("db", "upgrade")[1]
 

@@ -8,7 +8,7 @@ from api.cli import render
 from api.cli.run.schema import bring_up_to_date
 from cluster.errors import StartError
 from cluster.store.database import Database
-from cluster.store.inspection import schema_state
+from cluster.store.inspection import schema_of
 from tests.support import older_databases as older
 from tests.support.ledger_stage import NOW, Place, url
 
@@ -23,7 +23,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_an_older_schema_is_brought_up_to_date_and_that_is_told(fresh: Place, told: list[str]) -> None:
     older.write(fresh, "0003", NOW)
     bring_up_to_date(url(fresh))
-    assert schema_state(url(fresh)) == "current"
+    assert schema_of(url(fresh)) == ("0010", "current")
     assert told[0] == "Bringing the database's schema up to date ... "
     bring_up_to_date(url(fresh))
     assert len(told) == 2  # the second is its seconds
@@ -33,7 +33,7 @@ def test_a_new_database_is_left_to_the_ledger(tmp_path: Path, told: list[str]) -
     bring_up_to_date(url(tmp_path / "new.db"))
     (tmp_path / "empty.db").touch(0o600)
     bring_up_to_date(url(tmp_path / "empty.db"))
-    assert schema_state(url(tmp_path / "empty.db")) == "none"
+    assert schema_of(url(tmp_path / "empty.db")) == (None, "none")
     assert not (tmp_path / "new.db").exists()
     assert told == []
 

@@ -2,7 +2,7 @@
 
 from api.cli.render import Step
 from cluster.store.database import Database
-from cluster.store.inspection import schema_state
+from cluster.store.inspection import schema_of
 from cluster.store.open import exists
 
 
@@ -11,6 +11,6 @@ def bring_up_to_date(database: str) -> None:
 
     Raises StartError.
     """
-    if exists(database) and schema_state(database) == "older":
+    if exists(database) and schema_of(database)[1] == "older":
         with Step("Bringing the database's schema up to date"):
             Database(database).close()
