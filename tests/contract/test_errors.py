@@ -35,7 +35,7 @@ def test_unknown_paths_under_v1_answer_in_openais_shape(api: Api, path: str) -> 
     ("method", "path"),
     [
         ("PUT", "/api/v1/jobs"),
-        ("DELETE", "/api/v1/jobs/job_0000000000000000"),
+        ("PATCH", "/api/v1/jobs/job_0000000000000000"),
         ("POST", "/api/v1/models"),
         ("GET", "/api/v1/jobs/job_0000000000000000/cancel"),
         ("PATCH", "/api/v1/keys"),
