@@ -10,6 +10,7 @@ from actors.backends.simulated import simulated_text
 from actors.wire.calls import Unreachable
 from cluster.errors import EngineFailed, JobCancelled, JobTimeout
 from cluster.messages.work import Failed
+from cluster.store.inspection import inspect
 from tests.support.faults import PROCESS_FAULTS, Fault
 from tests.torture.clients import Client
 from tests.torture.plan import SYSTEM
@@ -121,6 +122,11 @@ def billed_once(evidence: Evidence) -> Iterator[str]:
             yield f"{row.id}: billed {by_job.get(row.id)}, kept {(row.prompt_tokens, row.completion_tokens)}"
 
 
+def the_database_is_whole(evidence: Evidence) -> Iterator[str]:
+    """Its file, and that ended jobs, usage, sums of days, reservations and budgets agree."""
+    yield from inspect(evidence.world.settings.database).faults
+
+
 def failures_have_a_reason(evidence: Evidence) -> Iterator[str]:
     """A job fails as its client or the plan wanted it to, and not otherwise."""
     for client, row in evidence.read:
@@ -175,6 +181,7 @@ RULES: tuple[Rule, ...] = (
     failures_have_a_reason,
     engines_are_kept,
     budgets_are_settled,
+    the_database_is_whole,
     limits_are_kept,
 )
 
