@@ -14,6 +14,8 @@ from cluster.errors import ConfigError, DatabaseFailed, StartError
 from cluster.store.failures import shown, translated
 from cluster.store.open import is_sqlite, open_to_read, parse, sqlite_file
 
+_PAGES = 1024
+
 
 def back_up(database: str, file: Path, replace: bool) -> int:
     """Copies the database into `file`, which only its owner can read, and checks the copy. Answers its bytes.
@@ -56,10 +58,16 @@ def dump(url: URL, file: Path) -> str:
 def _copy(url: URL, file: Path) -> None:
     engine = open_to_read(url)
     try:
-        with translated(), engine.connect() as source, closing(sqlite3.connect(file)) as copy:
+        with (
+            translated(),
+            engine.connect() as source,
+            source.begin(),
+            closing(sqlite3.connect(file)) as copy,
+        ):
+            # What is read in a transaction is of one moment. Without it whoever writes would have the copy begin anew.
+            source.exec_driver_sql("SELECT count(*) FROM sqlite_master")
             driven: Any = source.connection.dbapi_connection
-            # In one step: between steps a writer would have it begin anew, and writers never rest.
-            driven.backup(copy)
+            driven.backup(copy, pages=_PAGES, progress=_go_on)
             _refuse_damaged(copy, url)
     except sqlite3.Error as error:
         raise StartError(f"Cannot copy the database {shown(url)}: {error}") from None
@@ -69,6 +77,10 @@ def _copy(url: URL, file: Path) -> None:
         engine.dispose()
     with file.open("rb") as written:
         os.fsync(written.fileno())
+
+
+def _go_on(_status: int, _remaining: int, _pages: int) -> None:
+    """Between two steps: here Ctrl-C ends it."""
 
 
 def _refuse_damaged(copy: sqlite3.Connection, url: URL) -> None:
