@@ -77,4 +77,5 @@ def fill(place: Place, jobs: int, now_ms: int) -> None:
     if not isinstance(place, Path):  # a server does so by itself, after a while
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
+            connection.execute(text("CHECKPOINT"))
     engine.dispose()
