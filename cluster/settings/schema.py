@@ -33,6 +33,9 @@ from cluster.settings.references import is_reference
 _LEAST_BODY_BYTES = 1 << 20
 """As much as any other body may have."""
 
+_MOST_CONNECTIONS = 500_000
+"""Of two open files each; the kernel's own limit for a process is a million."""
+
 _MOST_PIXELS = 80 << 20
 """vLLM refuses pictures of more than 89 million pixels by itself."""
 
@@ -45,11 +48,16 @@ class IngressReplicas(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """Where the HTTP door is, and how many ingress replicas stand behind it."""
+    """Where the HTTP door is, how many ingress replicas stand behind it, and how many connections it holds at once.
+
+    Of these, half may come from one address, unless it is said how many.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: IngressReplicas = IngressReplicas()
+    max_connections: int = 40_000
+    max_connections_per_address: int | None = None
 
 
 class Media(Struct, frozen=True):
@@ -109,7 +117,13 @@ def settings(value: Value) -> Settings:
 
 
 def _server(value: Value) -> Server:
-    checks: dict[str, Check] = {"host": word, "port": integer(1, 65535), "replicas": _ingress_replicas}
+    checks: dict[str, Check] = {
+        "host": word,
+        "port": integer(1, 65535),
+        "replicas": _ingress_replicas,
+        "max_connections": integer(1, _MOST_CONNECTIONS),
+        "max_connections_per_address": or_none(integer(1)),
+    }
     return Server(**section(value, checks))
 
 

@@ -82,7 +82,7 @@ def main() -> None:
 
 def _run(options: Options, folder: Path) -> None:
     end_on_signals()
-    with OwnCluster(folder):
+    with OwnCluster(folder, Limits.of(Server(), open_files())):
         LEDGER.start("", secrets.keep(f"sqlite:///{folder}/infernet.db"), None, KeyLimits())
         RATE_LIMITER.start("")
         for number in range(options.callers):

@@ -8,6 +8,7 @@ from api.cli.client import Client
 from api.cli.connection import Connection
 from api.cli.render import Step, console, json_text
 from api.cli.run import system
+from api.cli.run.door.limits import Limits, open_files
 from api.cli.run.foreground import flags_layer, read_settings
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import OwnCluster
@@ -38,7 +39,7 @@ def run(folder: Path) -> None:
 async def _demo(folder: Path) -> None:
     # Neither the user's settings nor the user's database: the demo is the same everywhere.
     settings = read_settings(None, flags_layer(None, None, free_port(), None), {}, folder)
-    release, cluster = Release(settings, wall_ms()), OwnCluster(folder)
+    release, cluster = Release(settings, wall_ms()), OwnCluster(folder, Limits.of(settings.server, open_files()))
     async with system.running(release, folder, cluster, first_key=None) as (url, admin_key):
         with Step("Loading the model `capitals` into vLLM"):
             await _model_ready()

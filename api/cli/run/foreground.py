@@ -9,6 +9,7 @@ from typing import Any
 from actors.backends import validate_engines
 from api.cli.render import console
 from api.cli.run import system
+from api.cli.run.door.limits import Limits, open_files
 from api.cli.run.progress import tell_models
 from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
 from api.secrets import admin_key_of, secret_variables, with_secrets
@@ -34,8 +35,7 @@ def serve(
     # Whoever starts a process here gives it this environment: Ray's workers run code of models.
     for variable in secret_variables(settings, os.environ):
         os.environ.pop(variable, None)
-    cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
-    system.run(_serve(release, admin_key, folder, cluster))
+    system.run(_serve(release, admin_key, folder, _cluster(ray_address, settings, folder)))
     console.print("Stopped.")
 
 
@@ -65,6 +65,15 @@ async def _serve(release: Release, first_key: str | None, folder: Path, cluster:
         if made_key is not None:
             console.print(f"Admin key, shown this once: {made_key}")
         await tell_models()
+
+
+def _cluster(ray_address: str | None, settings: Settings, folder: Path) -> Cluster:
+    if ray_address:
+        return GivenCluster(ray_address)
+    limits = Limits.of(settings.server, open_files())
+    if limits.shortage:
+        console.print(f"Note: {limits.shortage}")
+    return OwnCluster(folder, limits)
 
 
 def _gpus_of_one() -> int:
