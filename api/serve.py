@@ -14,7 +14,7 @@ from ray.serve._private.constants import SERVE_LOGGER_NAME
 from actors.backends import validate_engines
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, engine
 from actors.machine import gc, scheduling_class
-from actors.ray import lifecycle, machines
+from actors.ray import lifecycle, machines, replica_port
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -43,6 +43,7 @@ class Ingress:
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
         log_where_serve_does()
+        replica_port.listen_where_the_node_does()
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(
             release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at(), engine=engine

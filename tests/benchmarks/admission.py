@@ -22,10 +22,12 @@ from actors.ray import secrets
 from actors.ray.kind import Kind
 from actors.wire.batcher import Batcher
 from api.cli.run import guard
+from api.cli.run.door.limits import Limits, open_files
 from api.cli.run.ray_cluster import OwnCluster
 from cluster.ids import KeyId
 from cluster.limits.windows import Decision, Take
 from cluster.messages.people import KeyLimits
+from cluster.settings.schema import Server
 from tests.benchmarks import report
 from tests.benchmarks.servers import end_on_signals
 

@@ -20,17 +20,17 @@ _OTHER_FILES = 1_000
 class Limits(Struct, frozen=True):
     """So many `connections` at once, and of them so many from one address; how many `wanted` by the settings.
 
-    The headers of a request arrive within `headers_s`, from the connection's start or their first byte. Without a
-    request, a connection stays open for `idle_s`; one whose client takes nothing of an answer, or sends nothing of a
-    body, for `stalled_s`.
+    The headers of a request arrive within `request_s` of the connection's start or their first byte, and the first
+    16 KiB of its body within `request_s` of them. Without a request, a connection stays open for `idle_s`; one whose
+    client takes nothing of an answer, or sends nothing of a body, for `stalled_s`.
     """
 
     connections: int
     of_one_address: int
     wanted: int
-    headers_s: int = 10
+    request_s: int = 10
     idle_s: int = 75
-    stalled_s: int = 300
+    stalled_s: int = 120
 
     @classmethod
     def of(cls, server: Server, open_files: int) -> Self:
@@ -60,7 +60,7 @@ class Limits(Struct, frozen=True):
         """
         return [
             f"maxconn {self.connections}",
-            f"timeout http-request {self.headers_s}s",
+            f"timeout http-request {self.request_s}s",
             f"timeout http-keep-alive {self.idle_s}s",
             f"timeout client {self.stalled_s}s",
             # Browsers open connections that they may not need.
@@ -68,6 +68,9 @@ class Limits(Struct, frozen=True):
             "stick-table type ipv6 size 1m expire 1h store conn_cur",
             "tcp-request connection track-sc0 src,ipmask(32,64) if !{ src 127.0.0.0/8 ::1 }",
             f"tcp-request connection reject if {{ sc0_conn_cur gt {self.of_one_address} }}",
+            # A replica that has refused a request closes its connection, but HAProxy keeps the client's until the body
+            # is there or the client is silent for too long. What the body begins with, it may as well wait for first.
+            f"http-request wait-for-body time {self.request_s}s",
         ]
 
 

@@ -1,7 +1,7 @@
 """HAProxy's own answers, in the shape of ours.
 
 Where no ingress replica answers, HAProxy does, and Ray Serve has it do so in plain text. What HAProxy cannot read as
-HTTP at all it answers in HTML, whatever its configuration.
+HTTP at all, or headers that do not come in time, it answers in HTML, whatever its configuration.
 """
 
 from pathlib import Path
@@ -11,12 +11,11 @@ import msgspec
 from api.http.answers import error_body
 from cluster.errors import BadRequest, InfernetError, InternalError, NoCapacity
 
-_REASONS = {400: "Bad Request", 408: "Request Timeout", 500: "Internal Server Error", 503: "Service Unavailable"}
-# Of 503 alone it is certain that no replica has begun to do what was asked. HAProxy's 408 is a bad request here: the
-# contract knows no other status.
+_REASONS = {400: "Bad Request", 500: "Internal Server Error", 503: "Service Unavailable"}
+# Only of 503 it is certain that no replica has begun to do what was asked.
 _PAGES: dict[int, InfernetError] = {
     400: BadRequest("The request is not valid HTTP"),
-    408: BadRequest("The request's headers did not arrive in time"),
+    408: BadRequest("The request did not arrive in time"),
     500: InternalError(),
     502: InternalError("The connection to the server was lost; what was asked may have been done"),
     503: NoCapacity("No ingress replica answers; try again"),
@@ -39,7 +38,7 @@ def _page(error: InfernetError) -> bytes:
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-cache",
-        *(["Connection: close"] if error.status == BadRequest.status else []),
+        *(["Connection: close"] if isinstance(error, BadRequest) else []),
         *(["Retry-After: 1"] if isinstance(error, NoCapacity) else []),
     ]
     return "\r\n".join([*head, "", ""]).encode() + body
