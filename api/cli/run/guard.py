@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.cli import exits
-from api.cli.run import runs
+from api.cli.run import own_environment, runs
 
 # The last resort: the system bounds each step of its stopping by itself, and these bounds end before this one does.
 STOP_S = 90.0
@@ -32,6 +32,7 @@ def run(state: Path, work: Callable[[], object]) -> int:
     A signal that asks this process to stop is passed on, as SIGTERM. A second one, a moment later, stops everything at
     once. Raises StartError while another process has the folder.
     """
+    own_environment.hide()
     with runs.claimed(state):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {signal.SIGCHLD})
         parent = os.getpid()

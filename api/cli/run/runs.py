@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from api.cli.run import kept_logs
+from api.cli.run import kept_logs, private_files
 from cluster.errors import StartError
 
 MARK = "INFERNET_RUN"
@@ -36,7 +36,7 @@ def claimed(state: Path) -> Iterator[None]:
     Raises StartError while another process uses it.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / _LOCK_FILE).open("w") as lock:
+    with private_files.opened(state / _LOCK_FILE, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,7 +47,8 @@ def claimed(state: Path) -> Iterator[None]:
 
 def record(state: Path, temp: Path) -> None:
     """A run begins, whose processes are marked with, and whose files are in, the folder `temp`."""
-    (state / _RUN_FILE).write_text(json.dumps({"temp": str(temp)}))
+    with private_files.opened(state / _RUN_FILE, "w") as file:
+        json.dump({"temp": str(temp)}, file)
 
 
 def clear(state: Path) -> None:

@@ -18,6 +18,7 @@ from actors.ray import lifecycle
 from actors.wire.calls import Unreachable
 from api.cli.connection import Connection, read, write
 from api.cli.render import Step, console, one_line
+from api.cli.run import private_files
 from api.cli.run.bounded import within
 from api.cli.run.ports import require_free
 from api.cli.run.ray_cluster import Cluster
@@ -90,7 +91,7 @@ async def running(
 @contextmanager
 def _joined(cluster: Cluster, folder: Path) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
-    with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
+    with private_files.opened(folder / _RAY_LOG, "w") as log, redirect_stdout(log), ExitStack() as stack:
         with Step("Starting Ray"):
             stack.enter_context(cluster)
         _stop_on_signals()
