@@ -111,10 +111,13 @@ def sqlite_file(url: URL) -> Path:
 
 
 def empty_log(connection: Connection) -> bool:
-    """Copies all of SQLite's log into its file, and empties it. False, at once, where somebody still reads it."""
+    """Copies all of SQLite's log into its file, and empties it. False, soon, where somebody still reads in it.
+
+    Nobody writes meanwhile. Who begins to read once all is copied reads the file, and is not waited for.
+    """
     cursor = connection.connection.cursor()  # not in a transaction
     try:
-        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute("PRAGMA busy_timeout = 100")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         ((busy, *_),) = cursor.fetchall()
         return not busy
