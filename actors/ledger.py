@@ -11,9 +11,9 @@ from actors.database.access import Access
 from actors.database.holders import Holders
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, Superseded
+from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
 from cluster.ids import AccountId, JobId, KeyId
-from cluster.keys import new_secret
+from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
@@ -363,6 +363,9 @@ class Ledger:
         if database.read(keys.any_exists):
             return
         secret = self._admin_key or new_secret()
+        if checksum(secret) == "wrong":
+            # Said before it is stored: the door would let nobody in with it.
+            raise StartError("The first admin key looks like one that was made here, but a character of it is wrong")
         add = partial(first_admin.add, secret=secret, now_ms=self._now_ms())
         for answer in database.commit([add]):
             if answer is not None:

@@ -14,7 +14,7 @@ from ray.serve._private.constants import SERVE_LOGGER_NAME
 from actors.backends.judge import Backends
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
 from actors.machine import gc, logs, scheduling_class
-from actors.ray import lifecycle, machines, replica_address
+from actors.ray import lifecycle, machines, replica_address, replica_port
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -44,6 +44,7 @@ class Ingress:
         scheduling_class.use_batch()
         log_with_the_others()
         await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
+        replica_port.listen_where_the_node_does()
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(
             release.settings,

@@ -12,6 +12,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import cast
 
+from actors.machine import private_files
 from actors.machine.repeats import Repeats
 
 VARIABLE = "INFERNET_LOG"
@@ -65,7 +66,7 @@ def _moved(log: Path, number: int) -> Path:
 
 def _handler() -> logging.Handler:
     if log := os.environ.get(VARIABLE):
-        return _PrivateFile(log, encoding="utf-8")
+        return _PrivateFile(log)
     return logging.StreamHandler()
 
 
@@ -73,8 +74,4 @@ class _PrivateFile(WatchedFileHandler):
     """A file that only its owner can read, whatever its folder lets others do."""
 
     def _open(self) -> TextIOWrapper:
-        return cast(TextIOWrapper, open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+        return cast(TextIOWrapper, private_files.opened(Path(self.baseFilename), self.mode))

@@ -67,11 +67,16 @@ def keep(
 
 
 @app.command()
-def env(state: StateOption = None) -> None:
+def env(
+    config_file: Annotated[Path | None, typer.Option("--config", help="The settings, for `server.max_...`.")] = None,
+    state: StateOption = None,
+) -> None:
     """Print the environment to start a cluster's Ray in, for a shell: eval "$(infernet env)"."""
     from api.cli.run import ray_environment
+    from cluster.settings import layers
 
-    print(ray_environment.exports(state_folder(state, os.environ), os.environ), end="")
+    server = layers.load(config_file, os.environ).server
+    print(ray_environment.exports(state_folder(state, os.environ), os.environ, server), end="")
 
 
 @app.command()

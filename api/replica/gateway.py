@@ -140,8 +140,9 @@ class Gateway:
         return await self._allowances.charge(principal, bucket)
 
     async def ready(self) -> Sequence[ModelView]:
-        """The models, when a job for them could be accepted durably. Raises what is away otherwise."""
-        views, *_ = await self._promptly(asyncio.gather(self.model_views(), self._ledger.ready(), self._counts()))
+        """The models, when a job for them could be accepted durably. Raises what is away, or NoCapacity, otherwise."""
+        asked = asyncio.gather(self.model_views(), self._scheduler.ready(), self._ledger.ready(), self._counts())
+        views, *_ = await self._promptly(asked)
         return views
 
     async def state(self) -> State:

@@ -43,6 +43,9 @@ _NOTE = "x-"
 _LEAST_BODY_BYTES = 1 << 20
 """As much as any other body may have."""
 
+_MOST_CONNECTIONS = 500_000
+"""Of two open files each; the kernel's own limit for a process is a million."""
+
 _MOST_PIXELS = 80 << 20
 """vLLM refuses pictures of more than 89 million pixels by itself."""
 
@@ -59,15 +62,18 @@ class IngressReplicas(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """Where the HTTP door is, and how many ingress replicas stand behind it.
+    """Where the HTTP door is, how many ingress replicas stand behind it, and how many connections it holds at once.
 
-    Pages of `cors_origins` may ask it from browsers; `*` are those of all.
+    Of these, half may come from one address, unless it is said how many. Pages of `cors_origins` may ask it from
+    browsers; `*` are those of all.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: IngressReplicas = IngressReplicas()
     cors_origins: tuple[str, ...] = ()
+    max_connections: int = 40_000
+    max_connections_per_address: int | None = None
 
 
 class Media(Struct, frozen=True):
@@ -145,6 +151,8 @@ def _server(value: Value) -> Server:
         "port": integer(1, 65535),
         "replicas": _ingress_replicas,
         "cors_origins": list_of(_origin),
+        "max_connections": integer(1, _MOST_CONNECTIONS),
+        "max_connections_per_address": or_none(integer(1)),
     }
     return Server(**section(value, checks))
 

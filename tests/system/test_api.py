@@ -590,6 +590,23 @@ def test_not_ready_when_all_queues_are_full(database: Path) -> None:
     with_api(database, scenario, models=[replace(HANGING, max_queue=1)])
 
 
+def test_not_ready_while_it_stops_and_what_is_submitted_is_to_come_back(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        await hung(system, client)
+        stopping = asyncio.create_task(system.scheduler.quiesce(PATIENCE_S))
+        await until(lambda: system.scheduler.leases.quiescent)
+        for path in ("/readyz", "/health", "/ping"):
+            assert is_error(await client.get(path), 503, "no_capacity", "shutting down")
+        for path in ("/api/v1/jobs", "/v1/chat/completions"):
+            response = await client.post(path, json=BODY)
+            assert response.status_code == 503
+            assert response.headers["Retry-After"] == "1"
+        assert not stopping.done()
+        stopping.cancel()
+
+    with_api(database, scenario, models=[HANGING])
+
+
 def test_identifiers_that_no_database_holds_name_nothing() -> None:
     async def main() -> None:
         async with bare_client() as client:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from api.cli.render import console
 from api.cli.run import run_log, system
+from api.cli.run.door.limits import Limits, open_files
 from api.cli.run.progress import tell_news
 from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
 from api.cli.settings import flags_layer, notes, read_secrets, read_settings
 from api.secrets import secret_variables
 from cluster.release import Release
+from cluster.settings.schema import Server
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +35,7 @@ def serve(
     for variable in secret_variables(settings, os.environ):
         os.environ.pop(variable, None)
     with run_log.written(folder) as logs:
-        cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder, logs)
-        system.run(_serve(release, admin_key, folder, cluster))
+        system.run(_serve(release, admin_key, folder, _cluster(ray_address, settings.server, folder, logs)))
     console.print("Stopped.")
 
 
@@ -45,3 +46,12 @@ async def _serve(release: Release, first_key: str | None, folder: Path, cluster:
         if made_key is not None:
             console.print(f"Admin key, shown this once: {made_key}")
         await tell_news()
+
+
+def _cluster(ray_address: str | None, server: Server, folder: Path, logs: Path) -> Cluster:
+    if ray_address:
+        return GivenCluster(ray_address)
+    limits = Limits.of(server, open_files())
+    if limits.shortage:
+        console.print(f"Note: {limits.shortage}")
+    return OwnCluster(folder, logs, limits)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from actors.machine import private_files
 from api.cli.run import kept_logs
 from cluster.errors import StartError
 
@@ -36,7 +37,7 @@ def claimed(state: Path) -> Iterator[None]:
     Raises StartError while another process uses it.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / _LOCK_FILE).open("w") as lock:
+    with private_files.opened(state / _LOCK_FILE, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,7 +51,8 @@ def record(state: Path, temp: Path, logs: Path) -> None:
 
     What Ray writes there is kept in the folder `logs`.
     """
-    (state / _RUN_FILE).write_text(json.dumps({"temp": str(temp), "logs": str(logs)}))
+    with private_files.opened(state / _RUN_FILE, "w") as file:
+        json.dump({"temp": str(temp), "logs": str(logs)}, file)
 
 
 def clear(state: Path) -> None:

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from ray.serve.context import _get_global_client
 
 from actors.directory import LEDGER, SCHEDULER
+from actors.machine import private_files
 from actors.ray import lifecycle
 from actors.wire.calls import Unreachable
 from api.cli.render import Step, console, one_line
@@ -92,7 +93,7 @@ async def running(
 @contextmanager
 def _joined(cluster: Cluster, folder: Path) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
-    with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
+    with private_files.opened(folder / _RAY_LOG, "w") as log, redirect_stdout(log), ExitStack() as stack:
         with Step("Starting Ray"):
             stack.enter_context(cluster)
         _stop_on_signals()
