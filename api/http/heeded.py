@@ -54,6 +54,9 @@ ELSEWHERE: Mapping[str, str] = {
 }
 """What OpenAI, earlier versions of vLLM, and other servers call what has this name here."""
 
+HARMLESS: Mapping[str, Any] = {"best_of": 1}
+"""Values of such fields that ask for what is done anyway."""
+
 NOWHERE = frozenset(
     (
         "do_sample",
@@ -100,11 +103,15 @@ def heeded(body: Any, known: Collection[str]) -> Any:
     """The body, of which these fields are `known`. Raises for the first other one that is meant to have an effect."""
     if not isinstance(body, dict):
         return body
-    unknown = (name for name in body if name not in known and name not in HINTS and body[name] is not None)
+    unknown = (name for name in body if name not in known and name not in HINTS and _asks(name, body[name]))
     for name in islice(unknown, _MOST_COMPARED):
         if refusal := _refusal(name, known):
             raise refusal
     return body
+
+
+def _asks(name: str, value: Any) -> bool:
+    return value is not None and (name not in HARMLESS or value != HARMLESS[name])
 
 
 def _refusal(name: str, known: Collection[str]) -> PydanticCustomError | None:

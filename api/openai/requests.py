@@ -14,7 +14,7 @@ from api.jobs.schemas import MAX_METADATA
 from api.openai.choices import Told
 from api.openai.completions import ChunksWanted
 from api.openai.response_format import ResponseFormat, check_one_form, json_schema, structural_tag
-from api.openai.unsupported import Refused, UnsupportedFields
+from api.openai.unsupported import Hint, Refused, UnsupportedFields
 from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
 
@@ -39,6 +39,7 @@ class StreamOptions(ExactRequest):
 
     include_usage: Annotated[bool, Field(description="Tell the usage in a last chunk without choices")] = False
     continuous_usage_stats: Annotated[bool, Field(description="Tell the usage so far in every chunk")] = False
+    include_obfuscation: Annotated[Hint, Field(description="A hint: chunks are as long as what they say")] = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, serialise: Any) -> Any:

@@ -35,8 +35,8 @@ class CompletionRequest(GeneratingRequest):
     priority: Hint = None
     kv_transfer_params: Refused = None
     ec_transfer_params: Refused = None
-    length_penalty: Annotated[Any, MustBe(1.0), LATER] = None
-    return_token_offsets: Annotated[Any, MustBe(False), LATER] = None
+    length_penalty: Annotated[Hint, LATER] = None
+    return_token_offsets: Annotated[Hint, LATER] = None
     routed_experts_prompt_start: Annotated[Any, MustBe(0), LATER] = None
     stream_interval: Annotated[Hint, LATER] = None
 

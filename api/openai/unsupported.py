@@ -64,13 +64,13 @@ class UnsupportedFields(Request):
     function_call: Annotated[Any, MustBe("none", "auto")] = None
     functions: Annotated[Any, MustBe([])] = None
     kv_transfer_params: Annotated[Refused, LATER] = None
-    length_penalty: Annotated[Any, MustBe(1.0), LATER] = None
+    length_penalty: Annotated[Hint, LATER] = None  # of beam search alone
     modalities: Annotated[Any, MustBe(["text"])] = None
     moderation: Refused = None
     prediction: Hint = None
     priority: Annotated[Hint, LATER] = None
     return_assistant_tokens_mask: Annotated[Any, MustBe(False), LATER] = None
-    return_token_offsets: Annotated[Any, MustBe(False), LATER] = None
+    return_token_offsets: Annotated[Hint, LATER] = None  # of vLLM's rendering alone: ignored by its other routes
     routed_experts_prompt_start: Annotated[Any, MustBe(0), LATER] = None
     use_beam_search: Annotated[Any, MustBe(False), LATER] = None
     verbosity: Hint = None

@@ -8,8 +8,9 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from tests.contract.client import answered
 from tests.contract.clients.subject import ANSWER, CAPITALS, QUESTION, Answer, Country
-from tests.contract.given import HIGH, KeyMaker
+from tests.contract.given import HIGH, KeyMaker, MadeKey
 
 MESSAGES: Any = [{"role": "user", "content": QUESTION}]
 
@@ -25,8 +26,12 @@ FORCED: list[Any] = ["required", {"type": "function", "function": {"name": "get_
 
 
 @pytest.fixture(scope="module")
-def sdk(new_key: KeyMaker) -> Iterator[openai.OpenAI]:
-    key = new_key(limits=HIGH)
+def key(new_key: KeyMaker) -> MadeKey:
+    return new_key(limits=HIGH)
+
+
+@pytest.fixture(scope="module")
+def sdk(key: MadeKey) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{key.api.url}/v1", api_key=key.secret) as sdk:
         yield sdk
 
@@ -163,3 +168,18 @@ def test_a_completion_of_a_prompt(sdk: openai.OpenAI, capitals: str) -> None:
     assert (choice.text, choice.finish_reason) == (ANSWER, "stop")
     assert choice.logprobs is not None
     assert "".join((choice.logprobs.tokens or [])[:-1]) == ANSWER
+
+
+def test_a_call_that_is_asked_for_again_is_the_same(key: MadeKey, capitals: str) -> None:
+    """Whole, as vLLM writes it, from what is kept; the job's own API tells of the same call as its stream did."""
+    body = {"model": capitals, "messages": MESSAGES, "temperature": 0, "tools": [TOOL], "tool_choice": "required"}
+    asked = {"json": body | {"parallel_tool_calls": False}, "headers": {"Idempotency-Key": "one call"}}
+    first, again = (key.api.request("POST", "/v1/chat/completions", **asked) for _ in range(2))
+    message = answered(first)["choices"][0]
+    assert answered(again)["choices"][0] == message
+    (call,) = message["message"]["tool_calls"]
+    (native,) = key.api.job(first.headers["X-Job-Id"])["result"]["tool_calls"]
+    assert (native["id"], native["function"]["name"]) == (call["id"], call["function"]["name"])
+    arguments = call["function"]["arguments"]
+    assert arguments == json.dumps(json.loads(arguments), ensure_ascii=False)  # written anew
+    assert json.loads(native["function"]["arguments"]) == json.loads(arguments)

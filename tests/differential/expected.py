@@ -32,6 +32,8 @@ DIFFERENCES: Mapping[str, str] = {
     "completions/use_beam_search:plain": _BEAMS,
     "completions/return_tokens_as_token_ids:stream": _OFFSETS,
     "fields/web_search_options": _UNHEEDED,
+    "structured/guided_choice of old": _UNHEEDED,
+    "completions/best_of": _UNHEEDED,
     "fields/functions of old": _UNHEEDED,
     "fields/kv_transfer_params": _TRANSFER,
     "fields/request_id": _OWN_IDS,

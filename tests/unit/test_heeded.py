@@ -114,6 +114,13 @@ def test_what_changes_nothing_is_taken(take: Callable[[bytes], Any], fields: dic
     take(json.dumps(DIALOGUE | fields).encode())
 
 
+def test_what_only_other_routes_of_vllm_mind_is_taken() -> None:
+    for more in ({"length_penalty": 2}, {"return_token_offsets": True}, {"best_of": 1}):
+        parse_chat(json.dumps(DIALOGUE | more).encode())
+        parse_completion(json.dumps({"model": "m", "prompt": "Hi"} | more).encode())
+    parse_chat(json.dumps(DIALOGUE | {"stream": True, "stream_options": {"include_obfuscation": False}}).encode())
+
+
 def test_what_only_one_of_two_apis_has() -> None:
     assert refusal(as_a_job, DIALOGUE | {"max_completion_tokens": 5}) == (
         "max_completion_tokens: unknown field; here it is max_tokens"
@@ -122,10 +129,10 @@ def test_what_only_one_of_two_apis_has() -> None:
     assert refusal(parse_chat, DIALOGUE | {"stream": True, "stream_options": {"usage": True}}).startswith(
         "stream_options.usage: unknown field"
     )
-    assert refusal(parse_chat, DIALOGUE | {"length_penalty": 2}) == "length_penalty: is not offered here"
+    assert refusal(parse_chat, DIALOGUE | {"use_beam_search": True}) == "use_beam_search: is not offered here"
     prompt = {"model": "m", "prompt": "Hi"}
     assert refusal(parse_completion, prompt | {"best_of": 2}) == "best_of: unknown field; here it is n"
-    assert refusal(parse_completion, prompt | {"length_penalty": 2}) == "length_penalty: is not offered here"
+    assert refusal(parse_completion, prompt | {"use_beam_search": True}) == "use_beam_search: is not offered here"
     assert refusal(parse_completion, prompt | {"logprob": 2}) == "logprob: unknown field; did you mean logprobs?"
 
 
