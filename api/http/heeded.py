@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import field_refused, unknown_field
+from api.http.bodies import Request, field_refused, unknown_field
 from cluster.nearest import nearest
 
 _ALIKE: Final = 0.8
@@ -108,11 +109,18 @@ def heeded(body: Any, known: Collection[str]) -> Any:
 
 
 def _refusal(name: str, known: Collection[str]) -> PydanticCustomError | None:
-    if name in NOWHERE:
-        return field_refused(name, "is not offered here")
     here = ELSEWHERE.get(name)
     if here in known:
         return field_refused(name, f"unknown field; here it is {here}")
-    if here is not None:
-        return field_refused(name, "is not offered here")
-    return unknown_field(name, known) if nearest(name, known, _ALIKE) else None
+    if nearest(name, known, _ALIKE):
+        return unknown_field(name, known)
+    return field_refused(name, "is not offered here") if here is not None or name in NOWHERE else None
+
+
+class HeededRequest(Request):
+    """A request's body without fields that are meant to have an effect, and have none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heeded(cls, body: Any) -> Any:
+        return heeded(body, cls.model_fields)
