@@ -92,7 +92,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "qwen3-8b").mkdir()
     path = tmp_path / "qwen3-8B-it"
     assert BACKENDS.model(str(path), {}) == f"there is no folder {path}; did you mean {tmp_path / 'qwen3-8b'}?"
-    assert Backends(here=False).model(str(path), {}) is None
+    assert BACKENDS.model("~nobody/x", {}) == "nobody's home is known for ~nobody/x: write the whole path"
+    for elsewhere in (str(path), "~/x", "./x"):
+        assert Backends(here=False).model(elsewhere, {}) is None
 
 
 def test_paths_are_relative_to_the_file_and_to_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
