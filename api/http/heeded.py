@@ -79,6 +79,19 @@ NOWHERE = frozenset(
 )
 """What other servers offer, and this one does not under any name."""
 
+_HARMLESS: Mapping[str, Any] = {
+    "best_of": 1,
+    "do_sample": True,
+    "mirostat": 0,
+    "num_beams": 1,
+    "repeat_last_n": 0,
+    "tfs_z": 1,
+    "top_a": 0,
+    "typical_p": 1,
+    "xtc_probability": 0,
+}
+"""What asks for nothing where it is not offered."""
+
 HINTS = frozenset(
     (
         "prediction",
@@ -101,11 +114,15 @@ def heeded(body: Any, known: Collection[str]) -> Any:
     """The body, of which these fields are `known`. Raises for the first other one that is meant to have an effect."""
     if not isinstance(body, dict):
         return body
-    unknown = (name for name in body if name not in known and name not in HINTS and body[name] is not None)
+    unknown = (name for name in body if name not in known and _asks_for_something(name, body[name]))
     for name in islice(unknown, _MOST_COMPARED):
         if refusal := _refusal(name, known):
             raise refusal
     return body
+
+
+def _asks_for_something(name: str, value: Any) -> bool:
+    return value is not None and name not in HINTS and not (name in _HARMLESS and value == _HARMLESS[name])
 
 
 def _refusal(name: str, known: Collection[str]) -> PydanticCustomError | None:

@@ -106,7 +106,7 @@ def test_what_would_change_an_answer_is_refused_by_its_name(
         {"user": "u", "store": False, "service_tier": "auto", "verbosity": "low", "session_id": "s"},
         {"nobody_knows": {"this": 1}, "chat_id": "x", "id": "y"},
         {"max_token": None, "audio": None, "enable_thinking": None},
-        {"modalities": ["text"], "functions": [], "use_beam_search": False},
+        {"modalities": ["text"], "functions": [], "use_beam_search": False, "best_of": 1, "mirostat": 0},
         {"messages": [{"role": "user", "content": "Hi", "refusal": None, "annotations": []}]},
         {str(number): number for number in range(10_000)},
     ],
