@@ -190,6 +190,11 @@ class Scheduler:
                 while not self.fleet.has_told_of_draining(node_id):
                     await self._heard.setdefault(node_id, asyncio.Event()).wait()
 
+    async def ready(self) -> None:
+        """Raises NoCapacity when no job is taken any more, whatever it asks for."""
+        if self.leases.quiescent:
+            raise acceptance.shutting_down()
+
     async def quiesce(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
         self.leases.quiescent = True

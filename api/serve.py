@@ -12,9 +12,9 @@ from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
 
 from actors.backends.judge import Backends
-from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, engine
-from actors.machine import gc, scheduling_class
-from actors.ray import lifecycle, machines, replica_address
+from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
+from actors.machine import gc, logs, scheduling_class
+from actors.ray import lifecycle, machines, replica_address, replica_port
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -42,16 +42,33 @@ class Ingress:
 
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
-        log_where_serve_does()
+        log_with_the_others()
         await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
+        replica_port.listen_where_the_node_does()
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(
-            release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at(), engine=engine
+            release.settings,
+            LEDGER.at(),
+            RATE_LIMITER.at(),
+            SCHEDULER.at(),
+            JOURNAL.at(),
+            engine=engine,
+            restarts=SUPERVISOR.at().restarts,
         )
+        self._cors_origins = release.settings.server.cors_origins
         gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._gateway)
+        # Serve adds each request's id to its answer by itself.
+        return create_app(self._gateway, self._cors_origins, tells_request_ids=False)
+
+
+def log_with_the_others() -> None:
+    """Have this replica's own lines in the log of the run, or where there is none, in Serve's log of this replica."""
+    if logs.VARIABLE in os.environ:
+        logs.begin(f"ingress/{serve.get_replica_context().replica_id.unique_id}")
+    else:
+        log_where_serve_does()
 
 
 def log_where_serve_does() -> None:

@@ -24,7 +24,7 @@ def refusals(jobs: Sequence[Job], catalogue: Catalogue, leases: "Leases", now_s:
         waiting = leases.places.queue.waiting_for(job.model) + ahead[job.model]
         refusal = misfit(job, catalogue, leases.fleet)
         if refusal is None and leases.quiescent:
-            refusal = NoCapacity("The network is shutting down")
+            refusal = shutting_down()
         refusal = refusal or lack_of_capacity(job, catalogue, leases.fleet, waiting, now_s)
         if refusal is None:
             ahead[job.model] += 1
@@ -71,6 +71,10 @@ def too_many_queued(submission: Submission, queued: int, now_ms: int) -> RateLim
 
 def not_registered(model: str) -> ModelNotFound:
     return ModelNotFound(f"Model {model} is not registered on the network")
+
+
+def shutting_down() -> NoCapacity:
+    return NoCapacity("The network is shutting down")
 
 
 def no_capacity(model: str, reason: str | None = None) -> NoCapacity:

@@ -4,8 +4,11 @@ A member asks for what is its account's, and gives no more than its account has.
 """
 
 import hashlib
+import re
 import secrets
 import string
+import zlib
+from typing import Literal
 
 from msgspec.structs import asdict, replace
 
@@ -17,12 +20,37 @@ from cluster.messages.people import Account, KeyLimits, KeyRole, KeyStatus, NewK
 _BASE62 = string.digits + string.ascii_letters
 _PREFIX = "inft_"
 _RANDOM_CHARACTERS = 32
+_CHECKSUM_CHARACTERS = 6
 _SHOWN_CHARACTERS = 9
+_WITH_CHECKSUM = re.compile(rf"{_PREFIX}[0-9A-Za-z]{{{_RANDOM_CHARACTERS + _CHECKSUM_CHARACTERS}}}", re.ASCII)
+
+Checksum = Literal["right", "wrong", "none"]
 
 
 def new_secret() -> str:
-    """A new key: `inft_` and 32 random base62 characters, about 190 bits."""
-    return _PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_CHARACTERS))
+    """A new key: `inft_`, 32 random base62 characters, about 190 bits, and a checksum of all before it."""
+    secret = _PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_CHARACTERS))
+    return secret + _checksum(secret)
+
+
+def checksum(secret: str) -> Checksum:
+    """Whether a token has the checksum of a new key. Older keys, and an admin's own, have none.
+
+    No secret: it tells what is mistyped, cut off or made up, before anybody is asked who holds it.
+    """
+    if not _WITH_CHECKSUM.fullmatch(secret):
+        return "none"
+    text, given = secret[:-_CHECKSUM_CHARACTERS], secret[-_CHECKSUM_CHARACTERS:]
+    return "right" if given == _checksum(text) else "wrong"
+
+
+def _checksum(text: str) -> str:
+    """The CRC-32, in base62."""
+    number, digits = zlib.crc32(text.encode()), ""
+    for _ in range(_CHECKSUM_CHARACTERS):
+        number, digit = divmod(number, len(_BASE62))
+        digits = _BASE62[digit] + digits
+    return digits
 
 
 def secret_hash(secret: str) -> str:

@@ -13,6 +13,8 @@ from api.cli import exits
 from api.cli.chat import chat
 from api.cli.check import check
 from api.cli.connection import StateOption, state_folder
+from api.cli.database import backup, db
+from api.cli.delete import delete
 from api.cli.explain import explain
 from api.cli.lists import jobs, models, nodes, status
 from api.cli.plan import plan
@@ -65,11 +67,16 @@ def keep(
 
 
 @app.command()
-def env(state: StateOption = None) -> None:
+def env(
+    config_file: Annotated[Path | None, typer.Option("--config", help="The settings, for `server.max_...`.")] = None,
+    state: StateOption = None,
+) -> None:
     """Print the environment to start a cluster's Ray in, for a shell: eval "$(infernet env)"."""
     from api.cli.run import ray_environment
+    from cluster.settings import layers
 
-    print(ray_environment.exports(state_folder(state, os.environ), os.environ), end="")
+    server = layers.load(config_file, os.environ).server
+    print(ray_environment.exports(state_folder(state, os.environ), os.environ, server), end="")
 
 
 @app.command()
@@ -87,8 +94,9 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, status, chat, jobs, explain, models, nodes, plan):
+for _command in (check, status, chat, jobs, explain, delete, models, nodes, plan, backup):
     app.command()(_command)
+app.add_typer(db, name="db")
 
 
 def main() -> None:

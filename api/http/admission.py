@@ -1,15 +1,20 @@
 """The first steps of every request but those that watch the system: authenticate, then charge the key's window."""
 
+import logging
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.answers import error_response, is_under, limit_headers
+from api.http.answers import error_response, limit_headers, told_of
+from api.http.front.paths import is_under
+from api.http.incoming import Incoming
 from api.replica.gateway import Gateway
 from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal
+
+logger = logging.getLogger(__name__)
 
 _GUARDED = ("/api", "/v1", "/v2", "/tokenize", "/detokenize", "/score", "/rerank")
 _NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
@@ -32,32 +37,41 @@ class Admission:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sending = _ChargedSend(send)
+        incoming = Incoming(scope, receive)
+        sending = _ChargedSend(send, incoming)
         try:
             if _is_guarded(scope):
                 await _admit(scope, sending)
-            await self._app(scope, receive, sending)
+            await self._app(scope, incoming, sending)
         except ClientDisconnect:
             return
         except Exception as error:
             if sending.begun:
+                # Not the error itself: it may hold what the client sent.
+                logger.error("%s failed midway: %s", told_of(scope), type(error).__name__)  # noqa: TRY400
                 raise
-            await error_response(Request(scope), error)(scope, receive, sending)
+            await error_response(Request(scope), error)(scope, incoming, sending)
 
 
 class _ChargedSend:
-    """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own."""
+    """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own.
 
-    def __init__(self, send: Send) -> None:
+    Where the client does not come to the end of its request, the answer is the connection's last one.
+    """
+
+    def __init__(self, send: Send, incoming: Incoming) -> None:
         self._send = send
+        self._incoming = incoming
         self.charged: Decision | None = None
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
+            headers = MutableHeaders(scope=message)
+            if not await self._incoming.is_over():
+                headers["Connection"] = "close"
             if self.charged is not None:
-                headers = MutableHeaders(scope=message)
                 for name, value in limit_headers(self.charged).items():
                     headers.setdefault(name, value)
         await self._send(message)

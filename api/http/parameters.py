@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, OptionalMoment, without_nul
+from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
 from cluster.ids import AccountId, JobId, KeyId
@@ -104,7 +105,7 @@ Wait = Annotated[
     Query(description="Answer when the job has ended, or after so many seconds"),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
-POSITION_PATTERN = rf"^([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}}$"
+POSITION_PATTERN = rf"^({END_ID}|([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}})$"
 After = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "pattern": POSITION_PATTERN}),
@@ -137,10 +138,12 @@ def state_of(status: StatusName) -> JobState | None:
     return None if status == "all" else JobState(status)
 
 
-def parse_position(name: str, value: str | None) -> Position:
-    """A position in a text, as the id of an event tells it. Raises BadRequest."""
+def parse_position(name: str, value: str | None) -> Position | None:
+    """A position in a text, as the id of an event tells it; None after the end. Raises BadRequest."""
     if value is None:
         return Position()
+    if value == END_ID:
+        return None
     match = _POSITION.fullmatch(value)
     if match is None or int(match["offset"]) > INT64:
         raise BadRequest(f"{name}: must be a whole number of characters, not negative, or the id of an event")

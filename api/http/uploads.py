@@ -4,7 +4,6 @@ Without these they may be no larger than any other body. That is looked at twice
 may be a picture, and then by what is one.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
@@ -14,14 +13,11 @@ from fastapi import Depends, Request
 from api.http.dependencies import MAX_BODY_BYTES, announced_bytes, body_is_larger_than
 from api.replica.gateway import Gateway
 from api.replica.room import Held
-from cluster.errors import BadRequest, PayloadTooLarge
+from cluster.errors import PayloadTooLarge
 from cluster.messages.media import Given
 
 _LIKE_MEDIA = re.compile(rb"[A-Za-z0-9+/=\\\\]{1024,}")
 """Base64, of which JSON may escape the slashes."""
-
-_READ_S = 60.0
-"""A large body arrives within this time: what has room is not to be held up by its network."""
 
 
 class Upload:
@@ -62,17 +58,12 @@ async def _read(request: Request, gateway: Gateway, upload: Upload) -> None:
     if announced > MAX_BODY_BYTES:
         upload.held = await gateway.room.take(account, announced)
     body = bytearray()
-    try:
-        async with asyncio.timeout(None if upload.held is None else _READ_S) as limit:
-            async for part in request.stream():
-                body += part
-                if len(body) > largest:
-                    raise body_is_larger_than(largest)
-                if len(body) > MAX_BODY_BYTES and upload.held is None:
-                    upload.held = await gateway.room.take(account, largest)
-                    limit.reschedule(asyncio.get_running_loop().time() + _READ_S)
-    except TimeoutError:
-        raise BadRequest(f"Request body: did not arrive within {_READ_S:g} s") from None
+    async for part in request.stream():
+        body += part
+        if len(body) > largest:
+            raise body_is_larger_than(largest)
+        if len(body) > MAX_BODY_BYTES and upload.held is None:
+            upload.held = await gateway.room.take(account, largest)
     if len(body) > MAX_BODY_BYTES:
         _check_rest(len(body) - sum(len(run[0]) for run in _LIKE_MEDIA.finditer(body)))
     upload.body = bytes(body)

@@ -15,6 +15,7 @@ from cluster.errors import (
     InfernetError,
     InternalError,
     JobCancelled,
+    JobNotFound,
     JobTimeout,
     ModelNotFound,
     NoCapacity,
@@ -42,6 +43,7 @@ _CODES = {
 _STATUSES_OF_FAILED_JOBS: dict[type[InfernetError], int] = {
     ContextLengthExceeded: ContextLengthExceeded.status,
     JobCancelled: Conflict.status,
+    JobNotFound: JobNotFound.status,  # it has been removed
     EngineFailed: InternalError.status,
     NoCapacity: NoCapacity.status,
     NodeDisconnected: NoCapacity.status,

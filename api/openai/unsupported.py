@@ -23,12 +23,29 @@ class MustBe:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"enum": list(self._harmless)} if self._harmless else {"type": "null"}
+        variants = [_only(value) for value in self._harmless]
+        return {"anyOf": variants} if len(variants) > 1 else variants[0] if variants else {"type": "null"}
 
     def _check(self, value: Any) -> None:
         # In Python True is 1.
         if not any(value == same and isinstance(value, bool) == isinstance(same, bool) for same in self._harmless):
             raise PydanticCustomError("not_offered", "is not offered here")
+
+
+def _only(value: Any) -> dict[str, Any]:
+    """The schema of this value, and no other, in words that generators of clients know."""
+    match value:
+        case bool():
+            return {"type": "boolean", "const": value}
+        case str():
+            return {"type": "string", "const": value}
+        case int() | float():
+            return {"type": "number", "minimum": value, "maximum": value}
+        case []:
+            return {"type": "array", "items": {}, "maxItems": 0}
+        case [one]:
+            return {"type": "array", "items": _only(one), "minItems": 1, "maxItems": 1}
+    raise TypeError(f"there is no schema for {value!r} here")
 
 
 Refused = Annotated[Any, MustBe()]

@@ -7,7 +7,7 @@ from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Unauthorized
-from cluster.keys import is_expired, secret_hash
+from cluster.keys import checksum, is_expired, secret_hash
 from cluster.messages.people import Principal
 from cluster.timing import Timing
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from actors.ledger import Ledger
 
 _MOST_KEYS = 10_000
+_DOUBTFUL_AT_ONCE = 64
+
+Asking = Batcher[str, Principal | None]
 
 
 class _Known(NamedTuple):
@@ -29,7 +32,8 @@ class Principals:
 
     However many come with one key, the Ledger is asked once, and however many keys come at once, it is asked about all
     of them in one call. Of at most `most_keys` it is remembered who holds them. Tokens that nobody holds are remembered
-    apart, so that a flood of them costs no key its place.
+    apart, so that a flood of them costs no key its place; and those that may well be made up are asked about apart, so
+    that no key waits behind them. Of one whose checksum is wrong it is known without asking.
     """
 
     def __init__(
@@ -43,34 +47,39 @@ class Principals:
         self._most_keys = most_keys
         self._remembered_s = timing.key_remembered_s
         self._renewed_s = timing.key_renewed_s
-        self._asked = Batcher[str, Principal | None](ledger.principals)
+        self._asked = Asking(ledger.principals)
+        self._asked_doubtful = Asking(ledger.principals, _DOUBTFUL_AT_ONCE)
         self._held: dict[str, _Known] = {}
         self._unheld: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Task[_Known]] = {}
 
     async def find(self, token: str) -> Principal:
         """Raises Unauthorized for every token that is not a valid key."""
+        given = checksum(token)
+        if given == "wrong":
+            raise Unauthorized()
         key_hash = secret_hash(token)
+        asked = self._asked if given == "right" or key_hash in self._held else self._asked_doubtful
         known = self._held.get(key_hash) or self._unheld.get(key_hash)
         age_s = self._remembered_s if known is None else self._clock.monotonic_s() - known.asked_s
         if known is None or age_s >= self._remembered_s:
-            known = await asyncio.shield(self._ask(key_hash))
+            known = await asyncio.shield(self._ask(key_hash, asked))
         elif age_s >= self._renewed_s and key_hash not in self._asking:
-            tell(self._ask(key_hash), "renewing a key")
+            tell(self._ask(key_hash, asked), "renewing a key")
         if known.principal is None or is_expired(known.principal.expires_ms, self._clock.wall_ms()):
             raise Unauthorized()
         return known.principal
 
-    def _ask(self, key_hash: str) -> asyncio.Task[_Known]:
+    def _ask(self, key_hash: str, asked: Asking) -> asyncio.Task[_Known]:
         asking = self._asking.get(key_hash)
         if asking is None:
-            asking = self._asking[key_hash] = asyncio.create_task(self._look_up(key_hash))
+            asking = self._asking[key_hash] = asyncio.create_task(self._look_up(key_hash, asked))
         return asking
 
-    async def _look_up(self, key_hash: str) -> _Known:
+    async def _look_up(self, key_hash: str, asked: Asking) -> _Known:
         asked_s = self._clock.monotonic_s()
         try:
-            known = _Known(await self._asked.add(key_hash), asked_s)
+            known = _Known(await asked.add(key_hash), asked_s)
         finally:
             del self._asking[key_hash]
         kept, other = (self._unheld, self._held) if known.principal is None else (self._held, self._unheld)

@@ -44,7 +44,7 @@ def environment_layer(env: Mapping[str, str]) -> Value:
             section = root
             for name in sections:
                 section = section.setdefault(name, Value({}, variable)).content
-            section[key] = Value(_as(kind, text), variable)
+            section[key] = _texts(text, variable) if kind == _TEXTS else Value(_as(kind, text), variable)
     return Value(root, "")
 
 
@@ -62,10 +62,13 @@ def _variable(key_path: tuple[str, ...]) -> str:
     return "_".join((PREFIX, *key_path)).upper()
 
 
-def _scalar_keys(struct: type[Struct]) -> Iterator[tuple[tuple[str, ...], type]]:
-    """The paths and types of all settings that are one number or one text."""
+_TEXTS = tuple[str, ...]
+
+
+def _scalar_keys(struct: type[Struct]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The paths and types of all settings that are one number, one text, or several texts."""
     for field in structs.fields(struct):
-        if field.type in (int, str):
+        if field.type in (int, str, _TEXTS):
             yield (field.encode_name,), field.type
         elif get_origin(field.type) is Literal:
             yield (field.encode_name,), str
@@ -74,6 +77,11 @@ def _scalar_keys(struct: type[Struct]) -> Iterator[tuple[tuple[str, ...], type]]
         elif isinstance(field.type, type) and issubclass(field.type, Struct):
             for path, kind in _scalar_keys(field.type):
                 yield (field.encode_name, *path), kind
+
+
+def _texts(text: str, variable: str) -> Value:
+    """What a variable lists, with commas between."""
+    return Value([Value(each.strip(), variable) for each in text.split(",") if each.strip()], variable)
 
 
 def _as(kind: type, text: str) -> Any:

@@ -1,5 +1,6 @@
 """What can be set, and what each setting must be. Each is checked as a `Value` (`cluster/settings/checks.py`)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
@@ -42,8 +43,15 @@ _NOTE = "x-"
 _LEAST_BODY_BYTES = 1 << 20
 """As much as any other body may have."""
 
+_MOST_CONNECTIONS = 500_000
+"""Of two open files each; the kernel's own limit for a process is a million."""
+
 _MOST_PIXELS = 80 << 20
 """vLLM refuses pictures of more than 89 million pixels by itself."""
+
+
+_MOST_DAYS = 36_500
+"""A hundred years."""
 
 
 class IngressReplicas(Struct, frozen=True):
@@ -54,11 +62,18 @@ class IngressReplicas(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """Where the HTTP door is, and how many ingress replicas stand behind it."""
+    """Where the HTTP door is, how many ingress replicas stand behind it, and how many connections it holds at once.
+
+    Of these, half may come from one address, unless it is said how many. Pages of `cors_origins` may ask it from
+    browsers; `*` are those of all.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: IngressReplicas = IngressReplicas()
+    cors_origins: tuple[str, ...] = ()
+    max_connections: int = 40_000
+    max_connections_per_address: int | None = None
 
 
 class Media(Struct, frozen=True):
@@ -82,6 +97,8 @@ SpotNoticesOf = Literal["none", "aws", "gcp"]
 class Settings(Struct, frozen=True):
     """Everything that can be set. An empty `database` means the default one, in the user's home.
 
+    Jobs that ended more than `retention_days` ago are removed; None keeps them for ever.
+
     `spot_notices` is the cloud whose machines ask for the notice that they will be taken away.
     """
 
@@ -89,6 +106,7 @@ class Settings(Struct, frozen=True):
     database: str = ""
     limits: KeyLimits = KeyLimits()
     job_timeout_s: int = 300
+    retention_days: int | None = None
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
@@ -108,6 +126,7 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "database": _database,
                 "limits": _limits,
                 "job_timeout_s": integer(1, unit="s"),
+                "retention_days": or_none(integer(1, _MOST_DAYS)),
                 "stream_interval_ms": integer(0, unit="ms"),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
@@ -127,8 +146,25 @@ def _without_notes(value: Value) -> Value:
 
 
 def _server(value: Value) -> Server:
-    checks: dict[str, Check] = {"host": _address, "port": integer(1, 65535), "replicas": _ingress_replicas}
+    checks: dict[str, Check] = {
+        "host": _address,
+        "port": integer(1, 65535),
+        "replicas": _ingress_replicas,
+        "cors_origins": list_of(_origin),
+        "max_connections": integer(1, _MOST_CONNECTIONS),
+        "max_connections_per_address": or_none(integer(1)),
+    }
     return Server(**section(value, checks))
+
+
+_ORIGIN = re.compile(r"\*|https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+
+
+def _origin(value: Value) -> str:
+    origin = word(value).lower().removesuffix("/")  # as browsers write it
+    if not _ORIGIN.fullmatch(origin):
+        raise value.is_not("an origin such as https://example.org:8443, or *")
+    return origin
 
 
 def _address(value: Value) -> str:

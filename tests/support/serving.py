@@ -97,6 +97,11 @@ class Serving:
         """The processes of this run that host such an actor, by their titles."""
         return [process for process in runs.processes(self.run) if _title(process).startswith(f"ray::{kind}")]
 
+    def processes(self) -> list[psutil.Process]:
+        """All of them: the user's, the system's own, and those of its run."""
+        user = psutil.Process(self.process.pid)
+        return [user, *user.children(), *(each for each in runs.processes(self.run) if each.ppid() != user.pid)]
+
     @property
     def run(self) -> str:
         """The mark of this run's processes."""

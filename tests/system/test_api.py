@@ -472,7 +472,7 @@ def test_a_stream_is_sent_as_it_comes_and_goes_on_elsewhere(database: Path) -> N
                             break
             events = head.decode(errors="ignore").rpartition("\n\n")[0] + "\n\n"
             assert "[DONE]" not in events
-            first = Stream(events)
+            first = Stream(events, is_whole=False)
             # The client has gone: the job goes on, and so can its reader.
             headers = {"Last-Event-ID": str(first.ids[-1])}
             rest = Stream((await client.get(f"/api/v1/jobs/{job_id}/stream", headers=headers)).text)
@@ -565,14 +565,16 @@ def test_not_ready_when_the_control_plane_does_not_answer_and_metrics_say_so() -
     gone = bare_gateway(error=Unreachable("scheduler"))
 
     async def main() -> None:
-        for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient), gone):
+        nobody = Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient)
+        for gateway, counts in ((nobody, 0), (gone, 1)):
             async with door(gateway, key=None) as client:
                 assert is_error(await client.get("/readyz"), 503, "no_capacity", "control plane")
                 assert (await client.get("/healthz")).json() == {"status": "ok"}
                 metrics = await client.get("/metrics")
                 assert metrics.status_code == 200
                 samples = [line for line in metrics.text.splitlines() if not line.startswith("#")]
-                assert samples == [f'infernet_up{{part="{part}"}} 0.0' for part in ("scheduler", "ledger", "database")]
+                up = {"scheduler": 0, "ledger": 0, "database": 0, "rate_limiter": counts, "journal": 0}
+                assert samples == [f'infernet_up{{part="{part}"}} {value}.0' for part, value in up.items()]
 
     run(main())
 
@@ -586,6 +588,23 @@ def test_not_ready_when_all_queues_are_full(database: Path) -> None:
         assert is_error(await client.post("/api/v1/jobs", json=BODY), 503, "no_capacity")
 
     with_api(database, scenario, models=[replace(HANGING, max_queue=1)])
+
+
+def test_not_ready_while_it_stops_and_what_is_submitted_is_to_come_back(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        await hung(system, client)
+        stopping = asyncio.create_task(system.scheduler.quiesce(PATIENCE_S))
+        await until(lambda: system.scheduler.leases.quiescent)
+        for path in ("/readyz", "/health", "/ping"):
+            assert is_error(await client.get(path), 503, "no_capacity", "shutting down")
+        for path in ("/api/v1/jobs", "/v1/chat/completions"):
+            response = await client.post(path, json=BODY)
+            assert response.status_code == 503
+            assert response.headers["Retry-After"] == "1"
+        assert not stopping.done()
+        stopping.cancel()
+
+    with_api(database, scenario, models=[HANGING])
 
 
 def test_identifiers_that_no_database_holds_name_nothing() -> None:
@@ -791,6 +810,7 @@ def test_another_accounts_job_is_no_job(database: Path) -> None:
                 ("GET", f"{job_path}/stream"),
                 ("GET", f"{job_path}/placement"),
                 ("POST", f"{job_path}/cancel"),
+                ("DELETE", job_path),
             ):
                 theirs = await stranger.request(method, path)
                 none = await stranger.request(method, path.replace(job_id, "job_none"))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ state = Path(sys.argv[1])
 def work():
     temp = state / "temp"
     temp.mkdir()
-    runs.record(state, temp)
+    runs.record(state, temp, state / "logs" / "now")
     more = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
     env = {**os.environ, runs.MARK: str(temp)}
     left = subprocess.Popen([sys.executable, "-c", more], env=env, stdout=subprocess.PIPE)
@@ -107,6 +108,26 @@ def test_a_system_that_does_not_stop_is_killed(tmp_path: Path) -> None:
     code, failed = ended(process, tmp_path)
     assert code == 1
     assert failed.startswith("infernet: the system did not stop within 1 s, and was killed")
+
+
+def test_who_asks_twice_does_not_wait(tmp_path: Path) -> None:
+    process, _ = start(tmp_path, STUBBORN, "guard._AGAIN_S = 0.0\n")
+    process.send_signal(signal.SIGINT)
+    while "ShdPnd:\t0000000000000000" not in Path(f"/proc/{process.pid}/status").read_text():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code, failed = ended(process, tmp_path)
+    assert (code, failed) == (
+        130,
+        "infernet: asked again: stopping at once; what runs goes on at the next start\n",
+    )
+
+
+def test_a_request_that_comes_twice_at_once_is_one(tmp_path: Path) -> None:
+    process, _ = start(tmp_path, WAITS, "guard._AGAIN_S = 60.0\n")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process, tmp_path) == (0, "")
 
 
 def test_a_system_that_is_killed_is_told_of(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import string
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cluster import keys
@@ -22,13 +24,46 @@ LIMITED = Account(OURS, "limited", 0, KeyLimits(10, 100, 50, 500), BudgetState(M
 ASKED = NewKey(KeyId("key_new"), OURS, "laptop", "a secret", "member", 0)
 
 
-def test_a_secret_is_a_prefix_and_32_characters_that_differ_each_time() -> None:
+BASE62 = string.digits + string.ascii_letters
+
+
+def test_a_secret_is_a_prefix_and_32_characters_that_differ_each_time_and_a_checksum() -> None:
     secrets = {keys.new_secret() for _ in range(200)}
     assert len(secrets) == 200
-    assert {len(secret) for secret in secrets} == {37}
+    assert {len(secret) for secret in secrets} == {43}
     assert {secret[:5] for secret in secrets} == {"inft_"}
     # Each of 62 characters is missing from 6400 random ones with a probability of 10 to the minus 43.
-    assert set("".join(secret[5:] for secret in secrets)) == set(string.digits + string.ascii_letters)
+    assert set("".join(secret[5:37] for secret in secrets)) == set(BASE62)
+    assert {keys.checksum(secret) for secret in secrets} == {"right"}
+
+
+def test_the_checksum_stays_what_it_is() -> None:
+    """Keys that were given out must let their holders in for ever."""
+    assert keys.checksum("inft_0123456789abcdefghijklmnopqrstuv0FCiew") == "right"
+
+
+@given(st.integers(5, 42), st.sampled_from(BASE62))
+def test_one_wrong_character_is_seen(place: int, character: str) -> None:
+    secret = keys.new_secret()
+    mistyped = secret[:place] + character + secret[place + 1 :]
+    assert keys.checksum(mistyped) == ("right" if mistyped == secret else "wrong")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "inft_" + "0" * 32,
+        "inft_" + "0" * 40,
+        "Inft_" + "0" * 38,
+        "inft_" + "0" * 37 + "-",
+        "inft_" + "0" * 37 + "ü",
+        "inft_" + "0" * 38 + "\n",
+        "",
+        "my own key",
+    ],
+)
+def test_keys_of_another_shape_have_none(token: str) -> None:
+    assert keys.checksum(token) == "none"
 
 
 def test_a_secret_is_stored_as_its_sha_256() -> None:

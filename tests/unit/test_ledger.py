@@ -291,6 +291,16 @@ def test_the_first_admin_key_is_told_once(fresh: Place) -> None:
     with_ledger(fresh, later)
 
 
+def test_a_given_admin_key_that_the_door_would_refuse_is_refused_at_the_start(fresh: Place) -> None:
+    async def scenario() -> None:
+        mistyped = "inft_" + "0" * 38
+        with pytest.raises(StartError, match=r"^The first admin key looks like one that was made here") as refused:
+            await Ledger(url(fresh), mistyped, DEFAULT).start()
+        assert mistyped not in str(refused.value)
+
+    asyncio.run(scenario())
+
+
 def test_a_given_admin_key_becomes_the_first_and_is_not_told(fresh: Place) -> None:
     async def scenario() -> None:
         secret = new_secret()

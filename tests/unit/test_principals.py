@@ -9,7 +9,7 @@ import pytest
 from api.replica.principals import Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
-from cluster.keys import secret_hash
+from cluster.keys import new_secret, secret_hash
 from cluster.messages.people import KeyLimits, Principal
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
@@ -118,7 +118,7 @@ def test_many_keys_at_once_are_asked_about_in_one_call() -> None:
 
     async def scenario() -> None:
         ledger.answering.clear()
-        finding = [asyncio.create_task(known.find(f"inft_{number}")) for number in range(1000)]
+        finding = [asyncio.create_task(known.find(new_secret())) for _ in range(1000)]
         await settled()
         ledger.answering.set()
         assert await asyncio.gather(*finding) == [HOLDER] * 1000
@@ -141,6 +141,52 @@ def test_a_flood_of_tokens_that_nobody_holds_makes_no_key_forgotten() -> None:
         asked = ledger.asked
         assert await known.find("inft_x") == HOLDER
         assert ledger.asked == asked
+
+    run(scenario())
+
+
+def test_a_token_with_a_wrong_checksum_is_asked_about_by_nobody() -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    known = Principals(ledger)
+
+    async def scenario() -> None:
+        for number in range(100):
+            with pytest.raises(Unauthorized):
+                await known.find(f"inft_{number:038}")
+        assert ledger.asked == 0
+        assert await known.find(new_secret()) == HOLDER
+        assert ledger.asked == 1
+
+    run(scenario())
+
+
+class SlowAboutMany(PlainLedger):
+    """Answers at once only where it is asked about one key."""
+
+    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
+        if len(key_hashes) > 1:
+            await self.answering.wait()
+        return [self.principal for _ in key_hashes]
+
+
+def test_a_key_does_not_wait_behind_tokens_that_may_be_made_up() -> None:
+    ledger: Any = SlowAboutMany(HOLDER)
+    clock = StillClock(ms=NOW_MS)
+    known = Principals(ledger, clock)
+
+    async def scenario() -> None:
+        old = "inft_" + "o" * 32
+        assert await known.find(old) == HOLDER
+        ledger.answering.clear()
+        doubtful = [asyncio.create_task(known.find(f"inft_{number:032}")) for number in range(1000)]
+        await settled()
+        assert await known.find(new_secret()) == HOLDER
+        # One that was found before is not doubtful any more, though it has no checksum.
+        clock.advance(REMEMBER_S)
+        assert await known.find(old) == HOLDER
+        assert not all(task.done() for task in doubtful)
+        ledger.answering.set()
+        await asyncio.gather(*doubtful)
 
     run(scenario())
 

@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ray._private import node, services
+from ray._private import node, ray_constants, services
 
 from api.cli.run import ray_start
-from api.cli.run.ray_start import patience
+from api.cli.run.ray_start import ON_THIS_MACHINE, on_this_machine_only, patience
 from cluster.errors import StartError
 
 
@@ -61,3 +61,17 @@ def test_a_raylet_is_known_by_its_name(tmp_path: Path) -> None:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not ray_start._raylet_lives()
     process.wait()
+
+
+@pytest.mark.parametrize(("said", "is_loopback"), [("0", True), ("1", False)])
+def test_ray_starts_on_this_machine_alone_unless_the_environment_says_otherwise(
+    said: str, is_loopback: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (variable,) = ON_THIS_MACHINE
+    monkeypatch.setenv(variable, said)
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    with on_this_machine_only():
+        assert is_loopback != ray_constants.ENABLE_RAY_CLUSTER
+        if is_loopback:
+            assert services.get_node_ip_address() == "127.0.0.1"
+    assert before == ray_constants.ENABLE_RAY_CLUSTER

@@ -165,7 +165,7 @@ def test_secrets_are_long_random_and_never_the_same() -> None:
     secrets = {new_secret() for _ in range(100)}
     assert len(secrets) == 100
     for secret in secrets:
-        assert len(secret) == 37
+        assert len(secret) == 43
         assert secret.startswith("inft_")
         assert secret[5:].isalnum()
         assert secret.startswith(visible_prefix(secret))

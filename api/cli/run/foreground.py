@@ -1,15 +1,20 @@
 """The whole system in the foreground: what `infernet up` does."""
 
+import logging
 import os
 from pathlib import Path
 
 from api.cli.render import console
-from api.cli.run import system
-from api.cli.run.progress import tell_models
+from api.cli.run import run_log, system
+from api.cli.run.door.limits import Limits, open_files
+from api.cli.run.progress import tell_news
 from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
 from api.cli.settings import flags_layer, notes, read_secrets, read_settings
 from api.secrets import secret_variables
 from cluster.release import Release
+from cluster.settings.schema import Server
+
+logger = logging.getLogger(__name__)
 
 
 def serve(
@@ -29,14 +34,24 @@ def serve(
     # Whoever starts a process here gives it this environment: Ray's workers run code of models.
     for variable in secret_variables(settings, os.environ):
         os.environ.pop(variable, None)
-    cluster: Cluster = GivenCluster(ray_address) if ray_address else OwnCluster(folder)
-    system.run(_serve(release, admin_key, folder, cluster))
+    with run_log.written(folder) as logs:
+        system.run(_serve(release, admin_key, folder, _cluster(ray_address, settings.server, folder, logs)))
     console.print("Stopped.")
 
 
 async def _serve(release: Release, first_key: str | None, folder: Path, cluster: Cluster) -> None:
     async with system.running(release, folder, cluster, first_key) as (url, made_key):
         console.print(f"Serving at {url}")
+        logger.info("serving at %s", url)
         if made_key is not None:
             console.print(f"Admin key, shown this once: {made_key}")
-        await tell_models()
+        await tell_news()
+
+
+def _cluster(ray_address: str | None, server: Server, folder: Path, logs: Path) -> Cluster:
+    if ray_address:
+        return GivenCluster(ray_address)
+    limits = Limits.of(server, open_files())
+    if limits.shortage:
+        console.print(f"Note: {limits.shortage}")
+    return OwnCluster(folder, logs, limits)

@@ -15,10 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.cli import exits
-from api.cli.run import runs
+from api.cli.run import own_environment, runs
 
 # The last resort: the system bounds each step of its stopping by itself, and these bounds end before this one does.
 STOP_S = 90.0
+# Whoever passes signals on, such as a script at a terminal, has the same request come twice.
+_AGAIN_S = 0.5
 
 _STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PR_SET_PDEATHSIG = 1
@@ -27,9 +29,10 @@ _PR_SET_PDEATHSIG = 1
 def run(state: Path, work: Callable[[], object]) -> int:
     """Do `work` in a process of its own, with the state folder to itself. Gives the exit code, as `exits` says it.
 
-    A signal that asks this process to stop is passed on, as SIGTERM. Raises StartError while another process has the
-    folder.
+    A signal that asks this process to stop is passed on, as SIGTERM. A second one, a moment later, stops everything at
+    once. Raises StartError while another process has the folder.
     """
+    own_environment.hide()
     with runs.claimed(state):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {signal.SIGCHLD})
         parent = os.getpid()
@@ -39,7 +42,7 @@ def run(state: Path, work: Callable[[], object]) -> int:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             _be_the_system(parent, work)
         try:
-            return _code_of(_end_of(child))
+            return _end_of(child)
         finally:
             runs.clear(state)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -68,21 +71,43 @@ def _die_with(parent: int) -> None:
 
 
 def _end_of(child: int) -> int:
-    """The child's exit status, once it has ended. It is told to stop when we are, and killed when it does not."""
-    give_up_s: float | None = None
+    """The exit code, once the child has ended. It is told to stop when we are, and killed when it does not."""
+    asked_s: float | None = None
     while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return status
-        wait_s = STOP_S if give_up_s is None else max(0.0, give_up_s - time.monotonic())
+        if (status := _reaped(child)) is not None:
+            return _code_of(status)
+        wait_s = STOP_S if asked_s is None else max(0.0, asked_s + STOP_S - time.monotonic())
         received = signal.sigtimedwait(_STOP | {signal.SIGCHLD}, wait_s)
-        if received is None and give_up_s is not None:
+        asks = received is not None and received.si_signo in _STOP
+        if asked_s is None:
+            if asks:
+                asked_s = time.monotonic()
+                os.kill(child, signal.SIGTERM)
+        elif received is None:
             exits.say(f"the system did not stop within {STOP_S:.0f} s, and was killed")
-            os.kill(child, signal.SIGKILL)
-            return os.waitpid(child, 0)[1]
-        if received is not None and received.si_signo in _STOP and give_up_s is None:
-            give_up_s = time.monotonic() + STOP_S
-            os.kill(child, signal.SIGTERM)
+            return _killed(child, exits.FAILED)
+        elif asks and time.monotonic() - asked_s > _AGAIN_S:
+            exits.say("asked again: stopping at once; what runs goes on at the next start")
+            return _killed(child, exits.INTERRUPTED)
+
+
+def _reaped(child: int) -> int | None:
+    """The child's status, if it has ended.
+
+    In a container this may be the first process, which inherits every other one whose parent has ended.
+    """
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == child:
+            return status
+        if not pid:
+            return None
+
+
+def _killed(child: int, code: int) -> int:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return code
 
 
 def _code_of(status: int) -> int:

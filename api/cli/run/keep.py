@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from actors.machine import private_files
 from api.cli import exits
-from api.cli.run import guard
+from api.cli.run import guard, own_environment
 from api.cli.run.ray_head import RayHead
 from api.cli.run.upkeep import Seen, Step, Upkeep
 from cluster.errors import StartError
@@ -42,6 +43,7 @@ def keep(config_file: Path | None, ray_address: str, folder: Path, background: b
     In the background, return 0 as soon as that has begun; what is told then goes to `LOG` in the state folder.
     Raises StartError where this machine is no head, or another one keeps it.
     """
+    own_environment.hide()
     if code := _checked(config_file, folder):
         return code
     head = RayHead(ray_address)
@@ -152,7 +154,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
     One that kept a Ray before, which was stopped a moment ago, is just ending.
     """
-    with (folder / LOCK).open("a") as lock:
+    with private_files.opened(folder / LOCK, "a") as lock:
         give_up_s = time.monotonic() + _CLAIM_S
         while True:
             try:

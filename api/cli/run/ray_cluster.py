@@ -13,10 +13,11 @@ from actors.backends.failures import one_line
 from actors.machine import scheduling_class
 from actors.ray.remote import NAMESPACE
 from api.cli.run import runs
-from api.cli.run.error_pages import haproxy_with_pages
+from api.cli.run.door.haproxy import haproxy_script
+from api.cli.run.door.limits import Limits
 from api.cli.run.ports import free_port
 from api.cli.run.ray_environment import HAPROXY_VARIABLE, SERVING
-from api.cli.run.ray_start import patience
+from api.cli.run.ray_start import ON_THIS_MACHINE, on_this_machine_only, patience
 from cluster.errors import StartError, SystemLost
 
 # HAProxy's sockets lie under it, in a folder named by Ray's 56 hex digits, and their paths may have 97 characters.
@@ -48,8 +49,10 @@ class OwnCluster:
 
     own = True
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, logs: Path, limits: Limits) -> None:
         self._state = state
+        self._logs = logs
+        self._limits = limits
 
     def __enter__(self) -> "OwnCluster":
         scheduling_class.use_batch()  # and so does what Ray starts: its own processes and HAProxy
@@ -69,11 +72,11 @@ class OwnCluster:
 
     def _start(self) -> None:
         temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
-        runs.record(self._state, temp)
+        runs.record(self._state, temp, self._logs)
         (temp / "tmp").mkdir()
         os.environ.update(environment(temp))
-        os.environ[HAPROXY_VARIABLE] = str(haproxy_with_pages(temp / "haproxy"))
-        with patience(_START_S):
+        os.environ[HAPROXY_VARIABLE] = str(haproxy_script(temp / "haproxy", self._limits))
+        with patience(_START_S), on_this_machine_only():
             ray.init(
                 address="local",
                 namespace=NAMESPACE,
@@ -144,6 +147,8 @@ def environment(temp: Path) -> Mapping[str, str]:
         "RAY_task_events_report_interval_ms": "0",
         "RAY_event_stats": "0",
         "RAY_enable_metrics_collection": "0",
+        # Nothing of it can be reached from another machine.
+        **ON_THIS_MACHINE,
         # vLLM leaves sockets and folders there.
         "TMPDIR": str(temp / "tmp"),
         # Process titles must not overwrite the environment that the mark is read from.

@@ -4,7 +4,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from api.cli.run.error_pages import haproxy_with_pages
+from api.cli.run.door.haproxy import haproxy_script
+from api.cli.run.door.limits import Limits, open_files
+from cluster.settings.schema import Server
 
 HAPROXY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
 
@@ -31,8 +33,9 @@ SERVING: Mapping[str, str] = {
 """For every machine, whoever starts its Ray."""
 
 
-def exports(folder: Path, env: Mapping[str, str]) -> str:
-    """`SERVING` as lines for a shell, but for what `env` has already. HAProxy's error pages are kept in `folder`."""
-    wanted = {**SERVING, HAPROXY_VARIABLE: str(haproxy_with_pages(folder / "haproxy"))}
+def exports(folder: Path, env: Mapping[str, str], server: Server) -> str:
+    """`SERVING` as lines for a shell, but for what `env` has already. HAProxy's script is kept in `folder`."""
+    script = haproxy_script(folder / "haproxy", Limits.of(server, open_files()))
+    wanted = {**SERVING, HAPROXY_VARIABLE: str(script)}
     missing = {name: value for name, value in wanted.items() if name not in env}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in missing.items())

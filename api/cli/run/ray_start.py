@@ -1,4 +1,4 @@
-"""Ray's start on a busy machine.
+"""Ray's start: on this machine alone, and on a busy one.
 
 Ray gives its raylet half a minute to appear in the cluster, and no setting to change that. But the raylet appears only
 after two agents, Python programs with large imports: on a machine that loads models, at its boot or beside other work,
@@ -6,18 +6,40 @@ that takes longer, and the start would fail for no other reason. The raylet itse
 a quarter of a minute; then nothing is left to wait for, and all has to be started anew.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
-from ray._private import services
+from ray._private import ray_constants, services
 
 from cluster.errors import StartError
 
 _LOOK_S = 0.25
 _RAYLET = "raylet"
+
+ON_THIS_MACHINE = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
+"""What tells Ray's processes to listen on the loopback interface alone: there is no cluster of several machines.
+
+Ray has it for systems where such a cluster is not supported, and so does everywhere what it says. Else all that it
+starts, some twenty processes, would listen on all interfaces.
+"""
+
+
+@contextmanager
+def on_this_machine_only() -> Iterator[None]:
+    """In here, Ray starts as `ON_THIS_MACHINE` says, unless the environment says otherwise by now.
+
+    This process has read its environment long ago.
+    """
+    read = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR].lower() in ("1", "true")
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = read
 
 
 @contextmanager

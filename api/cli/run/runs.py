@@ -16,6 +16,7 @@ from typing import IO
 
 import psutil
 
+from actors.machine import private_files
 from api.cli.run import kept_logs
 from cluster.errors import StartError
 
@@ -48,24 +49,30 @@ def claimed(state: Path) -> Iterator[None]:
 def _lock_file(state: Path) -> IO[str]:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return (state / _LOCK_FILE).open("w")
+        return private_files.opened(state / _LOCK_FILE, "w")
     except OSError as error:
         reason = f"cannot use the state folder {state}: {error.strerror}"
         raise StartError(f"{reason}; give another one with --state or INFERNET_STATE") from None
 
 
-def record(state: Path, temp: Path) -> None:
-    """A run begins, whose processes are marked with, and whose files are in, the folder `temp`."""
-    (state / _RUN_FILE).write_text(json.dumps({"temp": str(temp)}))
+def record(state: Path, temp: Path, logs: Path) -> None:
+    """A run begins, whose processes are marked with, and whose files are in, the folder `temp`.
+
+    What Ray writes there is kept in the folder `logs`.
+    """
+    with private_files.opened(state / _RUN_FILE, "w") as file:
+        json.dump({"temp": str(temp), "logs": str(logs)}, file)
 
 
 def clear(state: Path) -> None:
     """End the recorded run's processes and remove its files, if there is one. Its logs are kept."""
     run_file = state / _RUN_FILE
     if run_file.exists():
-        temp = str(json.loads(run_file.read_text())["temp"])
+        run = json.loads(run_file.read_text())
+        temp = str(run["temp"])
         end(temp)
-        kept_logs.keep(Path(temp), state)
+        # A version before this one did not say where its logs are to be.
+        kept_logs.keep(Path(temp), Path(run["logs"]) if "logs" in run else kept_logs.begin(state))
         shutil.rmtree(temp, ignore_errors=True)
         run_file.unlink()
 

@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from ray.serve.context import _get_global_client
 
 from actors.directory import LEDGER, SCHEDULER
+from actors.machine import private_files
 from actors.ray import lifecycle
 from actors.wire.calls import Unreachable
 from api.cli.render import Step, console, one_line
@@ -22,6 +23,7 @@ from api.cli.run.bounded import within
 from api.cli.run.first_keys import FirstKeys
 from api.cli.run.ray_cluster import Cluster
 from api.cli.run.ray_life import RayProcesses, lost, while_ray_lives
+from api.cli.run.schema import bring_up_to_date
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
@@ -64,6 +66,7 @@ async def running(
         # What can be said in a second need not wait for Ray.
         require_free(server.host, server.port)
         await asyncio.to_thread(database.require_free, release.settings.database, Timing().ownership_wait_s)
+        await asyncio.to_thread(bring_up_to_date, release.settings.database)
     with _joined(cluster, folder):
         processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
@@ -90,7 +93,7 @@ async def running(
 @contextmanager
 def _joined(cluster: Cluster, folder: Path) -> Iterator[None]:
     """The cluster, with our signal handlers again in the place of those that Ray sets."""
-    with (folder / _RAY_LOG).open("w") as log, redirect_stdout(log), ExitStack() as stack:
+    with private_files.opened(folder / _RAY_LOG, "w") as log, redirect_stdout(log), ExitStack() as stack:
         with Step("Starting Ray"):
             stack.enter_context(cluster)
         _stop_on_signals()

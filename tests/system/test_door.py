@@ -1,4 +1,7 @@
-"""What HAProxy answers where no replica of ours does: with the real HAProxy, and lines as Ray Serve writes them."""
+"""What HAProxy answers where no replica of ours does, and whom it does not wait for.
+
+With the real HAProxy, and lines as Ray Serve writes them.
+"""
 
 import shutil
 import socket
@@ -7,18 +10,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import httpx
+import psutil
 import pytest
 import ray
+from msgspec.structs import replace
 
-from api.cli.run.error_pages import haproxy_with_pages
+from api.cli.run.door.haproxy import haproxy_script
+from api.cli.run.door.limits import Limits
 from api.cli.run.ports import free_port
 from tests.support.plain_system import PATIENCE_S
 
-CONFIG = """
+LIMITS = Limits(connections=100, of_one_address=50, wanted=100)
+CONFIG = """global
+    stats socket {folder}/admin.sock mode 666 level admin expose-fd listeners
+    maxconn 4096
 defaults
     mode http
     timeout client 10s
@@ -36,6 +46,7 @@ frontend http_frontend
     default_backend default_backend
 listen stats
   bind *:{stats}
+  http-request return status 503
 frontend prometheus
     bind :{metrics}
 backend default_backend
@@ -47,13 +58,13 @@ SERVES_PAGE = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\
 
 
 @contextmanager
-def haproxy(folder: Path, replica: int, host: str = "127.0.0.1") -> Iterator[httpx.Client]:
+def haproxy(folder: Path, replica: int, host: str = "127.0.0.1", limits: Limits = LIMITS) -> Iterator[httpx.Client]:
     """A client of an HAProxy in front of this port, run as Serve runs it. `*` is what Serve writes for 0.0.0.0."""
     port, config = free_port(), folder / "haproxy.cfg"
     (folder / "500.http").write_text(SERVES_PAGE)
     ports = {"host": host, "port": port, "replica": replica, "stats": free_port(), "metrics": free_port()}
     config.write_text(CONFIG.format(folder=folder, **ports))
-    script = haproxy_with_pages(folder / "pages")
+    script = haproxy_script(folder / "door", limits)
     process = subprocess.Popen([script, "-db", "-f", config])
     try:
         _wait_for(port)
@@ -136,6 +147,22 @@ def test_what_a_replicas_http_server_refuses_is_a_bad_request(folder: Path) -> N
     assert (response.status_code, response.json()["error"]) == (400, "bad_request")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/other"])
+def test_its_own_answers_tell_the_requests_id_too(folder: Path, path: str) -> None:
+    with haproxy(folder, replica=free_port()) as client:
+        assert client.get(path, headers={"X-Request-Id": "mine"}).headers.get_list("X-Request-Id") == ["mine"]
+        assert UUID(client.get(path).headers["X-Request-Id"])
+        for given in ("x" * 129, "a b", '"a"', "-a"):
+            assert UUID(client.get(path, headers={"X-Request-Id": given}).headers["X-Request-Id"])
+        assert UUID(client.get(path, headers=[("X-Request-Id", "a"), ("X-Request-Id", "b")]).headers["X-Request-Id"])
+
+
+def test_a_replica_hears_the_id_that_its_answer_tells(folder: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-Request-Id: other\r\nX-Request-Id: more\r\nContent-Length: 0\r\n\r\n"
+    with replica(answer) as port, haproxy(folder, port) as client:
+        assert client.get("/api/v1/jobs", headers={"X-Request-Id": "mine"}).headers.get_list("X-Request-Id") == ["mine"]
+
+
 def test_what_the_application_refuses_passes_as_it_is(folder: Path) -> None:
     body = b'{"error": "bad_request", "error_message": "model: Field required"}'
     refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" + body
@@ -154,18 +181,118 @@ def test_a_replica_hears_of_a_client_that_has_gone(folder: Path) -> None:
     """Also when the client's request came in parts, as most clients send it."""
     with socket.create_server(("127.0.0.1", 0)) as listening, haproxy(folder, listening.getsockname()[1]) as client:
         asking = socket.create_connection((client.base_url.host, client.base_url.port or 0))
-        asking.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        # More than HAProxy waits for before it passes anything on.
+        begun = b"a" * 20_000
+        asking.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 20002\r\n\r\n" + begun)
         listening.settimeout(PATIENCE_S)
         serving, _ = listening.accept()
         with serving:
             serving.settimeout(PATIENCE_S)
-            _read_until(serving, b"\r\n\r\n")
+            _read_until(serving, begun)
             asking.sendall(b"{}")
             _read_until(serving, b"{}")
             asking.close()
             # Before any timeout of HAProxy's own.
             serving.settimeout(PATIENCE_S / 2)
             assert _is_closed(serving)
+
+
+GET = b"GET /api/v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n"
+NOTHING = b"HTTP/1.1 204 No Content\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
+HALF_HEADERS = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\n"
+HALF_BODY = HALF_HEADERS + b"Content-Length: 1000\r\n\r\n{"
+
+
+@pytest.mark.parametrize("begun", [b"", HALF_HEADERS, HALF_BODY], ids=["nothing", "headers", "body"])
+def test_who_does_not_come_to_the_end_of_a_request_is_not_waited_for(begun: bytes, folder: Path) -> None:
+    quick = replace(LIMITS, request_s=1)
+    with (
+        replica(NOTHING) as port,
+        haproxy(folder, port, limits=quick) as client,
+        connection(client) as asking,
+    ):
+        asking.sendall(begun)
+        heard = _read_to_the_end(asking)
+    assert b"204" not in heard
+    if begun == HALF_BODY:
+        assert heard.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert heard.endswith(b'{"error":"bad_request","error_message":"The request did not arrive in time"}')
+
+
+def test_a_connection_without_requests_is_closed(folder: Path) -> None:
+    quick = replace(LIMITS, idle_s=1)
+    with replica(OK) as port, haproxy(folder, port, limits=quick) as client, connection(client) as asking:
+        asking.sendall(GET)
+        assert _read_to_the_end(asking).endswith(b"OK")
+
+
+def test_a_replica_may_take_longer_than_clients_may(folder: Path) -> None:
+    quick = replace(LIMITS, request_s=1, idle_s=1, stalled_s=1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        haproxy(folder, listening.getsockname()[1], limits=quick) as client,
+        connection(client) as asking,
+    ):
+        asking.sendall(GET)
+        listening.settimeout(PATIENCE_S)
+        serving, _ = listening.accept()
+        with serving:
+            asking.settimeout(2.5)
+            with pytest.raises(TimeoutError):
+                asking.recv(1)
+            asking.settimeout(PATIENCE_S)
+            serving.sendall(OK)
+            assert b"200 OK" in _read_to_the_end(asking)
+
+
+def test_an_address_has_no_more_connections_than_it_may_but_this_machine_has(folder: Path) -> None:
+    address, few = _other_address(), replace(LIMITS, of_one_address=2)
+    with replica(NOTHING) as port, haproxy(folder, port, "*", few) as client, ExitStack() as stack:
+        here = [stack.enter_context(connection(client)) for _ in range(4)]
+        there = [stack.enter_context(connection(client, address)) for _ in range(3)]
+        assert _is_closed(there[-1])
+        for one in (*here, *there[:2]):
+            one.sendall(GET)
+            assert one.recv(65_536).startswith(b"HTTP/1.1 204")
+
+
+def test_whoever_watches_gets_in_when_the_door_is_full(folder: Path) -> None:
+    with haproxy(folder, free_port(), limits=replace(LIMITS, connections=2)) as client, ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connection(client)).sendall(HALF_HEADERS)
+        lines = (folder / "haproxy.cfg").read_text().splitlines()
+        watched = next(line.split(":")[1] for line in lines[lines.index("listen stats") :] if "bind" in line)
+        assert httpx.get(f"http://127.0.0.1:{watched}/", timeout=PATIENCE_S).status_code == 503
+
+
+def test_what_haproxy_makes_is_for_its_owner_alone(folder: Path) -> None:
+    with haproxy(folder, free_port()):
+        modes = {path.name: path.stat().st_mode & 0o077 for path in (folder / "admin.sock", folder / "haproxy.cfg")}
+    assert modes == {"admin.sock": 0, "haproxy.cfg": 0}
+
+
+@contextmanager
+def connection(client: httpx.Client, address: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """A connection to the HAProxy of this client, by this address of the machine."""
+    with socket.create_connection((address, client.base_url.port or 0), PATIENCE_S) as made:
+        yield made
+
+
+def _other_address() -> str:
+    """An address of this machine besides the loopback one."""
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            if each.family == socket.AF_INET and not each.address.startswith("127."):
+                return each.address
+    pytest.skip("this machine has no address but the loopback one")
+
+
+def _read_to_the_end(connection: socket.socket) -> bytes:
+    heard = b""
+    while part := connection.recv(65_536):
+        heard += part
+    return heard
 
 
 def _read_until(connection: socket.socket, end: bytes) -> None:
@@ -191,6 +318,8 @@ def test_serve_writes_the_lines_that_are_edited() -> None:
     assert "frontend http_frontend" in lines
     assert "listen stats" in lines
     assert "    option splice-request" in lines
+    assert "    stats socket {{ config.socket_path }} mode 666 level admin expose-fd listeners" in lines
+    assert "    maxconn {{ config.maxconn }}" in lines
     assert "    bind :{{ config.metrics_port }}" in lines
     assert "  bind *:{{ config.stats_port }}" in lines
     assert any('return status 404 content-type text/plain lf-string "Path ' in line for line in lines)
