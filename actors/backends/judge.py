@@ -53,12 +53,12 @@ class Backends:
         return _no_hub_id(source)
 
     def _missing(self, source: str) -> str | None:
-        path = Path(source)
+        if not self._here:
+            return None
         if source.startswith("~"):
             return f"nobody's home is known for {source}: write the whole path"
-        if self._here and not path.exists():
-            return f"there is no folder {path}{_beside(path)}"
-        return None
+        path = Path(source)
+        return None if path.exists() else f"there is no folder {path}{_beside(path)}"
 
 
 def _beside(path: Path) -> str:

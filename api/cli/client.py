@@ -15,6 +15,7 @@ import httpx
 from httpx_sse import EventSource
 
 from api.cli.connection import Connection, resolve
+from api.cli.proxies import http_client
 from api.cli.responses import Json, Reader, RemoteError, Said, check, parse_job, parse_list
 from cluster.clock import wall_ms
 
@@ -41,7 +42,7 @@ class Client:
         self.url = connection.url
         self.headers = httpx.Headers()
         self._pauses_s = tuple(pauses_s)
-        self._http = httpx.Client(
+        self._http = http_client(
             base_url=connection.url,
             headers={"Authorization": f"Bearer {connection.key}"},
             timeout=_timeout(_TIMEOUT_S),

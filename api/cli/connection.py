@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,9 @@ import httpx
 import typer
 
 from cluster.errors import ConfigError
+from cluster.settings.environment import given
+from cluster.settings.plain import plain
+from cluster.settings.references import resolved
 
 _FILE = "connection.json"
 _DEFAULT_STATE = "~/.infernet"
@@ -51,8 +55,8 @@ def resolve(url: str | None, key: str | None, state: Path | None, env: Mapping[s
 
     Raises ConfigError, which says how to give what is missing.
     """
-    url = url or env.get("INFERNET_URL")
-    key = key or env.get("INFERNET_KEY")
+    url = url or given(env, "INFERNET_URL")
+    key = key or _referred(given(env, "INFERNET_KEY"), env)
     if url and key:
         return Connection(url, key)
     folder = state_folder(state, env)
@@ -71,8 +75,19 @@ def resolve(url: str | None, key: str | None, state: Path | None, env: Mapping[s
 
 
 def state_folder(state: Path | None, env: Mapping[str, str]) -> Path:
-    """The folder of the flag, else of INFERNET_STATE, else ~/.infernet. It need not exist."""
-    return (state or Path(env.get("INFERNET_STATE") or _DEFAULT_STATE)).expanduser()
+    """The folder of the flag, else of INFERNET_STATE, else ~/.infernet. It need not exist.
+
+    Raises ConfigError where nobody knows where it is.
+    """
+    path = state or Path(given(env, "INFERNET_STATE") or _DEFAULT_STATE)
+    if not path.parts or path.parts[0] != "~" or Path(env.get("HOME", "/")).is_absolute():
+        with suppress(RuntimeError):  # ~ and nobody's home
+            return path.expanduser().absolute()
+    raise ConfigError(f"There is no home folder for {path}: give --state, or set INFERNET_STATE or HOME")
+
+
+def _referred(key: str | None, env: Mapping[str, str]) -> str | None:
+    return None if key is None else resolved(key, "INFERNET_KEY", env)
 
 
 def write(state_dir: Path, connection: Connection) -> None:
@@ -93,13 +108,15 @@ def read(state_dir: Path) -> Connection | None:
         return Connection(url=fields["url"], key=fields["key"])
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         # The cause may quote the file, and the file holds the key.
         raise ConfigError(f"{path} does not hold a url and a key; run `infernet up` again") from error
 
 
 def _checked_url(url: str) -> str:
-    url = url.strip().rstrip("/")
+    url = plain(url).rstrip("/")
     try:
         parts = httpx.URL(url)
         parts.host.encode("idna")
@@ -115,7 +132,7 @@ def _checked_url(url: str) -> str:
 
 
 def _checked_key(key: str) -> str:
-    key = key.strip()
+    key = plain(key)
     if not key.isascii() or not key.isprintable() or not key or " " in key:
         raise ConfigError("key: a key is printable ASCII without spaces")
     return key

@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import field_refused, unknown_field
+from api.http.bodies import Request, field_refused, unknown_field
 from cluster.nearest import nearest
 
 _ALIKE: Final = 0.8
@@ -54,9 +55,6 @@ ELSEWHERE: Mapping[str, str] = {
 }
 """What OpenAI, earlier versions of vLLM, and other servers call what has this name here."""
 
-HARMLESS: Mapping[str, Any] = {"best_of": 1}
-"""Values of such fields that ask for what is done anyway."""
-
 NOWHERE = frozenset(
     (
         "do_sample",
@@ -81,6 +79,19 @@ NOWHERE = frozenset(
 )
 """What other servers offer, and this one does not under any name."""
 
+HARMLESS: Mapping[str, Any] = {
+    "best_of": 1,
+    "do_sample": True,
+    "mirostat": 0,
+    "num_beams": 1,
+    "repeat_last_n": 0,
+    "tfs_z": 1,
+    "top_a": 0,
+    "typical_p": 1,
+    "xtc_probability": 0,
+}
+"""What asks for nothing where it is not offered."""
+
 HINTS = frozenset(
     (
         "prediction",
@@ -103,23 +114,30 @@ def heeded(body: Any, known: Collection[str]) -> Any:
     """The body, of which these fields are `known`. Raises for the first other one that is meant to have an effect."""
     if not isinstance(body, dict):
         return body
-    unknown = (name for name in body if name not in known and name not in HINTS and _asks(name, body[name]))
+    unknown = (name for name in body if name not in known and _asks_for_something(name, body[name]))
     for name in islice(unknown, _MOST_COMPARED):
         if refusal := _refusal(name, known):
             raise refusal
     return body
 
 
-def _asks(name: str, value: Any) -> bool:
-    return value is not None and (name not in HARMLESS or value != HARMLESS[name])
+def _asks_for_something(name: str, value: Any) -> bool:
+    return value is not None and name not in HINTS and not (name in HARMLESS and value == HARMLESS[name])
 
 
 def _refusal(name: str, known: Collection[str]) -> PydanticCustomError | None:
-    if name in NOWHERE:
-        return field_refused(name, "is not offered here")
     here = ELSEWHERE.get(name)
     if here in known:
         return field_refused(name, f"unknown field; here it is {here}")
-    if here is not None:
-        return field_refused(name, "is not offered here")
-    return unknown_field(name, known) if nearest(name, known, _ALIKE) else None
+    if nearest(name, known, _ALIKE):
+        return unknown_field(name, known)
+    return field_refused(name, "is not offered here") if here is not None or name in NOWHERE else None
+
+
+class HeededRequest(Request):
+    """A request's body without fields that are meant to have an effect, and have none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heeded(cls, body: Any) -> Any:
+        return heeded(body, cls.model_fields)

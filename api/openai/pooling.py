@@ -9,9 +9,10 @@ import msgspec
 from pydantic import Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.http.bodies import INT64, AnyText, Request, Text, parse
+from api.http.bodies import INT64, AnyText, Text, parse
 from api.http.body_hash import body_hash
 from api.http.dialogue import DialogueMessage
+from api.http.heeded import HeededRequest
 from api.openai.unsupported import Hint, MustBe, Refused
 from cluster.errors import BadRequest
 from cluster.messages.work import NOTHING_GENERATED, Form, FormKind, Order, Sampling
@@ -33,7 +34,7 @@ _INPUT = {"anyOf": [_TEXT, _list_of(_TEXT), _IDS, _list_of(_IDS), {"type": "null
 _TEXTS = {"anyOf": [_TEXT, _list_of(_TEXT), {"type": "null"}]}
 
 
-class PoolingRequest(Request):
+class PoolingRequest(HeededRequest):
     """The fields that all of them have. Others of vLLM's are passed on to it."""
 
     kind: ClassVar[FormKind]

@@ -11,9 +11,10 @@ from typing_extensions import TypedDict
 
 from actors.backends.prompts.encoder import PromptEncoder, PromptRefused
 from api.http.answers import Answer
-from api.http.bodies import AnyText, Request, Text, parse
+from api.http.bodies import AnyText, Text, parse
 from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.dialogue import Object
+from api.http.heeded import HeededRequest
 from api.http.openapi import GUARDED, errors, takes
 from api.openai.error_shape import OpenAIError
 from api.openai.requests import ChatCompletionMessage
@@ -33,7 +34,7 @@ router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError)
 _REFUSALS = errors(BadRequest, Forbidden, ModelNotFound, PayloadTooLarge, NoCapacity, body=OpenAIError)
 
 
-class TokenizeRequest(Request):
+class TokenizeRequest(HeededRequest):
     """Either a `prompt` or `messages`. Special tokens are added to a prompt, and not to what a chat template made."""
 
     model: Annotated[Text | None, Field(description="Needed where there are several")] = None
@@ -95,7 +96,7 @@ class TokenizeAnswer(TypedDict):
     token_strs: NotRequired[list[str]]
 
 
-class DetokenizeRequest(Request):
+class DetokenizeRequest(HeededRequest):
     model: Annotated[Text | None, Field(description="Needed where there are several")] = None
     tokens: list[Annotated[int, Field(ge=0, le=_MOST_ID)]]
 

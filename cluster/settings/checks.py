@@ -21,7 +21,7 @@ from cluster.settings.units import Unit, in_words
 
 _SHOWN_CHARACTERS = 60
 _POWER = re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+")
-_CREDENTIALS = re.compile(r"://[^\s]*@")
+_CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
 
 
 class Value(Struct, frozen=True):

@@ -176,9 +176,7 @@ def _address(value: Value) -> str:
             "must be an address: 0.0.0.0 stands for all that this machine has, and :: for those of IPv6"
         )
     if "/" in host or (":" in bare and not _is_ipv6(bare)):
-        raise value.refused(
-            f"must be an address or a name of this machine alone, not {shown(host)}: server.port has its port"
-        )
+        raise value.refused(f"must be an address or a name alone, not {shown(host)}: its port is server.port")
     return bare
 
 

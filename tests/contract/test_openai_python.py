@@ -131,6 +131,12 @@ def test_a_json_schema_is_followed(sdk: openai.OpenAI, catalogue: Catalogue, str
     jsonschema.validate(json.loads(text), SCHEMA)
 
 
+def test_a_job_follows_a_schema_too(key: MadeKey, catalogue: Catalogue) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    job = {"model": catalogue.need("capitals"), "messages": MESSAGES, "max_tokens": 200, "response_format": wanted}
+    jsonschema.validate(json.loads(key.api.run(job)["result"]["content"]), SCHEMA)
+
+
 def test_models(sdk: openai.OpenAI, fast: str, broken: str) -> None:
     models = {model.id: model for model in sdk.models.list()}
     assert fast in models

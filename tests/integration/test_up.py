@@ -1,5 +1,6 @@
 """`infernet up` starts, refuses, and stops as it promises, and leaves nothing behind."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import psutil
 import pytest
 import yaml
 
+from api.cli.connection import Connection
 from api.cli.run import runs
 from api.cli.run.ports import free_port
 from tests.support.serving import INFERNET, Serving
@@ -54,13 +56,14 @@ def test_a_bad_config_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "bad.yaml"
     config.write_text("server:\n  port: none\n")
     line = refused(tmp_path, "--config", str(config))
-    assert line.startswith(f"infernet: {config}:2: server.port: must be")
+    assert line.startswith(f"infernet: {config}:2:3: server.port: must be")
 
 
 def test_bad_options_of_a_simulated_model_are_refused(tmp_path: Path) -> None:
     config = tmp_path / "bad.yaml"
     config.write_text("models: [{id: sim, backend: simulated, engine: {tokens: 3}}]\n")
-    assert "model sim: engine: " in refused(tmp_path, "--config", str(config))
+    line = refused(tmp_path, "--config", str(config))
+    assert line.startswith(f"infernet: {config}:1:49: models[0].engine.tokens: unknown option of the simulated backend")
 
 
 def test_a_model_without_room_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
@@ -68,12 +71,17 @@ def test_a_model_without_room_is_refused_and_nothing_is_left(tmp_path: Path) -> 
     config.write_text("models: [{id: big, backend: simulated, gpus: 64}]\n")
     line = refused(tmp_path, "--config", str(config))
     assert line.startswith("infernet: no room for model big: needs 64 GPUs")
+    # The only admin key of the database that was made is not lost with the start.
+    assert json.loads((tmp_path / "state" / "connection.json").read_text())["key"].startswith("inft_")
 
 
-def test_a_killed_run_does_not_block_the_next_and_its_job_ends_there(tmp_path: Path, started: list[Serving]) -> None:
+def test_a_killed_run_does_not_block_the_next_and_its_job_ends_there(
+    tmp_path: Path, started: list[Serving], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = Serving(tmp_path, SLOW).wait_until_ready("sim:slow")
     started.append(first)
     run = first.run
+    first_key = first.connection.key
     with first.client() as client:
         job_id = client.submit({"model": "sim:slow", "messages": [{"role": "user", "content": "survive"}]})["id"]
     first.process.send_signal(signal.SIGKILL)
@@ -81,8 +89,10 @@ def test_a_killed_run_does_not_block_the_next_and_its_job_ends_there(tmp_path: P
     left = [process for process in runs.processes(run) if process.name() == "haproxy"]
     assert left, "a killed run is expected to leave HAProxy behind: this test is about the start after it"
 
-    second = Serving(tmp_path, SLOW, port=first.port).wait_until_ready("sim:slow")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # where nobody is; not for this machine
+    second = Serving(tmp_path, SLOW, "--host", "::", port=first.port).wait_until_ready("sim:slow")
     started.append(second)
+    assert second.connection == Connection(f"http://[::1]:{first.port}", first_key)
     assert psutil.wait_procs(left, timeout=5)[1] == []
     with second.client() as client:
         text = "".join(client.follow(job_id))

@@ -14,8 +14,10 @@ from api.http.bodies import Request, parse
 from api.http.heeded import ELSEWHERE, HINTS, NOWHERE
 from api.jobs.schemas import JobRequest
 from api.keys.schemas import KeyRequest
+from api.openai.pooling import parse_embedding, parse_rerank, parse_score
 from api.openai.requests import ChatCompletionRequest, parse_chat
 from api.openai.text_completions import CompletionRequest, parse_completion
+from api.openai.tokenize import TokenizeRequest
 from api.openai.unsupported import UnsupportedFields
 from cluster.errors import BadRequest
 from cluster.nearest import hint, nearest
@@ -104,7 +106,7 @@ def test_what_would_change_an_answer_is_refused_by_its_name(
         {"user": "u", "store": False, "service_tier": "auto", "verbosity": "low", "session_id": "s"},
         {"nobody_knows": {"this": 1}, "chat_id": "x", "id": "y"},
         {"max_token": None, "audio": None, "enable_thinking": None},
-        {"modalities": ["text"], "functions": [], "use_beam_search": False},
+        {"modalities": ["text"], "functions": [], "use_beam_search": False, "best_of": 1, "mirostat": 0},
         {"messages": [{"role": "user", "content": "Hi", "refusal": None, "annotations": []}]},
         {str(number): number for number in range(10_000)},
     ],
@@ -134,6 +136,25 @@ def test_what_only_one_of_two_apis_has() -> None:
     assert refusal(parse_completion, prompt | {"best_of": 2}) == "best_of: unknown field; here it is n"
     assert refusal(parse_completion, prompt | {"use_beam_search": True}) == "use_beam_search: is not offered here"
     assert refusal(parse_completion, prompt | {"logprob": 2}) == "logprob: unknown field; did you mean logprobs?"
+
+
+@pytest.mark.parametrize(
+    ("take", "body", "message"),
+    [
+        (parse_embedding, {"input": "a", "dimension": 64}, "dimension: unknown field; did you mean dimensions?"),
+        (parse_embedding, {"input": "a", "encodingFormat": "base64"},
+         "encodingFormat: unknown field; did you mean encoding_format?"),
+        (parse_score, {"text_1": "a", "text_2": "b", "instructions": "c"},
+         "instructions: unknown field; did you mean instruction?"),
+        (parse_rerank, {"query": "a", "documents": ["b"], "topN": 1}, "topN: unknown field; did you mean top_n?"),
+        (lambda body: parse(TokenizeRequest, body), {"prompt": "a", "add_special_token": False},
+         "add_special_token: unknown field; did you mean add_special_tokens?"),
+    ],
+)  # fmt: skip
+def test_vectors_and_tokens_are_asked_for_as_exactly(
+    take: Callable[[bytes], Any], body: dict[str, Any], message: str
+) -> None:
+    assert refusal(take, body) == message
 
 
 def test_thoughts_have_an_earlier_name() -> None:
