@@ -71,8 +71,17 @@ def resolve(url: str | None, key: str | None, state: Path | None, env: Mapping[s
 
 
 def state_folder(state: Path | None, env: Mapping[str, str]) -> Path:
-    """The folder of the flag, else of INFERNET_STATE, else ~/.infernet. It need not exist."""
-    return (state or Path(env.get("INFERNET_STATE") or _DEFAULT_STATE)).expanduser()
+    """The folder of the flag, else of INFERNET_STATE, else ~/.infernet. It need not exist.
+
+    Raises ConfigError where that is in a home folder and this user has none.
+    """
+    folder = state or Path(env.get("INFERNET_STATE") or _DEFAULT_STATE)
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"no home folder is known for {folder}: set HOME, or name a folder with --state or INFERNET_STATE"
+        ) from None
 
 
 def write(state_dir: Path, connection: Connection) -> None:

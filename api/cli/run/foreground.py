@@ -12,6 +12,7 @@ from api.cli.run import system
 from api.cli.run.door.limits import Limits, open_files
 from api.cli.run.progress import tell_models
 from api.cli.run.ray_cluster import Cluster, GivenCluster, OwnCluster
+from api.cli.run.service import READY, STOPPING, Service
 from api.secrets import admin_key_of, secret_variables, with_secrets
 from api.serve import with_database
 from cluster.catalogue import CAPITALS
@@ -33,9 +34,10 @@ def serve(
     settings = read_settings(config_file, flags_layer(config_file, host, port, model), os.environ, folder)
     release, admin_key = with_secrets(Release(settings, wall_ms()), os.environ), admin_key_of(os.environ)
     # Whoever starts a process here gives it this environment: Ray's workers run code of models.
+    service = Service.taken_from(os.environ)
     for variable in secret_variables(settings, os.environ):
         os.environ.pop(variable, None)
-    system.run(_serve(release, admin_key, folder, _cluster(ray_address, settings, folder)))
+    system.run(_serve(release, admin_key, folder, service, _cluster(ray_address, settings, folder)))
     console.print("Stopped.")
 
 
@@ -59,21 +61,26 @@ def flags_layer(file: Path | None, host: str | None, port: int | None, model: st
     return layer
 
 
-async def _serve(release: Release, first_key: str | None, folder: Path, cluster: Cluster) -> None:
+async def _serve(
+    release: Release, first_key: str | None, folder: Path, service: Service, cluster: Cluster
+) -> None:
     async with system.running(release, folder, cluster, first_key) as (url, made_key):
         console.print(f"Serving at {url}")
+        if cluster.own and (shortage := Limits.of(release.settings.server, open_files()).shortage):
+            console.print(f"Note: {shortage}")
         if made_key is not None:
             console.print(f"Admin key, shown this once: {made_key}")
-        await tell_models()
+        service.tell(READY)
+        try:
+            await tell_models()
+        finally:
+            service.tell(STOPPING)
 
 
 def _cluster(ray_address: str | None, settings: Settings, folder: Path) -> Cluster:
     if ray_address:
         return GivenCluster(ray_address)
-    limits = Limits.of(settings.server, open_files())
-    if limits.shortage:
-        console.print(f"Note: {limits.shortage}")
-    return OwnCluster(folder, limits)
+    return OwnCluster(folder, Limits.of(settings.server, open_files()))
 
 
 def _gpus_of_one() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from api.cli.run import kept_logs, private_files
+from api.cli.run import kept_logs, places, private_files
 from cluster.errors import StartError
 
 MARK = "INFERNET_RUN"
@@ -33,9 +33,9 @@ _ROUNDS = 10
 def claimed(state: Path) -> Iterator[None]:
     """This process alone uses the folder, until it ends, however it ends. What a killed run left is ended first.
 
-    Raises StartError while another process uses it.
+    Raises StartError while another process uses it, and when it cannot be used.
     """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    places.require_state(state)
     with private_files.opened(state / _LOCK_FILE, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
