@@ -21,11 +21,11 @@ from api.cli.run.ray_environment import HAPROXY_VARIABLE, SERVING
 from api.cli.run.ray_start import ON_THIS_MACHINE, on_this_machine_only, patience
 from cluster.errors import StartError, SystemLost
 
-_START_S = 150.0
+START_S = 150.0
 _TOKEN = "token"
 # What stands in the way of one start, such as an agent that took too long, may not stand in the way of the next: the
 # files that it reads are in memory by then.
-_ATTEMPTS = 4
+ATTEMPTS = 4
 
 
 class Cluster(Protocol):
@@ -59,7 +59,7 @@ class OwnCluster:
         scheduling_class.use_batch()  # and so does what Ray starts: its own processes and HAProxy
         places.require_shared_memory()
         given = dict(os.environ)
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS + 1):
             temp = places.temporary()
             try:
                 self._start(temp)
@@ -69,8 +69,8 @@ class OwnCluster:
                 runs.clear(self._state)
                 os.environ.clear()
                 os.environ.update(given)
-                if attempt == _ATTEMPTS:
-                    raise StartError(f"Ray does not start, tried {_ATTEMPTS} times: {one_line(error)}") from error
+                if attempt == ATTEMPTS:
+                    raise StartError(f"Ray does not start, tried {ATTEMPTS} times: {one_line(error)}") from error
         raise AssertionError("unreachable")
 
     def _start(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class OwnCluster:
         os.environ.update(environment(temp))
         # Not in a folder for temporary files, which may be one whose programs nobody can run.
         os.environ[HAPROXY_VARIABLE] = str(haproxy_script(self._state / "haproxy", self._limits))
-        with patience(_START_S), on_this_machine_only():
+        with patience(START_S), on_this_machine_only():
             ray.init(
                 address="local",
                 namespace=NAMESPACE,
