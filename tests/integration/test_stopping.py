@@ -84,7 +84,6 @@ def test_under_load_it_is_not_ready_and_ends_within_its_limit(busy: Serving) -> 
 def test_asked_again_it_stops_at_once(busy: Serving) -> None:
     run = busy.run
     busy.process.send_signal(signal.SIGINT)
-    busy.wait_for("Draining and stopping")
     with busy.http() as client:
         until(lambda: client.get("/readyz").status_code == 503)
     time_s = time.monotonic()
