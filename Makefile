@@ -19,7 +19,7 @@ NODE := tests/contract/node
 NODE_INSTALLED := $(if $(shell command -v npm),$(NODE)/node_modules/installed)
 # Python clients for tests/contract, each in an environment of its own; tests of those that are not here are skipped.
 CLIENTS := build/clients
-QUICK_CLIENTS := $(foreach client,langchain pydantic-ai instructor,$(CLIENTS)/$(client)/installed)
+QUICK_CLIENTS := $(foreach client,langchain pydantic-ai instructor generated,$(CLIENTS)/$(client)/installed)
 
 # PostgreSQL's programs: Debian puts them outside PATH.
 POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
@@ -28,7 +28,7 @@ POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v 
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages mutants \
+.PHONY: help install demo test contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
 	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -70,6 +70,7 @@ contract: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Check every line of doc
 
 clients: install $(NODE_INSTALLED) $(QUICK_CLIENTS) $(CLIENTS)/lm-eval/installed  ## Run every client that others wrote, unchanged, against this system
 	@$(PYTEST) -rs tests/contract/test_openai_*.py tests/contract/test_ai_sdk.py tests/contract/test_python_clients.py \
+	tests/contract/test_generated_node.py \
 	tests/contract/test_text_completions.py tests/integration/test_pooling.py tests/differential/test_lm_eval.py $(ARGS)
 
 differential: install  ## Send the same requests to vLLM's own server and to this system, and list what differs: ARGS="TOPIC ..."
@@ -107,6 +108,9 @@ chaos: install  ## Kill and stop processes of a running system, one and two at o
 
 outages: install  ## Stop, starve and lose what a running system is made of: all of tests/outages
 	@$(BIN)/python -m pytest tests/outages $(ARGS)
+
+rehearsal: install  ## Have outages happen to a running system, and print what clients, probes and logs say: ARGS="full" for those
+	@$(BIN)/python -m tests.outages.rehearsal $(ARGS)
 
 elastic: install  ## Have machines come and go by load alone, under both of Ray's autoscalers. Root only, else skipped
 	@$(BIN)/python -m pytest tests/elastic -rPs $(ARGS)

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 # where that has changed, the Supervisor replaces the actor.
 
 
-async def _make_ledger(database: str, admin_key: str | None, limits: KeyLimits) -> "Ledger":
+async def _make_ledger(database: str, admin_key: str | None, limits: KeyLimits, retention_days: int | None) -> "Ledger":
     """`database` and `admin_key` are names of secrets that the cluster's head keeps."""
     from actors.ledger import Ledger
     from actors.ray import secrets
 
     url = await asyncio.to_thread(secrets.recall, database)
     first_key = None if admin_key is None else await asyncio.to_thread(secrets.recall, admin_key)
-    return Ledger(url, first_key, limits)
+    return Ledger(url, first_key, limits, retention_days=retention_days)
 
 
 async def _make_rate_limiter() -> "RateLimiter":

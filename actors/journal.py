@@ -288,7 +288,7 @@ class Journal:
             async with asyncio.timeout(self._timing.learn_s):
                 return {job_id: attempt for job_id, attempt, _ in await self._ledger.open_attempts()}
         except Exception as error:  # noqa: BLE001 - told, and repeated: readers do not wait for the database
-            logger.warning("which jobs are open is not known now: %s", type(error).__name__)
+            logger.warning("which jobs are open is not known now: %s: %s", type(error).__name__, error)
             await asyncio.sleep(self._timing.repeat_s)
             return None
 

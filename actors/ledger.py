@@ -1,5 +1,6 @@
 """The Ledger: sole writer of the database. What it has answered is durable."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from actors.database.access import Access
+from actors.database.holders import Holders
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
@@ -27,6 +29,7 @@ from cluster.store import (
     keys,
     media,
     placements,
+    removal,
     shares,
     speeds,
     submissions,
@@ -34,6 +37,7 @@ from cluster.store import (
     windows,
 )
 from cluster.store.database import Database
+from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
 from cluster.totals import Totals
 
@@ -59,14 +63,20 @@ class Ledger:
         default_limits: KeyLimits,
         clock: Clock = SYSTEM_CLOCK,
         timing: Timing = Timing(),
+        retention_days: int | None = None,
     ) -> None:
+        """Jobs that ended more than `retention_days` ago are removed; None keeps them for ever."""
         self._admin_key = admin_key
         self._default_limits = default_limits
+        self._retention_ms = None if retention_days is None else retention_days * DAY_MS
+        self._clock = clock
+        self._timing = timing
         self._now_ms = clock.wall_ms
         # The uses of the last interval are lost with the process.
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
-        from_then_on = (self._writing_uses, self._pruning)
+        self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
+        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs)
         self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
@@ -74,6 +84,8 @@ class Ledger:
         self._totals = Totals()
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
+        self._holders = Holders(timing.known_keys_s)
+        self._has_removed = False
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -87,6 +99,7 @@ class Ledger:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
         self._writing_uses.stop()
         self._pruning.stop()
+        self._pruning_jobs.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -117,7 +130,7 @@ class Ledger:
         """The holders of the keys with these hashes; None for each that is unknown, revoked or expired."""
         now_ms = self._now_ms()
         find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._default_limits)
-        principals = await self._read(find)
+        principals = await self._holders.find(key_hashes, lambda: self._read(find), now_ms)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
         return principals
 
@@ -145,7 +158,10 @@ class Ledger:
     async def change_account(self, account_id: AccountId, change: AccountChange) -> Account:
         """The account as it stands then. May be repeated. Raises AccountNotFound."""
         changed = partial(accounts.change, account_id=account_id, asked=change, now_ms=self._now_ms())
-        return await self._write(changed)
+        try:
+            return await self._write(changed)
+        finally:
+            self._holders.forget()
 
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
@@ -175,7 +191,11 @@ class Ledger:
         Raises KeyNotFound (for another account's key too, unless `account_id` is None), and Conflict for the last
         valid admin key.
         """
-        await self._write(partial(keys.revoke, key_id=key_id, account_id=account_id, now_ms=self._now_ms()))
+        try:
+            await self._write(partial(keys.revoke, key_id=key_id, account_id=account_id, now_ms=self._now_ms()))
+        finally:
+            # Also when it failed: it may have been written.
+            self._holders.forget()
 
     # Jobs ---------------------------------------------------------------------------------------------------------
 
@@ -243,6 +263,27 @@ class Ledger:
         """Every attempt to run this job, in their order."""
         return await self._read(partial(placements.of_job, job_id=job_id))
 
+    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+        """Removes this ended job of the account's, but for what it used. One that has been removed stays so.
+
+        Raises Conflict for one that has not ended, and JobNotFound.
+        """
+        await self._write(partial(removal.remove, job_id=job_id, account_id=account_id))
+        self._has_removed = True
+
+    async def prune_jobs(self) -> None:
+        """Removes all jobs that ended too long ago, and has the database hold nothing any more of any removed one.
+
+        What cannot be done now is done the next time.
+        """
+        try:
+            if self._retention_ms is not None:
+                await self._prune(self._now_ms() - self._retention_ms)
+            if self._has_removed:
+                self._has_removed = not await self._database.forget()
+        except DatabaseFailed as error:
+            logger.warning("jobs that ended too long ago were not removed, and will be later: %s", error)
+
     # Pictures and sounds ------------------------------------------------------------------------------------------
 
     async def wanted_media(self, hashes: Sequence[MediumHash]) -> list[MediumHash]:
@@ -306,6 +347,16 @@ class Ledger:
     def _with_last_use(self, key: Key) -> Key:
         at_ms = self._uses.get(key.id)
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
+
+    async def _prune(self, before_ms: int) -> None:
+        """In turns, between which others write."""
+        turn = partial(removal.prune, before_ms=before_ms, turn_s=self._timing.prune_turn_s, clock=self._clock)
+        while True:
+            pruned = await self._write(turn)
+            self._has_removed |= pruned.jobs > 0
+            if not pruned.may_be_more:
+                return
+            await asyncio.sleep(self._timing.prune_pause_s)
 
     def _prepare(self, database: Database) -> None:
         """Makes the first admin key, if there is no key."""

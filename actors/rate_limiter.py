@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from actors.wire.batcher import Batcher
-from actors.wire.calls import tell
+from actors.wire.calls import AWAY, tell
+from actors.wire.outage import Outage
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import KeyId
 from cluster.limits import marks
 from cluster.limits import windows as limits
 from cluster.limits.windows import MINUTE_S, Bucket, Decision, Take, Windows
 from cluster.messages.people import WindowMark
+from cluster.timing import Timing
 
 if TYPE_CHECKING:
     from actors.ledger import Ledger
@@ -34,14 +36,21 @@ class RateLimiter:
 
     Nothing is let through twice, whenever this process dies: before a take is answered, the Ledger has a mark that
     covers it, and the next process begins at the marks. They are kept ahead of the use, so that few takes wait.
+    Reads wait for `reads_wait_s` only, so that what can be read is read while the database cannot be written: they are
+    counted here then, and nowhere else.
     """
 
-    def __init__(self, ledger: "Ledger", clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, ledger: "Ledger", clock: Clock = SYSTEM_CLOCK, reads_wait_s: float = Timing().reads_wait_s
+    ) -> None:
         self._ledger = ledger
+        self._reads_wait_s = reads_wait_s
+        self._marking = Outage("marking what keys have read", clock)
         self._now_ms = clock.wall_ms
         self._tallies: dict[Slot, _Tally] = {}
         self._moves = Batcher[Slot, None](self._move_marks)
         self._moving_soon: set[Slot] = set()
+        self._moving_for_reads: set[asyncio.Task[None]] = set()
         self._exact = False
         self._minute = _minute(self._now_ms())
 
@@ -59,7 +68,8 @@ class RateLimiter:
     async def take(self, requests: Sequence[Take]) -> list[Decision]:
         """Decide on each request, in their order. Exact: nothing comes between the requests of a batch.
 
-        Raises what the Ledger does when it cannot write; then all has been charged, as it is when this is repeated.
+        Raises what the Ledger does when it cannot write, but for reads; then all has been charged, as it is when this
+        is repeated.
         """
         now_ms = self._now_ms()
         self._forget_what_is_over(now_ms)
@@ -68,7 +78,9 @@ class RateLimiter:
         passed = {_slot(request) for request, decision in zip(requests, decisions, strict=True) if decision.allowed}
         uncovered = {slot for slot in passed if not self._is_covered(slot)}
         self._move_soon(passed - uncovered)
-        await self._move(uncovered)
+        reads = {slot for slot in uncovered if slot[1] == "reads"}
+        await self._move(uncovered - reads)
+        await self._move_for_reads(reads)
         return decisions
 
     def _take(self, request: Take, now_ms: int) -> Decision:
@@ -108,6 +120,22 @@ class RateLimiter:
     async def _move(self, slots: Iterable[Slot]) -> None:
         """Returns once the Ledger knows marks that cover all that was used of these slots until now."""
         await asyncio.gather(*map(self._moves.add, slots))
+
+    async def _move_for_reads(self, slots: set[Slot]) -> None:
+        """The same, or returns when it takes too long, or cannot be."""
+        if slots:
+            moving = asyncio.create_task(self._try_to_move(slots))
+            self._moving_for_reads.add(moving)
+            moving.add_done_callback(self._moving_for_reads.discard)
+            await asyncio.wait({moving}, timeout=self._reads_wait_s)
+
+    async def _try_to_move(self, slots: set[Slot]) -> None:
+        try:
+            await self._move(slots)
+        except AWAY as error:
+            self._marking.failed(error)
+        else:
+            self._marking.succeeded()
 
     async def _move_marks(self, slots: list[Slot]) -> list[None]:
         self._moving_soon.difference_update(slots)

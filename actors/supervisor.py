@@ -1,13 +1,16 @@
 """That the others exist and are awake: the core actors, and a NodeAgent on every machine that is to have one."""
 
 import asyncio
-from collections.abc import Sequence, Set
+import logging
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
 from actors.supervising.watch import Ward, Watch
 from actors.wire.every import Every
 from cluster.release import Described, Release
 from cluster.timing import Timing
+
+logger = logging.getLogger(__name__)
 
 
 class World(Protocol):
@@ -42,6 +45,10 @@ class World(Protocol):
         """End the NodeAgent of this machine, which would keep it in the cluster for nothing."""
         ...
 
+    def restarts(self) -> Mapping[str, int]:
+        """How often each of the core actors, and this one, has been started again since it was there first."""
+        ...
+
     def keep_proxies(self) -> None:
         """Have every proxy that the cluster's Serve runs be started again as soon as it ends."""
         ...
@@ -58,6 +65,7 @@ class Supervisor:
         self._world = world
         self._release = release
         self._machines: set[str] = set()
+        self._restarts: Mapping[str, int] | None = None
         self._watch = Watch(timing)
         self._looking = Every(timing.look_s, self._look_after_cluster, "looking after the cluster")
         self._watching = Every(timing.pulse_s, self._watch_over_all, "watching over the core actors")
@@ -83,6 +91,10 @@ class Supervisor:
         """What it sees to, in words that every version reads."""
         return self._release.described()
 
+    async def restarts(self) -> Mapping[str, int]:
+        """How often each core actor has been started again, because its process ended, as of the last look."""
+        return self._restarts or {}
+
     async def look(self) -> None:
         """Start NodeAgents where there are to be some, and end those that nobody needs."""
         self._machines = await asyncio.to_thread(self._world.machines)
@@ -95,10 +107,19 @@ class Supervisor:
     async def _look_after_cluster(self) -> None:
         await asyncio.to_thread(self._world.end_outdated)
         await asyncio.to_thread(self._world.start_core)
+        self._note_restarts(await asyncio.to_thread(self._world.restarts))
         await self.look()
 
     async def _watch_over_all(self) -> None:
         await self._watch.look(self._world.wards(self._machines))
+
+    def _note_restarts(self, restarts: Mapping[str, int]) -> None:
+        # What happened before this process began, another one has told.
+        before = restarts if self._restarts is None else self._restarts
+        for name, count in restarts.items():
+            if count > before.get(name, 0):
+                logger.warning("%s has ended and is started again (%s by now)", name, count)
+        self._restarts = restarts
 
     async def _keep_proxies(self) -> None:
         await asyncio.to_thread(self._world.keep_proxies)

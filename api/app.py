@@ -1,6 +1,6 @@
 """The FastAPI application: routes, the errors' shape, and the gateway's life."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
@@ -9,6 +9,10 @@ from api.accounts import routes as accounts
 from api.http import answers, openapi
 from api.http.admission import Admission
 from api.http.answers import Error
+from api.http.front.cors import Cors
+from api.http.front.heads import Heads
+from api.http.front.paths import PlainPaths
+from api.http.front.request_ids import RequestIds
 from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.models import routes as models
@@ -23,8 +27,11 @@ from api.system import routes as system
 from api.usage import routes as usage
 
 
-def create_app(gateway: Gateway) -> FastAPI:
-    """The application on this gateway, which lives as long as the application does."""
+def create_app(gateway: Gateway, cors_origins: Sequence[str] = (), tells_request_ids: bool = True) -> FastAPI:
+    """The application on this gateway, which lives as long as the application does.
+
+    Pages of `cors_origins` may ask it. Without `tells_request_ids`, the server around it tells the ids of requests.
+    """
     app = FastAPI(
         title="Infernet on Ray",
         lifespan=_living(gateway),
@@ -42,6 +49,11 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(system.router)
     openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)
+    if cors_origins:
+        app.add_middleware(Cors, origins=cors_origins)
+    app.add_middleware(Heads)
+    app.add_middleware(PlainPaths)
+    app.add_middleware(RequestIds, tells=tells_request_ids)  # what is added last comes first
     answers.add_handlers(app, OPENAI_ERRORS)
     return app
 

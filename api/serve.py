@@ -1,20 +1,20 @@
 """The ingress as a Ray Serve application: `serve deploy ray_configs/serve.yaml`, or `infernet up`."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from msgspec.structs import replace
 from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
 
-from actors.backends import validate_engines
-from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, engine
-from actors.machine import gc, scheduling_class
-from actors.ray import lifecycle, machines, replica_port
+from actors.backends.judge import Backends
+from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
+from actors.machine import gc, logs, scheduling_class
+from actors.ray import lifecycle, machines, replica_address, replica_port
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -22,7 +22,7 @@ from cluster.clock import wall_ms
 from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
-from cluster.settings.schema import Settings
+from cluster.settings.defaults import with_database
 
 APP_NAME = "infernet"
 
@@ -42,16 +42,33 @@ class Ingress:
 
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
-        log_where_serve_does()
+        log_with_the_others()
+        await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
         replica_port.listen_where_the_node_does()
         await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
         self._gateway = Gateway(
-            release.settings, LEDGER.at(), RATE_LIMITER.at(), SCHEDULER.at(), JOURNAL.at(), engine=engine
+            release.settings,
+            LEDGER.at(),
+            RATE_LIMITER.at(),
+            SCHEDULER.at(),
+            JOURNAL.at(),
+            engine=engine,
+            restarts=SUPERVISOR.at().restarts,
         )
+        self._cors_origins = release.settings.server.cors_origins
         gc.freeze()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._gateway)
+        # Serve adds each request's id to its answer by itself.
+        return create_app(self._gateway, self._cors_origins, tells_request_ids=False)
+
+
+def log_with_the_others() -> None:
+    """Have this replica's own lines in the log of the run, or where there is none, in Serve's log of this replica."""
+    if logs.VARIABLE in os.environ:
+        logs.begin(f"ingress/{serve.get_replica_context().replica_id.unique_id}")
+    else:
+        log_where_serve_does()
 
 
 def log_where_serve_does() -> None:
@@ -105,16 +122,11 @@ def build(args: dict[str, Any]) -> Application:
 
     Raises ConfigError for settings that cannot be used, and without an admin key: there is no terminal to show one on.
     """
-    settings = with_database(config.parse(args, "serve config: args"), Path("~/.infernet").expanduser())
-    validate_engines(settings.models)
+    parsed = config.parse(args, "serve config: args", Backends(here=False))
+    folder = Path("~/.infernet").expanduser()
+    if not parsed.database:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = with_database(parsed, folder)
     if not os.environ.get(ADMIN_KEY_VARIABLE):
         raise ConfigError(f"{ADMIN_KEY_VARIABLE}: must be set, to become the first admin key")
     return application(Release(settings, wall_ms()))
-
-
-def with_database(settings: Settings, folder: Path) -> Settings:
-    """The settings with a database in `folder`, made if need be, unless they name one."""
-    if settings.database:
-        return settings
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return replace(settings, database=f"sqlite:///{folder.resolve() / 'infernet.db'}")

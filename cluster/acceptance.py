@@ -9,6 +9,7 @@ from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, 
 from cluster.fleet.fleet import Fleet
 from cluster.ids import JobId
 from cluster.messages.work import Job, Submission
+from cluster.overflow import overflow
 from cluster.placement import most_tokens
 
 if TYPE_CHECKING:
@@ -81,7 +82,4 @@ def no_capacity(model: str, reason: str | None = None) -> NoCapacity:
 
 
 def _too_long(job: Job, context: int) -> ContextLengthExceeded:
-    prompt = "" if job.prompt_tokens is None else f"the prompt has {job.prompt_tokens} tokens; with "
-    return ContextLengthExceeded(
-        f"max_tokens: {prompt}{job.sampling.max_tokens} is more than the model's context of {context}"
-    )
+    return ContextLengthExceeded(f"max_tokens: {overflow(context, job.prompt_tokens, job.sampling.max_tokens)}")

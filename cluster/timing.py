@@ -90,18 +90,28 @@ class Timing(Struct, frozen=True):
     # How long a client waits for what takes no time when all is well; then it is told to come again.
     answer_s: float = 9.0
     # How long who watches the system waits for the control plane to answer.
-    health_s: float = 3.0
+    health_s: float = 2.0
 
     # A revoked key must be refused within 5 s on every replica: this long it is remembered who holds a key.
     key_remembered_s: float = 4.0
     # A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
     key_renewed_s: float = 2.0
 
+    # RateLimiter
+    # How long a read waits until it is durable that it was counted.
+    reads_wait_s: float = 0.5
+
     # Ledger
+    # How long the database is waited for to say who holds a key, where this is known from before.
+    known_keys_s: float = 1.0
     # How often it is written when keys were last used.
     key_uses_s: float = 10.0
     # How often media that no job needs are removed.
     prune_media_s: float = 60.0
+    # How often jobs that ended too long ago are removed, how long each turn takes the database, and the pause after it.
+    prune_jobs_s: float = 60.0
+    prune_turn_s: float = 0.01
+    prune_pause_s: float = 0.05
     # How long a call waits for the database before its caller is told that it is away.
     database_s: float = 8.0
     # How long a connection may stay without an answer before it is given up, and the call made again on a new one.
@@ -110,7 +120,7 @@ class Timing(Struct, frozen=True):
     database_look_s: float = 0.5
     # How long a failed write says that the next one fails too, and one that succeeded that the next one does.
     database_failed_s: float = 5.0
-    database_sure_s: float = 2.0
+    database_sure_s: float = 0.5
     # How long a new Ledger waits for the one before it to let go of the database.
     ownership_wait_s: float = 5.0
     # How often a Ledger makes sure that the database is still its own.

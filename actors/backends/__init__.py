@@ -1,12 +1,14 @@
 """What generates tokens. The backends are made here, and only here by name; `cluster/catalogue.py` has their traits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from actors.backends.base import Backend, Part, Place
-from cluster.catalogue import Model
+from cluster.catalogue import BackendName, Model
 from cluster.errors import ConfigError
 from cluster.fleet.gpu_memory import Demand
+from cluster.settings.judging import Fault
 
 
 def create(model: Model, source: str, place: Place | None = None) -> Backend:
@@ -42,19 +44,23 @@ def create_part(model: Model, source: str, place: Place) -> Part:
 def validate_engine_options(model: Model) -> None:
     """Check what can be checked of `model.engine` without loading anything.
 
-    The values of vLLM's options are vLLM's own: only vLLM can judge them, and it does when the model loads.
-
-    Raises ValueError naming the key and the reason.
+    Raises ValueError naming the first key that cannot be used, and the reason.
     """
-    match model.backend:
+    for fault in option_faults(model.backend, model.engine):
+        raise ValueError(f"engine.{fault.option}: {fault.reason}")
+
+
+def option_faults(backend: BackendName, options: Mapping[str, Any]) -> Iterator[Fault]:
+    """All engine options that cannot be used, as far as that can be told without loading anything."""
+    match backend:
         case "simulated":
-            from actors.backends.simulated import parse_options
+            from actors.backends.simulated import options as simulated
 
-            parse_options(model.engine)
+            return simulated.faults(options)
         case "vllm":
-            from actors.backends.vllm import options
+            from actors.backends.vllm import options as vllm
 
-            options.validate(model.engine)
+            return vllm.faults(options)
 
 
 def validate_engines(models: Iterable[Model]) -> None:

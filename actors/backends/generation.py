@@ -9,6 +9,7 @@ from actors.backends.stop_strings import Piece, StopStringFilter
 from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.work import Dispatch, End, Failed, Finished
+from cluster.overflow import overflow
 
 
 class Generation:
@@ -96,11 +97,7 @@ class Generation:
         longest = self.prompt_tokens if prompt_tokens is None else prompt_tokens
         if longest + max_tokens <= context_length:
             return None
-        return self.fail(
-            "context_length_exceeded",
-            f"The prompt has {longest} tokens; with max_tokens {max_tokens} that is more than the "
-            f"model's context of {context_length}",
-        )
+        return self.fail("context_length_exceeded", overflow(context_length, longest, max_tokens))
 
     @property
     def _usage(self) -> Usage:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from actors.backends.base import Chunk
 from actors.backends.generation import Generation
 from actors.backends.stop_strings import StopStringFilter
-from cluster.messages.marks import FinishReason, Mark, Prompt, Stopped, TextKind, Tokens, Turn
+from cluster.messages.marks import FinishReason, Mark, Prompt, Stopped, TextKind, Tokens, Turn, Whole
 from cluster.messages.money import Usage
 from cluster.messages.work import Dispatch, End, Finished
 from cluster.text.choices import ChoiceOutput, by_choice, last_turn
@@ -43,6 +43,10 @@ class Interpreter(Protocol):
         """Why the choice ended, given why its tokens did."""
         ...
 
+    def whole(self, reason: FinishReason) -> Whole | None:
+        """How all that it was told is read at once, given why the tokens ended; None where that says the same."""
+        ...
+
 
 class Plain:
     """An answer that is an answer."""
@@ -55,6 +59,9 @@ class Plain:
 
     def finish_reason(self, reason: FinishReason) -> FinishReason:
         return reason
+
+    def whole(self, reason: FinishReason) -> Whole | None:
+        return None
 
 
 class Token(NamedTuple):
@@ -168,6 +175,8 @@ class MarkedGeneration(Generation):
         choice.stop_reason = stop_reason
         if self._tells_tokens and (rest := [*self._held[number], *choice.untold]):
             self._marks.append(_tokens(self._position, number, rest))
+        if whole := choice.interpreter.whole(finish_reason):
+            self._marks.append(replace(whole, at=self._position, choice=number))
         if self._tells_stops:
             self._marks.append(Stopped(self._position, number, reason, stop_reason, choice.tokens))
         if any(each.finish_reason is None for each in self._choices):

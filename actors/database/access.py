@@ -70,11 +70,20 @@ class Access:
         """What `write` answers, once it is durable. Raises `DatabaseFailed`, and what `write` refuses it with."""
         return cast(R, await self._in_time(self._commits.add(write), self._writing))
 
+    async def forget(self) -> bool:
+        """Has the database hold nothing any more of what has been removed. Whether it does; else it is to be repeated.
+
+        Raises `DatabaseFailed`.
+        """
+        database = await self.opened()
+        return await self._in_time(_run(self._writer, database.forget), self._writing)
+
     async def ready(self) -> None:
         """Raises what a write would raise now, `DatabaseFailed`."""
         failed_s, error = self._writing.failed_s, self._writing.error
         if error is not None and failed_s is not None and self._age_s(failed_s) < self._timing.database_failed_s:
             raise DatabaseUnavailable(str(error))
+        await self._require_room()
         succeeded_s = self._writing.succeeded_s
         if error is None and succeeded_s is not None and self._age_s(succeeded_s) < self._timing.database_sure_s:
             return
@@ -96,6 +105,14 @@ class Access:
         await asyncio.to_thread(self._keeper.shutdown)  # it might take the lock again
         if self._database is not None:
             self._database.close()
+
+    async def _require_room(self) -> None:
+        database = await self.opened()
+        try:
+            database.require_room()
+        except DatabaseUnavailable as error:
+            self._keeping.failed(error)
+            raise
 
     def _age_s(self, moment_s: float) -> float:
         return self._clock.monotonic_s() - moment_s

@@ -1,18 +1,77 @@
-"""How a process of ours writes its log: to stderr, which Ray keeps in a file per process."""
+"""How a process of ours writes its log: to that of the run, or else to stderr, which Ray keeps in a file per process.
+
+All processes of a run write to one file. Each line is appended in one go, and whoever finds that the file was moved
+away, as `rotate` does, goes on in a new one.
+"""
 
 import logging
+import os
 import time
+from io import TextIOWrapper
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import cast
+
+from actors.machine import private_files
+from actors.machine.repeats import Repeats
+
+VARIABLE = "INFERNET_LOG"
+"""The environment variable that names the log of the run, for the processes of its machine."""
+
+BYTES = 16 * 1024 * 1024
+"""How large the file gets before it is moved away, and how many of those are kept."""
+KEPT = 3
 
 _OURS = ("actors", "api", "cluster")
+_ours: logging.Handler | None = None
 
 
 def begin(component: str) -> None:
-    """From now on every line has its time in UTC, its level, and which component wrote it."""
-    line = f"%(asctime)s.%(msecs)03dZ %(levelname)s {component}: %(message)s"
+    """From now on every line has its time in UTC, its level, and which process wrote it. May be repeated."""
+    global _ours
+    end()
+    _ours = _handler()
+    line = f"%(asctime)s.%(msecs)03dZ %(levelname)s {component}[{os.getpid()}] %(message)s"
     formatter = logging.Formatter(line, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
-    logging.getLogger().addHandler(handler)
+    _ours.setFormatter(formatter)
+    _ours.addFilter(Repeats())
+    logging.getLogger().addHandler(_ours)
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def end() -> None:
+    """Write nothing more."""
+    global _ours
+    if _ours is not None:
+        logging.getLogger().removeHandler(_ours)
+        _ours.close()
+        _ours = None
+
+
+def rotate(log: Path, longest: int = BYTES) -> None:
+    """Move the file away when it has become too long, and remove the oldest of those. Only one process may."""
+    if not log.exists() or log.stat().st_size < longest:
+        return
+    for number in range(KEPT, 0, -1):
+        younger = _moved(log, number - 1)
+        if younger.exists():
+            younger.rename(_moved(log, number))
+
+
+def _moved(log: Path, number: int) -> Path:
+    return log.with_name(f"{log.name}.{number}") if number else log
+
+
+def _handler() -> logging.Handler:
+    if log := os.environ.get(VARIABLE):
+        return _PrivateFile(log)
+    return logging.StreamHandler()
+
+
+class _PrivateFile(WatchedFileHandler):
+    """A file that only its owner can read, whatever its folder lets others do."""
+
+    def _open(self) -> TextIOWrapper:
+        return cast(TextIOWrapper, private_files.opened(Path(self.baseFilename), self.mode))

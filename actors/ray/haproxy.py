@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from actors.machine import logs
+
 logger = logging.getLogger(__name__)
 
 SERVE_NAMESPACE = "serve"
@@ -25,8 +27,14 @@ _ENDED_S = 0.02
 _PAUSE_S = 0.25
 
 
+def keep_there(manager: Any) -> bool:
+    """What is called in Serve's actor, with it."""
+    logs.begin("haproxy")
+    return keep(manager)
+
+
 def keep(manager: Any) -> bool:
-    """Called in Serve's actor, with it: from now on its HAProxy is started again when it ends. May be repeated.
+    """From now on its HAProxy is started again when it ends. May be repeated.
 
     False in a proxy that is no HAProxy.
     """

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import ray
+from ray._private import state
 from ray.util import list_named_actors
 
 from actors.machine import gc, logs, scheduling_class
@@ -106,6 +107,11 @@ class Kind(Generic[T]):
         handle = self._handle(key)
         return None if handle is None else str(handle._actor_id.hex())
 
+    def restarts(self, key: str = "") -> int:
+        """How often Ray has started the actor `key` again: 0 where there is no such actor. Blocks."""
+        actor_id = self.actor_id(key)
+        return 0 if actor_id is None else int(state.actors(actor_id=actor_id)["NumRestarts"])
+
     def _handle(self, key: str) -> Any:
         """Ray's handle of the actor `key`, or None where there is no such actor."""
         try:
@@ -132,7 +138,7 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
 
     async def init(self: Any, made_of: str, *args: object) -> None:
         scheduling_class.use_batch()
-        logs.begin(class_name)
+        logs.begin(str(ray.get_runtime_context().get_actor_name()))
         self._made_of = made_of
         self._host = Host(class_name, partial(made, *args))
         if core:

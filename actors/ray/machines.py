@@ -26,6 +26,11 @@ def my_address() -> str:
     return str(ray.util.get_node_ip_address())
 
 
+def heads_address() -> str:
+    """The address that the other machines know the head by. Blocks."""
+    return next(str(node["NodeManagerAddress"]) for node in alive() if HEAD in node["Resources"])
+
+
 def is_for_control(node: Mapping[str, Any]) -> bool:
     return HEAD in node["Resources"] or (node.get("Labels") or {}).get(CONTROL_LABEL) == CONTROL_VALUE
 

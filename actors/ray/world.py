@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER
+from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import haproxy, machines, seats
 from actors.ray.autoscaler import Autoscaler
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
@@ -40,7 +40,7 @@ class RayWorld:
         self._core: list[tuple[Kind[Any], tuple[object, ...], RayWard]] = [
             (kind, args, RayWard(kind))
             for kind, args in (
-                (LEDGER, (settings.database, admin_key, settings.limits)),
+                (LEDGER, (settings.database, admin_key, settings.limits, settings.retention_days)),
                 (RATE_LIMITER, ()),
                 (JOURNAL, (self._interval_s,)),
                 (SCHEDULER, (self._models,)),
@@ -89,6 +89,9 @@ class RayWorld:
             if machine in self._node_args:
                 self._end_if_outdated(ward, self._node_args[machine])
 
+    def restarts(self) -> Mapping[str, int]:
+        return {kind.full_name(): kind.restarts() for kind in (SUPERVISOR, *(kind for kind, _, _ in self._core))}
+
     def keep_proxies(self) -> None:
         for actor in list_named_actors(all_namespaces=True):
             name = actor["name"]
@@ -113,7 +116,7 @@ class RayWorld:
             proxy = ray.get_actor(name, SERVE_NAMESPACE)
             actor_id = proxy._actor_id.hex()
             if self._kept.get(name) != actor_id:
-                ray.get(proxy.__ray_call__.remote(haproxy.keep), timeout=_ANSWER_S)
+                ray.get(proxy.__ray_call__.remote(haproxy.keep_there), timeout=_ANSWER_S)
                 self._kept[name] = actor_id
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from actors.wire.calls import Unreachable
+from actors.wire.calls import AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Every:
             self._begun += 1
             try:
                 await self._step()
-            except Unreachable as error:
-                logger.warning("%s: %s; trying again", self._what, error)
+            except AWAY as error:
+                logger.warning("%s: %s: %s; trying again", self._what, type(error).__name__, error)
             except Exception:
                 logger.exception("%s failed; trying again", self._what)
             self._completed += 1

@@ -7,11 +7,11 @@ from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Admin, Body, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
-from api.http.parameters import AccountPath
+from api.http.parameters import AccountPath, KnownAndOnce
 from cluster.errors import AccountNotFound, BadRequest, Forbidden, PayloadTooLarge
 from cluster.ids import new_account_id
 
-router = APIRouter(tags=["accounts"], responses=errors(*GUARDED, Forbidden))
+router = APIRouter(tags=["accounts"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest, Forbidden))
 
 
 @router.post(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.http.bodies import Change, Name, Request, Time
+from api.http.bodies import Change, ExactRequest, Name, Time
 from api.keys.limits import BudgetRequest, BudgetUse, Limits, LimitsRequest, budget_body, limits_body
 from cluster.clock import iso_utc
 from cluster.ids import AccountId
@@ -20,7 +20,7 @@ Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT)]
 MaxQueued = Annotated[int, Field(ge=1, le=MOST_QUEUED)]
 
 
-class AccountRequest(Request):
+class AccountRequest(ExactRequest):
     """An account to be made. Of `limits`, what is left out is the default."""
 
     name: Name

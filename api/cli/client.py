@@ -75,6 +75,10 @@ class Client:
         """The job, cancelled."""
         return parse_job(self._call("POST", f"{_job_path(job_id)}/cancel"))
 
+    def remove(self, job_id: str) -> None:
+        """Remove a job that has ended."""
+        self._call("DELETE", _job_path(job_id))
+
     def jobs(
         self,
         limit: int | None = None,

@@ -7,18 +7,25 @@ import httpx
 
 from api.cli.render import one_line
 from api.cli.responses import RemoteError
-from cluster.errors import InfernetError
+from cluster.errors import ConfigError, InfernetError
 
 INTERRUPTED = 130
 FAILED = 1
 
 
 def code_of(command: Callable[[], object]) -> int:
-    """Run the command. An expected failure is one line on stderr and exit code 1, Ctrl-C is 130, success 0."""
+    """Run the command. Success is exit code 0 and Ctrl-C 130.
+
+    An expected failure is 1, and a line on stderr, or a line for each mistake in settings.
+    """
     try:
         command()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ConfigError as error:
+        for mistake in error.message.splitlines():
+            say(mistake)
+        return FAILED
     except (InfernetError, RemoteError, httpx.HTTPError, OSError) as error:
         say(_reason(error))
         return FAILED

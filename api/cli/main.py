@@ -11,7 +11,10 @@ import typer
 
 from api.cli import exits
 from api.cli.chat import chat
+from api.cli.check import check
 from api.cli.connection import StateOption, state_folder
+from api.cli.database import backup, db
+from api.cli.delete import delete
 from api.cli.explain import explain
 from api.cli.lists import jobs, models, nodes, status
 from api.cli.plan import plan
@@ -91,8 +94,9 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (status, chat, jobs, explain, models, nodes, plan):
+for _command in (check, status, chat, jobs, explain, delete, models, nodes, plan, backup):
     app.command()(_command)
+app.add_typer(db, name="db")
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from api.cli.render import show_json, show_table
 from cluster.catalogue import Model
 from cluster.errors import ConfigError
 from cluster.settings.checks import Check, Value, integer, mapping_of, number, section
-from cluster.settings.layers import file_layer, load
+from cluster.settings.layers import load
+from cluster.settings.yaml_file import file_layer
 from cluster.simulation import trace_file
 from cluster.simulation.machines import MachineKind
 from cluster.simulation.plan import Plan

@@ -1,16 +1,20 @@
 """The first steps of every request but those that watch the system: authenticate, then charge the key's window."""
 
+import logging
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.answers import error_response, is_under, limit_headers
+from api.http.answers import error_response, limit_headers, told_of
+from api.http.front.paths import is_under
 from api.http.incoming import Incoming
 from api.replica.gateway import Gateway
 from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal
+
+logger = logging.getLogger(__name__)
 
 _GUARDED = ("/api", "/v1", "/v2", "/tokenize", "/detokenize", "/score", "/rerank")
 _NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
@@ -43,6 +47,8 @@ class Admission:
             return
         except Exception as error:
             if sending.begun:
+                # Not the error itself: it may hold what the client sent.
+                logger.error("%s failed midway: %s", told_of(scope), type(error).__name__)  # noqa: TRY400
                 raise
             await error_response(Request(scope), error)(scope, incoming, sending)
 

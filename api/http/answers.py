@@ -15,10 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
+from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from actors.wire.calls import AWAY
 from actors.wire.outage import Outage
+from api.http.front.paths import is_under
+from api.http.front.request_ids import request_id_of
 from cluster.errors import (
     BadRequest,
     ConfigError,
@@ -72,10 +75,6 @@ def error_body(error: InfernetError) -> Error:
 _OWN_SHAPE = ErrorShape((), error_body, lambda _: {})
 
 
-def is_under(prefix: str, path: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
-
-
 def error_response(request: Request, error: Exception) -> Response:
     """The answer to this request that tells of this error. Of one that nobody foresaw it says nothing."""
     if isinstance(error, AWAY):
@@ -83,11 +82,16 @@ def error_response(request: Request, error: Exception) -> Response:
         error = NoCapacity("The control plane does not answer; try again")
     elif not isinstance(error, InfernetError) or isinstance(error, _NOT_FOR_CLIENTS):
         # Neither the message nor the traceback: they may hold what the client sent.
-        logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
+        logger.error("%s failed: %s", told_of(request.scope), type(error).__name__)
         error = InternalError()
     shape = _shape(request)
     headers = {**shape.headers(error), **_headers(request, error)}
     return JSONResponse(shape.body(error), error.status, headers)
+
+
+def told_of(scope: Scope) -> str:
+    """A request, for a line of the log: what was asked, and the id that the answer tells."""
+    return f"request {request_id_of(scope)}: {scope['method']} {scope['path']}"
 
 
 def add_handlers(app: FastAPI, *shapes: ErrorShape) -> None:
@@ -153,9 +157,10 @@ def limit_headers(window: Decision | RateLimited) -> dict[str, str]:
 def _allowed_methods(request: Request) -> set[str]:
     """Of all routes of the path: the framework tells those of the first one only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
-    return {
+    methods = {
         method
         for route in routes
         if route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
+    return methods | {"HEAD"} if "GET" in methods else methods

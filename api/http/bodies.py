@@ -1,10 +1,12 @@
 """Request bodies, and the values that many bodies hold: texts, counts, names, times, identifiers.
 
-Types are strict, unknown fields ignored, null stands for the default, and an error names one field.
+Types are strict, null stands for the default, and an error names one field. Fields that are unknown are ignored, or
+refused where they could be meant to keep somebody from something.
 """
 
 import re
 import unicodedata
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
@@ -21,9 +23,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from cluster.errors import BadRequest
+from cluster.nearest import hint
 
 INT64 = 2**63 - 1
 _SHOWN_CHARACTERS = 64
+_OF_FIELD = "of_field"
 
 _IN_PLAIN_WORDS = {
     "model_type": "must be an object",
@@ -61,12 +65,26 @@ class Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_means_default(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {key: value for key, value in body.items() if value is not None}
+        return _without_nulls(body)
 
 
-class Change(Request):
+class ExactRequest(Request):
+    """A request's body of which every field is known: a limit that is misspelt must not be no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_means_default(cls, body: Any) -> Any:
+        return _without_nulls(_of_known_fields(body, cls.fields()))
+
+    @classmethod
+    def fields(cls) -> list[str]:
+        """The names that its fields have in a body."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+class Change(ExactRequest):
     """A request's body that says what is to be otherwise: what is left out stays, and null stands for the default.
 
     A field that has no default takes no null.
@@ -82,7 +100,31 @@ class Change(Request):
     @classmethod
     def _null_means_default(cls, body: Any) -> Any:
         """Which fields were null is kept: they were not left out."""
+        return _of_known_fields(body, cls.fields())
+
+
+def unknown_field(name: str, known: Iterable[str]) -> PydanticCustomError:
+    """The refusal of a field that there is not, in a validator of the object that has it."""
+    return field_refused(name, f"unknown field{hint(name, known)}")
+
+
+def field_refused(name: str, reason: str) -> PydanticCustomError:
+    """The refusal of a field of this name, in a validator of the object that has it."""
+    return PydanticCustomError(_OF_FIELD, "{reason}", {"field": name, "reason": reason})
+
+
+def _without_nulls(body: Any) -> Any:
+    if not isinstance(body, dict):
         return body
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _of_known_fields(body: Any, known: Collection[str]) -> Any:
+    """The body. Raises for a field that there is not, be it null."""
+    for name in body if isinstance(body, dict) else ():
+        if name not in known:
+            raise unknown_field(name, known)
+    return body
 
 
 R = TypeVar("R", bound=Request)
@@ -97,7 +139,7 @@ def parse(kind: type[R], body: bytes) -> R:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    problem = error.errors(include_url=False, include_input=False)[0]
     if problem["type"] == "json_invalid":
         return "Request body is not valid JSON"
     return f"{_place(problem)}: {_IN_PLAIN_WORDS.get(problem['type'], problem['msg'])}"
@@ -105,7 +147,9 @@ def _first_problem(error: ValidationError) -> str:
 
 def _place(problem: ErrorDetails) -> str:
     """`messages[0].content`. Names that the client made up are shown in part."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN_CHARACTERS]}" for part in problem["loc"])
+    field = [problem["ctx"]["field"]] if problem["type"] == _OF_FIELD else []
+    path = [*problem["loc"], *field]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN_CHARACTERS]}" for part in path)
     return "".join(parts).removeprefix(".") or "Request body"
 
 

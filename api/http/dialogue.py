@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer
+from pydantic import AfterValidator, Field, WithJsonSchema, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, AnyText, Request, Text, without_nul
 from api.http.body_hash import LATER
+from api.http.heeded import heeded
 from api.http.media import take_media
 from api.http.sampling import JUDGED, SamplingFields
 from cluster.errors import BadRequest
@@ -25,14 +26,20 @@ Object = dict[str, Any]
 def _content(content: Any) -> Any:
     """A text, or parts, of which those that are texts have one each."""
     match content:
-        case None:
+        case None | []:
             return content
         case str():
             return without_nul(content)
-        case [_, *_] if all(isinstance(part, dict) and part.get("type") for part in content):
+        case [*_] if all(isinstance(part, dict) and part.get("type") for part in content):
             if not _are_texts(content) or all(_has_text(part) for part in content):
                 return content
     raise PydanticCustomError("content", "must be a text, or a list of parts; those of type text have a text each")
+
+
+def _not_empty(content: Any) -> Any:
+    if content == []:
+        raise PydanticCustomError("no_parts", "must have a part")
+    return content
 
 
 def _are_texts(parts: list[Any]) -> bool:
@@ -46,22 +53,42 @@ def _has_text(part: Mapping[str, Any]) -> bool:
 
 _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
 _PART = {"type": "object", "properties": {"type": {"type": "string", "minLength": 1}}, "required": ["type"]}
-_CONTENT = {"anyOf": [_TEXT, {"type": "array", "items": _PART, "minItems": 1}, {"type": "null"}]}
+_PARTS: dict[str, Any] = {"type": "array", "items": _PART}
+_CONTENT = {"anyOf": [_TEXT, _PARTS, {"type": "null"}]}
+_SOME_CONTENT = {"anyOf": [_TEXT, {**_PARTS, "minItems": 1}, {"type": "null"}]}
 Content = Annotated[Any, AfterValidator(_content), WithJsonSchema(_CONTENT)]
+SomeContent = Annotated[Any, AfterValidator(_content), AfterValidator(_not_empty), WithJsonSchema(_SOME_CONTENT)]
+_TEXT_ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+"""The roles whose texts every model understands, and as which."""
+_EARLIER_REASONING = "reasoning_content"
 _MORE = ("tool_calls", "tool_call_id", "reasoning")
 
 
-class DialogueMessage(Request):
+class AnyMessage(Request):
     """One turn of the dialogue: a text, or parts, and what an assistant called or a tool answered."""
 
     hashed: ClassVar[Collection[str]] = ("role", "content")
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Annotated[Text, Field(description="system, developer, user, assistant, tool, or another of the template's")]
     content: Content = None
     name: AnyText | None = None
     tool_calls: list[Object] | None = None
     tool_call_id: AnyText | None = None
     reasoning: AnyText | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heeded(cls, body: Any) -> Any:
+        """The message, of which vLLM knows the thoughts by an earlier name, too."""
+        if isinstance(body, dict) and (thoughts := body.get(_EARLIER_REASONING)) is not None:
+            said = {name: value for name, value in body.items() if name != _EARLIER_REASONING}
+            body = said if body.get("reasoning") is not None else {**said, "reasoning": thoughts}
+        return heeded(body, cls.model_fields)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, serialise: Any) -> Any:
@@ -78,13 +105,12 @@ class DialogueMessage(Request):
 
     def message(self) -> ChatMessage:
         """As a text of one of the roles that every model knows."""
-        role: Role = "system" if self.role == "developer" else "user" if self.role == "tool" else self.role
-        return ChatMessage(role, self.text or "")
+        return ChatMessage(_TEXT_ROLES.get(self.role, "user"), self.text or "")
 
     @property
     def more_than_text(self) -> str:
         """The field that no text of a role that all models know can say; nothing where one can."""
-        if self.role == "tool":
+        if self.role not in _TEXT_ROLES:
             return "role"
         more = next((name for name in _MORE if getattr(self, name)), "")
         return more or ("content" if self.text is None else "")
@@ -94,6 +120,13 @@ class DialogueMessage(Request):
         """Whether all there is of it is one text of such a role."""
         is_one_text = isinstance(self.content, str) or (self.content is not None and len(self.content) == 1)
         return self.role != "developer" and is_one_text and not self.name
+
+
+class DialogueMessage(AnyMessage):
+    """One turn of the dialogue, of a role that is known."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: SomeContent = None
 
 
 class DialogueFields(SamplingFields):
@@ -157,7 +190,7 @@ _FORM_FIELDS = ("messages", *_OWN, "response_format", "skip_special_tokens")
 
 
 def form_of(
-    request: DialogueFields, messages: Sequence[DialogueMessage], body: bytes, options: Iterable[str]
+    request: DialogueFields, messages: Sequence[AnyMessage], body: bytes, options: Iterable[str]
 ) -> tuple[Form | None, list[Given]]:
     """What an engine is asked where that is more than a dialogue of texts, from the body as it was sent.
 

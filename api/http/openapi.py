@@ -4,6 +4,7 @@ https://spec.openapis.org/oas/v3.1.0
 """
 
 import inspect
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 
 from api.http.answers import Error
+from api.http.front.request_ids import REQUEST_ID, REQUEST_ID_PATTERN
 from cluster.errors import InfernetError, InternalError, NoCapacity, RateLimited, Unauthorized
 
 Responses = dict[int | str, dict[str, Any]]
@@ -61,6 +63,14 @@ def error_content(body: Any) -> Document:
     return {"application/json": {"schema": {"$ref": _REF.format(model=body.__name__)}}}
 
 
+_NO_VALUE: Document = {"allOf": [{"type": "string"}, {"type": "number"}]}
+EVENTS: Document = {"text/event-stream": {"schema": _NO_VALUE}}
+"""The content of an answer that, where the request asks for it, is a stream in the place of JSON.
+
+What a client reads as JSON is never that: by a schema that no value has, its generated types say so.
+"""
+
+
 def takes(body: type[BaseModel], **parameters: Any) -> Document:
     """`openapi_extra` of a route that reads this body itself; `parameters` are further keys of the operation."""
     schema = body.model_json_schema(ref_template=_REF)
@@ -85,6 +95,8 @@ def _completed(document: Document, app: FastAPI, error_bodies: Sequence[Any]) ->
     for operation in _operations(document):
         # What FastAPI would answer to bad parameters: here that is a 400 like any other.
         operation["responses"].pop("422", None)
+        for response in operation["responses"].values():
+            response.setdefault("headers", {})[REQUEST_ID] = {"$ref": f"#/components/headers/{REQUEST_ID}"}
         if operation.get("security") != []:
             _add_rate_limit_headers(operation)
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -93,11 +105,15 @@ def _completed(document: Document, app: FastAPI, error_bodies: Sequence[Any]) ->
         schemas |= _schemas_of(body)
     for route in app.routes:
         if isinstance(route, APIRoute):
-            _name_request_body(route, document["paths"], schemas)
+            _describe_request_body(route, document["paths"], schemas)
     components["headers"] = {
         name + suffix: {"description": meaning + condition, "schema": {"type": "integer", "minimum": 0}}
         for name, meaning in _RATE_LIMIT_HEADERS.items()
         for suffix, condition in (("", ""), (_IF_CHARGED, ", once the request has been charged to the key"))
+    }
+    components["headers"][REQUEST_ID] = {
+        "description": "The request's, or a new one; log lines name it",
+        "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
     }
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"bearer": []}]
@@ -116,19 +132,43 @@ def _schemas_of(body: Any) -> Document:
     return schemas | {schema["title"]: schema}
 
 
-def _name_request_body(route: APIRoute, paths: Document, schemas: Document) -> None:
-    """Put the schema of a route's body, and those it refers to, where they can be referred to by name.
+def _describe_request_body(route: APIRoute, paths: Document, schemas: Document) -> None:
+    """Put the schema of a route's body where it belongs, and those it refers to where they can be referred to by name.
 
-    They are the declared ones: on its way through FastAPI a schema's large integers become floats.
+    They are the declared ones: on its way through FastAPI a schema's large integers become floats. The body's own
+    stands in the operation: elsewhere, some generators of clients make what has a default something that must be given.
     """
     content = (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
     for media_type, declared in content.items():
-        schema = dict(declared["schema"])
-        schemas |= schema.pop("$defs", {})
+        schema = _without_null_defaults(declared["schema"])
+        schemas |= {name: _defaults_in_words(each) for name, each in schema.pop("$defs", {}).items()}
         schemas[schema["title"]] = schema
         for method in route.methods:
             body = paths[route.path_format][method.lower()]["requestBody"]
-            body["content"][media_type]["schema"] = {"$ref": _REF.format(model=schema["title"])}
+            body["content"][media_type]["schema"] = {name: schema[name] for name in schema if name != "title"}
+
+
+def _without_null_defaults(node: Any) -> Any:
+    """The same without what goes without saying: that null stands for what is not said."""
+    if isinstance(node, list):
+        return [_without_null_defaults(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_null_defaults(value) for key, value in node.items() if key != "default" or value is not None}
+
+
+def _defaults_in_words(schema: Document) -> Document:
+    """An object's schema that tells the defaults of its fields in their descriptions."""
+    fields = {name: _default_in_words(field) for name, field in schema.get("properties", {}).items()}
+    return {**schema, "properties": fields} if fields else schema
+
+
+def _default_in_words(field: Document) -> Document:
+    if "default" not in field:
+        return field
+    told = {name: value for name, value in field.items() if name != "default"}
+    said = [field["description"]] if "description" in field else []
+    return {**told, "description": "; ".join([*said, f"{json.dumps(field['default'])} unless said"])}
 
 
 def _add_rate_limit_headers(operation: Document) -> None:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, OptionalMoment, without_nul
+from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
 from cluster.ids import AccountId, JobId, KeyId
@@ -17,6 +18,7 @@ from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
 from cluster.messages.records import JobRecord
 from cluster.messages.work import Position
+from cluster.nearest import hint
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 
@@ -44,15 +46,19 @@ _POSITION = re.compile(r"(?:(?P<epoch>[1-9][0-9]{0,8})-)?(?P<offset>[0-9]{1,19})
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _GROUPINGS = ("key", "model", "day")
+_SHOWN_CHARACTERS = 64
 
 
-async def _once_each(request: Request) -> None:
-    """Raises BadRequest for a parameter that is given twice: nobody can know which one is meant."""
+async def _known_and_once(request: Request) -> None:
+    """Raises BadRequest for a parameter that there is not, and for one that is given twice: what is meant?"""
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
-    for parameter in route.dependant.query_params:
-        if len(request.query_params.getlist(parameter.alias)) > 1:
-            raise BadRequest(f"{parameter.alias}: must not be given more than once")
+    known = [parameter.alias for parameter in route.dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            raise BadRequest(f"{name[:_SHOWN_CHARACTERS]}: unknown parameter{hint(name, known) if known else ''}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise BadRequest(f"{name}: must not be given more than once")
 
 
 def _whole_number(value: Any) -> int:
@@ -90,7 +96,7 @@ def _grouping(value: str) -> str:
 
 
 # What may be left out is documented without null, which no query can hold.
-OnceEach = Depends(_once_each)
+KnownAndOnce = Depends(_known_and_once)
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()]
 Wait = Annotated[
     int,
@@ -99,7 +105,7 @@ Wait = Annotated[
     Query(description="Answer when the job has ended, or after so many seconds"),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
-POSITION_PATTERN = rf"^([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}}$"
+POSITION_PATTERN = rf"^({END_ID}|([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}})$"
 After = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "pattern": POSITION_PATTERN}),
@@ -132,10 +138,12 @@ def state_of(status: StatusName) -> JobState | None:
     return None if status == "all" else JobState(status)
 
 
-def parse_position(name: str, value: str | None) -> Position:
-    """A position in a text, as the id of an event tells it. Raises BadRequest."""
+def parse_position(name: str, value: str | None) -> Position | None:
+    """A position in a text, as the id of an event tells it; None after the end. Raises BadRequest."""
     if value is None:
         return Position()
+    if value == END_ID:
+        return None
     match = _POSITION.fullmatch(value)
     if match is None or int(match["offset"]) > INT64:
         raise BadRequest(f"{name}: must be a whole number of characters, not negative, or the id of an event")

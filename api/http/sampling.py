@@ -7,11 +7,12 @@ vocabulary, ends the job with vLLM's words.
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.http.bodies import INT64, Request, Text
 from api.http.body_hash import LATER
+from api.http.heeded import heeded
 from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES
 
@@ -66,6 +67,11 @@ class SamplingFields(Request):
     vllm_xargs: Annotated[
         dict[str, Number | list[Number]], Field(default_factory=dict, description="For plugins of vLLM's"), LATER
     ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heeded(cls, body: Any) -> Any:
+        return heeded(body, cls.model_fields)
 
     @field_validator("logit_bias")
     @classmethod

@@ -17,6 +17,8 @@ from cluster.messages.work import End, Finished
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
+END_ID = "end"
+"""The id of a stream's end. Browsers' event sources connect again then, and send it: all has been told."""
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _json = msgspec.json.Encoder()
 
@@ -55,9 +57,8 @@ def _event_id(piece: Piece) -> bytes:
 
 
 def _encode_end(end: End) -> bytes:
-    if isinstance(end, Finished):
-        return DONE
-    return event({"error": end.error, "message": end.error_message})
+    told = DONE if isinstance(end, Finished) else event({"error": end.error, "message": end.error_message})
+    return b"id: %b\n%b" % (END_ID.encode(), told)
 
 
 def event(body: object) -> bytes:

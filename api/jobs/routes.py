@@ -1,6 +1,6 @@
 """Submitting jobs, and reading them as records and as streams."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 from pydantic import WithJsonSchema
@@ -9,8 +9,8 @@ from api.http import parameters as queries
 from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Caller, CurrentGateway
-from api.http.openapi import GUARDED, errors, takes
-from api.http.parameters import IdempotencyKey, JobPath, OnceEach, decode_cursor, encode_cursor
+from api.http.openapi import EVENTS, GUARDED, errors, takes
+from api.http.parameters import IdempotencyKey, JobPath, KnownAndOnce, decode_cursor, encode_cursor
 from api.http.sse import EventStream
 from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
@@ -30,9 +30,8 @@ from cluster.errors import (
 from cluster.messages.records import JobQuery
 from cluster.messages.work import Order, Position
 
-router = APIRouter(tags=["jobs"], dependencies=[OnceEach], responses=errors(*GUARDED))
+router = APIRouter(tags=["jobs"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
-_EVENTS: dict[str, Any] = {"text/event-stream": {}}
 _REFUSALS = errors(
     BadRequest,
     ContextLengthExceeded,
@@ -46,7 +45,7 @@ _REFUSALS = errors(
 )
 _ACCEPTED = {
     "description": "The job has been accepted, durably. With `stream: true`: its stream",
-    "content": _EVENTS,
+    "content": EVENTS,
     "headers": {
         "X-Job-Id": {"schema": {"type": "string"}, "description": "With `stream: true`: the job"},
         "Location": {"schema": {"type": "string"}, "description": "With `stream: true`: where the job is"},
@@ -70,7 +69,7 @@ async def submit_job(
     gateway: CurrentGateway, caller: Caller, upload: LargeBody, idempotency_key: IdempotencyKey
 ) -> Response:
     """Submit a chat job. With `stream: true` the answer is the job's stream."""
-    order, stream = _ordered(upload.take())
+    order, stream = await _ordered(upload.take())
     job = await gateway.intake.accept(caller, order, idempotency_key)
     upload.done()
     if not stream:
@@ -79,10 +78,10 @@ async def submit_job(
     return EventStream(pieces, {"X-Job-Id": job.id, "Location": f"/api/v1/jobs/{job.id}"})
 
 
-def _ordered(body: bytes) -> tuple[Order, bool]:
+async def _ordered(body: bytes) -> tuple[Order, bool]:
     """What is asked for, and whether as a stream. Raises BadRequest."""
     request = parse(JobRequest, body)
-    order = request.order(body)
+    order = await request.order(body)
     check_size(body, order.media)
     return order, request.stream
 
@@ -120,6 +119,13 @@ async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -
     return Answer(job_body(await gateway.cancel(job_id, caller.account_id)))
 
 
+@router.delete("/jobs/{job_id}", status_code=204, responses=errors(JobNotFound, Conflict))
+async def remove_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """Remove a job that has ended: its prompt, its texts and how it was placed. What it used stays in the usage."""
+    await gateway.remove(job_id, caller.account_id)
+    return Response(status_code=204)
+
+
 @router.get("/jobs/{job_id}/placement", response_model=JobPlacement, responses=errors(JobNotFound))
 async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Why a job runs where it runs: the engines considered, what ruled each out, and every attempt."""
@@ -130,7 +136,11 @@ async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath
     "/jobs/{job_id}/stream",
     status_code=200,
     response_class=EventStream,
-    responses={200: {"description": "The text as events, then how it ended"}, **errors(BadRequest, JobNotFound)},
+    responses={
+        200: {"description": "The text as events, then how it ended"},
+        204: {"description": "All has been told: the answer to who goes on from the end, which event sources do"},
+        **errors(BadRequest, JobNotFound),
+    },
 )
 async def stream_job(
     gateway: CurrentGateway,
@@ -142,10 +152,12 @@ async def stream_job(
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
     position = _position(after, last_event_id)
     record = await gateway.job(job_id, caller.account_id)
+    if position is None:
+        return Response(status_code=204)
     return EventStream(gateway.streams.read(record.id, record.account_id, position))
 
 
-def _position(after: str | None, last_event_id: str | None) -> Position:
+def _position(after: str | None, last_event_id: str | None) -> Position | None:
     if after is not None:
         return queries.parse_position("after", after)
     return queries.parse_position("Last-Event-ID", last_event_id)

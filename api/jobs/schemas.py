@@ -4,18 +4,20 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
-from pydantic import Field, WithJsonSchema, field_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from typing_extensions import TypedDict
 
-from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Text, Time
+from api.http.bodies import INT64, AnyText, Count, JobIdText, NodeIdText, Text, Time, field_refused
 from api.http.body_hash import LATER, body_hash
 from api.http.dialogue import DialogueFields, DialogueMessage, form_of
+from api.openai.response_format import ResponseFormat, check_one_form, json_schema, structural_tag
+from api.openai.unsupported import not_offered
 from cluster.clock import iso_utc
 from cluster.ids import NodeId
 from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import Accepted, Order, Priority, Sampling
+from cluster.messages.work import AS_CONTEXT_LEAVES, Accepted, Order, Priority, Sampling
 from cluster.text.answers import Choice, choices, count_of
 
 MAX_STOPS = 4
@@ -26,11 +28,13 @@ _STOP: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "max
 
 
 class JobRequest(DialogueFields):
-    """A chat job. Fields that are unknown are ignored; null means the default."""
+    """A chat job. Fields that are unknown are ignored, unless they would mean something; null means the default."""
 
     model: Annotated[Text, Field(description="An id or alias of the catalogue")]
     messages: Annotated[list[DialogueMessage], Field(min_length=1)]
-    max_tokens: Annotated[Count, Field(description="Prompt and max_tokens have to fit the model's context")] = 512
+    max_tokens: Annotated[
+        Count, Field(description="With the prompt within the model's context; unless set, 512 or what that leaves")
+    ] = 512
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     stream: Annotated[bool, Field(description="Answer with the job's stream")] = False
@@ -41,22 +45,38 @@ class JobRequest(DialogueFields):
         default_factory=dict
     )
     priority: Annotated[Priority, Field(description="Among the account's own jobs that wait"), LATER] = "normal"
+    response_format: Annotated[ResponseFormat | None, LATER] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offered(cls, body: Any) -> Any:
+        refused = not_offered(body) if isinstance(body, dict) else None
+        if refused is not None and refused not in cls.model_fields:
+            raise field_refused(refused, "is not offered here")
+        return body
 
     @field_validator("stop", mode="before")
     @classmethod
     def _one_stop_string(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
-    def order(self, body: bytes) -> Order:
-        """This, sent as `body`. Raises BadRequest for fields that contradict each other."""
-        options = self.more_options()
+    async def order(self, body: bytes) -> Order:
+        """This, sent as `body`.
+
+        Raises BadRequest for a response format that cannot be used, and for fields that contradict each other.
+        """
+        check_one_form(self.structured_outputs, self.response_format)
+        options = {**self.more_options(), **structural_tag(self.response_format)}
+        said = "max_tokens" in self.model_fields_set
+        max_tokens = self.max_tokens if said else AS_CONTEXT_LEAVES
         sampling = Sampling(
-            self.max_tokens,
+            max_tokens,
             self.temperature,
             self.top_p,
             tuple(self.stop),
             self.seed,
-            **self.more_sampling(self.max_tokens, options),
+            json_schema=await json_schema(self.response_format),
+            **self.more_sampling(max_tokens, options),
         )
         form, media = form_of(self, self.messages, body, sampling.others)
         return Order(
@@ -69,6 +89,7 @@ class JobRequest(DialogueFields):
             priority=self.priority,
             form=form,
             media=media,
+            most_tokens=self.max_tokens,
         )
 
 

@@ -6,14 +6,14 @@ from msgspec import structs
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.http.bodies import INT64, Count, Request
+from api.http.bodies import INT64, Count, ExactRequest
 from cluster.messages.money import Budget, BudgetPeriod, BudgetState, BudgetUnit
 from cluster.messages.people import KeyLimits
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 
 
-class LimitsRequest(Request):
+class LimitsRequest(ExactRequest):
     """What may be asked for. Left out, a limit is the account's, or else the default one."""
 
     submissions_per_minute: Count | None = None
@@ -26,7 +26,7 @@ class LimitsRequest(Request):
         return structs.replace(base, **self.model_dump(exclude_none=True))
 
 
-class BudgetRequest(Request):
+class BudgetRequest(ExactRequest):
     """What may be consumed: tokens, or millionths of the currency unit, per calendar month (UTC) or in all."""
 
     unit: BudgetUnit

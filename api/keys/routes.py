@@ -7,7 +7,7 @@ from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
-from api.http.parameters import KeyPath, OnceEach
+from api.http.parameters import KeyPath, KnownAndOnce
 from api.keys.limits import LimitsRequest
 from api.keys.schemas import KeyList, KeyRequest, NewKey, key_body, new_key_body
 from api.replica.gateway import Gateway
@@ -17,7 +17,7 @@ from cluster.keys import account_named, account_seen, check_role, is_expired, ne
 from cluster.messages import people
 from cluster.messages.people import KeyLimits, Principal
 
-router = APIRouter(tags=["keys"], dependencies=[OnceEach], responses=errors(*GUARDED))
+router = APIRouter(tags=["keys"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
 
 @router.post(

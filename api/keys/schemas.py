@@ -5,7 +5,7 @@ from typing import Annotated, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.http.bodies import Name, OptionalMoment, Request, Text, Time
+from api.http.bodies import ExactRequest, Name, OptionalMoment, Text, Time
 from api.keys.limits import BudgetRequest, BudgetUse, Limits, LimitsRequest, budget_body, limits_body
 from cluster import keys
 from cluster.clock import iso_utc
@@ -15,7 +15,7 @@ from cluster.messages.people import KeyRole, KeyStatus
 _Models = Annotated[list[Text], Field(min_length=1)]
 
 
-class KeyRequest(Request):
+class KeyRequest(ExactRequest):
     """A key to be made. Only an admin may name another account or the role admin."""
 
     name: Name

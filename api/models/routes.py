@@ -5,11 +5,11 @@ from fastapi import APIRouter, Response
 from api.http.answers import Answer
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors
-from api.http.parameters import Flag, OnceEach
+from api.http.parameters import Flag, KnownAndOnce
 from api.models.schemas import ModelList, catalogue_body, model_body
 from cluster.errors import BadRequest
 
-router = APIRouter(tags=["models"], dependencies=[OnceEach], responses=errors(*GUARDED))
+router = APIRouter(tags=["models"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
 
 @router.get("/models", response_model=ModelList, responses=errors(BadRequest))

@@ -81,23 +81,24 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def whole_choice(choice: Choice, end: Finished, told: Told) -> CompletionChoice:
+    """The choice as vLLM's server tells it where it does not stream."""
     stopped = choice.stopped or Stopped(0, choice.index, end.finish_reason, end.stop_reason)
     body: CompletionChoice = {
         "index": choice.index,
-        "message": _message(choice, told),
-        "finish_reason": stopped.finish_reason,
+        "message": _message(choice.as_whole(), told),
+        "finish_reason": choice.whole.finish_reason if choice.whole else stopped.finish_reason,
         "logprobs": _logprobs(choice.logprobs) if told.logprobs and choice.logprobs else None,
     }
     if stopped.stop_reason is not None:
         body["stop_reason"] = stopped.stop_reason
-    if told.token_ids:
+    if told.token_ids and choice.token_ids:  # there are none where thoughts are withheld
         body["token_ids"] = choice.token_ids
     return body
 
 
 def _message(choice: Choice, told: Told) -> AssistantMessage:
-    is_more = choice.tool_calls or choice.reasoning
-    content = choice.content if is_more and not told.forced else choice.content or ""
+    may_be_null = choice.whole or choice.tool_calls or choice.reasoning
+    content = choice.content if may_be_null and not told.forced else choice.content or ""
     if choice.prompt is not None and choice.prompt.text:
         content = choice.prompt.text + (content or "")
     body: AssistantMessage = {"role": told.role, "content": content, "refusal": None}

@@ -23,13 +23,14 @@ _CANCELLING = "cancelling the job of a client that has gone"
 
 
 async def accept_for_client(gateway: Gateway, caller: Principal, order: Order, idempotency_key: str | None) -> Accepted:
-    """As `Intake.accept`. The job of a client that hangs up before it is accepted is cancelled too."""
+    """As `Intake.accept`. The job of a client that hangs up before that is cancelled too, as by a `ClientWatch`."""
     accepting = asyncio.create_task(gateway.intake.accept(caller, order, idempotency_key))
     try:
         return await asyncio.shield(accepting)
     except asyncio.CancelledError:
         # A job on its way into the database cannot be called back.
-        tell(_cancel_once_accepted(gateway, accepting), _CANCELLING)
+        if idempotency_key is None:
+            tell(_cancel_once_accepted(gateway, accepting), _CANCELLING)
         raise
 
 
@@ -41,18 +42,21 @@ class Answer(NamedTuple):
 
 
 class ClientWatch:
-    """One client that waits for one job, until the job ends or the client hangs up."""
+    """One client that waits for one job, until the job ends or the client hangs up.
 
-    def __init__(self, gateway: Gateway, caller: Principal, accepted: Accepted, is_new: bool) -> None:
+    Who has named its submission by an idempotency key may come back for its answer: its job goes on.
+    """
+
+    def __init__(self, gateway: Gateway, caller: Principal, accepted: Accepted, may_come_back: bool) -> None:
         self._gateway = gateway
         self._account_id = caller.account_id
         self._job_id = accepted.id
-        self._is_new = is_new
+        self._may_come_back = may_come_back
         self._ended = False
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The job's text from the start, as it comes, then its end."""
-        reading = self._gateway.streams.read(self._job_id, self._account_id, is_new=self._is_new)
+        reading = self._gateway.streams.read(self._job_id, self._account_id, is_new=not self._may_come_back)
         async with aclosing(reading) as pieces:
             async for piece in pieces:
                 self._ended = piece.end is not None
@@ -66,8 +70,8 @@ class ClientWatch:
             self.close()
 
     def close(self) -> None:
-        """The client is served, or has hung up: then its job is cancelled, unless somebody else reads it."""
-        if not self._ended:
+        """The client is served, or has hung up: then its job is cancelled, unless somebody else reads it or may."""
+        if not self._ended and not self._may_come_back:
             # Told, not awaited: the request may have been cancelled, and this must happen all the same.
             tell(self._gateway.cancel_if_unread(self._job_id), _CANCELLING)
 

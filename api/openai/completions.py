@@ -22,7 +22,7 @@ from api.openai.choices import (
 )
 from api.openai.client_watch import Answer
 from api.openai.error_shape import failure_body
-from api.replica.live import Piece
+from api.replica.live import MOST_CHARACTERS, Piece
 from cluster.ids import JobId
 from cluster.messages.marks import Mark, Prompt, Stopped, Tokens
 from cluster.messages.money import Usage
@@ -133,7 +133,8 @@ class Chunks:
         indices = range(self._wanted.choices)
         events = [self._choice(_said(index, first), of_prompt(prompt, self._told)) for index in indices]
         if prompt is not None and prompt.text:
-            events += [self._choice(_said(index, {"content": prompt.text})) for index in indices]
+            echoed = [prompt.text[at : at + MOST_CHARACTERS] for at in range(0, len(prompt.text), MOST_CHARACTERS)]
+            events += [self._choice(_said(index, {"content": part})) for index in indices for part in echoed]
         return b"".join(events)
 
     def _end(self, end: End) -> bytes:

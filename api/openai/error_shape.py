@@ -15,6 +15,7 @@ from cluster.errors import (
     InfernetError,
     InternalError,
     JobCancelled,
+    JobNotFound,
     JobTimeout,
     ModelNotFound,
     NoCapacity,
@@ -22,6 +23,7 @@ from cluster.errors import (
     StreamLost,
 )
 from cluster.messages.work import Failed
+from cluster.overflow import OVERFLOW
 
 _TYPES = {
     401: "authentication_error",
@@ -31,9 +33,17 @@ _TYPES = {
     409: "conflict_error",
     429: "rate_limit_error",
 }
+_CODES = {
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+    "budget_exceeded": "insufficient_quota",
+}
+"""What OpenAI calls what has these codes here. Programs go by them; the others are called the same."""
+
 _STATUSES_OF_FAILED_JOBS: dict[type[InfernetError], int] = {
     ContextLengthExceeded: ContextLengthExceeded.status,
     JobCancelled: Conflict.status,
+    JobNotFound: JobNotFound.status,  # it has been removed
     EngineFailed: InternalError.status,
     NoCapacity: NoCapacity.status,
     NodeDisconnected: NoCapacity.status,
@@ -59,7 +69,7 @@ class OpenAIError(TypedDict):
 
 
 def error_body(error: InfernetError) -> OpenAIError:
-    return _body(error.status, error.code, error.message, _param(error))
+    return _body(error.status, error.code, _message(error), _param(error))
 
 
 def error_headers(error: InfernetError) -> dict[str, str]:
@@ -94,11 +104,17 @@ def _no_repeat(status: int, kind: type[InfernetError]) -> dict[str, str]:
 
 
 def _body(status: int, code: str, message: str, param: str | None = None) -> OpenAIError:
-    return {"error": {"message": message, "type": _type(status), "param": param, "code": code}}
+    return {"error": {"message": message, "type": _type(status), "param": param, "code": _CODES.get(code, code)}}
 
 
 def _type(status: int) -> str:
     return _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+
+
+def _message(error: InfernetError) -> str:
+    """Of an overflow only OpenAI's own words: their beginning is looked for."""
+    overflow = error.message.find(OVERFLOW) if isinstance(error, ContextLengthExceeded) else -1
+    return error.message[max(0, overflow) :]
 
 
 def _param(error: InfernetError) -> str | None:

@@ -4,30 +4,29 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec.structs import replace
-from pydantic import Field, WithJsonSchema, field_validator, model_serializer, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_serializer
 
-from api.http.bodies import INT64, AnyText, Count, Request, Text, parse
+from api.http.bodies import INT64, AnyText, Count, ExactRequest, Text, parse
 from api.http.body_hash import LATER, Formerly, body_hash
-from api.http.dialogue import DialogueFields, DialogueMessage, Object, form_of
+from api.http.dialogue import AnyMessage, DialogueFields, Object, form_of
 from api.http.sampling import MAX_CHOICES, LogitBias, Penalty, SamplingFields
 from api.jobs.schemas import MAX_METADATA
 from api.openai.choices import Told
 from api.openai.completions import ChunksWanted
-from api.openai.response_format import ResponseFormat, json_schema, structural_tag
+from api.openai.response_format import ResponseFormat, check_one_form, json_schema, structural_tag
 from api.openai.unsupported import Refused, UnsupportedFields
 from cluster.errors import BadRequest
 from cluster.messages.work import AS_CONTEXT_LEAVES, Order, Sampling
 
 _STOP_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$", "minLength": 1}
+AS_VLLM_READS = ConfigDict(strict=False)
+"""Numbers and truths may be texts, and whole numbers 512.0: so vLLM's own requests read them."""
+
 STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT}], "default": []}
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class ChatCompletionMessage(DialogueMessage):
-    """One turn of the dialogue."""
+class ChatCompletionMessage(AnyMessage):
+    """One turn of the dialogue. Which roles there are, the model's chat template says."""
 
     hashed = ("role", "content", "audio", "function_call", "tool_calls")
 
@@ -35,7 +34,9 @@ class ChatCompletionMessage(DialogueMessage):
     function_call: Refused = None
 
 
-class StreamOptions(Request):
+class StreamOptions(ExactRequest):
+    model_config = AS_VLLM_READS
+
     include_usage: Annotated[bool, Field(description="Tell the usage in a last chunk without choices")] = False
     continuous_usage_stats: Annotated[bool, Field(description="Tell the usage so far in every chunk")] = False
 
@@ -49,6 +50,8 @@ class StreamOptions(Request):
 class GeneratingRequest(SamplingFields):
     """What the requests for text of this layer have in common."""
 
+    model_config = AS_VLLM_READS
+
     model: Annotated[Text | None, Field(description="An id or alias; needed where there are several")] = None
     stop: Annotated[list[Text], Field(default_factory=list), WithJsonSchema(STOP)]
     seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
@@ -56,12 +59,6 @@ class GeneratingRequest(SamplingFields):
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     metadata: Annotated[dict[AnyText, AnyText], Field(default_factory=dict, max_length=MAX_METADATA)]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_numbers(cls, body: Any) -> Any:
-        """JSON has one kind of number: to vLLM's own API, and so here, 512.0 is a whole one."""
-        return {key: _whole(value) for key, value in body.items()} if isinstance(body, dict) else body
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -102,6 +99,8 @@ class GeneratingRequest(SamplingFields):
 
 class ChatCompletionRequest(GeneratingRequest, DialogueFields, UnsupportedFields):
     """A chat completion. What OpenAI's API has and this one has not is refused where it would change the answer."""
+
+    model_config = AS_VLLM_READS  # of several bases, that of the last one counts
 
     messages: Annotated[list[ChatCompletionMessage], Field(min_length=1)]
     max_completion_tokens: Annotated[
@@ -154,6 +153,5 @@ def parse_chat(body: bytes) -> ChatCompletionRequest:
     """Raises BadRequest, naming the first field that is wrong."""
     request = parse(ChatCompletionRequest, body)
     request.check_stream()
-    if request.structured_outputs and request.response_format and request.response_format.type != "text":
-        raise BadRequest("structured_outputs: may not be given together with response_format")
+    check_one_form(request.structured_outputs, request.response_format)
     return request

@@ -4,9 +4,9 @@ import asyncio
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_serializer
+from pydantic import Field, model_serializer, model_validator
 
-from api.http.bodies import INT64, AnyText, Request
+from api.http.bodies import INT64, AnyText, ExactRequest, field_refused
 from api.http.body_hash import LATER
 from cluster import json_schemas
 from cluster.errors import BadRequest
@@ -15,7 +15,7 @@ from cluster.json_schemas import UnsupportedSchema
 _ANY_OBJECT = '{"type":"object"}'
 
 
-class JsonSchemaFormat(Request):
+class JsonSchemaFormat(ExactRequest):
     """A schema that the answer has to follow, always strictly."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -24,7 +24,15 @@ class JsonSchemaFormat(Request):
     description: AnyText = ""
 
 
-class ResponseFormat(Request):
+_OF_TYPES = {
+    "json_schema": "json_schema",
+    "format": "structural_tag",
+    "structures": "structural_tag",
+    "triggers": "structural_tag",
+}
+
+
+class ResponseFormat(ExactRequest):
     """`json_schema` goes with the type of that name, the others with `structural_tag`, in one of vLLM's two forms."""
 
     type: Literal["text", "json_object", "json_schema", "structural_tag"]
@@ -32,6 +40,21 @@ class ResponseFormat(Request):
     format: Annotated[Any, LATER] = None
     structures: Annotated[list[dict[str, Any]], LATER] = Field(default_factory=list)
     triggers: Annotated[list[str], LATER] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schemas_have_a_place(cls, body: Any) -> Any:
+        if isinstance(body, dict) and body.get("schema") is not None:
+            raise field_refused("schema", "has its place in json_schema, beside its name, and type is json_schema then")
+        return body
+
+    @model_validator(mode="after")
+    def _of_its_type(self) -> "ResponseFormat":
+        """What another type has would have no effect."""
+        for field, kind in _OF_TYPES.items():
+            if getattr(self, field) and self.type != kind:
+                raise field_refused(field, f"goes with type {kind}, not {self.type}")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_said(self, serialise: Any) -> Any:
@@ -58,6 +81,12 @@ def structural_tag(wanted: ResponseFormat | None) -> dict[str, Any]:
         return {}
     said = wanted.model_dump(exclude_defaults=True) | {"type": wanted.type}
     return {"structured_outputs": {"structural_tag": json.dumps(said)}}
+
+
+def check_one_form(structured_outputs: Any, wanted: ResponseFormat | None) -> None:
+    """Raises BadRequest where an answer is to have two forms."""
+    if structured_outputs and wanted and wanted.type != "text":
+        raise BadRequest("structured_outputs: may not be given together with response_format")
 
 
 def _checked(schema: Any) -> str:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.http.answers import Answer
 from api.http.dependencies import Caller, CurrentGateway
-from api.http.openapi import GUARDED, error_content, errors, takes
+from api.http.openapi import EVENTS, GUARDED, error_content, errors, takes
 from api.http.parameters import IdempotencyKey
 from api.http.uploads import LargeBody, check_size
 from api.openai.answering import Chunks, Tell, answered
@@ -32,7 +32,7 @@ router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError)
 JOB_HEADER = {"X-Job-Id": {"schema": {"type": "string"}, "description": "The job that this is the answer of"}}
 _ANSWERED = {
     "description": "The answer; with `stream: true` events of `chat.completion.chunk`, then `[DONE]` or an error",
-    "content": {"text/event-stream": {}},
+    "content": EVENTS,
     "headers": JOB_HEADER,
 }
 REFUSALS = errors(

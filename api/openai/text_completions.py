@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field, field_validator
 
 from api.http.bodies import INT64, AnyText, parse
-from api.http.body_hash import body_hash
+from api.http.body_hash import LATER, body_hash
 from api.openai.prompts import Prompts, number_of_prompts
 from api.openai.requests import GeneratingRequest
 from api.openai.text_answers import TextWanted
@@ -35,6 +35,10 @@ class CompletionRequest(GeneratingRequest):
     priority: Hint = None
     kv_transfer_params: Refused = None
     ec_transfer_params: Refused = None
+    length_penalty: Annotated[Any, MustBe(1.0), LATER] = None
+    return_token_offsets: Annotated[Any, MustBe(False), LATER] = None
+    routed_experts_prompt_start: Annotated[Any, MustBe(0), LATER] = None
+    stream_interval: Annotated[Hint, LATER] = None
 
     @field_validator("logprobs", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from api.http.dependencies import Body, Caller, CurrentGateway
-from api.http.openapi import GUARDED, errors, takes
+from api.http.openapi import EVENTS, GUARDED, errors, takes
 from api.http.parameters import IdempotencyKey
 from api.openai.answering import answered
 from api.openai.error_shape import OpenAIError
@@ -17,7 +17,7 @@ router = APIRouter(tags=["openai"], responses=errors(*GUARDED, body=OpenAIError)
 
 _ANSWERED = {
     "description": "The answer; with `stream: true` events of the same shape, then `[DONE]` or an error",
-    "content": {"text/event-stream": {}},
+    "content": EVENTS,
     "headers": JOB_HEADER,
 }
 

@@ -56,7 +56,9 @@ class Allowances:
         most_keys: int = _MOST_KEYS,
         answer_s: float = Timing().answer_s,
     ) -> None:
-        self._asked = Batcher[Take, Decision](rate_limiter.take)
+        # Apart: of what is submitted the database has to know before, and what is read need not wait for that.
+        self._reads = Batcher[Take, Decision](rate_limiter.take)
+        self._others = Batcher[Take, Decision](rate_limiter.take)
         self._answer_s = answer_s
         self._clock = clock
         self._most_keys = most_keys
@@ -90,7 +92,8 @@ class Allowances:
             raise refusal(decision, "tokens")
 
     async def _take(self, take: Take) -> Decision:
-        return await within(self._answer_s, self._asked.add(take), "the rate limiter")
+        asked = self._reads if take.bucket == "reads" else self._others
+        return await within(self._answer_s, asked.add(take), "the rate limiter")
 
     def _keep(self, slot: tuple[KeyId, Bucket], prepaid: _Prepaid) -> None:
         before = self._prepaid.get(slot)

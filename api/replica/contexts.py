@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from actors.scheduler import Scheduler
 
 
+_UNKNOWN = Sampling().max_tokens
+"""The most tokens of an answer before any engine has told of the context."""
+
+
 class Contexts:
     """Remembers the contexts of models, which their engines tell. They change with the settings only."""
 
@@ -22,21 +26,15 @@ class Contexts:
         self._tokens: dict[str, int] = {}
 
     async def bounded(self, model: Model, order: Order, prompt_tokens: int | None) -> Sampling:
-        """The order's sampling, with a number for `max_tokens`: `default_max_tokens` of the catalogue at most.
-
-        Before any engine has told of the context, it is the number that other jobs have that do not say any.
-        """
+        """The order's sampling, with a number for `max_tokens`: `default_max_tokens` of the catalogue at most."""
         sampling = order.sampling
         pools = order.form is not None and order.form.pools
         if pools or sampling.max_tokens != AS_CONTEXT_LEAVES:
             return sampling
         context = await self.tokens(model)
-        left = (
-            context - most_prompt_tokens(order.messages, prompt_tokens, order.form)
-            if context
-            else Sampling().max_tokens
-        )
-        return replace(sampling, max_tokens=max(1, sampling.min_tokens, min(left, model.default_max_tokens or left)))
+        left = context - most_prompt_tokens(order.messages, prompt_tokens, order.form) if context else _UNKNOWN
+        most = min(left, order.most_tokens or model.default_max_tokens or left)
+        return replace(sampling, max_tokens=max(1, sampling.min_tokens, most))
 
     async def tokens(self, model: Model) -> int | None:
         """The model's context, None before any engine has told of it.

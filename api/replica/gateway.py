@@ -46,6 +46,10 @@ def _no_engine(engine_id: EngineId) -> "Engine":
     raise Gone(f"no engine is known here, nor is {engine_id}")
 
 
+async def _no_restarts() -> Mapping[str, int]:
+    raise Gone("no supervisor is known here")
+
+
 class ModelsNow(NamedTuple):
     """The models, and the average output tokens per second of those that have completed jobs."""
 
@@ -65,6 +69,9 @@ class State(NamedTuple):
     totals: Sequence[ModelTotals] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
+    counts: bool | None
+    streams: bool | None
+    restarts: Mapping[str, int] | None
 
 
 class Gateway:
@@ -81,6 +88,7 @@ class Gateway:
         clock: Clock = SYSTEM_CLOCK,
         engine: "Callable[[EngineId], Engine]" = _no_engine,
         fetcher: Fetcher | None = None,
+        restarts: Callable[[], Awaitable[Mapping[str, int]]] = _no_restarts,
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
@@ -89,8 +97,8 @@ class Gateway:
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
         self._principals = Principals(self._ledger, clock, timing)
-        charging = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
-        self._allowances = Allowances(charging, clock, answer_s=timing.answer_s)
+        self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
+        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s)
         self.prompts = PromptCounter(settings.models)
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
@@ -98,6 +106,8 @@ class Gateway:
         self.max_body_bytes = settings.media.max_body_bytes
         self.room = Room(settings.media.max_body_bytes)
         self._fetcher = fetcher or Fetcher(settings.media)
+        self._restarts = restarts
+        self._speeds: Mapping[str, int] = {}
         self.intake = Intake(
             self.catalogue,
             self.prompts,
@@ -131,24 +141,34 @@ class Gateway:
 
     async def ready(self) -> Sequence[ModelView]:
         """The models, when a job for them could be accepted durably. Raises what is away, or NoCapacity, otherwise."""
-        asked = asyncio.gather(self.model_views(), self._scheduler.ready(), self._ledger.ready())
+        asked = asyncio.gather(self.model_views(), self._scheduler.ready(), self._ledger.ready(), self._counts())
         views, *_ = await self._promptly(asked)
         return views
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        return State(
-            *await asyncio.gather(
-                self._if_promptly(self.model_views()),
-                self._if_promptly(self.nodes()),
+        (models, nodes), (totals, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
+            asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
+            asyncio.gather(
                 self._if_promptly(self._ledger.totals()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
-            )
+            ),
+            asyncio.gather(
+                self._if_promptly(self._counts()),
+                self._if_promptly(self.streams.awake()),
+                self._if_promptly(self._restarts()),
+            ),
         )
+        return State(models, nodes, totals, speeds, can_write, counts, streams, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()
+        return True
+
+    async def _counts(self) -> bool:
+        """Whether the RateLimiter answers, which every request waits for."""
+        await self._rate_limiter.take([])
         return True
 
     async def _if_promptly(self, call: Awaitable[T]) -> T | None:
@@ -178,6 +198,10 @@ class Gateway:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
 
+    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+        """Remove an ended job; one that has been removed stays so. Raises JobNotFound, and Conflict for an open one."""
+        await self._ledger.remove(job_id, account_id)
+
     async def cancel_if_unread(self, job_id: JobId) -> None:
         """Cancel a job whose client has gone, unless it has ended or somebody still reads it, at whichever replica."""
         if await self.streams.unread(job_id):
@@ -204,7 +228,10 @@ class Gateway:
         return Explanation(record.id, tuple(attempts), standing)
 
     async def models(self) -> ModelsNow:
-        return ModelsNow(*await asyncio.gather(self.model_views(), self._ledger.speeds()))
+        """Their speeds as they were known last, where the database cannot tell them now."""
+        views, speeds = await asyncio.gather(self.model_views(), self._if_promptly(self._ledger.speeds()))
+        self._speeds = self._speeds if speeds is None else speeds
+        return ModelsNow(views, self._speeds)
 
     async def model_views(self) -> Sequence[ModelView]:
         return await self._scheduler.models()

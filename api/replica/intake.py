@@ -13,11 +13,12 @@ from api.replica.forms import Forms
 from api.replica.media.keeping import MediaKeeping
 from cluster.catalogue import Catalogue, Choice, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import BadRequest, Forbidden
+from cluster.errors import BadRequest, ContextLengthExceeded, Forbidden
 from cluster.ids import new_job_id
 from cluster.limits.pricing import most_usage, rates
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, Idempotency, Job, Order, Sampling, Submission
+from cluster.overflow import tells_of_overflow
 from cluster.prefixes.chain import of_adapter
 from cluster.timing import Timing
 
@@ -117,6 +118,8 @@ class Intake:
         asking = await self._forms.ask(model, order.form, order.sampling)
         if asking is None:
             return Prompt()
+        if tells_of_overflow(asking.refusal):
+            raise ContextLengthExceeded(asking.refusal)
         if asking.refusal:
             raise BadRequest(asking.refusal)
         return prompt_of(model, asking.ids) if asking.ids else Prompt(asking.tokens)

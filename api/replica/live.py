@@ -3,12 +3,13 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from itertools import islice
 
 from msgspec import Struct
 
 from cluster.errors import StreamLost
 from cluster.ids import AccountId
-from cluster.messages.marks import PLAIN, Mark, Stopped, Turn
+from cluster.messages.marks import PLAIN, Mark, Stopped, Tokens, Turn
 from cluster.messages.money import Usage
 from cluster.messages.work import End, Failed, Position
 from cluster.text.token_log import TokenLog
@@ -32,6 +33,12 @@ class Piece(Struct, frozen=True):
     def is_sign_of_life(self) -> bool:
         return not self.text and not self.notes and self.end is None
 
+
+MOST_CHARACTERS = 2048
+"""What a reader is told at once. With JSON's escapes an event has 16 KiB at most: many clients read no longer lines."""
+
+_MOST_NOTE_CHARACTERS = 8192
+"""What the notes may have that go with it, but for one that has more by itself."""
 
 _WHOLE = sys.maxsize
 _LOST = Failed(Usage(), StreamLost.code, StreamLost().message)
@@ -58,7 +65,7 @@ class Reader:
             return Piece(offset=self.offset, end=_LOST, epoch=self.epoch)
         if log.marks:
             return self._next_of_marked(log)
-        if text := log.since(self.offset):
+        if text := log.since(self.offset, MOST_CHARACTERS):
             self.offset += len(text)
             self.epoch = log.epoch or self.epoch
             return Piece(text, self.offset, epoch=self.epoch)
@@ -73,13 +80,13 @@ class Reader:
     def _next_of_marked(self, log: TokenLog) -> Piece | None:
         """As `next`: no further than the text is of one kind, with the notes that are of it."""
         notes = self._take_notes(log.marks, self.offset)
-        until = log.length
+        until = min(log.length, self.offset + MOST_CHARACTERS)
         if notes and isinstance(notes[-1], Stopped):
             until = self.offset
         elif self._marks < len(log.marks) and self.offset < log.length:
-            until = self._end_of_turn(log.marks, log.length)
+            until = self._end_of_turn(log.marks, until)
             notes += self._take_notes(log.marks, until - 1)
-        text = log.since(self.offset)[: until - self.offset]
+        text = log.since(self.offset, until - self.offset)
         self.offset += len(text)
         if text:
             self.epoch = log.epoch or self.epoch
@@ -102,10 +109,20 @@ class Reader:
                     break
         return notes
 
-    def _end_of_turn(self, marks: Sequence[Mark], length: int) -> int:
-        """Where the text at the reader's position stops being of its kind, as far as is known."""
-        ahead = (mark.at for mark in marks[self._marks :] if isinstance(mark, (Turn, Stopped)))
-        return next((at for at in ahead if at > self.offset), length)
+    def _end_of_turn(self, marks: Sequence[Mark], until: int) -> int:
+        """Where the text at the reader's position stops being of its kind, or the notes on it become too many."""
+        characters = 0
+        for mark in islice(marks, self._marks, None):
+            if mark.at >= until:
+                break
+            if isinstance(mark, (Turn, Stopped)):
+                if mark.at > self.offset:
+                    return mark.at
+            elif isinstance(mark, Tokens):
+                characters += len(mark.logprobs)
+                if characters > _MOST_NOTE_CHARACTERS and mark.at > self.offset:
+                    return mark.at
+        return until
 
     def keep_to(self, epoch: int, length: int) -> None:
         """The job's text is of this epoch, and of what was told of it so much stands."""

@@ -12,9 +12,11 @@ from actors.wire.frames import OtherVersion, follow
 from actors.wire.outage import Outage
 from api.replica.live import Live, Piece, Reader
 from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.errors import JobNotFound
 from cluster.ids import AccountId, JobId, new_reader_id
+from cluster.messages.money import Usage
 from cluster.messages.records import EndedRecord
-from cluster.messages.work import Delta, Position
+from cluster.messages.work import Delta, Failed, Position
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from actors.ledger import Ledger
 
 logger = logging.getLogger(__name__)
+
+
+_REMOVED = Failed(Usage(), JobNotFound.code, "The job has been removed")
 
 
 class StreamHub:
@@ -101,6 +106,11 @@ class StreamHub:
         """Whether nobody reads this job, here or at another replica."""
         return job_id not in self._live and not await self._journal.watched(job_id, self._reader_id)
 
+    async def awake(self) -> bool:
+        """Whether the Journal answers, which tells every stream. Raises what keeps it from that."""
+        await self._journal.watching(self._reader_id)
+        return True
+
     def _enter(self, job_id: JobId, account_id: AccountId, reader: Reader, is_new: bool = False) -> Live:
         live = self._live.get(job_id)
         if live is None:
@@ -136,7 +146,7 @@ class StreamHub:
             live.is_new = False  # when it is asked for again, it may not be
 
     async def _look_up(self, job_id: JobId) -> None:
-        """Tell the job's readers of its end, if it has ended. Repeated for as long as it cannot be asked."""
+        """Tell the job's readers of its end, if it has one or is gone. Repeated for as long as it cannot be asked."""
         while (live := self._live.get(job_id)) is not None:
             try:
                 record = await self._ledger.job(job_id, live.account_id)
@@ -148,7 +158,11 @@ class StreamHub:
             if isinstance(record, EndedRecord):
                 live.take(record.epoch, 0, record.content, 0, record.marks)
                 live.close(record.end, record.epoch, len(record.content))
-                live.notify(self._clock.monotonic_s())
+            elif record is None:
+                live.close(_REMOVED, live.log.epoch, live.log.length)
+            else:
+                return
+            live.notify(self._clock.monotonic_s())
             return
 
     async def _follow_forever(self) -> None:

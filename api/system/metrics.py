@@ -41,6 +41,8 @@ class Snapshot(Collector):
             yield self._cached_tokens()
         if self._state.speeds is not None:
             yield self._speeds_of_models(self._state.speeds)
+        if self._state.restarts is not None:
+            yield self._restarts(self._state.restarts)
         if self._state.nodes is not None:
             yield self._running()
             yield self._replicas()
@@ -52,8 +54,18 @@ class Snapshot(Collector):
             ("scheduler", self._state.models),
             ("ledger", self._state.totals),
             ("database", self._state.can_write),
+            ("rate_limiter", self._state.counts),
+            ("journal", self._state.streams),
         ):
             family.add_metric([part], int(answer is not None))
+        return family
+
+    def _restarts(self, restarts: Mapping[str, int]) -> Metric:
+        family = CounterMetricFamily(
+            "infernet_actor_restarts", "How often an actor's process has ended and was started again", labels=["actor"]
+        )
+        for actor, count in restarts.items():
+            family.add_metric([actor], count)
         return family
 
     def _since_zero(self, totals: Sequence[ModelTotals]) -> Sequence[ModelTotals]:

@@ -6,13 +6,13 @@ from api.http import parameters as queries
 from api.http.answers import Answer
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors
-from api.http.parameters import OnceEach
+from api.http.parameters import KnownAndOnce
 from api.usage.schemas import UsageReport, usage_report_body
 from cluster.errors import BadRequest, Forbidden
 from cluster.keys import account_named
 from cluster.messages.money import UsageQuery
 
-router = APIRouter(tags=["usage"], dependencies=[OnceEach], responses=errors(*GUARDED))
+router = APIRouter(tags=["usage"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
 
 @router.get("/usage", response_model=UsageReport, responses=errors(BadRequest, Forbidden))

@@ -75,7 +75,30 @@ class Prompt(Struct, frozen=True, array_like=True, tag="prompt"):
     first: str = ""
 
 
-Mark = Turn | Tokens | Stopped | Prompt
+class Called(Struct, frozen=True, array_like=True):
+    """A tool that is called. `arguments` is JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Whole(Struct, frozen=True, array_like=True, tag="whole"):
+    """How this choice, which ends here, is read as a whole, where that is not what its stream told.
+
+    vLLM reads an answer that is not streamed only when it is there: it writes arguments anew, and takes a call that was
+    cut off for content.
+    """
+
+    at: int = 0
+    choice: int = 0
+    content: str | None = None
+    reasoning: str | None = None
+    calls: tuple[Called, ...] = ()
+    finish_reason: FinishReason = "stop"
+
+
+Mark = Turn | Tokens | Stopped | Prompt | Whole
 
 PLAIN = Turn(0)
 """What a text is that nothing is said of."""

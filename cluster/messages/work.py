@@ -137,7 +137,8 @@ class Order(Struct, frozen=True):
 
     `model` may be None where there is only one.
     Where there is a `form`, `messages` is as much of it as texts can say. `media` are what its body names by number.
-    They may be large: whoever has kept them clears the list.
+    They may be large: whoever has kept them clears the list. An answer of as much as the context leaves has
+    `most_tokens` at most.
     """
 
     model: str | None
@@ -149,6 +150,7 @@ class Order(Struct, frozen=True):
     priority: Priority = "normal"
     form: Form | None = None
     media: list[Given] = field(default_factory=list)
+    most_tokens: int | None = None
 
 
 class Position(Struct, frozen=True):

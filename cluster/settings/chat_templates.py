@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cluster.settings.checks import Value, options, shown, text
+from cluster.settings.mistakes import Mistakes
 
 _OF_TEXT = frozenset("{}\n")
 """A template has one of these, and a path has none, as vLLM tells the two apart."""
@@ -44,32 +45,37 @@ def chat_template(value: Value) -> str:
 def template_variables(value: Value) -> dict[str, Any]:
     """What a template is given besides the dialogue, under any name that is not taken."""
     variables = options(value)
+    mistakes = Mistakes()
     for name in variables:
-        if name in _OF_REQUESTS:
-            raise value.content[name].refused("every request says that for itself")
-        if name in _OF_TOKENISING:
-            raise value.content[name].refused("is no variable of chat templates")
+        with mistakes.noted():
+            if name in _OF_REQUESTS:
+                raise value.content[name].refused("every request says that for itself")
+            if name in _OF_TOKENISING:
+                raise value.content[name].refused("is no variable of chat templates")
+    mistakes.tell()
     return variables
 
 
-def read_chat_templates(layer: Value, folder: Path) -> Value:
+def read_chat_templates(layer: Value, folder: Path, mistakes: Mistakes) -> Value:
     """The layer with the text of every template that it names by a path. Relative ones begin at `folder`.
 
-    Raises ConfigError for a file that cannot be read, or can be no template.
+    Files that cannot be read, or can be no template, are `mistakes`, and none of their models'.
     """
     match layer.content:
         case {"models": Value(content=list() as entries) as models}:
-            read = [_with_template_read(entry, folder) for entry in entries]
+            read = [_with_template_read(entry, folder, mistakes) for entry in entries]
             return replace(layer, content=layer.content | {"models": replace(models, content=read)})
         case _:
             return layer
 
 
-def _with_template_read(model: Value, folder: Path) -> Value:
+def _with_template_read(model: Value, folder: Path, mistakes: Mistakes) -> Value:
     match model.content:
         case {"chat_template": Value(content=str() as written) as template} if _OF_TEXT.isdisjoint(written):
-            read = replace(template, content=_content(template, written, folder))
-            return replace(model, content=model.content | {"chat_template": read})
+            content = None
+            with mistakes.noted():
+                content = _content(template, written, folder)
+            return replace(model, content=model.content | {"chat_template": replace(template, content=content)})
         case _:
             return model
 

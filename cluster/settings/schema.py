@@ -1,14 +1,20 @@
 """What can be set, and what each setting must be. Each is checked as a `Value` (`cluster/settings/checks.py`)."""
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import partial
+from ipaddress import ip_address
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Adapter, Model, Price, Replicas
+from cluster.catalogue import CAPITALS, DEFAULT_BACKEND, TRAITS, Adapter, BackendName, Model, Price, Replicas
 from cluster.conversation import ContentFormat
+from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.parallelism import contradictions
+from cluster.settings import database_urls
 from cluster.settings.chat_templates import chat_template, template_variables
 from cluster.settings.checks import (
     Check,
@@ -27,8 +33,12 @@ from cluster.settings.checks import (
     text,
     word,
 )
+from cluster.settings.judging import NO_JUDGE, Judge, refuse_faults
 from cluster.settings.label_selectors import label_selectors
+from cluster.settings.mistakes import Mistakes
 from cluster.settings.references import is_reference
+
+_NOTE = "x-"
 
 _LEAST_BODY_BYTES = 1 << 20
 """As much as any other body may have."""
@@ -38,6 +48,10 @@ _MOST_CONNECTIONS = 500_000
 
 _MOST_PIXELS = 80 << 20
 """vLLM refuses pictures of more than 89 million pixels by itself."""
+
+
+_MOST_DAYS = 36_500
+"""A hundred years."""
 
 
 class IngressReplicas(Struct, frozen=True):
@@ -50,12 +64,14 @@ class IngressReplicas(Struct, frozen=True):
 class Server(Struct, frozen=True):
     """Where the HTTP door is, how many ingress replicas stand behind it, and how many connections it holds at once.
 
-    Of these, half may come from one address, unless it is said how many.
+    Of these, half may come from one address, unless it is said how many. Pages of `cors_origins` may ask it from
+    browsers; `*` are those of all.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     replicas: IngressReplicas = IngressReplicas()
+    cors_origins: tuple[str, ...] = ()
     max_connections: int = 40_000
     max_connections_per_address: int | None = None
 
@@ -81,6 +97,8 @@ SpotNoticesOf = Literal["none", "aws", "gcp"]
 class Settings(Struct, frozen=True):
     """Everything that can be set. An empty `database` means the default one, in the user's home.
 
+    Jobs that ended more than `retention_days` ago are removed; None keeps them for ever.
+
     `spot_notices` is the cloud whose machines ask for the notice that they will be taken away.
     """
 
@@ -88,43 +106,87 @@ class Settings(Struct, frozen=True):
     database: str = ""
     limits: KeyLimits = KeyLimits()
     job_timeout_s: int = 300
+    retention_days: int | None = None
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
-def settings(value: Value) -> Settings:
+def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
     """The settings that `value` spells; what it does not mention keeps its default.
 
-    Raises ConfigError, naming the place and the reason, for the first thing that cannot be used.
+    Raises ConfigError with a line for each thing that cannot be used, which names the place and the reason.
     """
     return Settings(
         **section(
-            value,
+            _without_notes(value),
             {
                 "server": _server,
                 "database": _database,
                 "limits": _limits,
-                "job_timeout_s": integer(1),
-                "stream_interval_ms": integer(0),
+                "job_timeout_s": integer(1, unit="s"),
+                "retention_days": or_none(integer(1, _MOST_DAYS)),
+                "stream_interval_ms": integer(0, unit="ms"),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
-                "models": _models,
+                "models": partial(_models, judge),
             },
         )
     )
 
 
+def _without_notes(value: Value) -> Value:
+    """Without the keys that begin with `x-`: they hold what other places refer to."""
+    match value.content:
+        case dict() as mapping:
+            return replace(value, content={key: each for key, each in mapping.items() if not key.startswith(_NOTE)})
+        case _:
+            return value
+
+
 def _server(value: Value) -> Server:
     checks: dict[str, Check] = {
-        "host": word,
+        "host": _address,
         "port": integer(1, 65535),
         "replicas": _ingress_replicas,
+        "cors_origins": list_of(_origin),
         "max_connections": integer(1, _MOST_CONNECTIONS),
         "max_connections_per_address": or_none(integer(1)),
     }
     return Server(**section(value, checks))
+
+
+_ORIGIN = re.compile(r"\*|https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+
+
+def _origin(value: Value) -> str:
+    origin = word(value).lower().removesuffix("/")  # as browsers write it
+    if not _ORIGIN.fullmatch(origin):
+        raise value.is_not("an origin such as https://example.org:8443, or *")
+    return origin
+
+
+def _address(value: Value) -> str:
+    """An address or a name of this machine; one of IPv6 may stand in brackets, as in a URL."""
+    host = word(value)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if host == "*":
+        raise value.refused(
+            "must be an address: 0.0.0.0 stands for all that this machine has, and :: for those of IPv6"
+        )
+    if "/" in host or (":" in bare and not _is_ipv6(bare)):
+        raise value.refused(
+            f"must be an address or a name of this machine alone, not {shown(host)}: server.port has its port"
+        )
+    return bare
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ip_address(text.partition("%")[0]).version == 6
+    except ValueError:
+        return False
 
 
 def _limits(value: Value) -> KeyLimits:
@@ -135,11 +197,11 @@ def _limits(value: Value) -> KeyLimits:
 def _media(value: Value) -> Media:
     checks: dict[str, Check] = {
         "hosts": list_of(_host),
-        "max_body_bytes": integer(_LEAST_BODY_BYTES),
-        "max_bytes": integer(1),
+        "max_body_bytes": integer(_LEAST_BODY_BYTES, unit="bytes"),
+        "max_bytes": integer(1, unit="bytes"),
         "max_pixels": integer(1, _MOST_PIXELS),
         "max_parts": integer(1),
-        "fetch_timeout_s": integer(1),
+        "fetch_timeout_s": integer(1, unit="s"),
     }
     return Media(**section(value, checks))
 
@@ -151,15 +213,20 @@ def _host(value: Value) -> str:
     return host
 
 
-def _models(value: Value) -> tuple[Model, ...]:
-    models = list_of(_model)(value)
-    if not models:
-        raise value.refused("must list at least one model")
+def _models(judge: Judge, value: Value) -> tuple[Model, ...]:
+    mistakes = Mistakes()
+    models: tuple[Model, ...] = ()
+    with mistakes.noted():
+        models = list_of(partial(_model, judge))(value)
+        if not models:
+            raise value.refused("must list at least one model")
     owners: dict[str, int] = {}
     for index, owned in _names(value):
-        if owned.content in owners:
-            raise owned.refused(f"{shown(owned.content)} is already a name of models[{owners[owned.content]}]")
-        owners[owned.content] = index
+        with mistakes.noted():
+            if owned.content in owners:
+                raise owned.refused(f"{shown(owned.content)} is already a name of models[{owners[owned.content]}]")
+            owners[owned.content] = index
+    mistakes.tell()
     _check_numbers(value, models)
     return models
 
@@ -176,63 +243,117 @@ def _check_numbers(value: Value, models: tuple[Model, ...]) -> None:
 
 
 def _names(models: Value) -> Iterator[tuple[int, Value]]:
-    for index, model in enumerate(models.content):
-        yield index, model.content["id"]
-        if "aliases" in model.content:
-            for alias in model.content["aliases"].content:
-                yield index, alias
-        if "adapters" in model.content:
-            for adapter in model.content["adapters"].content:
-                yield index, adapter.content["id"]
+    """All names that are written, of models that can be used or not, each with its model's place."""
+    for index, model in enumerate(models.content if isinstance(models.content, list) else ()):
+        given = model.content if isinstance(model.content, dict) else {}
+        adapters = _items(given.get("adapters"))
+        theirs = (adapter.content.get("id") for adapter in adapters if isinstance(adapter.content, dict))
+        for each in (given.get("id"), *_items(given.get("aliases")), *theirs):
+            if each is not None and isinstance(each.content, str):
+                yield index, each
 
 
-def _model(value: Value) -> Model:
-    given = section(
-        value,
-        {
-            "id": name,
-            "aliases": list_of(name),
-            "backend": one_of(*TRAITS),
-            "source": text,
-            "gpus": integer(0),
-            "cpus": number,
-            "machines": integer(1),
-            "replicas": _replicas,
-            "max_queue": integer(1),
-            "load_timeout_s": integer(1),
-            "engine": options,
-            "env": mapping_of(text),
-            "price": _price,
-            "labels": label_selectors,
-            "default_max_tokens": or_none(integer(1)),
-            "adapters": list_of(_adapter),
-            "chat_template": or_none(chat_template),
-            "chat_template_content_format": one_of(*get_args(ContentFormat)),
-            "chat_template_kwargs": template_variables,
-        },
-    )
-    if "id" not in given:
-        raise value.refused("needs an id")
+def _items(value: Value | None) -> list[Value]:
+    return value.content if value is not None and isinstance(value.content, list) else []
+
+
+def _model(judge: Judge, value: Value) -> Model:
+    mistakes = Mistakes()
+    given: dict[str, Any] = {}
+    with mistakes.noted():
+        given = section(
+            value,
+            {
+                "id": name,
+                "aliases": list_of(name),
+                "backend": one_of(*TRAITS),
+                "source": text,
+                "gpus": _gpus,
+                "cpus": number,
+                "machines": integer(1),
+                "replicas": _replicas,
+                "max_queue": integer(1),
+                "load_timeout_s": integer(1, unit="s"),
+                "engine": options,
+                "env": mapping_of(text),
+                "price": _price,
+                "labels": label_selectors,
+                "default_max_tokens": or_none(integer(1)),
+                "adapters": list_of(partial(_adapter, judge)),
+                "chat_template": or_none(chat_template),
+                "chat_template_content_format": one_of(*get_args(ContentFormat)),
+                "chat_template_kwargs": template_variables,
+            },
+        )
+    if isinstance(value.content, dict):
+        _check_model(value, judge, mistakes)
+    mistakes.tell()
     traits = TRAITS[given.get("backend", DEFAULT_BACKEND)]
-    if traits.has_source and not given.get("source"):
-        raise value.refused(f"needs a source: a hub id, a folder or {CAPITALS.source}")
-    for place, adapter in enumerate(given.get("adapters", ())):
-        if traits.has_source and not adapter.source:
-            raise value.content["adapters"].content[place].refused("needs a source: a hub id or a folder")
     model = Model(**{"gpus": traits.gpus, "cpus": traits.cpus} | given)
+    _check_together(value, model)
+    return model
+
+
+def _check_model(value: Value, judge: Judge, mistakes: Mistakes) -> None:
+    """What it needs, whatever else is wrong with it, and what only its backend knows."""
+    written = value.content
+    backend: BackendName | None = DEFAULT_BACKEND
+    if "backend" in written:
+        backend = next((each for each in TRAITS if each == written["backend"].content), None)
+    if backend is None:
+        return
+    with mistakes.noted():
+        if "id" not in written:
+            raise value.refused("needs an id")
+    engine = written.get("engine")
+    with mistakes.noted():
+        if engine is not None:
+            refuse_faults(engine, judge.options(backend, options(engine)) if _is_carriable(engine) else ())
+    if not TRAITS[backend].has_source:
+        return
+    with mistakes.noted():
+        source = written.get("source")
+        if source is None or source.content == "":
+            raise value.refused(f"needs a source: a hub id, a folder or {CAPITALS.source}")
+        plain = engine.plain() if engine is not None and _is_carriable(engine) else {}
+        if isinstance(source.content, str) and (reason := judge.model(source.content, plain)):
+            raise source.refused(reason)
+    for adapter in _items(written.get("adapters")):
+        with mistakes.noted():
+            if isinstance(adapter.content, dict) and not adapter.content.get("source"):
+                raise adapter.refused("needs a source: a hub id or a folder")
+
+
+def _is_carriable(engine: Value) -> bool:
+    try:
+        options(engine)
+    except ConfigError:
+        return False
+    return True
+
+
+def _check_together(value: Value, model: Model) -> None:
+    """What does not go with what else is said of it."""
     if model.labels and not model.books:
         raise value.content["labels"].refused("a model with gpus: 0 and cpus: 0 has no place of its own to choose")
     if not model.traits.has_source:
         _check_has_no_template(value, model)
     if model.machines > 1:
         _check_machines(value, model)
-    return model
 
 
-def _adapter(value: Value) -> Adapter:
+def _gpus(value: Value) -> int:
+    if isinstance(value.content, float) and value.content != int(value.content):
+        raise value.refused(f"must be a whole number of GPUs, not {value.shown()}: an engine shares none of its own")
+    return integer(0)(value)
+
+
+def _adapter(judge: Judge, value: Value) -> Adapter:
     given = section(value, {"id": name, "source": text, "price": _price})
     if "id" not in given:
         raise value.refused("needs an id")
+    if given.get("source") and (reason := judge.adapter(given["source"])):
+        raise value.content["source"].refused(reason)
     return Adapter(**given)
 
 
@@ -264,8 +385,8 @@ def _replicas(value: Value) -> Replicas:
         "min": integer(0),
         "max": integer(1),
         "target_jobs": or_none(integer(1)),
-        "idle_s": integer(1),
-        "drain_s": integer(0),
+        "idle_s": integer(1, unit="s"),
+        "drain_s": integer(0, unit="s"),
     }
     return Replicas(**_bounds(value, "{min, max, target_jobs, idle_s, drain_s}", checks))
 
@@ -298,4 +419,6 @@ def _database(value: Value) -> str:
             "must be a URL such as sqlite:///infernet.db or postgresql+psycopg://user@host/db, "
             "or env:NAME or file:PATH of one"
         )
+    if reason := database_urls.fault(url):
+        raise value.refused(f"the URL {reason}")
     return url

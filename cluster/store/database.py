@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
@@ -12,10 +13,11 @@ from sqlalchemy import URL, Connection, Engine
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, InfernetError, StartError
 from cluster.store import migrations, owner
+from cluster.store.disk import Disk, FilesDisk, ServersDisk
 from cluster.store.failures import shown, translated
 from cluster.store.in_use import InUse
 from cluster.store.locks import AdvisoryLock, FileLock, OwnerLock
-from cluster.store.open import IMMEDIATE, is_sqlite, make_private, open_engine, parse, sqlite_file
+from cluster.store.open import IMMEDIATE, empty_log, is_sqlite, make_private, open_engine, parse, sqlite_file
 
 R = TypeVar("R")
 
@@ -47,6 +49,7 @@ class Database:
         self._epoch = 0
         try:
             with _start_errors(self._url):
+                self._disk = _disk(self._url)
                 _take(self._lock, self._url, lock_wait_s)
                 migrations.upgrade(self._engine)
                 self._epoch = self._take_over(clock.wall_ms())
@@ -77,11 +80,27 @@ class Database:
 
         Raises `DatabaseUnavailable`, and `DatabaseTaken` once another system has taken over.
         """
+        self.require_room()
         with _lock_errors():
             held = self._lock.take()
         self.read(partial(owner.require, epoch=self._epoch))
         if not held:
             logger.warning("another process holds the lock of the database %s", shown(self._url))
+
+    def require_room(self) -> None:
+        """Raises `DatabaseUnavailable` when a job may have no room on its disk."""
+        self._disk.require_room()
+
+    def forget(self) -> bool:
+        """Has a file hold nothing any more of what has been removed, unless somebody reads it at this moment.
+
+        SQLite writes over what is removed; but its log, beside the file, still has what was there before. A server's is
+        its own: https://www.postgresql.org/docs/current/routine-vacuuming.html.
+        """
+        if not is_sqlite(self._url):
+            return True
+        with translated(), self._engine.connect() as connection, self._in_use.during(connection):
+            return empty_log(connection)
 
     def cut(self, longer_than_s: float) -> None:
         """Gives up the connections on which a call has been waiting for longer than this: those calls fail now."""
@@ -113,6 +132,7 @@ class Database:
     @contextmanager
     def _transaction(self, **options: str) -> Iterator[Connection]:
         """A connection with a transaction, which is committed at the end. Until then it can be cut."""
+        self._disk.require_file()
         with (
             translated(),
             self._engine.connect().execution_options(**options) as connection,
@@ -145,6 +165,19 @@ def require_free(url: str, lock_wait_s: float = 0.0) -> None:
         engine.dispose()
 
 
+def is_in_use(url: URL) -> bool:
+    """Whether a system has this database now. Raises OSError, and `DatabaseUnavailable`."""
+    if is_sqlite(url) and not _lock_file(url).exists():
+        return False
+    engine = open_engine(url)
+    lock = _lock(url, engine, InUse(SYSTEM_CLOCK))
+    try:
+        return not lock.take()
+    finally:
+        lock.release()
+        engine.dispose()
+
+
 def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
     give_up_s = time.monotonic() + wait_s
     while not lock.take():
@@ -157,10 +190,16 @@ def _take(lock: OwnerLock, url: URL, wait_s: float) -> None:
 
 
 def _lock(url: URL, engine: Engine, in_use: InUse) -> OwnerLock:
-    if not is_sqlite(url):
-        return AdvisoryLock(engine, in_use)
+    return FileLock(_lock_file(url)) if is_sqlite(url) else AdvisoryLock(engine, in_use)
+
+
+def _lock_file(url: URL) -> Path:
     file = sqlite_file(url)
-    return FileLock(file.with_name(f"{file.name}.lock"))
+    return file.with_name(f"{file.name}.lock")
+
+
+def _disk(url: URL) -> Disk:
+    return FilesDisk(sqlite_file(url)) if is_sqlite(url) else ServersDisk()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     bindparam,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     insert,
     select,
     tuple_,
+    union,
     update,
 )
 
@@ -21,19 +23,19 @@ from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
 from cluster.store import budgets, job_rows, media, placements, usage
-from cluster.store.tables import JOBS
+from cluster.store.tables import JOBS, USAGE
 from cluster.store.usage import Billed
 
 
 def create(connection: Connection, jobs: Sequence[Job]) -> None:
-    """Adds jobs as pending. A job whose id is known is ignored."""
+    """Adds jobs as pending. One whose id is known is ignored, also if it has been removed."""
     if jobs:
         connection.execute(_CREATE, [job_rows.new_row(job) for job in jobs])
         media.hold(connection, jobs)
 
 
 def known(connection: Connection, job_ids: Sequence[JobId]) -> set[JobId]:
-    """Those of these ids that are of jobs."""
+    """Those of these ids that are of jobs, or were of jobs that have been removed."""
     return set(connection.scalars(_KNOWN, {"ids": job_ids}))
 
 
@@ -145,13 +147,14 @@ _NEW = [JOBS.c[name] for name in job_rows.NEW_COLUMNS]
 _CREATE = insert(JOBS).from_select(
     _NEW,
     select(*(bindparam(column.name, type_=column.type) for column in _NEW)).where(
-        ~exists().where(JOBS.c.id == bindparam("id"))
+        ~exists().where(JOBS.c.id == bindparam("id")), ~exists().where(USAGE.c.job_id == bindparam("id"))
     ),
 )
 _PLACE = _OPEN_JOB.where(JOBS.c.attempt <= bindparam("fence")).values(state=_advanced(JobEvent.PLACED))
 _END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.COMPLETED, JobEvent.FAILED)}
 _OPEN_ATTEMPTS = select(JOBS.c.id, JOBS.c.attempt, JOBS.c.created_ms).where(_IS_OPEN)
-_KNOWN = select(JOBS.c.id).where(JOBS.c.id.in_(bindparam("ids", expanding=True)))
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_KNOWN = union(select(JOBS.c.id).where(JOBS.c.id.in_(_IDS)), select(USAGE.c.job_id).where(USAGE.c.job_id.in_(_IDS)))
 # Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
 _TO_BILL = (
     select(JOBS.c.id, JOBS.c.account_id, JOBS.c.key_id, JOBS.c.model, JOBS.c.prompt_rate, JOBS.c.completion_rate)

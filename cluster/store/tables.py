@@ -116,6 +116,13 @@ class JobRow(SQLModel, table=True):
             sqlite_where=text("ended_ms IS NULL"),
             postgresql_where=text("ended_ms IS NULL"),
         ),
+        # And those that have ended by when they did: which are to be removed is found by this.
+        Index(
+            "jobs_by_end",
+            "ended_ms",
+            sqlite_where=text("ended_ms IS NOT NULL"),
+            postgresql_where=text("ended_ms IS NOT NULL"),
+        ),
     )
 
 
@@ -134,6 +141,24 @@ class UsageRow(SQLModel, table=True):
     ended_ms: int = Field(sa_type=BigInteger)
 
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("usage_of_account", "account_id", "ended_ms"),)
+
+
+class UsageDayRow(SQLModel, table=True):
+    """What the jobs that ended on a day consumed, of a key and a model. `day` counts UTC's days from the Unix epoch.
+
+    It is the sum of those rows of usage, always: what writes one writes the other.
+    """
+
+    __tablename__ = "usage_days"
+
+    account_id: str = Field(primary_key=True, foreign_key="accounts.id")
+    day: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    key_id: str = Field(primary_key=True, foreign_key="api_keys.id")
+    model: str = Field(primary_key=True)
+    jobs: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    cost: int = Field(sa_type=BigInteger)
 
 
 class ReservationRow(SQLModel, table=True):
@@ -177,7 +202,10 @@ class IdempotencyRow(SQLModel, table=True):
     job_id: str
     created_ms: int = Field(sa_type=BigInteger)
 
-    __table_args__: ClassVar[tuple[Index, ...]] = (Index("idempotency_by_time", "created_ms"),)
+    __table_args__: ClassVar[tuple[Index, ...]] = (
+        Index("idempotency_by_time", "created_ms"),
+        Index("idempotency_of_job", "job_id"),
+    )
 
 
 class WindowRow(SQLModel, table=True):
@@ -246,6 +274,7 @@ ACCOUNTS = SQLModel.metadata.tables["accounts"]
 KEYS = SQLModel.metadata.tables["api_keys"]
 JOBS = SQLModel.metadata.tables["jobs"]
 USAGE = SQLModel.metadata.tables["usage"]
+USAGE_DAYS = SQLModel.metadata.tables["usage_days"]
 BUDGETS = SQLModel.metadata.tables["budgets"]
 RESERVATIONS = SQLModel.metadata.tables["reservations"]
 PLACEMENTS = SQLModel.metadata.tables["placements"]

@@ -1,19 +1,23 @@
-"""Queries about usage: what ended jobs consumed."""
+"""Queries about usage: what ended jobs consumed.
 
-from collections.abc import Sequence
+Each job is a row for itself, and in the sum of its day, both from the transaction that ends it. Whole days are told by
+their sums, and what is asked for of other days by the rows: so a question costs no more for the jobs there have been.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, union_all
 
 from cluster.clock import utc_day
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.limits.pricing import cost
 from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
-from cluster.store.tables import USAGE
-
-_DAY_MS = 86_400_000
+from cluster.store import usage_days
+from cluster.store.tables import USAGE, USAGE_DAYS
+from cluster.store.usage_days import COUNTS, DAY_MS
 
 
 class Billed(Struct, frozen=True):
@@ -32,31 +36,58 @@ class Billed(Struct, frozen=True):
 def add(connection: Connection, ended: Sequence[Billed]) -> None:
     """Counts these jobs, each of which has ended in this transaction. Their cost is fixed with that."""
     if ended:
-        connection.execute(insert(USAGE), [_row(billed) for billed in ended])
+        rows = [_row(billed) for billed in ended]
+        connection.execute(insert(USAGE), rows)
+        usage_days.add(connection, rows)
 
 
 def sums(connection: Connection, query: UsageQuery) -> list[UsageSum]:
     """The usage that `query` asks for, in the order of the groups; without a grouping one sum, of nothing too."""
-    group = None if query.group_by is None else _GROUPS[query.group_by]
-    wanted = select(*_SUMS) if group is None else select(*_SUMS, group.label("name")).group_by(group).order_by(group)
-    rows = connection.execute(wanted.where(*_conditions(query)))
-    return [_sum(row, query.group_by) for row in rows]
+    used = union_all(*_parts(query)).subquery()
+    added_up: list[ColumnElement[Any]] = [func.coalesce(func.sum(used.c[count]), 0) for count in COUNTS]
+    if query.group_by is None:
+        return [_sum(None, counts) for counts in connection.execute(select(*added_up))]
+    group = used.c[_GROUPS[query.group_by]]
+    rows = connection.execute(select(group, *added_up).group_by(group).order_by(group))
+    named = utc_day if query.group_by == "day" else str
+    return [_sum(named(name), counts) for name, *counts in rows]
 
 
-def _conditions(query: UsageQuery) -> list[ColumnElement[bool]]:
-    conditions = [USAGE.c.account_id == query.account_id]
-    if query.since_ms is not None:
-        conditions.append(USAGE.c.ended_ms >= query.since_ms)
-    if query.until_ms is not None:
-        conditions.append(USAGE.c.ended_ms < query.until_ms)
-    return conditions
+def _parts(query: UsageQuery) -> Iterator[Select[Any]]:
+    """The whole days in the time that is asked for, and what is before and after them."""
+    since, until = query.since_ms, query.until_ms
+    first = None if since is None else -(-since // DAY_MS)
+    end = None if until is None else until // DAY_MS
+    if first is not None and end is not None and first > end:
+        yield _of_rows(query, USAGE.c.ended_ms >= since, USAGE.c.ended_ms < until)
+        return
+    yield _of_days(query, first, end)
+    if first is not None and since != first * DAY_MS:
+        yield _of_rows(query, USAGE.c.ended_ms >= since, USAGE.c.ended_ms < first * DAY_MS)
+    if end is not None and until != end * DAY_MS:
+        yield _of_rows(query, USAGE.c.ended_ms >= end * DAY_MS, USAGE.c.ended_ms < until)
 
 
-def _sum(row: Row[Any], group_by: UsageGrouping | None) -> UsageSum:
-    counts = [int(count) for count in row[: len(_SUMS)]]
-    if group_by is None:
-        return UsageSum(None, *counts)
-    return UsageSum(utc_day(row.name) if group_by == "day" else row.name, *counts)
+def _of_days(query: UsageQuery, first: int | None, end: int | None) -> Select[Any]:
+    days = select(USAGE_DAYS.c.key_id, USAGE_DAYS.c.model, USAGE_DAYS.c.day, *(USAGE_DAYS.c[name] for name in COUNTS))
+    days = days.where(USAGE_DAYS.c.account_id == query.account_id)
+    if first is not None:
+        days = days.where(USAGE_DAYS.c.day >= first)
+    if end is not None:
+        days = days.where(USAGE_DAYS.c.day < end)
+    return days
+
+
+def _of_rows(query: UsageQuery, *conditions: ColumnElement[bool]) -> Select[Any]:
+    counts = (USAGE.c[name] for name in COUNTS[1:])
+    day = (USAGE.c.ended_ms // DAY_MS).label("day")
+    rows = select(USAGE.c.key_id, USAGE.c.model, day, literal(1).label("jobs"), *counts)
+    return rows.where(USAGE.c.account_id == query.account_id, *conditions)
+
+
+def _sum(group: str | None, counts: Sequence[Any]) -> UsageSum:
+    # Sums are of another type than what they add up, in some databases.
+    return UsageSum(group, *map(int, counts))
 
 
 def _row(billed: Billed) -> dict[str, Any]:
@@ -70,12 +101,4 @@ def _row(billed: Billed) -> dict[str, Any]:
     } | asdict(billed.usage)
 
 
-_GROUPS: dict[UsageGrouping, ColumnElement[Any]] = {
-    "key": USAGE.c.key_id,
-    "model": USAGE.c.model,
-    "day": USAGE.c.ended_ms // _DAY_MS,
-}
-_SUMS = (
-    func.count(),
-    *(func.coalesce(func.sum(USAGE.c[name]), 0) for name in ("prompt_tokens", "completion_tokens", "cost")),
-)
+_GROUPS: dict[UsageGrouping, str] = {"key": "key_id", "model": "model", "day": "day"}

@@ -1,9 +1,9 @@
 """What a job answered, of its text and marks: for each choice what was said, thought and called. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from cluster.messages.marks import Mark, Prompt, Stopped, Tokens
+from cluster.messages.marks import Mark, Prompt, Stopped, Tokens, Whole
 from cluster.text.choices import Segment, segments
 
 
@@ -28,6 +28,7 @@ class Choice:
     logprobs: list[str] = field(default_factory=list)
     prompt: Prompt | None = None
     stopped: Stopped | None = None
+    whole: Whole | None = None
 
     def add(self, segment: Segment) -> None:
         """What comes next of it."""
@@ -51,6 +52,15 @@ class Choice:
                 self.prompt = added(self.prompt, mark)
             case Stopped():
                 self.stopped = mark
+            case Whole():
+                self.whole = mark
+
+    def as_whole(self) -> "Choice":
+        """The same as it is read as a whole."""
+        if (whole := self.whole) is None:
+            return self
+        calls = [ToolCall(call.id, call.name, call.arguments) for call in whole.calls]
+        return replace(self, content=whole.content, reasoning=whole.reasoning, tool_calls=calls)
 
     def _call(self, segment: Segment) -> ToolCall:
         while len(self.tool_calls) <= segment.turn.call:

@@ -111,15 +111,15 @@ class TokenLog:
         if self.end is None:
             self.end = end
 
-    def since(self, offset: int) -> str:
-        """The text from `offset` on; empty when the log is no longer than that."""
+    def since(self, offset: int, most: int | None = None) -> str:
+        """The text from `offset` on, or the first `most` of it; empty when the log is no longer than that."""
         missing = self.length - offset
         if missing <= 0:
             return ""
-        last = self._pieces[-1]  # where most readers are
-        if missing <= len(last):
-            return last[len(last) - missing :]
-        return self.text[offset:]
+        text, begin = self._pieces[-1], len(self._pieces[-1]) - missing  # where most readers are
+        if begin < 0:
+            text, begin = self.text, offset
+        return text[begin:] if most is None else text[begin : begin + most]
 
     @property
     def text(self) -> str:

@@ -21,7 +21,7 @@ from actors.directory import LEDGER, RATE_LIMITER
 from actors.ray import secrets
 from actors.ray.kind import Kind
 from actors.wire.batcher import Batcher
-from api.cli.run import guard
+from api.cli.run import guard, kept_logs
 from api.cli.run.door.limits import Limits, open_files
 from api.cli.run.ray_cluster import OwnCluster
 from cluster.ids import KeyId
@@ -84,8 +84,8 @@ def main() -> None:
 
 def _run(options: Options, folder: Path) -> None:
     end_on_signals()
-    with OwnCluster(folder, Limits.of(Server(), open_files())):
-        LEDGER.start("", secrets.keep(f"sqlite:///{folder}/infernet.db"), None, KeyLimits())
+    with OwnCluster(folder, kept_logs.begin(folder), Limits.of(Server(), open_files())):
+        LEDGER.start("", secrets.keep(f"sqlite:///{folder}/infernet.db"), None, KeyLimits(), None)
         RATE_LIMITER.start("")
         for number in range(options.callers):
             CALLER.start(str(number), number)

@@ -31,6 +31,8 @@ CODES = {
     500: {"internal_error"},
     503: {"no_capacity"},
 }
+# What the OpenAI layer calls them.
+OPENAI_CODES = {401: "invalid_api_key", 402: "insufficient_quota", 429: "rate_limit_exceeded"}
 # Codes of jobs that fail after they were accepted: /v1 answers with them, having waited for the end.
 _FAILURES = {"timeout", "node_disconnected", "cancelled", "engine_error", "no_capacity"}
 _PUBLIC = re.compile(r"/(healthz|readyz|health|ping|metrics|docs|openapi\.json)$|/api/v1/nodes/[^/]+/status$")
@@ -139,11 +141,11 @@ def answered(response: httpx.Response, status: int = 200) -> Json:
 
 
 def refused(response: httpx.Response, status: int, code: str, naming: str = "") -> str:
-    """The message of this refusal, which names what is wrong."""
+    """The message of this refusal, which names what is wrong. `code` is the native API's."""
     assert response.status_code == status, (response.status_code, response.text[:500])
     error = response.json()["error"]
     told, message = (error["code"], error["message"]) if isinstance(error, dict) else (error, _message(response))
-    assert told == code, response.text
+    assert told == (OPENAI_CODES.get(status, code) if isinstance(error, dict) else code), response.text
     assert naming in message, response.text
     return str(message)
 
@@ -187,7 +189,7 @@ def _check_error(response: httpx.Response, openai: bool) -> None:
         assert set(body) == {"error"}, body
         assert set(body["error"]) == {"message", "type", "param", "code"}, body
         code, message = body["error"]["code"], body["error"]["message"]
-        codes = codes | _FAILURES
+        codes = {OPENAI_CODES.get(response.status_code, code) for code in codes} | _FAILURES
     else:
         assert set(body) == {"error", "error_message"}, body
         code, message = body["error"], body["error_message"]

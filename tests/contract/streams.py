@@ -11,7 +11,7 @@ from msgspec import Struct
 _TEXT = re.compile(r"id: (?:([1-9]\d*)-)?(\d+)\ndata: (\{.*\})")
 # A reader that hears nothing but pings for this many gives up, so that a lost stream fails its test and hangs none.
 _MOST_PINGS = 4
-_END = re.compile(r"data: (\{.*\}|\[DONE\])")
+_END = re.compile(r"id: end\ndata: (\{.*\}|\[DONE\])")
 
 
 class Event(Struct, frozen=True):

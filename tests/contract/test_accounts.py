@@ -82,7 +82,6 @@ def given_account(admin: Api) -> dict[str, Any]:
             {"budget": {"unit": "money", "amount": 7, "period": "month"}},
             {"budget": {"unit": "money", "amount": 7, "period": "month", "spent": 0, "reserved": 0}},
         ),
-        ({"id": "acct_0", "created_at": "2020-01-01", "unknown": 1}, {}),
     ],
     ids=str,
 )

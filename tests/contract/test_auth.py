@@ -31,6 +31,7 @@ GUARDED = [
     ("GET", "/api/v1/jobs/job_0000000000000000"),
     ("GET", "/api/v1/jobs/job_0000000000000000/stream"),
     ("POST", "/api/v1/jobs/job_0000000000000000/cancel"),
+    ("DELETE", "/api/v1/jobs/job_0000000000000000"),
     ("GET", "/api/v1/jobs/job_0000000000000000/placement"),
     ("GET", "/api/v1/models"),
     ("GET", "/api/v1/nodes"),
@@ -70,7 +71,7 @@ def unauthorized(api: Api, method: str, path: str, authorization: str | bytes | 
     if path.startswith("/api"):
         assert response.json() == UNAUTHORIZED
     else:
-        assert response.json()["error"]["code"] == "unauthorized"
+        assert response.json()["error"]["code"] == "invalid_api_key"
         assert response.json()["error"]["message"] == UNAUTHORIZED["error_message"]
 
 
@@ -150,13 +151,16 @@ def test_an_expired_key_is_unknown(new_key: KeyMaker) -> None:
     assert datetime.now(UTC) >= expires.replace(microsecond=0)
 
 
+JOB_ROUTES = (("GET", ""), ("GET", "/stream"), ("POST", "/cancel"), ("GET", "/placement"), ("DELETE", ""))
+
+
 def test_another_accounts_job_is_indistinguishable_from_none(
     api: Api, fast: str, new_key: KeyMaker, new_account: AccountMaker
 ) -> None:
     job = api.run(question(fast))
     stranger = new_key(account=new_account(limits=HIGH)).api
     nobodys = "job_" + "0" * len(job["id"].removeprefix("job_"))
-    for method, path in (("GET", ""), ("GET", "/stream"), ("POST", "/cancel"), ("GET", "/placement")):
+    for method, path in JOB_ROUTES:
         told = {}
         for job_id in (job["id"], nobodys):
             response = stranger.request(method, f"/api/v1/jobs/{job_id}{path}")

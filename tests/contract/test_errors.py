@@ -26,7 +26,7 @@ def test_unknown_paths_outside(admin: Api, path: str) -> None:
         refused(response, 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/", "/v1/chat/completions/"])
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/", "/v1/chat/completions/x"])
 def test_unknown_paths_under_v1_answer_in_openais_shape(api: Api, path: str) -> None:
     refused(api.request("GET", path), 404, "not_found")
 

@@ -147,6 +147,16 @@ def test_times_are_utc_in_whole_seconds(listed: tuple[Api, list[str]]) -> None:
     )
 
 
-def test_unknown_parameters_are_ignored(listed: tuple[Api, list[str]]) -> None:
-    api, _ = listed
-    assert jobs(api, unheard_of="x") == jobs(api)
+@pytest.mark.parametrize(
+    ("path", "name", "hint"),
+    [
+        ("/jobs", "statsu", "did you mean status?"),
+        ("/jobs", "page", "known are limit, status, since, cursor"),
+        ("/usage", "groupBy", "did you mean group_by?"),
+        ("/keys", "account_id", "did you mean account?"),
+        ("/models", "al", "did you mean all?"),
+        ("/nodes", "all", "unknown parameter"),
+    ],
+)
+def test_unknown_parameters_are_refused_with_the_nearest_name(api: Api, path: str, name: str, hint: str) -> None:
+    assert hint in refused(api.get(path, params={name: "x"}), 400, "bad_request", name)

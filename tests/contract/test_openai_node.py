@@ -53,7 +53,7 @@ def test_errors_are_the_sdks_own(key: MadeKey, fast: str) -> None:
     seen = node(key, "sdk.mjs", "errors", fast)
     assert (seen["unknown"]["kind"], seen["unknown"]["code"]) == ("NotFoundError", "model_not_found")
     assert (seen["bad"]["kind"], seen["bad"]["param"]) == ("BadRequestError", "temperature")
-    assert (seen["stranger"]["kind"], seen["stranger"]["code"]) == ("AuthenticationError", "unauthorized")
+    assert (seen["stranger"]["kind"], seen["stranger"]["code"]) == ("AuthenticationError", "invalid_api_key")
 
 
 def test_a_failing_job(key: MadeKey, failing: str) -> None:

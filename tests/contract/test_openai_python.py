@@ -161,9 +161,9 @@ def test_errors_are_the_sdks_own(key: MadeKey, fast: str, broken: str, new_key: 
     assert error(openai.APIStatusError, caller=poor).status_code == 402
     limited = new_key(limits={**HIGH, "submissions_per_minute": 1, "submissions_per_hour": 1})
     limited.api.post("/jobs", question(fast))
-    assert error(openai.RateLimitError, caller=limited).code == "rate_limited"
+    assert error(openai.RateLimitError, caller=limited).code == "rate_limit_exceeded"
     unknown = MadeKey({"key": "inft_" + "0" * 40}, key.api)
-    assert error(openai.AuthenticationError, caller=unknown).code == "unauthorized"
+    assert error(openai.AuthenticationError, caller=unknown).code == "invalid_api_key"
 
 
 def test_a_failing_job(key: MadeKey, failing: str) -> None:

@@ -12,6 +12,7 @@ from tests.contract.given import HIGH, KeyMaker
         ("langchain", "langchain_client.py"),
         ("pydantic-ai", "pydantic_ai_client.py"),
         ("instructor", "instructor_client.py"),
+        ("generated", "generated_client.py"),
     ],
 )
 def test_a_client_gets_what_it_asks_for(client: str, tests: str, new_key: KeyMaker, capitals: str) -> None:

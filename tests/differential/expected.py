@@ -8,28 +8,18 @@ from collections.abc import Mapping
 from tests.differential.case import Case, Mode
 
 _STOPS = "vLLM 0.29 takes four stop strings at most; this system as many as one likes."
-_STRICT = "vLLM reads numbers and truths from texts; here they must be what they are."
 _BEAMS = "Beam search is refused by name: it is a whole answer's and has no stream to be carried on."
-_NO_PARTS = "An empty list of parts is nothing that a model could be asked: vLLM makes an empty text of it."
-_ROLES = "Roles that no chat template knows are refused by name; vLLM passes any on."
 _UNHEEDED = "What would change the answer and is not heeded is refused by name; vLLM ignores it."
 _TRANSFER = "Where keys and values of a prompt are is between engines here, and no client's to say: refused by name."
 _OWN_IDS = "An answer's id is its job's, by which it can be read again."
 _NULL = "To OpenAI's API `top_logprobs: null` is as good as left out; to vLLM it takes the logprobs away."
 _OFFSETS = "In streams vLLM counts `text_offset` in characters from chunk to chunk, and in names of tokens in one."
-_PARSED_ONCE = (
-    "A job is parsed once, as a stream: its whole answer is what its stream tells. vLLM parses whole answers "
-    "otherwise: it writes the arguments of calls anew, makes calls that were cut off content, and takes marks out of "
-    "thoughts."
-)
 _LOGPROBS_OF_MARKS = "In streams vLLM tells no logprobs of tokens that no chunk shows, such as the marks of a call."
 _USAGE_OF_CHOICES = "Of several choices the thoughts are counted when all have ended; vLLM counts them in every chunk."
-_HIDDEN_TOKENS = "Where thoughts are withheld, so are token ids: vLLM leaves the field out, here it is empty."
 _OTHER_KIND = "A pooling model that is asked for text is named in a 400; vLLM has no such route then, and says 404."
 _NEWEST_NAME = (
     "Where a score lacks a text, vLLM names `queries`, its newest name for it, whatever the others were named."
 )
-_NO_TEMPLATE = "Models without a chat template have no `/tokenize` here yet: it is answered with 503."
 _ONE_OF_BOTH = "`/tokenize` takes a `prompt` or `messages`: who sends both is told so; vLLM reads the messages alone."
 _SHAPE = "What vLLM's web framework refuses by itself has that framework's shape; here every error has OpenAI's."
 _VERSION = "vLLM tells its own version there; this system is not vLLM."
@@ -38,13 +28,9 @@ _LOOK_UP = "vLLM's server has no `GET /v1/models/ID`, which OpenAI's API has, an
 DIFFERENCES: Mapping[str, str] = {
     "stopping/stop strings, more than four": _STOPS,
     "stopping/stop strings, many": _STOPS,
-    "sampling/whole numbers as text": _STRICT,
-    "sampling/a truth as text": _STRICT,
     "sampling/use_beam_search": _BEAMS,
     "completions/use_beam_search:plain": _BEAMS,
     "completions/return_tokens_as_token_ids:stream": _OFFSETS,
-    "content/an empty list of parts": _NO_PARTS,
-    "content/another role": _ROLES,
     "fields/web_search_options": _UNHEEDED,
     "fields/functions of old": _UNHEEDED,
     "fields/kv_transfer_params": _TRANSFER,
@@ -52,29 +38,11 @@ DIFFERENCES: Mapping[str, str] = {
     "logprobs/top_logprobs null": _NULL,
     "tokens/both": _ONE_OF_BOTH,
     "streaming/n of 2 with continuous usage:stream": _USAGE_OF_CHOICES,
-    "tools/auto, cut off:plain": _PARSED_ONCE,
-    "tools/auto, cut off at once:plain": _PARSED_ONCE,
-    "tools/auto with a stop string:plain": _PARSED_ONCE,
-    "tools/null with tools:plain": _PARSED_ONCE,
-    "tools/required, one tool:plain": _PARSED_ONCE,
-    "tools/required, a tool without parameters:plain": _PARSED_ONCE,
-    "tools/required, parallel_tool_calls false:plain": _PARSED_ONCE,
-    "tools/required, cut off:plain": _PARSED_ONCE,
-    "tools/required with logprobs:plain": _PARSED_ONCE,
-    "tools/named:plain": _PARSED_ONCE,
-    "tools/named, without parameters:plain": _PARSED_ONCE,
-    "tools/named, cut off:plain": _PARSED_ONCE,
-    "tools/named, n of 2:plain": _PARSED_ONCE,
-    "tools/named with token ids:plain": _PARSED_ONCE,
     "tools/auto with logprobs:stream": _LOGPROBS_OF_MARKS,
     "tools/required with logprobs:stream": _LOGPROBS_OF_MARKS,
     "reasoning/on with logprobs:stream": _LOGPROBS_OF_MARKS,
-    "reasoning/on, include_reasoning false, token ids:plain": _HIDDEN_TOKENS,
-    "reasoning/thinking_token_budget:plain": _PARSED_ONCE,
-    "reasoning/thinking_token_budget 0:plain": _PARSED_ONCE,
     "embeddings/chat": _OTHER_KIND,
     "embeddings/completions": _OTHER_KIND,
-    "embeddings/tokenize": _NO_TEMPLATE,
     "score/no second text": _NEWEST_NAME,
     "score/a number": _NEWEST_NAME,
     "models/one that is not there": _LOOK_UP,

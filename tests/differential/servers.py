@@ -18,10 +18,6 @@ _PARSERS: Mapping[str, str] = {"tool_call_parser": "hermes", "reasoning_parser":
 # The parser takes it that a model thinks unless it is told not to. This one does not unless it is told to.
 _TEMPLATE_KWARGS: Mapping[str, Any] = {"enable_thinking": False}
 
-WITH_PARSERS = True
-"""Whether both are told to parse calls of tools and reasoning, where nothing else is said. Our catalogue must know
-these options for that, and the model's vocabulary the marks of reasoning: without those vLLM applies no grammar."""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -33,7 +29,7 @@ class Setting:
     parsers: bool
 
 
-WRITER = Setting(MODEL, "builtin:capitals", {"max_num_seqs": 16}, WITH_PARSERS)
+WRITER = Setting(MODEL, "builtin:capitals", {"max_num_seqs": 16}, parsers=True)
 EMBEDDER = Setting(
     "capitals-embeddings", "builtin:capitals-embeddings", {"runner": "pooling", "convert": "embed"}, parsers=False
 )

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import replace
 
-from tests.differential.servers import EMBEDDER, WITH_PARSERS, WRITER, Setting
+from tests.differential.servers import EMBEDDER, WRITER, Setting
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -11,7 +11,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parsers",
         action=argparse.BooleanOptionalAction,
-        default=WITH_PARSERS,
+        default=WRITER.parsers,
         help="parse calls of tools and reasoning (default: %(default)s)",
     )
 

@@ -18,8 +18,8 @@ from actors.backends.builtin import resolve_source
 from actors.backends.marked import Interpreter, MarkedGeneration, Token
 from actors.backends.vllm.detokenizer import make_detokenizer
 from cluster.ids import AccountId, JobId, KeyId
-from cluster.messages.marks import Turn
-from cluster.messages.work import Dispatch, Form, Job, Output, Sampling
+from cluster.messages.marks import FinishReason, Turn
+from cluster.messages.work import Dispatch, Finished, Form, Job, Output, Sampling
 from cluster.text.answers import choices
 from cluster.text.choices import by_choice, segments
 from cluster.text.token_log import TokenLog
@@ -42,6 +42,9 @@ MARKERS = (
     "<tool_response>", "<function=get_capital>", "</function>", "<parameter=country>", "</parameter>",
 )  # fmt: skip
 CALL = '{"name": "get_capital", "arguments": {"country": "Österreich"}}'
+PERU_CALL = '{"name": "get_capital", "arguments": {"country":"Peru"}}'
+PERU = '{"country": "Peru"}'
+NAMED = {"type": "function", "function": {"name": "get_capital"}}
 WORDS = ("Wien ist schön 🦊. ", "The capital is Paris.", "\n", "\n\n", " ", CALL, "[", "]", f"[{CALL}]", "{", '"name"')
 texts = st.lists(st.sampled_from(MARKERS + WORDS), max_size=8).map("".join)
 
@@ -62,7 +65,7 @@ def tokenizer() -> Any:
     return loaded
 
 
-def interpreter(names: tuple[str, str]) -> Interpreter:
+def interpreter(names: tuple[str, str], **fields: Any) -> Interpreter:
     """A new one, as the engine of a model with these parsers makes it. Skips where one wants another vocabulary."""
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.parser import ParserManager
@@ -71,7 +74,7 @@ def interpreter(names: tuple[str, str]) -> Interpreter:
 
     tool, reasoning = names
     parser = ParserManager.get_parser(tool or None, reasoning or None, enable_auto_tools=bool(tool))
-    request = ChatCompletionRequest(**json.loads(json.dumps(BODY)))
+    request = ChatCompletionRequest(**json.loads(json.dumps(BODY | fields)))
     settings = {"chat_template_kwargs": {}, "model_config": None}
     try:
         return Parsing(parser, tokenizer(), request, (1, 2, 3), settings).interpreter()
@@ -132,6 +135,7 @@ def test_an_answer_means_the_same_however_its_tokens_come_and_whoever_goes_on(
         MarkedGeneration(dispatch(), 3, [interpreter(names)]), TokenLog(epoch=1), [*cut(tokens, random_, 4)]
     )
     assert meant(in_steps) == meant(undisturbed)
+    assert read_as_whole(in_steps) == read_as_whole(undisturbed)
 
     kept = TokenLog(undisturbed.output())
     kept.cut(random_.randint(0, len(kept.token_ids)))
@@ -141,6 +145,46 @@ def test_an_answer_means_the_same_however_its_tokens_come_and_whoever_goes_on(
     moved = told(MarkedGeneration(dispatch(had), 3, [goes_on]), TokenLog(had), [*cut(rest, random_, 4)])
     assert meant(moved) == meant(undisturbed)
     assert calls(moved, had) == calls(undisturbed, had)
+    assert read_as_whole(moved) == read_as_whole(undisturbed)
+
+
+WHOLES = [
+    ("auto", f"<tool_call>{CALL}</tool_call>", "stop", None, '{"country": "Österreich"}', "tool_calls"),
+    ("auto", '<tool_call>{"name": "get_capital", "argu', "length", "<tool_call>", "", "length"),
+    ("auto", 'Hm. <tool_call>{"name": "get_capital", "arguments": {"country": "P', "length", "Hm. <tool", "", "length"),
+    ("required", f"<tool_call>{PERU_CALL}</tool_call>", "stop", None, PERU, "tool_calls"),
+    ("required", '<tool_call>{"name": "get_capital", "argum', "length", "<tool_call>", "", "length"),
+    (NAMED, f"<tool_call>{PERU_CALL}</tool_call>", "stop", None, PERU, "stop"),
+    ("none", f"<tool_call>{CALL}</tool_call>", "stop", "<tool_call>", "", "stop"),
+]
+
+
+@pytest.mark.parametrize(("tool_choice", "text", "reason", "content", "arguments", "finish_reason"), WHOLES)
+def test_a_whole_answer_is_read_as_vllms_server_reads_it(
+    tool_choice: Any, text: str, reason: FinishReason, content: str | None, arguments: str, finish_reason: str
+) -> None:
+    """Arguments of calls are written anew; what was cut off before there was a call is content, and no call."""
+    generation = MarkedGeneration(dispatch(), 3, [interpreter(("hermes", ""), tool_choice=tool_choice)])
+    log = TokenLog(epoch=1)
+    for token in tokens_of(text):
+        if chunk := generation.advance_choice(0, [token]):
+            log.append(chunk.text, chunk.token_ids, chunk.ends, chunk.marks)
+    end = generation.advance_choice(0, [], reason)
+    assert end is not None and isinstance(end.end, Finished)
+    log.append(end.text, end.token_ids, end.ends, end.marks)
+    [choice] = choices(log.text, log.marks)
+    read = choice.as_whole()
+    assert (read.content or "").startswith(content or "") and bool(read.content) == bool(content)
+    assert [call.arguments for call in read.tool_calls] == ([arguments] if arguments else [])
+    assert (choice.whole.finish_reason if choice.whole else end.end.finish_reason) == finish_reason
+    told = {call.id for call in choice.tool_calls}
+    assert {call.id for call in read.tool_calls} <= told  # who reads both knows that it is one call
+
+
+def read_as_whole(log: TokenLog) -> tuple[str | None, str | None, list[tuple[str, str]]]:
+    """Without the ids of calls: those that no stream has told are made up."""
+    read = choices(log.text, log.marks)[0].as_whole()
+    return read.content, read.reasoning, [(call.name, call.arguments) for call in read.tool_calls]
 
 
 def taken_over(names: tuple[str, str], had: Output) -> Interpreter:

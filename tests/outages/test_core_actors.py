@@ -3,11 +3,13 @@
 With real processes: which signals the kernel delivers, and what Ray makes of a death, no plain object can show.
 """
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import psutil
@@ -16,6 +18,7 @@ import pytest
 from actors.backends.simulated import simulated_text
 from api.cli.run import runs
 from cluster.messages.work import ChatMessage
+from tests.outages.rehearsal import lines, locked_sqlite
 from tests.support.serving import Serving
 
 TOKENS = 60
@@ -69,14 +72,17 @@ def accepts(port: int) -> bool:
 
 def read_through(serving: Serving, question: str, disturb: Callable[[], None]) -> str:
     """The text of a job that is disturbed once its stream has begun."""
-    body = {"model": "sim:core", "messages": [{"role": "user", "content": question}], "stream": True}
     pieces: list[str] = []
     with serving.client() as client:
-        for piece in client.stream(body):
+        for piece in client.stream({**body(question), "stream": True}):
             if not pieces:
                 threading.Thread(target=disturb).start()
             pieces.append(piece)
     return "".join(pieces)
+
+
+def body(question: str) -> dict[str, Any]:
+    return {"model": "sim:core", "messages": [{"role": "user", "content": question}]}
 
 
 def exact(question: str) -> str:
@@ -114,6 +120,41 @@ def test_haproxy_killed_again_and_again_accepts_connections_at_once(serving: Ser
 
 def haproxies(serving: Serving) -> list[psutil.Process]:
     return [process for process in runs.processes(serving.run) if process.name() == "haproxy"]
+
+
+def test_while_the_database_is_locked_what_can_be_read_is_read(serving: Serving) -> None:
+    """As a backup locks it, or an operator with a transaction open. The stream of a running job goes on."""
+    question = "while the database is locked"
+    with serving.http() as http:
+        job = http.post("/api/v1/jobs", json=body(question)).json()["id"]
+        with locked_sqlite(serving.state / "infernet.db"):
+            took_s(lambda: httpx.get(f"{serving.connection.url}/readyz").status_code == 503)
+            for path in ("/api/v1/models", "/api/v1/nodes", "/api/v1/jobs", f"/api/v1/jobs/{job}", "/v1/models"):
+                assert http.get(path).status_code == 200, path
+            assert 'infernet_up{part="database"} 0.0' in httpx.get(f"{serving.connection.url}/metrics").text
+            refused = http.post("/api/v1/jobs", json=body("one more"))
+            assert (refused.status_code, int(refused.headers["Retry-After"]) >= 1) == (503, True)
+        took_s(lambda: answers(serving, "/readyz"))
+        ended = http.get(f"/api/v1/jobs/{job}", params={"wait": 60}).json()
+    assert (ended["status"], ended["result"]["content"]) == ("completed", exact(question))
+    about = [line for line in lines(serving) if "locked" in line or "no answer within" in line]
+    assert 0 < len(about) < 10, about
+
+
+def test_restarts_are_counted_and_told(serving: Serving) -> None:
+    def restarts() -> float:
+        metrics = httpx.get(f"{serving.connection.url}/metrics").text
+        found = re.search(r'^infernet_actor_restarts_total{actor="rate_limiter"} (.*)$', metrics, re.MULTILINE)
+        return float(found[1]) if found else -1
+
+    took_s(lambda: restarts() >= 0)
+    before = restarts()
+    (victim,) = serving.actors("RateLimiter")
+    victim.kill()
+    serving.wait_for("The rate_limiter has ended, and was started again")
+    assert restarts() == before + 1
+    assert any("rate_limiter has ended and is started again" in line for line in lines(serving))
+    took_s(lambda: answers(serving, "/readyz"))
 
 
 def test_the_system_waits_for_a_database_that_is_away(serving: Serving) -> None:

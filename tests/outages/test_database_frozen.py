@@ -4,13 +4,13 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from actors.backends.simulated import simulated_text
 from cluster.messages.work import ChatMessage
+from tests.outages.rehearsal import lines
 from tests.support.postgres import PostgresServer
 from tests.support.serving import Serving, in_parallel
 
@@ -98,8 +98,7 @@ def test_while_the_database_is_frozen_clients_are_told_and_streams_go_on(
         assert timed(http, "GET", "/readyz").status_code == 200
         assert http.post(f"/api/v1/jobs/{job.json()['id']}/cancel").status_code == 200
     assert stream.whole() == simulated_text((ChatMessage("user", "Go on"),), None, TOKENS)
-    logs = [path.read_text(errors="replace") for path in Path(serving.run).glob("**/*ingress*.log")]
-    assert any("answering requests: DatabaseUnavailable" in log for log in logs)
+    assert any("answering requests: DatabaseUnavailable" in line for line in lines(serving))
 
 
 @pytest.mark.parametrize("kind", ["Engine", "Journal", "Scheduler", "Ledger", "RateLimiter"])

@@ -6,9 +6,11 @@ from tests.unit.test_migrations import (
     test_opening_again_changes_nothing,
     test_what_an_older_version_wrote_is_read_and_ended_by_this_one,
 )
+from tests.unit.test_upgrades import test_all_that_was_there_is_there_and_what_was_open_goes_on
 
 __all__ = [
     "test_a_fresh_database_gets_the_tables_that_the_code_declares",
+    "test_all_that_was_there_is_there_and_what_was_open_goes_on",
     "test_an_upgrade_can_be_taken_back",
     "test_opening_again_changes_nothing",
     "test_what_an_older_version_wrote_is_read_and_ended_by_this_one",

@@ -58,6 +58,7 @@ class Stage:
     kinds: dict[str, int] = field(default_factory=dict)
     """What the text is before it is the answer, and where each of these ends."""
     cancelled: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
 
 
@@ -93,6 +94,7 @@ class ContractServer:
                 Route(f"{api}/jobs", self._submit, methods=["POST"]),
                 Route(f"{api}/jobs", self._jobs),
                 Route(f"{api}/jobs/{{id}}", self._job),
+                Route(f"{api}/jobs/{{id}}", self._remove, methods=["DELETE"]),
                 Route(f"{api}/jobs/{{id}}/stream", self._stream),
                 Route(f"{api}/jobs/{{id}}/placement", self._placement),
                 Route(f"{api}/jobs/{{id}}/cancel", self._cancel, methods=["POST"]),
@@ -156,6 +158,12 @@ class ContractServer:
         if request.path_params["id"] != JOB:
             return _error(404, "job_not_found", "No such job")
         return JSONResponse(self.stage.job, headers=RATE)
+
+    async def _remove(self, request: Request) -> Response:
+        if request.path_params["id"] != JOB:
+            return _error(404, "job_not_found", "No such job")
+        self.stage.removed.append(JOB)
+        return Response(status_code=204, headers=RATE)
 
     async def _placement(self, request: Request) -> Response:
         return JSONResponse({"id": JOB, **self.stage.placement})

@@ -102,13 +102,17 @@ def names_field(response: httpx.Response, field: str) -> bool:
 
 
 class Stream:
-    """Server-sent events, taken apart."""
+    """Server-sent events, taken apart. A whole stream ends with an end."""
 
-    def __init__(self, body: str) -> None:
+    def __init__(self, body: str, is_whole: bool = True) -> None:
         self.blocks = body.split("\n\n")
         assert self.blocks.pop() == ""
         events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in self.blocks if block[0] != ":"]
-        self.ids = [int(event["id"]) for event in events if "id" in event]
         self.last: str = events[-1]["data"]
-        self.texts: list[str] = [json.loads(event["data"])["text"] for event in events if "id" in event]
+        told = events
+        if is_whole:
+            *told, last = events
+            assert last["id"] == "end"
+        self.ids = [int(event["id"]) for event in told]
+        self.texts: list[str] = [json.loads(event["data"])["text"] for event in told]
         self.text = "".join(self.texts)

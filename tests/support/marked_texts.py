@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from cluster.messages.marks import Mark, Prompt, Stopped, TextKind, Tokens, Turn
+from cluster.messages.marks import Called, Mark, Prompt, Stopped, TextKind, Tokens, Turn, Whole
 
 _texts = st.text(st.characters(codec="utf-8"), max_size=20)
 _counts = st.integers(0, 2**32 - 1)
@@ -25,6 +25,14 @@ any_mark: st.SearchStrategy[Mark] = st.one_of(
         _counts,
     ),
     st.builds(Prompt, _counts, _counts, _ids, _texts, _texts),
+    st.builds(
+        Whole,
+        _counts,
+        _counts,
+        st.none() | _texts,
+        st.none() | _texts,
+        st.lists(st.builds(Called, _texts, _texts, _texts), max_size=2).map(tuple),
+    ),
 )
 
 

@@ -9,14 +9,14 @@ from cluster.messages.people import WindowMark
 
 
 class Marks:
-    """What the Ledger keeps of windows. `gate` holds writes back, `failing` refuses them."""
+    """What the Ledger keeps of windows. `gate` holds writes back, `error` is what they fail with."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str, int], WindowMark] = {}
         self.writes = 0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.failing = False
+        self.error: Exception | None = None
 
     async def mark_windows(self, marks: Sequence[WindowMark]) -> None:
         assert all(mark.used >= self._used(mark) for mark in marks)
@@ -25,8 +25,8 @@ class Marks:
     async def settle_windows(self, marks: Sequence[WindowMark]) -> None:
         self.writes += 1
         await self.gate.wait()
-        if self.failing:
-            raise ConnectionError("the disk is full")
+        if self.error is not None:
+            raise self.error
         self.kept |= {(mark.key_id, mark.bucket, mark.length_s): mark for mark in marks}
 
     async def window_marks(self) -> list[WindowMark]:

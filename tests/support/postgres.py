@@ -44,10 +44,13 @@ def binaries() -> Path | None:
 class PostgresServer:
     """A running server. It refuses to run as root, so then it runs as Debian's user `postgres`, or else `nobody`."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, durable: bool = False) -> None:
+        """A `durable` one is as slow as a real one: its data are on the disk, and safe from a loss of power."""
         self._programs = programs
+        self._durable = durable
         self._who = _unprivileged()
-        self.folder = Path(tempfile.mkdtemp(prefix="infernet-postgres-", dir=_fast_folder()))
+        folder = None if durable else _fast_folder()
+        self.folder = Path(tempfile.mkdtemp(prefix="infernet-postgres-", dir=folder))
         if self._who:
             shutil.chown(self.folder, self._who["user"], self._who["group"])
         self.port = free_port()
@@ -55,21 +58,7 @@ class PostgresServer:
             how = ("--username", USER, "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8")
             self._run("initdb", "--pgdata", self._data, *how)
             self._log = (self.folder / "log").open("w")
-            settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *_FAST]
-            self.process = subprocess.Popen(
-                [
-                    *_WITH_US,
-                    self._programs / "postgres",
-                    "-D",
-                    self._data,
-                    *(word for line in settings for word in ("-c", line)),
-                ],
-                stdout=self._log,
-                stderr=self._log,
-                cwd=self.folder,
-                **self._who,
-            )
-            self._wait()
+            self._start()
         except BaseException:
             self.stop()
             raise
@@ -127,6 +116,16 @@ class PostgresServer:
             for pid in reversed(pids):
                 os.kill(pid, signal.SIGCONT)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """While this lasts the server does not run: connections are broken, and refused."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(_START_S)
+        try:
+            yield
+        finally:
+            self._start()
+
     def stop(self) -> None:
         """End it, and remove its data."""
         process = getattr(self, "process", None)
@@ -136,6 +135,18 @@ class PostgresServer:
         if hasattr(self, "_log"):
             self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        settings += () if self._durable else _FAST
+        self.process = subprocess.Popen(
+            [*_WITH_US, self._programs / "postgres", "-D", self._data, *(w for line in settings for w in ("-c", line))],
+            stdout=self._log,
+            stderr=self._log,
+            cwd=self.folder,
+            **self._who,
+        )
+        self._wait()
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         done = subprocess.run(

@@ -13,6 +13,8 @@ from starlette.responses import StreamingResponse
 from api.http import answers
 from api.http.admission import Admission
 from api.http.dependencies import MAX_BODY_BYTES, Admin, Body, Caller
+from api.http.front.heads import Heads
+from api.http.front.request_ids import RequestIds
 from api.openai.error_shape import OPENAI_ERRORS
 from cluster.errors import Conflict, NoCapacity, Unauthorized
 from cluster.ids import AccountId, KeyId
@@ -98,6 +100,8 @@ class Api:
         app.include_router(routes(), prefix="/api/v1")
         app.include_router(routes(), prefix="/v1")
         app.add_middleware(Admission)
+        app.add_middleware(Heads)
+        app.add_middleware(RequestIds)
         answers.add_handlers(app, OPENAI_ERRORS)
         self.app = app
 
@@ -232,7 +236,7 @@ def test_only_submissions_are_charged_as_such(api: Api, method: str, path: str, 
         ("GET", "/api/v1/limited?limit=x", "member-key", 400),
         ("GET", "/api/v1/jobs/", "member-key", 404),
         ("PUT", "/api/v1/jobs", "member-key", 405),
-        ("HEAD", "/api/v1/jobs", "member-key", 405),
+        ("HEAD", "/api/v1/jobs", "member-key", 200),
         ("OPTIONS", "/api/v1/jobs", "member-key", 405),
         ("GET", "/api/v1/fails/conflict", "member-key", 409),
         ("GET", "/api/v1/fails/bug", "member-key", 500),
@@ -315,7 +319,7 @@ def test_errors_under_v1_have_openais_shape(api: Api, method: str, path: str, ke
 
 def test_a_wrong_method_is_told_all_right_ones(api: Api) -> None:
     response = api("PUT", "/api/v1/jobs")
-    assert (response.status_code, response.headers["Allow"]) == (405, "GET, POST")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, POST")
     assert api("GET", "/api/v1/keys/k").headers["Allow"] == "DELETE"
 
 

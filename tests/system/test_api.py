@@ -472,7 +472,7 @@ def test_a_stream_is_sent_as_it_comes_and_goes_on_elsewhere(database: Path) -> N
                             break
             events = head.decode(errors="ignore").rpartition("\n\n")[0] + "\n\n"
             assert "[DONE]" not in events
-            first = Stream(events)
+            first = Stream(events, is_whole=False)
             # The client has gone: the job goes on, and so can its reader.
             headers = {"Last-Event-ID": str(first.ids[-1])}
             rest = Stream((await client.get(f"/api/v1/jobs/{job_id}/stream", headers=headers)).text)
@@ -565,14 +565,16 @@ def test_not_ready_when_the_control_plane_does_not_answer_and_metrics_say_so() -
     gone = bare_gateway(error=Unreachable("scheduler"))
 
     async def main() -> None:
-        for gateway in (Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient), gone):
+        nobody = Gateway(Settings(models=(SIM,)), silent, silent, silent, silent, timing=impatient)
+        for gateway, counts in ((nobody, 0), (gone, 1)):
             async with door(gateway, key=None) as client:
                 assert is_error(await client.get("/readyz"), 503, "no_capacity", "control plane")
                 assert (await client.get("/healthz")).json() == {"status": "ok"}
                 metrics = await client.get("/metrics")
                 assert metrics.status_code == 200
                 samples = [line for line in metrics.text.splitlines() if not line.startswith("#")]
-                assert samples == [f'infernet_up{{part="{part}"}} 0.0' for part in ("scheduler", "ledger", "database")]
+                up = {"scheduler": 0, "ledger": 0, "database": 0, "rate_limiter": counts, "journal": 0}
+                assert samples == [f'infernet_up{{part="{part}"}} {value}.0' for part, value in up.items()]
 
     run(main())
 
@@ -755,6 +757,23 @@ def test_null_means_the_default_and_unknown_fields_are_ignored(database: Path) -
     with_api(database, scenario)
 
 
+@pytest.mark.parametrize("context", [512, 16, 2048])
+def test_an_answer_of_which_nobody_says_how_long_is_as_long_as_the_context_leaves(database: Path, context: int) -> None:
+    narrow = replace(SIM, engine={**SIM.engine, "context_length": context})
+
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        body = {name: value for name, value in BODY.items() if name != "max_tokens"}
+        for said in ({}, {"max_tokens": None}):
+            response = await client.post("/api/v1/jobs", json=body | said)
+            assert response.status_code == 200, response.text
+            usage = (await system.ended(response.json()["id"])).usage
+            assert usage.completion_tokens == min(512, context - usage.prompt_tokens)
+        response = await client.post("/api/v1/jobs", json=body | {"max_tokens": context})
+        assert is_error(response, 400, "context_length_exceeded", f"maximum context length is {context} tokens")
+
+    with_api(database, scenario, models=(narrow,))
+
+
 def test_text_about_nul_is_text(database: Path) -> None:
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
         body = BODY | {"messages": [{"role": "user", "content": r"What is \u0000 in C?"}]}
@@ -791,6 +810,7 @@ def test_another_accounts_job_is_no_job(database: Path) -> None:
                 ("GET", f"{job_path}/stream"),
                 ("GET", f"{job_path}/placement"),
                 ("POST", f"{job_path}/cancel"),
+                ("DELETE", job_path),
             ):
                 theirs = await stranger.request(method, path)
                 none = await stranger.request(method, path.replace(job_id, "job_none"))

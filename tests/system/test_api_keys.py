@@ -378,3 +378,22 @@ def test_metrics_tell_no_secrets(database: Path) -> None:
             assert private not in response.text
 
     with_api(database, scenario)
+
+
+def test_a_typo_makes_no_key_and_no_account(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
+        for path, body, field, meant in (
+            ("keys", {"name": "x", "expire_at": "2027-01-01"}, "expire_at", "expires_at"),
+            ("keys", {"name": "x", "account_id": system.principal.account_id}, "account_id", "account"),
+            ("keys", {"name": "x", "limits": {"token_per_minute": 5}}, "limits.token_per_minute", "tokens_per_minute"),
+            ("accounts", {"name": "x", "budgets": {}}, "budgets", "budget"),
+        ):
+            response = await client.post(f"/api/v1/{path}", json=body)
+            assert is_error(response, 400, "bad_request", f"{field}: unknown field; did you mean {meant}?")
+        assert len(await listed(client, "keys", "keys")) == 1
+        assert len(await listed(client, "accounts", "accounts")) == 1
+        response = await client.delete(f"/api/v1/keys/{(await listed(client, 'keys', 'keys'))[0]['id']}?dry_run=true")
+        assert is_error(response, 400, "bad_request", "dry_run: unknown parameter")
+        assert [key["status"] for key in await listed(client, "keys", "keys")] == ["active"]
+
+    with_api(database, scenario)

@@ -177,6 +177,9 @@ class Unwritable(NoCluster):
 
     nodes = totals = models
 
+    async def watching(self, reader_id: str) -> Any:
+        return []
+
     async def speeds(self) -> Any:
         return {}
 
@@ -199,6 +202,8 @@ def test_not_ready_when_nothing_can_be_written_and_metrics_go_on() -> None:
                 'infernet_up{part="scheduler"} 1.0',
                 'infernet_up{part="ledger"} 1.0',
                 'infernet_up{part="database"} 0.0',
+                'infernet_up{part="rate_limiter"} 1.0',
+                'infernet_up{part="journal"} 1.0',
             ]
             cluster.full = None
             assert 'infernet_up{part="database"} 1.0' in (await client.get("/metrics")).text

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import psutil
@@ -144,6 +145,22 @@ def test_what_a_replicas_http_server_refuses_is_a_bad_request(folder: Path) -> N
     with replica(refusal) as port, haproxy(folder, port) as client:
         response = client.get("/api/v1/jobs")
     assert (response.status_code, response.json()["error"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/other"])
+def test_its_own_answers_tell_the_requests_id_too(folder: Path, path: str) -> None:
+    with haproxy(folder, replica=free_port()) as client:
+        assert client.get(path, headers={"X-Request-Id": "mine"}).headers.get_list("X-Request-Id") == ["mine"]
+        assert UUID(client.get(path).headers["X-Request-Id"])
+        for given in ("x" * 129, "a b", '"a"', "-a"):
+            assert UUID(client.get(path, headers={"X-Request-Id": given}).headers["X-Request-Id"])
+        assert UUID(client.get(path, headers=[("X-Request-Id", "a"), ("X-Request-Id", "b")]).headers["X-Request-Id"])
+
+
+def test_a_replica_hears_the_id_that_its_answer_tells(folder: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-Request-Id: other\r\nX-Request-Id: more\r\nContent-Length: 0\r\n\r\n"
+    with replica(answer) as port, haproxy(folder, port) as client:
+        assert client.get("/api/v1/jobs", headers={"X-Request-Id": "mine"}).headers.get_list("X-Request-Id") == ["mine"]
 
 
 def test_what_the_application_refuses_passes_as_it_is(folder: Path) -> None:

@@ -27,7 +27,7 @@ state = Path(sys.argv[1])
 def work():
     temp = state / "temp"
     temp.mkdir()
-    runs.record(state, temp)
+    runs.record(state, temp, state / "logs" / "now")
     more = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
     env = {**os.environ, runs.MARK: str(temp)}
     left = subprocess.Popen([sys.executable, "-c", more], env=env, stdout=subprocess.PIPE)

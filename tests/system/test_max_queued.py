@@ -99,7 +99,7 @@ def test_openais_clients_are_refused_in_their_own_shape(database: Path) -> None:
             for _ in range(3):
                 assert (await client.post("/api/v1/jobs", json=job())).status_code == 200
             answer = await client.post("/v1/chat/completions", json=job())
-            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limited")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
             assert answer.headers["Retry-After"] == "1"
 
     with_api(database, scenario, models=[HANGING], limits=MANY)

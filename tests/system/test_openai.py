@@ -234,8 +234,13 @@ def test_a_refused_request_raises_the_clients_own_errors(database: Path) -> None
 
         limited = await new_key(system, limits=KeyLimits(submissions_per_minute=0))
         unknown = refused(openai.AuthenticationError, key="inft_" + "0" * 32)
-        assert await unknown == (401, "unauthorized", None, "authentication_error")
-        assert await refused(openai.RateLimitError, key=limited) == (429, "rate_limited", None, "rate_limit_error")
+        assert await unknown == (401, "invalid_api_key", None, "authentication_error")
+        assert await refused(openai.RateLimitError, key=limited) == (
+            429,
+            "rate_limit_exceeded",
+            None,
+            "rate_limit_error",
+        )
         no_model = refused(openai.NotFoundError, model="unheard:of")
         assert await no_model == (404, "model_not_found", "model", "not_found_error")
         wrong = refused(openai.BadRequestError, temperature=3)
@@ -250,12 +255,15 @@ def test_a_refused_request_raises_the_clients_own_errors(database: Path) -> None
     with_openai(database, scenario, models=(SIM, BROKEN), nodes=2, engines=1)
 
 
-def test_a_job_that_fails_is_an_error_and_is_not_repeated(database: Path) -> None:
+def test_a_job_that_fails_is_an_error_and_is_not_repeated(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
         with pytest.raises(openai.InternalServerError) as raised:
             await client.chat.completions.create(**BODY)
         assert (raised.value.status_code, raised.value.code, raised.value.type) == (500, "engine_error", "server_error")
-        assert [raised.value.response.headers["X-Job-Id"]] == job_ids(system)
+        headers = raised.value.response.headers
+        assert [headers["X-Job-Id"]] == job_ids(system)
+        asked = f"request {headers['X-Request-Id']}: POST /v1/chat/completions"
+        assert f"{asked} failed: engine_error of job {headers['X-Job-Id']}" in caplog.messages
 
     with_openai(database, scenario, models=(FAILING,))
 
@@ -285,7 +293,7 @@ def test_a_job_that_takes_too_long_is_not_repeated(database: Path) -> None:
     with_openai(database, scenario, models=(HANGING,), job_timeout_s=1)
 
 
-@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/chat/completions/", "/v1/models/"])
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/chat/completions/x", "/v1"])
 def test_unknown_paths_answer_in_openais_shape(database: Path, path: str) -> None:
     async def scenario(system: PlainSystem, client: Any) -> None:
         response = await client.get(path)

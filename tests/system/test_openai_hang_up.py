@@ -1,4 +1,4 @@
-"""A client of the OpenAI layer that hangs up cancels its job, unless others read it too."""
+"""A client of the OpenAI layer that hangs up cancels its job, unless others read it too, or it may come back for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -201,16 +201,62 @@ def test_a_reader_of_the_job_keeps_it(database: Path) -> None:
     with_openai(database, scenario, models=(STEADY,))
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
-def test_when_all_have_gone_the_job_is_cancelled(database: Path, elsewhere: bool) -> None:
+def test_when_all_have_gone_the_job_is_cancelled(database: Path) -> None:
     async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
-        async with second_client(system, client, elsewhere) as another:
-            keyed: Any = BODY | {"extra_headers": {"Idempotency-Key": "shared"}}
-            streams = [await one.chat.completions.create(**keyed, stream=True) for one in (client, another)]
-            for stream in streams:
-                await spoken(stream, PARTIAL)
-            await asyncio.gather(*(stream.close() for stream in streams))
-            (job_id,) = job_ids(system)
-            assert await is_cancelled(system, job_id)
+        stream = await client.chat.completions.create(**BODY, stream=True)
+        await spoken(stream, PARTIAL)
+        job_id = JobId(stream.response.headers["X-Job-Id"])
+        async with (
+            system.served() as http,
+            http.stream("GET", f"/api/v1/jobs/{job_id}/stream") as read,
+            aclosing(read.aiter_lines()) as lines,
+        ):
+            await anext(lines)
+        await stream.close()
+        assert await is_cancelled(system, job_id)
 
     with_openai(database, scenario, models=(HANGING,))
+
+
+async def whole_text(client: AsyncOpenAI) -> str:
+    return (await client.chat.completions.create(**LONG)).choices[0].message.content or ""
+
+
+async def streamed_text(client: AsyncOpenAI) -> str:
+    stream = await client.chat.completions.create(**LONG, stream=True)
+    return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_who_has_a_key_comes_back_for_a_stream_that_broke(database: Path, elsewhere: bool) -> None:
+    async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
+        async with second_client(system, client, elsewhere) as another:
+            stream = await client.chat.completions.create(**LONG, stream=True)
+            await said(stream)
+            await stream.close()
+            assert await streamed_text(another) == LONG_TEXT
+        assert len(job_ids(system)) == 1
+
+    with_openai(database, scenario, models=(STEADY,))
+
+
+def test_who_has_a_key_comes_back_after_the_job_has_ended(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
+        stream = await client.chat.completions.create(**LONG, stream=True)
+        await said(stream)
+        await stream.close()
+        assert isinstance(await system.ended(job_ids(system)[0]), CompletedRecord)
+        assert await streamed_text(client) == LONG_TEXT
+
+    with_openai(database, scenario, models=(STEADY,))
+
+
+def test_who_has_a_key_and_waits_for_the_whole_answer_comes_back(database: Path) -> None:
+    async def scenario(system: PlainSystem, client: AsyncOpenAI) -> None:
+        asking = asyncio.create_task(client.chat.completions.create(**LONG))
+        await at_work(system)
+        asking.cancel()
+        assert await whole_text(client) == LONG_TEXT
+        assert len(job_ids(system)) == 1
+
+    with_openai(database, scenario, models=(STEADY,))

@@ -81,11 +81,13 @@ def test_what_fits_is_accepted(model: str) -> None:
 def test_what_is_longer_than_the_context_is_refused() -> None:
     assert told(misfit(job(prompt_tokens=91), context=100)) == (
         ContextLengthExceeded,
-        "max_tokens: the prompt has 91 tokens; with 10 is more than the model's context of 100",
+        "max_tokens: This model's maximum context length is 100 tokens. However, you requested 101 tokens (91 in the "
+        "messages, 10 in the completion). Please reduce the length of the messages or completion.",
     )
     assert told(misfit(job(max_tokens=101), context=100)) == (
         ContextLengthExceeded,
-        "max_tokens: 101 is more than the model's context of 100",
+        "max_tokens: This model's maximum context length is 100 tokens. However, you requested 101 tokens in the "
+        "completion. Please reduce the length of the messages or completion.",
     )
 
 

@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_used_is_refused_by_its_place(tmp_path: Path) -> N
     }.items():
         with pytest.raises(ConfigError) as refused:
             load_with(tmp_path, path)
-        assert refused.value.message == f"{tmp_path}/infernet.yaml:4: models[0].chat_template: {reason}"
+        assert refused.value.message == f"{tmp_path}/infernet.yaml:4:5: models[0].chat_template: {reason}"
 
 
 @pytest.mark.parametrize(

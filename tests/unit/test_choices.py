@@ -1,6 +1,6 @@
 """A job's text taken apart again, by what it means and by choice: what each answer was."""
 
-from cluster.messages.marks import Prompt, Stopped, Tokens, Turn
+from cluster.messages.marks import Called, Prompt, Stopped, Tokens, Turn, Whole
 from cluster.messages.work import Output
 from cluster.text.answers import Choice, ToolCall, choices, count_of
 from cluster.text.choices import Segment, by_choice, last_turn, segments
@@ -30,6 +30,16 @@ def test_what_was_thought_called_and_said() -> None:
     assert first.tool_calls == [ToolCall("call_a", "f", "{}"), ToolCall("call_b", "g", "[]")]
     assert (first.token_ids, first.logprobs, first.stopped) == ([1, 2, 3], ["1,2", "3"], None)
     assert (second.content, second.stopped) == ("No", Stopped(12, 1, "length", None, 9))
+
+
+def test_an_answer_that_is_read_otherwise_as_a_whole_is_both() -> None:
+    whole = Whole(10, 0, None, "Hmm", (Called("call_a", "f", '{"a": 1}'),), "length")
+    first, second = choices("Hmm.f{}g[]No", (*CALLS, whole), count_of(CALLS))
+    read = first.as_whole()
+    assert (read.content, read.reasoning, read.tool_calls) == (None, "Hmm", [ToolCall("call_a", "f", '{"a": 1}')])
+    assert (read.token_ids, read.logprobs) == (first.token_ids, first.logprobs)
+    assert first.tool_calls == [ToolCall("call_a", "f", "{}"), ToolCall("call_b", "g", "[]")]
+    assert second.as_whole() is second
 
 
 def test_a_kind_that_comes_back_goes_on_with_its_text() -> None:

@@ -134,6 +134,17 @@ def test_explain_of_nobodys_job_fails(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert (code, out, err) == (1, "", "infernet: No such job (job_not_found)\n")
 
 
+def test_delete_removes_a_job(stage: Stage) -> None:
+    result = infernet("delete", JOB)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{JOB} is removed\n", "")
+    assert stage.removed == [JOB]
+
+
+def test_delete_of_nobodys_job_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = ended(monkeypatch, capsys, "delete", "job_of_another")
+    assert (code, out, err) == (1, "", "infernet: No such job (job_not_found)\n")
+
+
 def test_chat_as_json_is_the_job() -> None:
     result = infernet("chat", "Hello", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, COMPLETED)

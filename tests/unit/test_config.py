@@ -53,6 +53,11 @@ def written(text: str) -> Path:
 
 
 def refusal(text: str, env: dict[str, str] | None = None) -> str:
+    """What is told of the file, without columns."""
+    return re.sub(r"^(\S+\.yaml:\d+):\d+", r"\1", refusal_by_column(text, env), flags=re.MULTILINE)
+
+
+def refusal_by_column(text: str, env: dict[str, str] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         load(written(text), env or {})
     return caught.value.message
@@ -74,6 +79,10 @@ def test_nothing_set_serves_the_built_in_model() -> None:
     assert Settings().models == (CAPITALS,)
     assert (CAPITALS.source, CAPITALS.gpus) == ("builtin:capitals", 0)
     assert CAPITALS.conversation.tool_call_parser == "hermes"
+
+
+def test_a_retention_that_is_set_can_be_taken_back() -> None:
+    assert load(written("retention_days: null\n"), {}).retention_days is None
 
 
 def test_an_empty_file_sets_nothing() -> None:
@@ -136,6 +145,21 @@ def test_where_media_come_from_and_how_large_they_may_be() -> None:
     assert load(None, {"INFERNET_MEDIA_MAX_PARTS": "7"}).media.max_parts == 7
 
 
+def test_which_pages_may_ask_and_lists_in_variables() -> None:
+    origins = ["https://Page.Example/", "http://localhost:3000", "http://[::1]:5173", "*"]
+    written = ("https://page.example", "http://localhost:3000", "http://[::1]:5173", "*")
+    assert parse({"server": {"cors_origins": origins}}, "test").server.cors_origins == written
+    assert parse({}, "test").server.cors_origins == ()
+    given = load(None, {"INFERNET_SERVER_CORS_ORIGINS": " https://a.example , http://b.example:1,"})
+    assert given.server.cors_origins == ("https://a.example", "http://b.example:1")
+    assert load(None, {"INFERNET_MEDIA_HOSTS": "a.example,b:80"}).media.hosts == ("a.example", "b:80")
+    for wrong in ("page.example", "https://", "https://a/path", "ftp://a", "https://*.example", "null", "https://a:b"):
+        with pytest.raises(ConfigError, match=r"server\.cors_origins\[0\]: must be an origin such as"):
+            parse({"server": {"cors_origins": [wrong]}}, "test")
+        with pytest.raises(ConfigError, match=r"^INFERNET_SERVER_CORS_ORIGINS: must be an origin such as"):
+            load(None, {"INFERNET_SERVER_CORS_ORIGINS": wrong})
+
+
 def test_a_file_is_utf_8_whatever_the_machine_speaks(ascii_locale: None) -> None:
     assert load(written("database: sqlite:///b\u00fccher.db"), {}).database == "sqlite:///b\u00fccher.db"
 
@@ -193,6 +217,7 @@ def test_the_environment_is_stronger_than_the_file_and_the_command_line_than_bot
         "INFERNET_DATABASE": "sqlite:///other.db",
         "INFERNET_JOB_TIMEOUT_S": "31",
         "INFERNET_STREAM_INTERVAL_MS": "21",
+        "INFERNET_RETENTION_DAYS": "90",
         "INFERNET_LIMITS_SUBMISSIONS_PER_MINUTE": "7",
         "INFERNET_LIMITS_TOKENS_PER_MINUTE": "70000",
         "INFERNET_SERVER_REPLICAS_MAX": "5",
@@ -200,7 +225,7 @@ def test_the_environment_is_stronger_than_the_file_and_the_command_line_than_bot
     loaded = load(written(FULL), env, {"server": {"port": 9002}})
     assert loaded.server == Server("10.0.0.1", 9002, IngressReplicas(2, 5))
     assert loaded.database == "sqlite:///other.db"
-    assert (loaded.job_timeout_s, loaded.stream_interval_ms) == (31, 21)
+    assert (loaded.job_timeout_s, loaded.stream_interval_ms, loaded.retention_days) == (31, 21, 90)
     assert loaded.limits == KeyLimits(7, 100, 60, 70_000)
     assert len(loaded.models) == 2
 
@@ -234,9 +259,9 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("server:", "1: server: must be a mapping, not null"),
         ("- 1", "1: must be a mapping, not a list"),
         ("\nserver:\n  prot: 80", "3: server.prot: unknown key; did you mean port?"),
-        ("xyz: 1", "1: xyz: unknown key; known are server, database, limits, job_timeout_s, "
+        ("xyz: 1", "1: xyz: unknown key; known are server, database, limits, job_timeout_s, retention_days, "
                    "stream_interval_ms, spot_notices, media, models"),
-        ('"a\\nb": 1\n', '1: "a\\nb": unknown key; known are server, database, limits, job_timeout_s, '
+        ('"a\\nb": 1\n', '1: "a\\nb": unknown key; known are server, database, limits, job_timeout_s, retention_days, '
                          'stream_interval_ms, spot_notices, media, models'),
         ("server: {port: 1}\njob_timeout_s: 1\nserver: {}", "3: server: is already set on line 1"),
         ("server:\n  port: 1\n  port: 2", "3: server.port: is already set on line 2"),
@@ -244,6 +269,7 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("database: [a]", "1: database: must be text, not a list"),
         ("database: infernet.db", "1: database: must be a URL such as sqlite:///infernet.db "
                                   "or postgresql+psycopg://user@host/db, or env:NAME or file:PATH of one"),
+        ("retention_days: 0", "1: retention_days: must be an integer from 1 to 36500, not 0"),
         ("job_timeout_s: 1.5", "1: job_timeout_s: must be an integer >= 1, not 1.5"),
         ("job_timeout_s: 0", "1: job_timeout_s: must be an integer >= 1, not 0"),
         ("stream_interval_ms: -1", "1: stream_interval_ms: must be an integer >= 0, not -1"),
@@ -269,11 +295,12 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         (f'server: {{host: "{"a b" * 19}cd"}}',
          f'1: server.host: must be text without spaces and control characters, not "{"a b" * 19}cd...'),
         ("server: {port: 1", "1: expected ',' or '}', but got '<stream end>'"),
-        ("a: 1\nb: c: d", "2: mapping values are not allowed here"),
-        ("a: !!python/name:os.system x", "1: could not determine a constructor for the tag "
-                                         "'tag:yaml.org,2002:python/name:os.system'"),
-        ("a: *b", "1: found undefined alias 'b'"),
-        ("a: 1\n---\nb: 1", "2: but found another document"),
+        ("a: 1\nb: c: d", "2: a colon that does not belong here: put the text in quotes"),
+        ("a: !!python/name:os.system x",
+         "1: a: the tag !!python/name:os.system is not known here: write the value itself, or env:NAME where a secret "
+         "can be named"),
+        ("a: *b", "1: an alias without its anchor: put text that begins with * in quotes"),
+        ("a: 1\n---\nb: 1", "2: a second document begins here, and a file has one"),
         ("a: 1\nb: \0", "2: contains a character that YAML does not allow"),
         ("\na: \0\nb: 1", "2: contains a character that YAML does not allow"),
     ],
@@ -426,12 +453,11 @@ things = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.di
 
 @settings(max_examples=50)
 @given(things)
-def test_anything_is_settings_or_is_refused_in_one_line(obj: Any) -> None:
+def test_anything_is_settings_or_each_mistake_is_one_line(obj: Any) -> None:
     try:
         parsed = parse(obj, "test")
     except ConfigError as error:
-        assert len(error.message.splitlines()) == 1
-        assert error.message.startswith("test: ")
+        assert all(line.startswith("test: ") for line in error.message.splitlines())
     else:
         assert parse(msgspec.to_builtins(parsed), "again") == parsed
 

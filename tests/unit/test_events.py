@@ -7,7 +7,7 @@ import pytest
 
 from api.http.sse import DONE, PING, encode
 from api.replica.live import Piece
-from cluster.messages.marks import PLAIN, Stopped, Tokens, Turn
+from cluster.messages.marks import PLAIN, Stopped, Tokens, Turn, Whole
 from cluster.messages.money import Usage
 from cluster.messages.work import Failed, Finished
 
@@ -36,13 +36,13 @@ def test_a_position_in_another_text_than_the_first_says_so() -> None:
     assert encode(Piece("x", 8, epoch=42)).startswith(b"id: 42-8\n")
 
 
-@pytest.mark.parametrize("note", [Tokens(8, 0, (1,)), Stopped(8, 1, "stop")])
-def test_what_comes_without_text_is_no_event(note: Tokens | Stopped) -> None:
+@pytest.mark.parametrize("note", [Tokens(8, 0, (1,)), Stopped(8, 1, "stop"), Whole(8, 0, "x")])
+def test_what_comes_without_text_is_no_event(note: Tokens | Stopped | Whole) -> None:
     assert encode(Piece(offset=8, notes=(note,))) == b""
 
 
 def test_signs_of_life_and_ends() -> None:
     assert encode(Piece(offset=8)) == PING
-    assert encode(Piece(offset=8, end=Finished(Usage(), "stop"))) == DONE
+    assert encode(Piece(offset=8, end=Finished(Usage(), "stop"))) == b"id: end\n" + DONE
     failed = encode(Piece(offset=8, end=Failed(Usage(), "timeout", "too late")))
-    assert failed == b'data: {"error":"timeout","message":"too late"}\n\n'
+    assert failed == b'id: end\ndata: {"error":"timeout","message":"too late"}\n\n'

@@ -7,6 +7,7 @@ import pytest
 
 from actors.wire.calls import Unreachable
 from actors.wire.every import Every
+from cluster.errors import DatabaseUnavailable
 from tests.support.plain_system import run, settled
 
 
@@ -36,7 +37,8 @@ def test_steps_are_taken_until_it_is_stopped() -> None:
     ("error", "told"),
     [
         (RuntimeError("broken"), "looking failed; trying again"),
-        (Unreachable("ledger died"), "looking: ledger died; trying again"),
+        (Unreachable("ledger died"), "looking: Unreachable: ledger died; trying again"),
+        (DatabaseUnavailable("locked"), "looking: DatabaseUnavailable: locked; trying again"),
     ],
 )
 def test_a_step_that_fails_is_told_of_and_taken_again(

@@ -22,12 +22,19 @@ from actors.ledger import Ledger
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK
 from cluster.errors import DatabaseTaken, DatabaseUnavailable, StartError
-from cluster.store import database
+from cluster.ids import new_key_id
+from cluster.keys import new_secret, secret_hash
+from cluster.messages.people import NewKey
+from cluster.store import database, disk
 from cluster.store import open as opening
 from cluster.store.database import Database
 from cluster.timing import Timing
 from tests.support.ledger_stage import (
+    ADMIN,
     DEFAULT,
+    NOW,
+    OUR_SECRET,
+    OURS,
     Clock,
     Place,
     completed,
@@ -122,6 +129,72 @@ def test_a_full_disk_is_told_of_and_all_is_well_when_there_is_room(place: Place)
     with_ledger(place, scenario, clock, SOON)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_to_a_file_that_nobody_would_find_again(
+    replaced: bool, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite would write on into the file that was removed, and open the one in its place for the next call."""
+    clock = Clock()
+    assert isinstance(place, Path)
+    hidden = place.with_name("hidden")
+
+    async def scenario(ledger: Ledger) -> None:
+        await create(ledger, job())
+        place.rename(hidden)
+        if replaced:
+            place.touch()
+        for call in (create(ledger, job()), ledger.ready(), ledger.open_jobs()):
+            with pytest.raises(DatabaseUnavailable):
+                await call
+        hidden.rename(place)
+        clock.advance(SOON.database_failed_s)
+        await ledger.ready()
+        assert len(await ledger.open_jobs()) == 1
+
+    with caplog.at_level(logging.WARNING):
+        with_ledger(place, scenario, clock, SOON)
+    assert any("its file has been moved or removed, or another one is in its place" in line for line in caplog.messages)
+
+
+def test_a_disk_without_room_for_a_job_is_told_of_before_one_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.ready()
+        monkeypatch.setattr(disk, "_ROOM_BYTES", 1 << 60)
+        with pytest.raises(DatabaseUnavailable, match="its disk is full"):
+            await ledger.ready()
+
+    with caplog.at_level(logging.WARNING):
+        with_ledger(place, scenario, Clock(), SOON)
+    assert "keeping the database: DatabaseUnavailable: its disk is full" in caplog.messages
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_holds_a_key_is_known_while_the_file_is_away(place: Place) -> None:
+    assert isinstance(place, Path)
+    hidden = place.with_name("hidden")
+
+    async def scenario(ledger: Ledger) -> None:
+        other = NewKey(new_key_id(), OURS, "y", new_secret(), "member", NOW)
+        await ledger.create_key(ADMIN, other)
+        holder = await ledger.authenticate(secret_hash(OUR_SECRET))
+        place.rename(hidden)
+        assert await ledger.authenticate(secret_hash(OUR_SECRET)) == holder
+        with pytest.raises(DatabaseUnavailable):
+            await ledger.authenticate(secret_hash(other.secret))  # nobody has asked for it before
+        hidden.rename(place)
+        assert await ledger.authenticate(secret_hash(other.secret)) is not None
+        await ledger.revoke_key(other.id, None)
+        place.rename(hidden)
+        with pytest.raises(DatabaseUnavailable):
+            await ledger.authenticate(secret_hash(other.secret))
+        hidden.rename(place)
+        assert await ledger.authenticate(secret_hash(other.secret)) is None
+
+    with_ledger(place, scenario, Clock(), SOON)
+
+
 def test_ready_says_whether_a_write_would_succeed_and_writes_seldom(place: Place) -> None:
     clock = Clock()
 
@@ -132,7 +205,7 @@ def test_ready_says_whether_a_write_would_succeed_and_writes_seldom(place: Place
         await ledger.ready()
         first = touched()
         assert first == clock.ms
-        clock.advance(0.5)
+        clock.advance(Timing().database_sure_s / 2)
         await ledger.ready()
         assert touched() == first
         clock.advance(Timing().database_sure_s)

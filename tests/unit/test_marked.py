@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.backends.base import Chunk
 from actors.backends.marked import Interpreter, MarkedGeneration, Meant, Plain, Token
-from cluster.messages.marks import FinishReason, Prompt, TextKind
+from cluster.messages.marks import FinishReason, Prompt, TextKind, Whole
 from cluster.messages.work import Dispatch, End, Finished, Output, Sampling
 from cluster.text.answers import choices
 from cluster.text.choices import ChoiceOutput, by_choice, segments
@@ -20,13 +20,18 @@ PROMPT_TOKENS = 3
 
 
 class Thinking:
-    """Reads `<` as the begin of a thought and `>` as its end, and withholds `a` until it has seen what follows."""
+    """Reads `<` as the begin of a thought and `>` as its end, and withholds `a` until it has seen what follows.
+
+    As a whole, an answer that has a thought is nothing else.
+    """
 
     def __init__(self) -> None:
         self._kind: TextKind = "content"
         self._held = ""
+        self._read = ""
 
     def read(self, text: str, token_ids: Sequence[int], finished: bool) -> Sequence[Meant]:
+        self._read += text
         meant: list[Meant] = []
         for letter in text:
             if letter == "a":
@@ -44,6 +49,9 @@ class Thinking:
 
     def finish_reason(self, reason: FinishReason) -> FinishReason:
         return reason
+
+    def whole(self, reason: FinishReason) -> Whole | None:
+        return Whole(reasoning=self._read, finish_reason=reason) if "<" in self._read else None
 
 
 class Story(NamedTuple):
@@ -127,7 +135,7 @@ def log_of(chunks: Sequence[Chunk], resume: Output = Output()) -> TokenLog:
     return log
 
 
-Told = tuple[list[tuple[str, str]], list[int], list[str], object]
+Told = tuple[list[tuple[str, str]], list[int], list[str], object, object]
 
 
 def told(log: TokenLog, count: int) -> list[Told]:
@@ -139,6 +147,7 @@ def told(log: TokenLog, count: int) -> list[Told]:
             choice.token_ids,
             choice.logprobs and ",".join(choice.logprobs).split(","),
             choice.stopped and replace(choice.stopped, at=0),
+            choice.whole and replace(choice.whole, at=0),
         )
         for choice in answered
     ]
@@ -203,6 +212,14 @@ def test_a_chunks_tokens_end_within_its_text_and_all_are_counted(story: Story, s
     assert end.usage.prompt_tokens == PROMPT_TOKENS
     if not story.sampling.stop:
         assert end.usage.completion_tokens == sum(map(len, story.answers))
+
+
+def test_how_an_answer_is_read_as_a_whole_comes_with_its_end() -> None:
+    generation = MarkedGeneration(Dispatch(job(), 1), 2, [Thinking()])
+    first, last = generation.advance_choice(0, [Token("<b", 1)]), generation.advance_choice(0, [Token(">c", 2)], "stop")
+    assert first is not None and last is not None
+    assert not any(isinstance(mark, Whole) for mark in first.marks)
+    assert last.marks[-1] == Whole(2, 0, None, "<b>c", (), "stop")
 
 
 def test_prompts_are_told_first_and_once() -> None:

@@ -13,6 +13,7 @@ from cluster.errors import (
     BadRequest,
     BudgetExceeded,
     Conflict,
+    ContextLengthExceeded,
     Forbidden,
     InfernetError,
     InternalError,
@@ -23,6 +24,7 @@ from cluster.errors import (
 )
 from cluster.messages.money import Usage
 from cluster.messages.work import AS_CONTEXT_LEAVES, ChatMessage, Failed, Order, Sampling
+from cluster.overflow import overflow, tells_of_overflow
 
 BODY: Any = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
 NOTHING_SAID = Sampling(AS_CONTEXT_LEAVES, temperature=None, top_p=None)
@@ -109,9 +111,33 @@ def test_there_may_be_any_number_of_stop_strings() -> None:
     assert order(stop=["a"] * 5).sampling.stop == ("a",) * 5
 
 
-@pytest.mark.parametrize("kind", [int, float])
+@pytest.mark.parametrize("kind", [int, float, str])
 def test_a_whole_number_is_one_however_it_is_written(kind: type) -> None:
     assert order(max_tokens=kind(512), seed=kind(3)).sampling == replace(NOTHING_SAID, max_tokens=512, seed=3)
+
+
+AS_TEXT: list[tuple[str, str, Any]] = [
+    ("temperature", "0.5", 0.5),
+    ("ignore_eos", "true", True),
+    ("min_tokens", "2", 2),
+    ("presence_penalty", "1", 1.0),
+    ("stop_token_ids", ["7"], [7]),
+    ("logit_bias", {"5": "1.5"}, {"5": 1.5}),
+    ("add_generation_prompt", "false", False),
+    ("logprobs", "true", True),
+]
+
+
+@pytest.mark.parametrize(("field", "text", "value"), AS_TEXT)
+def test_numbers_and_truths_may_be_texts_as_vllm_reads_them(field: str, text: str, value: Any) -> None:
+    said, meant = order(**{field: text}), order(**{field: value})
+    assert (said.sampling, said.body_hash) == (meant.sampling, meant.body_hash)
+
+
+def test_a_stream_may_be_asked_for_in_texts() -> None:
+    body = json.dumps(BODY | {"stream": "true", "stream_options": {"include_usage": "true"}}).encode()
+    request = parse_chat(body)
+    assert (request.stream, request.chunks().usage) == (True, True)
 
 
 def test_bodies_that_mean_the_same_are_the_same() -> None:
@@ -205,23 +231,23 @@ def test_what_is_not_offered_is_refused_by_name(field: str, value: Any) -> None:
 WRONG: list[tuple[str, Any]] = [
     ("n", 0),
     ("n", 129),
-    ("n", True),
-    ("n", "1"),
+    ("n", "two"),
     ("n", 1.5),
+    ("n", "1.5"),
     ("tools", {}),
-    ("logprobs", 0),
+    ("logprobs", 2),
     ("top_logprobs", -2),
     ("truncation_side", "middle"),
     ("model", 1),
     ("model", ""),
     ("messages", []),
-    ("temperature", "0.7"),
+    ("temperature", "warm"),
     ("temperature", 2.1),
     ("top_p", 0),
     ("max_tokens", 0),
     ("max_tokens", 1.5),
     ("presence_penalty", 2.5),
-    ("frequency_penalty", False),
+    ("frequency_penalty", "2.5"),
     ("repetition_penalty", 0),
     ("logit_bias", {"a": 1}),
     ("stop_token_ids[0]", [-1]),
@@ -231,10 +257,10 @@ WRONG: list[tuple[str, Any]] = [
     ("min_p", 1.5),
     ("top_k", -2),
     ("vllm_xargs", {"infernet_resumed_tokens": 1}),
-    ("max_completion_tokens", True),
+    ("max_completion_tokens", "0"),
     ("stop[0]", [""]),
     ("seed", 2**63),
-    ("stream", "true"),
+    ("stream", "perhaps"),
     ("stream_options", {"include_usage": True}),
     ("metadata", {str(number): "" for number in range(17)}),
     ("metadata.a", {"a": 1}),
@@ -251,13 +277,13 @@ def test_what_is_wrong_is_named(param: str, value: Any) -> None:
 
 
 MESSAGES: list[tuple[str, Any]] = [
-    ("role", {"role": "function", "content": "x", "name": "f"}),
+    ("role", {"role": "", "content": "x"}),
+    ("role", {"role": 5, "content": "x"}),
     ("role", {"content": "x"}),
     ("content", {"role": "user", "content": 5}),
     ("content", {"role": "user", "content": [{"text": "x"}]}),
     ("content", {"role": "user", "content": [{"type": "image_url"}, {"type": "text"}, {}]}),
     ("tool_calls", {"role": "assistant", "content": "x", "tool_calls": {"id": "a"}}),
-    ("content", {"role": "user", "content": []}),
     ("content", {"role": "user", "content": ["x"]}),
     ("content", {"role": "user", "content": [{"type": "text"}]}),
     ("content", {"role": "user", "content": "a\0b"}),
@@ -275,6 +301,8 @@ def test_a_message_that_no_model_could_mean_is_refused(param: str, message: Any)
 CALLED = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 MORE_THAN_TEXTS: list[tuple[str, dict[str, Any]]] = [
     ("role", {"role": "tool", "content": "x", "tool_call_id": "y"}),
+    ("role", {"role": "function", "content": "x", "name": "f"}),
+    ("role", {"role": "critic", "content": "x"}),
     ("tool_calls", {"role": "assistant", "tool_calls": [CALLED]}),
     ("tool_calls", {"role": "assistant", "content": None, "tool_calls": [CALLED]}),
     ("reasoning", {"role": "assistant", "content": "x", "reasoning": "I think"}),
@@ -298,8 +326,9 @@ def test_messages_that_are_more_than_texts_are_told_to_the_engine_as_they_were_s
         ({"role": "developer", "content": "Hi"}, ChatMessage("system", "Hi")),
         ({"role": "user", "content": "Hi", "name": "Ada"}, ChatMessage("user", "Hi")),
         ({"role": "user", "content": [{"type": "text", "text": "a"}] * 2}, ChatMessage("user", "a\na")),
+        ({"role": "user", "content": []}, ChatMessage("user", "")),
     ],
-    ids=["developer", "name", "parts"],
+    ids=["developer", "name", "parts", "no parts"],
 )
 def test_what_any_model_understands_as_texts_is_told_as_texts_too(message: Any, text: ChatMessage) -> None:
     asked = order(messages=[message])
@@ -385,7 +414,23 @@ def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, InfernetError) else str(value),
 )
 def test_errors(error: InfernetError, kind: str, param: str | None) -> None:
-    assert error_body(error) == {"error": {"message": error.message, "type": kind, "param": param, "code": error.code}}
+    code = _OPENAIS.get(error.code, error.code)
+    assert error_body(error) == {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+
+
+_OPENAIS = {
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+    "budget_exceeded": "insufficient_quota",
+}
+
+
+def test_an_overflow_is_told_in_openais_words() -> None:
+    told = error_body(ContextLengthExceeded(f"max_tokens: {overflow(100, 91, 10)}"))["error"]
+    assert (told["code"], told["param"]) == ("context_length_exceeded", "max_tokens")
+    assert told["message"].startswith("This model's maximum context length is 100 tokens.")
+    assert tells_of_overflow("This model's maximum context length is 64 tokens. However, you requested 1 output")
+    assert not tells_of_overflow("Token id 9 is out of vocabulary")
 
 
 @pytest.mark.parametrize(
@@ -393,6 +438,7 @@ def test_errors(error: InfernetError, kind: str, param: str | None) -> None:
     [
         ("context_length_exceeded", 400, "invalid_request_error", True),
         ("cancelled", 409, "conflict_error", False),
+        ("job_not_found", 404, "not_found_error", True),
         ("engine_error", 500, "server_error", False),
         ("no_capacity", 503, "server_error", True),
         ("node_disconnected", 503, "server_error", True),

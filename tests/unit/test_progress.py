@@ -1,10 +1,12 @@
 """What `infernet up` shows while it serves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
+from actors.machine import logs
 from actors.wire.calls import Unreachable
 from api.cli.render import console
 from api.cli.run import progress
@@ -42,18 +44,39 @@ class Scheduler:
         ]
 
 
-def test_what_is_only_shown_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+class Supervisor:
+    """Answers every second time, as one does that is being started."""
+
+    def __init__(self) -> None:
+        self.counts = {"ledger": 0, "journal": 1}
+        self.asked = 0
+
+    def at(self) -> "Supervisor":
+        return self
+
+    async def restarts(self) -> Mapping[str, int]:
+        self.asked += 1
+        if self.asked % 2:
+            raise Unreachable("supervisor died")
+        return self.counts
+
+
+def test_what_is_only_shown_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lines: list[str] = []
     scheduler = Scheduler()
     monkeypatch.setattr(progress, "SCHEDULER", scheduler)
+    monkeypatch.setattr(progress, "SUPERVISOR", supervisor := Supervisor())
     monkeypatch.setattr(progress, "_LOOK_S", 0.001)
+    monkeypatch.setenv(logs.VARIABLE, str(tmp_path / "infernet.log"))
     monkeypatch.setattr(progress.console, "print", lines.append)
 
     async def scenario() -> None:
-        telling = asyncio.create_task(progress.tell_models())
+        telling = asyncio.create_task(progress.tell_news())
         await until(lambda: scheduler.asked > 3)
         scheduler.away = False
-        await until(lambda: len(lines) > 1)
+        await until(lambda: len(lines) > 1 and supervisor.asked > 3)
+        supervisor.counts = {"ledger": 2, "journal": 1}
+        await until(lambda: len(lines) > 2)
         assert not telling.done()
         telling.cancel()
 
@@ -61,6 +84,7 @@ def test_what_is_only_shown_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch)
     assert [line.partition(" (")[0] for line in lines] == [
         "The models' states are not known: scheduler died; asking again",
         "Model sim: ready",
+        "The ledger has ended, and was started again: 2 by now",
     ]
 
 

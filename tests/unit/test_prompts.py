@@ -164,6 +164,14 @@ def test_variables_of_a_request_are_above_those_of_the_settings(
     assert made.decode(made.encode(user("Hello"), variables=of_request)) == rendered
 
 
+def test_without_a_template_there_are_texts_and_no_dialogues(tokenizer: Tokenizer) -> None:
+    made = encoder(tokenizer, template="")
+    ids = made.encode_text("Hello", add_special_tokens=True)
+    assert (ids[0], made.decode(ids[1:])) == (0, "Hello")
+    with pytest.raises(PromptRefused, match="this model has no chat template"):
+        made.encode(user("Hello"))
+
+
 def test_a_template_that_refuses_the_simplest_dialogue_is_of_no_use(tokenizer: Tokenizer) -> None:
     with pytest.raises(PromptRefused, match="never"):
         encoder(tokenizer, "{{ raise_exception('never') }}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from actors.ledger import Ledger
 from actors.rate_limiter import RateLimiter
+from actors.wire.calls import Gone
+from cluster.errors import DatabaseUnavailable
 from cluster.ids import KeyId
 from cluster.limits.windows import Bucket, Decision, Take
 from cluster.messages.people import KeyLimits, WindowMark
@@ -272,14 +275,51 @@ def test_refused_requests_need_no_mark() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("error", [DatabaseUnavailable("database or disk is full"), Gone("ledger died")])
+def test_reads_are_counted_here_alone_while_nothing_can_be_written(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        marks.error = error
+        limiter = await started(marks, StillClock(HOUR_MS))
+        few = KeyLimits(reads_per_minute=3)
+        reads = [await allowed(limiter, submission(A, few, "reads")) for _ in range(4)]
+        assert reads == [[True], [True], [True], [False]]
+        with pytest.raises(type(error)):
+            await limiter.take([submission(A)])
+        marks.error = None
+        assert await allowed(limiter, read(B)) == [True]
+        assert marks.used(B, "reads") > 0
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario())
+    told = f"marking what keys have read: {type(error).__name__}: {error}"
+    assert caplog.messages.count(told) == 1
+    assert caplog.messages[-1] == "marking what keys have read: works again"
+
+
+def test_reads_do_not_wait_for_a_database_that_is_silent() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        limiter = RateLimiter(cast(Ledger, marks), StillClock(HOUR_MS), reads_wait_s=0.0)
+        await limiter.start()
+        marks.gate.clear()
+        assert await allowed(limiter, read(A), read(B)) == [True, True]
+        marks.gate.set()
+        await until(lambda: {key for key, *_ in marks.kept} == {A, B})
+
+    run(scenario())
+
+
 def test_a_mark_that_cannot_be_written_is_told_and_charged() -> None:
     async def scenario() -> None:
         marks = Marks()
         limiter = await started(marks, StillClock(HOUR_MS))
-        marks.failing = True
+        marks.error = ConnectionError("the disk is full")
         with pytest.raises(ConnectionError):
             await limiter.take([submission(A)])
-        marks.failing = False
+        marks.error = None
         assert [decision.remaining for decision in await limiter.take([submission(A)])] == [58]
         assert marks.used(A, "submissions") == 8
 

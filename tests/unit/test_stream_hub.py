@@ -252,6 +252,18 @@ def test_a_job_that_has_ended_is_told_from_any_position(after: int) -> None:
     run(scenario())
 
 
+def test_the_readers_of_a_job_that_has_been_removed_are_told_so() -> None:
+    """Whoever is quick enough to ask for a stream between the two."""
+
+    async def scenario() -> None:
+        async with Stage() as stage:
+            end = await Reading(stage.hub).end()
+            assert isinstance(end, Failed)
+            assert end.error == "job_not_found"
+
+    run(scenario())
+
+
 def test_a_broken_stream_is_read_again_from_where_it_was() -> None:
     async def scenario() -> None:
         async with Stage() as stage:

@@ -1,7 +1,10 @@
 """The Supervisor: what is missing is started, whatever fails meanwhile."""
 
 import asyncio
+import logging
 from collections.abc import Set
+
+import pytest
 
 from actors.supervising.watch import Ward
 from actors.supervisor import Supervisor
@@ -23,6 +26,7 @@ class PlainWorld:
         self.failures: list[Exception] = []
         self.watched: set[str] = set()
         self.proxies_kept = 0
+        self.restarted: dict[str, int] = {"ledger": 0, "journal": 2}
         self.core: list[PlainWard] = []
         self.nodes: list[PlainWard] = []
 
@@ -50,6 +54,9 @@ class PlainWorld:
     def end_node(self, machine: str) -> None:
         self.calls.append(f"end {machine}")
         self.noded.remove(machine)
+
+    def restarts(self) -> dict[str, int]:
+        return dict(self.restarted)
 
     def keep_proxies(self) -> None:
         self.proxies_kept += 1
@@ -177,3 +184,21 @@ def test_proxies_are_looked_after_although_something_else_fails() -> None:
         await supervisor.stop()
 
     run(scenario())
+
+
+def test_restarts_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        world = PlainWorld()
+        supervisor = Supervisor(world, RELEASE, QUICK)
+        await supervisor.start()
+        assert await supervisor.restarts() == {"ledger": 0, "journal": 2}
+        world.restarted = {"ledger": 3, "journal": 2}
+        await until(lambda: len(caplog.records) > 0)
+        looked = world.started("core")
+        await until(lambda: world.started("core") > looked + 3)
+        assert await supervisor.restarts() == {"ledger": 3, "journal": 2}
+        await supervisor.stop()
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario())
+    assert caplog.messages == ["ledger has ended and is started again (3 by now)"]

@@ -100,10 +100,11 @@ def test_what_is_as_wanted_stays(kinds: dict[str, PlainKind]) -> None:
     [
         (Settings(database="kept:1", models=()), ["SCHEDULER", "NODE"]),
         (Settings(database="kept:2", models=(MODEL,)), ["LEDGER"]),
+        (Settings(database="kept:1", models=(MODEL,), retention_days=30), ["LEDGER"]),
         (Settings(database="kept:1", models=(MODEL,), stream_interval_ms=50), ["JOURNAL", "NODE"]),
         (Settings(database="kept:1", models=(MODEL,), job_timeout_s=5), []),
     ],
-    ids=["other models", "another database", "another interval", "what only the ingress uses"],
+    ids=["other models", "another database", "another retention", "another interval", "what only the ingress uses"],
 )
 def test_what_is_made_of_other_settings_begins_anew(
     settings: Settings, outdated: list[str], kinds: dict[str, PlainKind]

@@ -9,6 +9,8 @@ _FOLDERS = {
     "capitals-german": capitals_german.WEIGHTS,
 }
 
+NAMES = tuple(_FOLDERS)
+
 
 def resolve_source(source: str) -> str:
     """Return the absolute folder of a built-in model or adapter, and any other source unchanged.

@@ -23,7 +23,8 @@ _WARM_UP = (ChatMessage("user", "?"),)
 class TokenizerExport(Struct, frozen=True):
     """A tokenizer after `transformers` made it. `tokenizer` is JSON as the `tokenizers` library writes it.
 
-    The chat template is given the content of messages in this format, and these variables besides.
+    The chat template is given the content of messages in this format, and these variables besides. Where there is none,
+    it is nothing, and only texts are encoded.
     """
 
     tokenizer: str
@@ -56,7 +57,8 @@ class PromptEncoder:
         self._variables = {**export.special_tokens, **export.variables}
         self._tokenizer = Tokenizer.from_str(export.tokenizer)
         self._tokenizer.encode_special_tokens = export.split_special_tokens
-        self.encode(_WARM_UP)  # compiles the template
+        if self._chat_template:
+            self.encode(_WARM_UP)  # compiles the template
 
     def encode(
         self,
@@ -90,6 +92,8 @@ class PromptEncoder:
     def _prompt(
         self, messages: Sequence[ChatMessage], add_generation_prompt: bool, variables: Mapping[str, Any]
     ) -> str:
+        if not self._chat_template:
+            raise PromptRefused("this model has no chat template")
         try:
             prompts, _ = self._render(
                 [dialogue(messages, self._content_format)],

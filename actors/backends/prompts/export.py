@@ -130,8 +130,10 @@ def _check_kind(wanted: Wanted) -> None:
 
 
 def _chat_template(wanted: Wanted, tokenizer: Any) -> str:
-    """The template that vLLM renders dialogues without tools with."""
+    """The template that vLLM renders dialogues without tools with; nothing where there is none."""
     given = wanted.conversation.chat_template
+    if given is None and not tokenizer.chat_template:
+        return ""
     template: str = given if given is not None else tokenizer.get_chat_template()
     if given is None and _of_processor(wanted) not in (None, template):
         raise Unsupported("the model's processor has a chat template of its own")
@@ -180,15 +182,21 @@ def _has(files: list[str], pattern: str) -> bool:
 
 def _check_equal(exported: TokenizerExport, tokenizer: Any) -> None:
     """A tokenizer whose class does more than the library beneath it would be counted wrong: rather not at all."""
-    ids = tokenizer.apply_chat_template(
-        dialogue(PROBE, exported.content_format),
-        chat_template=exported.chat_template,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=False,
-        **exported.variables,
-    )
-    if PromptEncoder(exported).encode(PROBE) != ids:
+    encoder = PromptEncoder(exported)
+    if exported.chat_template:
+        ids = tokenizer.apply_chat_template(
+            dialogue(PROBE, exported.content_format),
+            chat_template=exported.chat_template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            **exported.variables,
+        )
+        mine = encoder.encode(PROBE)
+    else:
+        ids = tokenizer.encode(PROBE[0].content)
+        mine = encoder.encode_text(PROBE[0].content, add_special_tokens=True)
+    if mine != ids:
         raise Unsupported(f"{type(tokenizer).__name__} makes other tokens of a text than the library")
 
 

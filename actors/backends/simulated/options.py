@@ -1,10 +1,13 @@
 """What a catalogue may say of a simulated model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+
+from cluster.nearest import hint
+from cluster.settings.judging import Fault
 
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -45,15 +48,21 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:
-    """Raises ValueError naming the key and the reason."""
-    unknown = sorted(set(options) - set(Options.__struct_fields__))
-    if unknown:
-        known = ", ".join(Options.__struct_fields__)
-        raise ValueError(f"engine.{unknown[0]}: unknown option of the simulated backend; known are {known}")
+    """Raises ValueError naming the first key that cannot be used, and the reason."""
+    for fault in faults(options):
+        raise ValueError(f"engine.{fault.option}: {fault.reason}")
+    return msgspec.convert(dict(options), Options)
+
+
+def faults(options: Mapping[str, Any]) -> Iterator[Fault]:
+    """Those that there are not, and those with values that they cannot have."""
     for key, value in options.items():
+        if key not in Options.__struct_fields__:
+            reason = f"unknown option of the simulated backend{hint(key, Options.__struct_fields__)}"
+            yield Fault(key, reason)
+            continue
         try:
             msgspec.convert({key: value}, Options)
         except msgspec.ValidationError as error:
             reason = str(error).removesuffix(f" - at `$.{key}`")
-            raise ValueError(f"engine.{key}: {reason[:1].lower()}{reason[1:]}") from error
-    return msgspec.convert(dict(options), Options)
+            yield Fault(key, f"{reason[:1].lower()}{reason[1:]}")

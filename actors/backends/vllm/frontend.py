@@ -6,6 +6,7 @@ of them with what vLLM's own server answers. vLLM is imported when the first is 
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -17,8 +18,10 @@ from actors.backends.marked import Meant
 from actors.backends.vllm.media import given
 from actors.backends.vllm.structured import Constraint
 from cluster.conversation import Conversation
-from cluster.messages.marks import FinishReason
+from cluster.messages.marks import Called, FinishReason, TextKind, Whole
 from cluster.text.choices import ChoiceOutput
+
+log = logging.getLogger(__name__)
 
 
 class RequestRefused(Exception):
@@ -172,7 +175,7 @@ class Parsing:
 
     def interpreter(self) -> "ParsedAnswer":
         """For one choice."""
-        return ParsedAnswer(self._make(), self._request, self._prompt)
+        return ParsedAnswer(self._make, self._request, self._prompt)
 
     @property
     def reasoning_kwargs(self) -> dict[str, Any] | None:
@@ -194,19 +197,27 @@ class Parsing:
 
 
 class ParsedAnswer:
-    """One choice's answer, read by vLLM's parser of it."""
+    """One choice's answer, read by vLLM's parser of it: as it comes, and in the end as a whole."""
 
-    def __init__(self, parser: Any, request: Any, prompt: tuple[int, ...]) -> None:
-        self._parser = parser
+    def __init__(self, make: Callable[[], Any], request: Any, prompt: tuple[int, ...]) -> None:
+        self._make = make
+        self._parser = make()
         self._request = request
         self._prompt = list(prompt)
         self._ids: dict[int, str] = {}
         self._is_named = not isinstance(request.tool_choice, (str, type(None)))
         self._one_call = request.parallel_tool_calls is False
+        self._texts: list[str] = []
+        self._token_ids: list[int] = []
+        self._told: list[Meant] = []
 
     def read(self, text: str, token_ids: Sequence[int], finished: bool) -> Sequence[Meant]:
+        self._texts.append(text)
+        self._token_ids += token_ids
         delta = self._parser.parse_delta(text, list(token_ids), self._request, self._prompt, finished=finished)
-        return [] if delta is None else self._meant(delta)
+        meant = [] if delta is None else self._meant(delta)
+        self._told += meant
+        return meant
 
     def _meant(self, delta: Any) -> list[Meant]:
         meant = [Meant("reasoning", delta.reasoning or ""), Meant("content", delta.content or "")]
@@ -237,6 +248,58 @@ class ParsedAnswer:
 
     def finish_reason(self, reason: FinishReason) -> FinishReason:
         return "tool_calls" if self._ids and not self._is_named else reason
+
+    def whole(self, reason: FinishReason) -> Whole | None:
+        """A parser that fails on the whole has read it as a stream: what that told counts."""
+        told = self._told_whole(reason)
+        try:
+            read = self._read_whole(reason)
+        except Exception as error:  # noqa: BLE001 - each parser has its own
+            log.warning("an answer that was told could not be parsed as a whole (%s)", type(error).__name__)
+            return None
+        return None if read == told else read
+
+    def _told_whole(self, reason: FinishReason) -> Whole:
+        """What has been told, put together."""
+        of_kind = {kind: "".join(each.text for each in self._told if each.kind == kind) for kind in _SAID}
+        calls = tuple(
+            Called(tool_call_id, self._of_call("tool", number), self._of_call("arguments", number))
+            for number, tool_call_id in sorted(self._ids.items())
+        )
+        content, reasoning = (of_kind[kind] or None for kind in _SAID)
+        return Whole(0, 0, content, reasoning, calls, self.finish_reason(reason))
+
+    def _of_call(self, kind: TextKind, number: int) -> str:
+        return "".join(each.text for each in self._told if each.kind == kind and each.call == number)
+
+    def _read_whole(self, reason: FinishReason) -> Whole:
+        """As vLLM's server does where it does not stream."""
+        request, parser = self._request, self._make()
+        calls_by_itself = parser.tool_parser_cls is not None
+        reasoning, content, found = parser.parse(
+            "".join(self._texts), request, enable_auto_tools=calls_by_itself, model_output_token_ids=self._token_ids
+        )
+        is_forced = self._is_named or request.tool_choice == "required"
+        by_itself = calls_by_itself and request.tools and request.tool_choice == "auto"
+        calls = self._called_in_whole(found) if is_forced or by_itself else ()
+        must_call = request.tool_choice == "required" and reason == "stop"
+        return Whole(
+            content=content or None,
+            reasoning=(reasoning or None) if request.include_reasoning else None,
+            calls=calls[:1] if self._one_call else calls,
+            finish_reason="tool_calls" if must_call or (by_itself and calls) else reason,
+        )
+
+    def _called_in_whole(self, found: Sequence[Any] | None) -> tuple[Called, ...]:
+        from vllm.entrypoints.chat_utils import make_tool_call_id
+
+        return tuple(
+            Called(self._ids.get(number) or call.id or make_tool_call_id(), call.name, call.arguments)
+            for number, call in enumerate(found or ())
+        )
+
+
+_SAID: Sequence[TextKind] = ("content", "reasoning")
 
 
 def _texts(inputs: Sequence[Any]) -> tuple[str, ...]:

@@ -1,38 +1,37 @@
 """vLLM's parsers of answers, by name: those of tool calls and those of reasoning."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from actors.backends.vllm.sources import hint, source
+from cluster.settings.judging import Fault
 
+OPTIONS = ("tool_call_parser", "reasoning_parser")
 _SWITCHES = ("enable_auto_tool_choice", "exclude_tools_when_tool_choice_none")
 
 
-def validate(options: Mapping[str, Any]) -> None:
-    """Raises ValueError for the first option of an engine that names a parser which vLLM does not have.
-
-    Parsers of a plugin have names that only the plugin knows.
-    """
+def faults(options: Mapping[str, Any]) -> Iterator[Fault]:
+    """What names a parser that vLLM does not have. Parsers of a plugin have names that only the plugin knows."""
     for switch in _SWITCHES:
         if not isinstance(options.get(switch, False), bool):
-            raise ValueError(f"engine.{switch}: must be true or false")
-    if options.get("enable_auto_tool_choice") and not options.get("tool_call_parser"):
-        raise ValueError("engine.enable_auto_tool_choice: needs a tool_call_parser")
-    _check("tool_call_parser", options, tool_parsers())
+            yield Fault(switch, "must be true or false")
+    if options.get("enable_auto_tool_choice") is True and not options.get("tool_call_parser"):
+        yield Fault("enable_auto_tool_choice", "needs a tool_call_parser")
+    yield from _unknown("tool_call_parser", options, tool_parsers())
     if not options.get("reasoning_parser_plugin"):
-        _check("reasoning_parser", options, reasoning_parsers())
+        yield from _unknown("reasoning_parser", options, reasoning_parsers())
 
 
-def _check(option: str, options: Mapping[str, Any], names: frozenset[str]) -> None:
+def _unknown(option: str, options: Mapping[str, Any], names: frozenset[str]) -> Iterator[Fault]:
     name = options.get(option)
     if name is None:
         return
     if not isinstance(name, str):
-        raise ValueError(f"engine.{option}: must be text")
-    if names and name not in names:
-        raise ValueError(f"engine.{option}: vLLM has no parser {name}{hint(name, names)}")
+        yield Fault(option, "must be text")
+    elif names and name not in names:
+        yield Fault(option, f"vLLM has no parser {name}{hint(name, names)}")
 
 
 @cache

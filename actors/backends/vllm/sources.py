@@ -1,10 +1,11 @@
 """What the source of the vLLM installed here says, without importing it, which takes many seconds."""
 
 import ast
-import difflib
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+from cluster.nearest import nearest
 
 
 def source(file: str) -> Sequence[ast.stmt]:
@@ -17,5 +18,5 @@ def source(file: str) -> Sequence[ast.stmt]:
 
 def hint(name: str, names: Iterable[str]) -> str:
     """Which of these names may be meant."""
-    close = difflib.get_close_matches(name.replace("-", "_").lower(), sorted(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = nearest(name, sorted(names))
+    return f"; did you mean {close}?" if close else ""

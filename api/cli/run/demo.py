@@ -7,14 +7,15 @@ from actors.directory import SCHEDULER
 from api.cli.client import Client
 from api.cli.connection import Connection
 from api.cli.render import Step, console, json_text
-from api.cli.run import system
+from api.cli.run import run_log, system
 from api.cli.run.door.limits import Limits, open_files
-from api.cli.run.foreground import flags_layer, read_settings
 from api.cli.run.ports import free_port
 from api.cli.run.ray_cluster import OwnCluster
+from api.cli.settings import flags_layer, read_settings
 from cluster.clock import wall_ms
 from cluster.errors import StartError
 from cluster.release import Release
+from cluster.settings.schema import Settings
 
 _MODEL = "capitals"
 _QUESTION = {
@@ -33,14 +34,15 @@ _RATE_LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimi
 
 def run(folder: Path) -> None:
     """Start everything, ask one question, show the answer, and stop everything. `folder` is the demo's own."""
-    system.run(_demo(folder))
-
-
-async def _demo(folder: Path) -> None:
     # Neither the user's settings nor the user's database: the demo is the same everywhere.
     settings = read_settings(None, flags_layer(None, None, free_port(), None), {}, folder)
-    release, cluster = Release(settings, wall_ms()), OwnCluster(folder, Limits.of(settings.server, open_files()))
-    async with system.running(release, folder, cluster, first_key=None) as (url, admin_key):
+    with run_log.written(folder) as logs:
+        cluster = OwnCluster(folder, logs, Limits.of(settings.server, open_files()))
+        system.run(_demo(settings, folder, cluster))
+
+
+async def _demo(settings: Settings, folder: Path, cluster: OwnCluster) -> None:
+    async with system.running(Release(settings, wall_ms()), folder, cluster, first_key=None) as (url, admin_key):
         with Step("Loading the model `capitals` into vLLM"):
             await _model_ready()
         assert admin_key is not None

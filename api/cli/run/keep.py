@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from actors.machine import private_files
 from api.cli import exits
-from api.cli.run import guard, own_environment, places, private_files
+from api.cli.run import guard, own_environment, places
 from api.cli.run.ray_head import RayHead
 from api.cli.run.upkeep import Seen, Step, Upkeep
 from cluster.errors import StartError
@@ -120,9 +121,9 @@ def _checked(config_file: Path | None, folder: Path) -> int:
 
 
 def _read(config_file: Path, folder: Path) -> None:
-    from api.cli.run import foreground
+    from api.cli.settings import read_settings
 
-    foreground.read_settings(config_file, {}, os.environ, folder)
+    read_settings(config_file, {}, os.environ, folder, here=False)
 
 
 def _command(config_file: Path | None, address: str, folder: Path) -> Sequence[str | Path]:

@@ -1,37 +1,86 @@
-"""What `infernet up` shows of the models while it serves."""
+"""What `infernet up` shows while it serves."""
 
 import asyncio
+import logging
 import time
+from collections.abc import Mapping
 
-from actors.directory import SCHEDULER
+from actors.directory import SCHEDULER, SUPERVISOR
 from actors.wire.calls import Unreachable
 from api.cli.render import console
+from api.cli.run import run_log
 from cluster.messages.machines import ModelView
 
+logger = logging.getLogger(__name__)
+
 _LOOK_S = 0.5
+_LOOK_AT_LOG_S = 5.0
 # Not the id of a model, so that what is told of it can be kept beside what is told of them.
 _SCHEDULER = ""
 
 
-async def tell_models() -> None:
-    """Say of each model when it is ready, or why it is not, and when nobody can say that. Ends only when cancelled."""
-    began_s = time.monotonic()
-    told: dict[str, str] = {}
+async def tell_news() -> None:
+    """Say of each model when it is ready, or why it is not, and what has been started again. Ends only when cancelled.
 
-    def tell(what: str, line: str) -> None:
-        if told.get(what) != line:
-            told[what] = line
-            console.print(f"{line} ({time.monotonic() - began_s:.1f} s)")
+    Meanwhile the log is kept from growing without end.
+    """
+    news = _News()
+    await asyncio.gather(_tell_models(news), _tell_restarts(news), _rotate_log())
 
+
+class _News:
+    """Lines for the terminal and for the log, each when it is new."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        self._told: dict[str, str] = {}
+
+    def tell(self, about: str, line: str) -> None:
+        if self._told.get(about) != line:
+            self._told[about] = line
+            logger.info("%s", line)
+            console.print(f"{line} ({time.monotonic() - self._began_s:.1f} s)")
+
+    def forget(self, about: str) -> None:
+        self._told.pop(about, None)
+
+
+async def _tell_models(news: _News) -> None:
     while True:
         try:
             for view in await SCHEDULER.at().models():
-                tell(view.id, _model_line(view))
-            told.pop(_SCHEDULER, None)
+                news.tell(view.id, _model_line(view))
+            news.forget(_SCHEDULER)
         except Unreachable as error:
             # What is only shown is no reason to end: the Supervisor brings back what is missing.
-            tell(_SCHEDULER, f"The models' states are not known: {error}; asking again")
+            news.tell(_SCHEDULER, f"The models' states are not known: {error}; asking again")
         await asyncio.sleep(_LOOK_S)
+
+
+async def _tell_restarts(news: _News) -> None:
+    before: Mapping[str, int] | None = None
+    while True:
+        restarts = await _restarts()
+        if restarts is not None:
+            for actor, count in restarts.items():
+                if before is not None and count > before.get(actor, 0):
+                    news.tell(f"restarts of {actor}", f"The {actor} has ended, and was started again: {count} by now")
+            before = restarts
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _restarts() -> Mapping[str, int] | None:
+    """None while nobody can say: the one who counts may be the one who has ended."""
+    try:
+        return await SUPERVISOR.at().restarts()
+    except Unreachable:
+        return None
+
+
+async def _rotate_log() -> None:
+    while True:
+        run_log.rotate()
+        await asyncio.sleep(_LOOK_AT_LOG_S)
 
 
 def _model_line(view: ModelView) -> str:

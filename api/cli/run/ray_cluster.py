@@ -11,9 +11,9 @@ from typing import Protocol
 import ray
 
 from actors.backends.failures import one_line
-from actors.machine import scheduling_class
+from actors.machine import private_files, scheduling_class
 from actors.ray.remote import NAMESPACE
-from api.cli.run import places, private_files, runs
+from api.cli.run import places, runs
 from api.cli.run.door.haproxy import haproxy_script
 from api.cli.run.door.limits import Limits
 from api.cli.run.ports import free_port
@@ -49,8 +49,9 @@ class OwnCluster:
 
     own = True
 
-    def __init__(self, state: Path, limits: Limits) -> None:
+    def __init__(self, state: Path, logs: Path, limits: Limits) -> None:
         self._state = state
+        self._logs = logs
         self._limits = limits
         # Ray's own would be in a file of the user's home, for all to read who can look there, and for all clusters.
         self._token = secrets.token_hex(32)
@@ -75,7 +76,7 @@ class OwnCluster:
 
     def _start(self, folder: Path) -> None:
         temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=folder))
-        runs.record(self._state, temp)
+        runs.record(self._state, temp, self._logs)
         (temp / "tmp").mkdir()
         with private_files.opened(temp / _TOKEN, "w") as file:
             file.write(self._token)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from api.cli.run import kept_logs, places, private_files
+from actors.machine import private_files
+from api.cli.run import kept_logs, places
 from cluster.errors import StartError
 
 MARK = "INFERNET_RUN"
@@ -45,19 +46,24 @@ def claimed(state: Path) -> Iterator[None]:
         yield
 
 
-def record(state: Path, temp: Path) -> None:
-    """A run begins, whose processes are marked with, and whose files are in, the folder `temp`."""
+def record(state: Path, temp: Path, logs: Path) -> None:
+    """A run begins, whose processes are marked with, and whose files are in, the folder `temp`.
+
+    What Ray writes there is kept in the folder `logs`.
+    """
     with private_files.opened(state / _RUN_FILE, "w") as file:
-        json.dump({"temp": str(temp)}, file)
+        json.dump({"temp": str(temp), "logs": str(logs)}, file)
 
 
 def clear(state: Path) -> None:
     """End the recorded run's processes and remove its files, if there is one. Its logs are kept."""
     run_file = state / _RUN_FILE
     if run_file.exists():
-        temp = str(json.loads(run_file.read_text())["temp"])
+        run = json.loads(run_file.read_text())
+        temp = str(run["temp"])
         end(temp)
-        kept_logs.keep(Path(temp), state)
+        # A version before this one did not say where its logs are to be.
+        kept_logs.keep(Path(temp), Path(run["logs"]) if "logs" in run else kept_logs.begin(state))
         shutil.rmtree(temp, ignore_errors=True)
         run_file.unlink()
 

@@ -14,15 +14,16 @@ from ray.exceptions import RayError
 from ray.serve.context import _get_global_client
 
 from actors.directory import LEDGER, SCHEDULER
+from actors.machine import private_files
 from actors.ray import lifecycle
 from actors.wire.calls import Unreachable
-from api.cli.connection import Connection, read, write
 from api.cli.render import Step, console, one_line
-from api.cli.run import private_files
+from api.cli.run.address import as_serve_takes, require_free, url_of
 from api.cli.run.bounded import within
-from api.cli.run.ports import require_free
+from api.cli.run.first_keys import FirstKeys
 from api.cli.run.ray_cluster import Cluster
 from api.cli.run.ray_life import RayProcesses, lost, while_ray_lives
+from api.cli.run.schema import bring_up_to_date
 from api.serve import APP_NAME, QUIET, application
 from cluster.errors import DatabaseFailed, StartError
 from cluster.keys import secret_hash
@@ -54,16 +55,18 @@ async def running(
 ) -> AsyncIterator[tuple[str, str | None]]:
     """Start Ray, the control plane and the ingress; drain and stop them at the end, however it comes.
 
-    `first_key`, if given, becomes the first admin key of a new database. Gives the URL, and the admin key if this
-    start made one. Models load in the background.
+    `first_key`, if given, becomes the first admin key of a new database, else one that is made and kept in the folder
+    before. Gives the URL, and the admin key if it was made and has not been told. Models load in the background.
     Raises StartError, one line, when something is in the way, and SystemLost when Ray ends first, also in what is done
     inside. What is left behind then, `guard` ends.
     """
     server = release.settings.server
+    keys = FirstKeys(folder, url_of(server.host, server.port), first_key)
     if cluster.own:
         # What can be said in a second need not wait for Ray.
         require_free(server.host, server.port)
         await asyncio.to_thread(database.require_free, release.settings.database, Timing().ownership_wait_s)
+        await asyncio.to_thread(bring_up_to_date, release.settings.database)
     with _joined(cluster, folder):
         processes = RayProcesses.of_this_process()
         served_before = bool(serve.status().proxies)
@@ -72,13 +75,12 @@ async def running(
         watching = lifecycle.watch_over_supervisor()
         async with while_ray_lives(processes):
             try:
-                url = f"http://{server.host}:{server.port}"
                 with Step("Starting the control plane"):
-                    admin_key = await _start_control_plane(release, folder, url, first_key, cluster)
+                    made_key = await _start_control_plane(release, keys, cluster)
                 with Step("Starting the ingress"):
                     await asyncio.to_thread(_serve, release)
                 watching.start()
-                yield url, admin_key
+                yield keys.url, made_key
             finally:
                 watching.stop()
                 if missing := await asyncio.to_thread(processes.missing):
@@ -119,24 +121,26 @@ def _stop_on_signals() -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _start_control_plane(
-    release: Release, folder: Path, url: str, first_key: str | None, cluster: Cluster
-) -> str | None:
-    """The admin key, if this start made one."""
+async def _start_control_plane(release: Release, keys: FirstKeys, cluster: Cluster) -> str | None:
+    """The admin key, if it was made here and has not been told."""
     try:
-        admin_key = await lifecycle.start(release, first_key)
-        # At once: it will not be told again, and much can go wrong before it is shown.
-        await _remember(folder, url, admin_key or first_key)
+        told = await lifecycle.start(release, keys.first)
+        # At once: much can go wrong before it is shown.
+        made_key = await keys.remember(told, _is_ours)
         if cluster.own:
             # A given one may get more machines, and some only because a model needs them.
             await _require_room()
     except (Unreachable, DatabaseFailed) as error:
         raise StartError(f"the control plane does not start: {error}") from None
-    return admin_key
+    return made_key
+
+
+async def _is_ours(key: str) -> bool:
+    return await LEDGER.at().authenticate(secret_hash(key)) is not None
 
 
 def _serve(release: Release) -> None:
-    http = {"host": release.settings.server.host, "port": release.settings.server.port}
+    http = {"host": as_serve_takes(release.settings.server.host), "port": release.settings.server.port}
     sealed, _ = lifecycle.sealed(release, None)
     try:
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
@@ -163,15 +167,6 @@ async def _require_room() -> None:
     for view in await SCHEDULER.at().models():
         if not view.fits:
             raise StartError(f"no room for model {view.id}: {view.message}")
-
-
-async def _remember(folder: Path, url: str, new_key: str | None) -> None:
-    """Keep what the other commands need to talk to this server: the new key if it is one here, else the kept one."""
-    kept = read(folder)
-    for key in (new_key, kept.key if kept else None):
-        if key is not None and await LEDGER.at().authenticate(secret_hash(key)):
-            write(folder, Connection(url, key))
-            return
 
 
 async def _stop(cluster: Cluster, served_before: bool) -> None:

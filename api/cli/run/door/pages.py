@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from api.cli.run import private_files
+from actors.machine import private_files
 from api.http.answers import error_body
 from cluster.errors import BadRequest, InfernetError, InternalError, NoCapacity
 

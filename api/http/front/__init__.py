@@ -1,0 +1,1 @@
+"""What requests and answers go through before and after all else."""

@@ -1,0 +1,1 @@
+"""What a database with many ended jobs costs, and what it costs to remove them."""

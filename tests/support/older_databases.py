@@ -1,0 +1,158 @@
+"""Databases as older versions of the software left them: with keys, budgets, and jobs that have ended or have not.
+
+Each version's part is written when the schema is of that version, so that every later migration meets it.
+"""
+
+import json
+from typing import Any
+
+from alembic import command
+from sqlalchemy import Connection, create_engine, text
+
+from cluster.keys import secret_hash
+from cluster.messages.media import medium
+from cluster.store import migrations
+from tests.support.ledger_stage import Place, url
+
+VERSIONS = tuple(f"{number:04}" for number in range(1, 10))
+"""All that have been released, but for the newest."""
+
+SECRET = "inft_" + "a" * 32
+ACCOUNT, KEY = "acct_1", "key_1"
+MODEL = "sim"
+QUESTION = "Where is it?"
+PICTURE = medium(b"a picture")
+
+PROMPT_TOKENS, COMPLETION_TOKENS, COST = 4, 5, 7
+HELD = 100
+DAY_MS = 86_400_000
+ENDED_MS = 20_000 * DAY_MS - 3
+"""When the first version's jobs ended; those of each later one a day later."""
+
+
+def write(place: Place, version: str, deadline_ms: int) -> None:
+    """Makes the database at `place` one of this version."""
+    engine = create_engine(url(place))
+    for each in VERSIONS[: VERSIONS.index(version) + 1]:
+        with engine.begin() as connection:
+            command.upgrade(migrations.config_of(connection), each)
+            _write(connection, int(each), deadline_ms)
+    engine.dispose()
+
+
+def completed(version: str) -> str:
+    return f"job_completed_{version}"
+
+
+def failed(version: str) -> str:
+    return f"job_failed_{version}"
+
+
+def waiting(version: str) -> str:
+    return f"job_waiting_{version}"
+
+
+def running(version: str) -> str:
+    return f"job_running_{version}"
+
+
+def text_of(version: str) -> str:
+    return f"said by {version}"
+
+
+def _write(connection: Connection, number: int, deadline_ms: int) -> None:
+    version = f"{number:04}"
+    ended_ms = ENDED_MS + number * DAY_MS
+    if number == 1:
+        _write_people(connection)
+    if number == 2:
+        _add(
+            connection,
+            "budgets",
+            owner_id=KEY,
+            unit="tokens",
+            amount=10_000,
+            period="all",
+            month=0,
+            spent=0,
+            reserved=0,
+        )
+    job = {
+        "account_id": ACCOUNT,
+        "key_id": KEY,
+        "model": MODEL,
+        "request": json.dumps({"messages": [{"role": "user", "content": QUESTION}], "sampling": {"max_tokens": 5}}),
+        "labels": json.dumps({"of": version}),
+        "created_ms": ended_ms - 1_000,
+        "deadline_ms": deadline_ms,
+        **({"prompt_rate": 1, "completion_rate": 1} if number >= 2 else {}),
+    }
+    ran = {"node_id": "node_1", "engine_id": "sim/0", "attempt": 1, "placed_ms": ended_ms - 500}
+    counted = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": COMPLETION_TOKENS, "ended_ms": ended_ms}
+    said = {
+        "content": text_of(version).encode(),
+        **({"epoch": 2} if number >= 4 else {}),
+        **({"details": b'{"cached_tokens":3}'} if number >= 8 else {}),
+    }
+    bad = {"error": "timeout", "error_message": "It took too long"}
+    _add(
+        connection,
+        "jobs",
+        id=completed(version),
+        state="completed",
+        finish_reason="stop",
+        **job,
+        **ran,
+        **counted,
+        **said,
+    )
+    _add(connection, "jobs", id=failed(version), state="failed", **job, **ran, **counted, **said, **bad)
+    _add(connection, "jobs", id=waiting(version), state="pending", attempt=0, **job)
+    _add(connection, "jobs", id=running(version), state="processing", **job, **ran)
+    for ended in (completed(version), failed(version)):
+        cost = {"cost": COST} if number >= 2 else {}
+        _add(connection, "usage", job_id=ended, account_id=ACCOUNT, key_id=KEY, model=MODEL, **counted, **cost)
+    if number >= 2:
+        _write_what_is_around(connection, version, ran, ended_ms)
+    if number >= 6:
+        connection.execute(text("DELETE FROM shares"))
+        _add(connection, "shares", model=MODEL, account_id=ACCOUNT, counter=float(number))
+    if number >= 9:
+        _add(connection, "media", hash=PICTURE.hash, content=PICTURE.content, brought_ms=ended_ms)
+        _add(connection, "job_media", job_id=waiting(version), hash=PICTURE.hash)
+
+
+def _write_people(connection: Connection) -> None:
+    limits = json.dumps({"submissions_per_minute": 700, "submissions_per_hour": 800, "reads_per_minute": 900})
+    _add(connection, "accounts", id=ACCOUNT, name="old", created_ms=1)
+    _add(
+        connection,
+        "api_keys",
+        id=KEY,
+        account_id=ACCOUNT,
+        name="k",
+        prefix="inft_",
+        key_hash=secret_hash(SECRET),
+        role="admin",
+        created_ms=1,
+        limits=limits,
+    )
+
+
+def _write_what_is_around(connection: Connection, version: str, ran: dict[str, Any], ended_ms: int) -> None:
+    for job_id in (completed(version), failed(version), running(version)):
+        placed = {key: ran[key] for key in ("attempt", "node_id", "engine_id", "placed_ms")}
+        _add(connection, "placements", job_id=job_id, considered="[]", **placed)
+    for job_id in (waiting(version), running(version)):
+        _add(connection, "reservations", job_id=job_id, owner_id=KEY, amount=HELD)
+        connection.execute(text("UPDATE budgets SET reserved = reserved + :held"), {"held": HELD})
+    held = {"account_id": ACCOUNT, "body_hash": "h", "job_id": completed(version), "created_ms": ended_ms}
+    _add(connection, "idempotency", key=f"key of {version}", **held)
+    connection.execute(
+        text("UPDATE budgets SET spent = spent + :spent"), {"spent": 2 * (PROMPT_TOKENS + COMPLETION_TOKENS)}
+    )
+
+
+def _add(connection: Connection, table: str, **values: Any) -> None:
+    names = ", ".join(values)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES (:{', :'.join(values)})"), values)
