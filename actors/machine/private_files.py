@@ -7,7 +7,7 @@ from typing import IO
 
 def opened(path: Path, mode: str) -> IO[str]:
     """As `open`, but only its owner can read or write the file, also where it was there before."""
-    file = open(path, mode, encoding="utf-8", opener=_private)  # noqa: SIM115 - whoever asks for it closes it
+    file = open(path, mode, encoding="utf-8", newline="", opener=_private)  # noqa: SIM115 - whoever asks for it closes it
     os.fchmod(file.fileno(), 0o600)
     return file
 

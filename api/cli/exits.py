@@ -43,5 +43,7 @@ def _reason(error: Exception) -> str:
             return f"Cannot reach {error.request.url}: {error}"
         case httpx.RequestError():
             return f"Lost the connection to {error.request.url}: {str(error) or type(error).__name__}"
+        case OSError(strerror=str(reason), filename=str(path)):
+            return f"{path}: {reason}"
         case _:
             return str(error)

