@@ -1,12 +1,11 @@
 """What generates tokens. The backends are made here, and only here by name; `cluster/catalogue.py` has their traits."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from actors.backends.base import Backend, Part, Place
 from cluster.catalogue import BackendName, Model
-from cluster.errors import ConfigError
 from cluster.fleet.gpu_memory import Demand
 from cluster.settings.judging import Fault
 
@@ -41,15 +40,6 @@ def create_part(model: Model, source: str, place: Place) -> Part:
             return VllmPart(model, source, place)
 
 
-def validate_engine_options(model: Model) -> None:
-    """Check what can be checked of `model.engine` without loading anything.
-
-    Raises ValueError naming the first key that cannot be used, and the reason.
-    """
-    for fault in option_faults(model.backend, model.engine):
-        raise ValueError(f"engine.{fault.option}: {fault.reason}")
-
-
 def option_faults(backend: BackendName, options: Mapping[str, Any]) -> Iterator[Fault]:
     """All engine options that cannot be used, as far as that can be told without loading anything."""
     match backend:
@@ -61,15 +51,6 @@ def option_faults(backend: BackendName, options: Mapping[str, Any]) -> Iterator[
             from actors.backends.vllm import options as vllm
 
             return vllm.faults(options)
-
-
-def validate_engines(models: Iterable[Model]) -> None:
-    """Raises ConfigError for the first model of which an engine would not take its options."""
-    for model in models:
-        try:
-            validate_engine_options(model)
-        except ValueError as error:
-            raise ConfigError(f"model {model.id}: engine: {error}") from None
 
 
 def demand(model: Model) -> Demand | None:

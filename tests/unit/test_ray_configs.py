@@ -16,7 +16,7 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReply
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
-from actors.backends import validate_engine_options
+from actors.backends import option_faults
 from cluster.catalogue import Model
 from cluster.settings import layers
 from cluster.settings.references import is_reference
@@ -67,7 +67,7 @@ def test_ray_up_takes_it(name: str) -> None:
 @pytest.mark.parametrize("catalogue", CATALOGUES)
 def test_infernet_takes_the_settings(catalogue: str) -> None:
     for model in models(catalogue):
-        validate_engine_options(model)
+        assert list(option_faults(model.backend, model.engine)) == []
 
 
 def test_the_example_keeps_no_secret() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.backends import create, validate_engine_options
+from actors.backends import create, option_faults
 from actors.backends.base import BackendDied
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import VOCABULARY, SimulatedBackend, parse_options, simulated_text
@@ -199,8 +199,8 @@ def test_bad_options_name_key_and_reason(options: dict[str, Any], reason: str) -
     with pytest.raises(ValueError, match=reason):
         parse_options(options)
     model = Model(id="sim", backend="simulated", gpus=0, engine=options)
-    with pytest.raises(ValueError, match=reason):
-        validate_engine_options(model)
+    (fault,) = option_faults("simulated", options)
+    assert f"engine.{fault.option}: {fault.reason}".startswith(reason)
     with pytest.raises(BackendDied, match=reason):
         create(model, "").load(lambda chunks: None, lambda death: None)
 

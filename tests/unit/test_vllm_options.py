@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 
-from actors.backends import validate_engines
+from actors.backends import option_faults
 from actors.backends.vllm.making import engine_args as made_args
 from actors.backends.vllm.options import engine_args
 from cluster.catalogue import Model
-from cluster.errors import ConfigError
+
+
+def faults(**options: Any) -> list[str]:
+    """What is wrong with these options, in words."""
+    return [f"{fault.option}: {fault.reason}" for fault in option_faults("vllm", options)]
+
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 
@@ -25,7 +30,7 @@ def test_options_of_vllms_are_taken_whatever_their_values() -> None:
         "hf_overrides": {"anything": 1},
     }
     assert set(options) < engine_args()
-    validate_engines([Model(id="m", engine=options)])
+    assert faults(**options) == []
 
 
 @pytest.mark.parametrize(
@@ -39,14 +44,13 @@ def test_options_of_vllms_are_taken_whatever_their_values() -> None:
     ],
 )
 def test_what_vllm_does_not_have_is_refused_by_name(options: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        validate_engines([Model(id="m", engine=options)])
-    assert str(refused.value).startswith(f"model m: engine: engine.{reason}")
+    (fault,) = faults(**options)
+    assert fault.startswith(reason)
 
 
 def test_parsers_of_answers_are_named_beside_them() -> None:
     options = {"tool_call_parser": "hermes", "reasoning_parser": "qwen3", "exclude_tools_when_tool_choice_none": True}
-    validate_engines([Model(id="m", engine=options), Model(id="n", engine={"tool_call_parser": None})])
+    assert faults(**options) == faults(tool_call_parser=None) == []
 
 
 def test_what_only_vllms_server_takes_does_not_reach_the_engine() -> None:
@@ -75,10 +79,9 @@ def test_what_only_vllms_server_takes_does_not_reach_the_engine() -> None:
     ],
 )
 def test_a_parser_that_vllm_does_not_have_is_refused_by_name(options: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        validate_engines([Model(id="m", engine=options)])
-    assert str(refused.value).startswith(f"model m: engine: engine.{reason}")
+    (fault,) = faults(**options)
+    assert fault.startswith(reason)
 
 
 def test_parsers_of_a_plugin_have_names_of_their_own() -> None:
-    validate_engines([Model(id="m", engine={"reasoning_parser": "mine", "reasoning_parser_plugin": "/x.py"})])
+    assert faults(reasoning_parser="mine", reasoning_parser_plugin="/x.py") == []
