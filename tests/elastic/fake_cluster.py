@@ -21,7 +21,7 @@ from api.cli.client import Client
 from api.cli.connection import Connection
 from api.cli.responses import RemoteError
 from api.cli.run.ports import free_port
-from api.cli.run.ray_cluster import environment
+from api.cli.run.ray_cluster import apart
 
 START_S = 240.0
 LOOK_S = 0.5
@@ -93,7 +93,7 @@ def ray_environment(folder: Path) -> dict[str, str]:
     if not token.exists():
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
-    return {**os.environ, **environment(folder), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    return {**os.environ, **apart(folder), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import psutil
 
 from api.cli.run import runs
 from api.cli.run.ports import free_port
-from api.cli.run.ray_cluster import environment
+from api.cli.run.ray_cluster import apart
 
 BIN = Path(sys.executable).parent
 
@@ -27,7 +27,7 @@ class Cluster:
         self.temp = temp
         self.port, self.dashboard_port = free_port(), free_port()
         # Ray makes a token for a new cluster by itself, but its clients look for one only when told to.
-        self.environment = {**os.environ, **environment(temp), "RAY_AUTH_MODE": "token", **variables}
+        self.environment = {**os.environ, **apart(temp), "RAY_AUTH_MODE": "token", **variables}
         head = [
             "--head",
             f"--port={self.port}",

@@ -141,6 +141,17 @@ def haproxy_apart(temp: Path) -> Mapping[str, str]:
 
 def environment(temp: Path) -> Mapping[str, str]:
     """What Ray's processes are to inherit of a run whose files are in `temp`. What the user has set stays."""
+    ours_alone = {
+        # Ray asks whoever comes for a token, by itself: this one.
+        "RAY_AUTH_TOKEN_PATH": str(temp / _TOKEN),
+        # Nothing of it can be reached from another machine.
+        **ON_THIS_MACHINE,
+    }
+    return {**ours_alone, **_set_by_user(ours_alone), **apart(temp)}
+
+
+def apart(temp: Path) -> Mapping[str, str]:
+    """The same of any Ray whose files are in `temp`, be it a cluster's: it meets no other one of this machine."""
     wanted = {
         **SERVING,
         **haproxy_apart(temp),
@@ -149,13 +160,13 @@ def environment(temp: Path) -> Mapping[str, str]:
         "RAY_task_events_report_interval_ms": "0",
         "RAY_event_stats": "0",
         "RAY_enable_metrics_collection": "0",
-        # Ray asks whoever comes for a token, by itself: this one.
-        "RAY_AUTH_TOKEN_PATH": str(temp / _TOKEN),
-        # Nothing of it can be reached from another machine.
-        **ON_THIS_MACHINE,
         # vLLM leaves sockets and folders there.
         "TMPDIR": str(temp / "tmp"),
         # Process titles must not overwrite the environment that the mark is read from.
         "SPT_NOENV": "1",
     }
-    return {**wanted, **{name: os.environ[name] for name in wanted if name in os.environ}, runs.MARK: str(temp)}
+    return {**wanted, **_set_by_user(wanted), runs.MARK: str(temp)}
+
+
+def _set_by_user(wanted: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: os.environ[name] for name in wanted if name in os.environ}
