@@ -172,10 +172,6 @@ def test_another_models_tokenizer(tmp_path: Path) -> None:
     assert asyncio.run(encoded(other)) == expected(WEIGHTS, other)
 
 
-def without_template(path: Path) -> None:
-    (path / "chat_template.jinja").unlink()
-
-
 def without_tokenizer(path: Path) -> None:
     (path / "tokenizer.json").unlink()
 
@@ -210,7 +206,6 @@ def as_it_is(_: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "env", "reason"),
     [
-        (without_template, {}, "chat_template is not set"),
         (without_tokenizer, {}, "tokenizer"),
         (for_architecture, {}, "vLLM has a tokenizer of its own for DeepseekV32ForCausalLM"),
         (for_model_type, {}, "vLLM has a rule of its own for the tokenizer of internlm2"),
@@ -226,6 +221,15 @@ def test_what_is_not_counted_says_why(change: Any, env: dict[str, str], reason: 
     with pytest.raises(NotLoaded, match=reason) as failure:
         asyncio.run(load_tokenizer(Model("x", source=str(source), env=env)))
     assert "\n" not in str(failure.value)
+
+
+def test_without_a_template_texts_can_be_counted_and_dialogues_cannot(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    shutil.copytree(WEIGHTS, source, ignore=shutil.ignore_patterns("*.safetensors"))
+    (source / "chat_template.jinja").unlink()
+    encoder = PromptEncoder(asyncio.run(load_tokenizer(Model("x", source=str(source)))))
+    assert not encoder.renders_dialogues
+    assert encoder.encode_text("Paris", add_special_tokens=False)
 
 
 def test_a_model_may_say_that_it_wants_the_common_format(tmp_path: Path) -> None:

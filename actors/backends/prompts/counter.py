@@ -95,14 +95,17 @@ class PromptCounter:
     async def count(self, model: Model, messages: Sequence[ChatMessage]) -> Prompt:
         """The tokens of this dialogue as the model's engine would make them.
 
-        Raises BadRequest when the model's chat template refuses the dialogue.
+        Raises BadRequest when the model's chat template refuses the dialogue. Not counted is what the engine alone
+        can say.
         """
         if not model.traits.has_source:
             return _prompt_by_length(model, messages)
         if len(messages) > MOST_MESSAGES:
             return Prompt()
         encoder = await self._lazy_encoder(model).get(self._patience_s)
-        return Prompt() if encoder is None else await self._count(encoder, model, messages)
+        if encoder is None or not encoder.renders_dialogues:
+            return Prompt()
+        return await self._count(encoder, model, messages)
 
     async def use(self, model: Model, work: Callable[[PromptEncoder], T], characters: int) -> T | None:
         """What `work` makes with the model's encoder, of so many characters. None where there is no encoder.

@@ -57,8 +57,13 @@ class PromptEncoder:
         self._variables = {**export.special_tokens, **export.variables}
         self._tokenizer = Tokenizer.from_str(export.tokenizer)
         self._tokenizer.encode_special_tokens = export.split_special_tokens
-        if self._chat_template:
+        if self.renders_dialogues:
             self.encode(_WARM_UP)  # compiles the template
+
+    @property
+    def renders_dialogues(self) -> bool:
+        """Whether there is a chat template with the tokenizer. Without, vLLM may still have one from elsewhere."""
+        return bool(self._chat_template)
 
     def encode(
         self,
@@ -92,8 +97,8 @@ class PromptEncoder:
     def _prompt(
         self, messages: Sequence[ChatMessage], add_generation_prompt: bool, variables: Mapping[str, Any]
     ) -> str:
-        if not self._chat_template:
-            raise PromptRefused("this model has no chat template")
+        if not self.renders_dialogues:
+            raise PromptRefused("the model's tokenizer has no chat template")
         try:
             prompts, _ = self._render(
                 [dialogue(messages, self._content_format)],

@@ -130,7 +130,7 @@ def _check_kind(wanted: Wanted) -> None:
 
 
 def _chat_template(wanted: Wanted, tokenizer: Any) -> str:
-    """The template that vLLM renders dialogues without tools with; nothing where there is none."""
+    """The template that vLLM renders dialogues without tools with; nothing where the tokenizer has none."""
     given = wanted.conversation.chat_template
     if given is None and not tokenizer.chat_template:
         return ""
