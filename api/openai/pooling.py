@@ -13,6 +13,7 @@ from api.http.bodies import INT64, AnyText, Text, parse
 from api.http.body_hash import body_hash
 from api.http.dialogue import DialogueMessage
 from api.http.heeded import HeededRequest
+from api.openai.prompts import with_whole_numbers
 from api.openai.unsupported import Hint, MustBe, Refused
 from cluster.errors import BadRequest
 from cluster.messages.work import NOTHING_GENERATED, Form, FormKind, Order, Sampling
@@ -100,7 +101,8 @@ class EmbeddingRequest(PoolingRequest):
 
     @field_validator("input")
     @classmethod
-    def _texts_or_tokens(cls, given: Any) -> Any:
+    def _texts_or_tokens(cls, asked: Any) -> Any:
+        given = with_whole_numbers(asked)
         if given is None or _is_text(given) or _all(given, _is_text) or _is_ids(given) or _all(given, _is_ids):
             return given
         raise PydanticCustomError("input", "must be a text, a list of texts, token ids, or a list of them")

@@ -16,7 +16,19 @@ def number_of_prompts(prompt: Any) -> int:
     return len(prompt) if isinstance(prompt, list) and not _is_ids(prompt) else 1
 
 
-def _checked(prompt: Any) -> Any:
+def with_whole_numbers(given: Any) -> Any:
+    """As it is, with the whole numbers in its lists that are written as `512.0`."""
+    match given:
+        case list():
+            return [with_whole_numbers(each) for each in given]
+        case float() if given.is_integer():
+            return int(given)
+        case _:
+            return given
+
+
+def _checked(given: Any) -> Any:
+    prompt = with_whole_numbers(given)
     if not _is_one(prompt) and not _is_several(prompt):
         raise PydanticCustomError("prompt", "must be a text, a list of token ids, or a list of several of one of these")
     if number_of_prompts(prompt) > MAX_PROMPTS:

@@ -44,6 +44,7 @@ def test_an_engine_is_asked_in_vllms_own_form_without_what_says_how_the_answer_i
     assert form(parse_embedding, **body) == ("embedding", {"input": ["a", "b"], "dimensions": 2}, 2)
     assert form(parse_embedding, input=[1, 2, 3])[2] == 1
     assert form(parse_embedding, input=[[1, 2], [3]])[2] == 2
+    assert form(parse_embedding, input=[[1.0, 2], [3.0]])[2] == 2
     assert form(parse_score, text_1="a", text_2=["b", "c"])[2] == 2
     assert form(parse_rerank, query="a", documents=["b", "c", "d"], top_n=1)[2] == 3
 

@@ -51,6 +51,18 @@ def test_a_batch_is_one_job_with_as_many_prompts(prompt: Any, count: int) -> Non
     assert form(prompt=prompt)["prompt"] == prompt
 
 
+@pytest.mark.parametrize("prompt", [[1.0, 2], [[1.0], [2, 3.0]]], ids=str)
+def test_token_ids_may_be_written_as_numbers_with_a_point(prompt: Any) -> None:
+    """An engine is told them as they are: vLLM reads them so, too."""
+    assert form(prompt=prompt)["prompt"] == prompt
+
+
+@pytest.mark.parametrize("prompt", [[1.5], [[1], [2.5]], [-1.0], [1e300], [True, 1.0]], ids=str)
+def test_what_is_no_token_id_is_refused(prompt: Any) -> None:
+    with pytest.raises(BadRequest, match="prompt"):
+        order(prompt=prompt)
+
+
 def test_logprobs_of_what_is_echoed_are_those_of_the_prompt_too() -> None:
     assert order(logprobs=2).sampling.others == {"logprobs": 2}
     assert order(logprobs=2, echo=True).sampling.others == {"logprobs": 2, "prompt_logprobs": 2}
