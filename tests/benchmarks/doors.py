@@ -36,6 +36,7 @@ _IN_ONE_PROCESS = 5_000
 # From one address to one port there are no more connections than ports.
 _ADDRESSES = [f"127.0.0.{number}" for number in range(2, 52)]
 _PATIENCE_S = 5.0
+_QUIET_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,15 @@ class Crowd:
             self._selector.register(with_time, selectors.EVENT_READ)
             self.open += 1
 
-    def look(self, for_s: float) -> int:
-        """Let go of those that the door has closed. Returns how many these were."""
-        gone = 0
-        for key, _ in self._selector.select(for_s):
+    def settle(self) -> None:
+        """Return when nothing has come for a moment: those that ask have been answered."""
+        while self.look(_QUIET_S):
+            pass
+
+    def look(self, for_s: float) -> bool:
+        """Let go of those that the door has closed. Returns whether anything came."""
+        gone, heard = 0, self._selector.select(for_s)
+        for key, _ in heard:
             connection = key.fileobj
             assert isinstance(connection, socket.socket)
             if not _hears(connection):
@@ -92,7 +98,7 @@ class Crowd:
                 connection.close()
                 gone += 1
         self.open -= gone
-        return gone
+        return bool(heard)
 
 
 def _hears(connection: socket.socket) -> bool:
@@ -109,6 +115,7 @@ def _stay(port: int, begun: bytes, count: int, parent: Connection) -> None:
     raise_open_file_limit()
     crowd = Crowd(port, begun)
     crowd.come(count)
+    crowd.settle()
     parent.send(crowd.open)
     while not parent.poll():
         crowd.look(0.1)
