@@ -1,10 +1,9 @@
 """What is done to a running system, as values: one deed, or several at once."""
 
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Literal, NamedTuple
@@ -12,6 +11,7 @@ from typing import Literal, NamedTuple
 import psutil
 
 from api.cli.run import runs
+from tests.support.database_outages import away, locked_sqlite
 from tests.support.serving import Serving
 
 CORE = ("Journal", "Scheduler", "Ledger", "RateLimiter")
@@ -96,18 +96,10 @@ def _stop(process: psutil.Process, for_s: float) -> None:
 
 
 def _lock(serving: Serving, for_s: float) -> None:
-    """As a backup does, or an operator with a transaction open: nobody else can write."""
-    with closing(sqlite3.connect(serving.state / "infernet.db", isolation_level=None, timeout=30)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    with locked_sqlite(serving.state / "infernet.db"):
         time.sleep(for_s)
-        database.execute("ROLLBACK")
 
 
 def _take_away(serving: Serving, for_s: float) -> None:
-    """Who opens the database meanwhile cannot; who has it open goes on."""
-    database, hidden = serving.state / "infernet.db", serving.state / "infernet.hidden"
-    database.rename(hidden)
-    database.mkdir()
-    time.sleep(for_s)
-    database.rmdir()
-    hidden.rename(database)
+    with away(serving.state / "infernet.db"):
+        time.sleep(for_s)

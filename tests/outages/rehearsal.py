@@ -4,9 +4,7 @@
 """
 
 import argparse
-import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -24,6 +22,7 @@ import psycopg
 from actors.backends.simulated import simulated_text
 from cluster.messages.work import ChatMessage
 from tests.support import postgres
+from tests.support.database_outages import away, full, locked_sqlite
 from tests.support.postgres import PostgresServer
 from tests.support.serving import Serving
 
@@ -209,46 +208,6 @@ def rehearse(serving: Serving, name: str, outage: Callable[[], AbstractContextMa
 def lines(serving: Serving) -> list[str]:
     """All that the system's processes have logged."""
     return [line for log in sorted(serving.state.glob("logs/*/infernet.log")) for line in log.read_text().splitlines()]
-
-
-@contextmanager
-def locked_sqlite(file: Path) -> Iterator[None]:
-    """As a backup does, or an operator with a transaction open: nobody else can write."""
-    with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            database.execute("ROLLBACK")
-
-
-@contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """The disk of this folder has no byte left."""
-    filler = folder / "filler"
-    with filler.open("wb") as file, suppress(OSError):
-        while True:
-            os.write(file.fileno(), bytes(1 << 16))
-    with filler.open("ab") as file, suppress(OSError):
-        while True:
-            os.write(file.fileno(), bytes(1))
-    try:
-        yield
-    finally:
-        filler.unlink()
-
-
-@contextmanager
-def away(file: Path) -> Iterator[None]:
-    """A database's file is gone, and a folder in its place, so that nobody makes another."""
-    hidden = file.with_suffix(".hidden")
-    file.rename(hidden)
-    file.mkdir()
-    try:
-        yield
-    finally:
-        file.rmdir()
-        hidden.rename(file)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ import pytest
 from actors.backends.simulated import simulated_text
 from api.cli.run import runs
 from cluster.messages.work import ChatMessage
-from tests.outages.rehearsal import lines, locked_sqlite
+from tests.outages.rehearsal import lines
+from tests.support.database_outages import locked_sqlite
 from tests.support.serving import Serving
 
 TOKENS = 60

@@ -9,8 +9,6 @@ import signal
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +27,7 @@ from cluster.store import database, disk
 from cluster.store import open as opening
 from cluster.store.database import Database
 from cluster.timing import Timing
+from tests.support.database_outages import locked_sqlite
 from tests.support.ledger_stage import (
     ADMIN,
     DEFAULT,
@@ -56,17 +55,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "_SQLITE_PRAGMAS", (*opening._SQLITE_PRAGMAS, "PRAGMA busy_timeout = 20"))
 
 
-@contextmanager
-def locked(path: Place) -> Iterator[None]:
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
-
-
 def lock_file(path: Place) -> Path:
     assert isinstance(path, Path)
     return path.with_name(f"{path.name}.lock")
@@ -83,7 +71,7 @@ def test_a_locked_file_is_told_of_and_all_is_well_when_it_is_free(
 
     async def scenario(ledger: Ledger) -> None:
         await ledger.ready()
-        with locked(place):
+        with locked_sqlite(Path(place)):
             answers = await asyncio.gather(*(create(ledger, job()) for _ in range(20)), return_exceptions=True)
             assert {type(answer) for answer in answers} == {DatabaseUnavailable}
             with pytest.raises(DatabaseUnavailable):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from actors.machine import private_files
 from api.cli.connection import Connection, read, write
 from cluster.keys import new_secret
 
@@ -49,7 +50,7 @@ def _kept(folder: Path) -> str:
         return key
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = new_secret()
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with private_files.opened(path, "w") as file:
         file.write(key)
         file.flush()
         os.fsync(file.fileno())
