@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
+from secrets import token_urlsafe
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from cluster.store import (
     jobs,
     keys,
     media,
+    own_secrets,
     placements,
     removal,
     shares,
@@ -133,6 +135,10 @@ class Ledger:
         principals = await self._holders.find(key_hashes, lambda: self._read(find), now_ms)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
         return principals
+
+    async def session_secret(self) -> str:
+        """The secret by which sessions are signed: made when it is asked for first, and kept."""
+        return await self._write(partial(own_secrets.kept, name="sessions", new=token_urlsafe(32)))
 
     async def authenticate(self, key_hash: str) -> Principal | None:
         """The holder of the key with this hash; None if it is unknown, revoked or expired."""

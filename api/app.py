@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from api.accounts import routes as accounts
+from api.dashboard.app import add_dashboard
 from api.http import answers, openapi
 from api.http.admission import Admission
 from api.http.answers import Error
@@ -47,6 +48,7 @@ def create_app(gateway: Gateway, cors_origins: Sequence[str] = (), tells_request
     app.include_router(tokenize.router)
     app.include_router(pooling.router)
     app.include_router(system.router)
+    add_dashboard(app)
     openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)
     if cors_origins:

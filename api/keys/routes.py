@@ -30,7 +30,7 @@ router = APIRouter(tags=["keys"], dependencies=[KnownAndOnce], responses=errors(
 async def create_key(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
     """Make a key. Its secret is in this answer and nowhere else. Of `limits`, what is left out is the account's."""
     request = parse(KeyRequest, body)
-    asked = await _asked(gateway, caller, request)
+    asked = await asked_key(gateway, caller, request)
     key = await gateway.create_key(caller, asked)
     return Answer(new_key_body(key, asked.secret, gateway.now_ms()), 201, {"Cache-Control": "no-store"})
 
@@ -50,7 +50,7 @@ async def revoke_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -
     return Response(status_code=204)
 
 
-async def _asked(gateway: Gateway, caller: Principal, request: KeyRequest) -> people.NewKey:
+async def asked_key(gateway: Gateway, caller: Principal, request: KeyRequest) -> people.NewKey:
     """The key to be made. Raises BadRequest, Forbidden and ModelNotFound for what it cannot be."""
     created_ms = gateway.now_ms()
     if is_expired(request.expires_at, created_ms):

@@ -17,11 +17,13 @@ from api.replica.media.fetching import Fetcher
 from api.replica.media.keeping import MediaKeeping
 from api.replica.principals import Principals
 from api.replica.room import Room
+from api.replica.sessions import Session, Sessions
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
@@ -97,6 +99,7 @@ class Gateway:
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
         self._principals = Principals(self._ledger, clock, timing)
+        self._sessions = Sessions(self._ledger, clock)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
         self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s)
         self.prompts = PromptCounter(settings.models)
@@ -134,6 +137,16 @@ class Gateway:
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
         return await self._principals.find(token)
+
+    async def sign_in(self, token: str) -> str:
+        """The cookie of a new session of the holder of this key. Raises Unauthorized."""
+        await self._principals.find(token)
+        return await self._sessions.begin(secret_hash(token))
+
+    async def signed_in(self, cookie: str) -> tuple[Principal, Session]:
+        """Who has this session. Raises Unauthorized when it is over, or its key is not valid any more."""
+        session = await self._sessions.read(cookie)
+        return await self._principals.signed_in(session.key_hash), session
 
     async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
         """Charge a request to the key, whichever replica it reached."""

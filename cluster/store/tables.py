@@ -270,6 +270,15 @@ class OwnerRow(SQLModel, table=True):
     touched_ms: int = Field(sa_type=BigInteger)
 
 
+class OwnSecretRow(SQLModel, table=True):
+    """A secret that the system made for itself, and that all its processes share."""
+
+    __tablename__ = "own_secrets"
+
+    name: str = Field(primary_key=True)
+    secret: str
+
+
 ACCOUNTS = SQLModel.metadata.tables["accounts"]
 KEYS = SQLModel.metadata.tables["api_keys"]
 JOBS = SQLModel.metadata.tables["jobs"]
@@ -284,3 +293,4 @@ SHARES = SQLModel.metadata.tables["shares"]
 MEDIA = SQLModel.metadata.tables["media"]
 JOB_MEDIA = SQLModel.metadata.tables["job_media"]
 OWNER = SQLModel.metadata.tables["owner"]
+OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]

@@ -1,0 +1,14 @@
+"""Playground."""
+
+from fastapi import Response
+from starlette.requests import Request
+
+from api.dashboard.rendering import page
+from api.dashboard.routing import pages
+
+router = pages()
+
+
+@router.get("/playground")
+async def playground(request: Request) -> Response:
+    return page(request, "playground.html")

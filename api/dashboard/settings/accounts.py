@@ -1,0 +1,14 @@
+"""Accounts."""
+
+from fastapi import Response
+from starlette.requests import Request
+
+from api.dashboard.rendering import page
+from api.dashboard.routing import pages
+
+router = pages()
+
+
+@router.get("/settings/accounts")
+async def accounts(request: Request) -> Response:
+    return page(request, "settings/accounts.html")
