@@ -46,20 +46,10 @@ def test_no_page_is_wider_than_a_telephone(browser: Browser, system: OwnSystem) 
 
 def test_no_page_is_heavy_or_asks_another_host(browser: Browser, system: OwnSystem) -> None:
     for address in addresses(system):
-        context = browser.new_context(base_url=system.url, viewport=DESKTOP)
-        page = context.new_page()
-        sign_in(page, system.key)
-        asked: list[Request] = []
-        page.on("request", lambda request: asked.append(request))
-        page.goto(address)
-        if page.locator("[hx-trigger^=every]").count():
-            page.wait_for_event("requestfinished", predicate=_is_poll)
-        page.wait_for_load_state("load")
-        sizes = {each: each.sizes()["responseBodySize"] for each in asked if each.response() is not None}
-        context.close()
-        polls = {each.url: size for each, size in sizes.items() if _is_poll(each)}
-        assert all(each.url.startswith(system.url) for each in asked)
-        assert sum(sizes.values()) <= MOST_BYTES, {each.url: size for each, size in sizes.items()}
+        sizes = _sizes(browser, system, address)
+        assert all(request.url.startswith(system.url) for request in sizes)
+        assert sum(sizes.values()) <= MOST_BYTES, {request.url: size for request, size in sizes.items()}
+        polls = {request.url: size for request, size in sizes.items() if _is_poll(request)}
         assert max(polls.values(), default=0) <= MOST_BYTES_OF_A_POLL, polls
 
 
@@ -75,6 +65,21 @@ def test_every_page_can_be_used_by_keyboard_alone(page: Page, system: OwnSystem)
                .map((each) => each.outerHTML)"""
         )
         assert unreachable == [], address
+
+
+def _sizes(browser: Browser, system: OwnSystem, address: str) -> dict[Request, int]:
+    """What this page asked for when it was seen first, until its first poll was answered, and the bytes of each."""
+    context = browser.new_context(base_url=system.url, viewport=DESKTOP)
+    page = context.new_page()
+    sign_in(page, system.key)
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request))
+    page.goto(address, wait_until="load")
+    if page.locator("[hx-trigger^=every]").count():
+        page.wait_for_event("requestfinished", predicate=_is_poll)
+    sizes = {request: request.sizes()["responseBodySize"] for request in asked if request.response() is not None}
+    context.close()
+    return sizes
 
 
 def _violations(page: Page) -> list[str]:
