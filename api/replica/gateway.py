@@ -20,13 +20,13 @@ from api.replica.room import Room
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
+from cluster.errors import AccountNotFound, Conflict, JobCancelled, JobNotFound, KeyNotFound, NodeNotFound
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.limits.windows import Bucket, Decision
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
-from cluster.messages.people import Account, AccountChange, Key, NewKey, Principal
+from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobQuery, JobRecord
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
@@ -265,6 +265,13 @@ class Gateway:
             tell(self._scheduler.learn_weights(), "scheduler.learn_weights")
         return changed
 
+    async def account(self, account_id: AccountId) -> Account:
+        """Raises AccountNotFound."""
+        found = await self._ledger.account(account_id)
+        if found is None:
+            raise AccountNotFound("No such account")
+        return found
+
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         return await self._ledger.accounts()
@@ -272,6 +279,21 @@ class Gateway:
     async def create_key(self, maker: Principal, key: NewKey) -> Key:
         """Raises BadRequest for what `maker` may not give away, or an account that does not exist."""
         return await self._ledger.create_key(maker, key)
+
+    async def change_key(self, changer: Principal, key_id: KeyId, change: KeyChange) -> Key:
+        """The key as it stands then.
+
+        Raises KeyNotFound for a key that `changer` does not see, Conflict for a revoked one and for the admin key that
+        is valid longest, and Forbidden or BadRequest for what `changer` may not give away.
+        """
+        return await self._ledger.change_key(changer, key_id, change)
+
+    async def key(self, key_id: KeyId, account_id: AccountId | None) -> Key:
+        """With an account, only one of its keys. Raises KeyNotFound."""
+        found = await self._ledger.key(key_id)
+        if found is None or account_id not in (None, found.account_id):
+            raise KeyNotFound("No such key")
+        return found
 
     async def keys(self, account_id: AccountId | None) -> list[Key]:
         """The account's keys, or everybody's, oldest first; revoked and expired ones too."""

@@ -40,9 +40,12 @@ GUARDED = [
     ("POST", "/api/v1/nodes/node_0000000000000000/undrain"),
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
+    ("GET", "/api/v1/keys/key_0"),
+    ("PATCH", "/api/v1/keys/key_0"),
     ("DELETE", "/api/v1/keys/key_0"),
     ("GET", "/api/v1/accounts"),
     ("POST", "/api/v1/accounts"),
+    ("GET", "/api/v1/accounts/acct_0"),
     ("PATCH", "/api/v1/accounts/acct_0"),
     ("GET", "/api/v1/usage"),
     ("GET", "/api/v1/nowhere"),
@@ -178,6 +181,7 @@ def test_a_member_on_an_admin_route_is_forbidden(api: Api, admin: Api) -> None:
     node = answered(admin.get("/nodes"))["nodes"][0]["id"]
     refused(api.get("/accounts"), 403, "forbidden")
     refused(api.post("/accounts", {"name": "mine"}), 403, "forbidden")
+    refused(api.get("/accounts/acct_0"), 403, "forbidden")
     refused(api.patch("/accounts/acct_0", {"weight": 2}), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/drain"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/undrain"), 403, "forbidden")
