@@ -29,12 +29,13 @@ from cluster.messages.people import (
     WindowMark,
 )
 from cluster.messages.placements import Placed
-from cluster.messages.records import EndedRecord, JobQuery, JobRecord
+from cluster.messages.records import EndedRecord, JobPage, JobQuery, JobRecord
 from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
     first_admin,
     idempotency,
+    job_search,
     jobs,
     keys,
     media,
@@ -266,13 +267,13 @@ class Ledger:
             self._totals.add(each.model, each.usage, each.failed)
         return before
 
-    async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
-        """The job; None if there is none, or it is another account's."""
+    async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
+        """The job; None if there is none, or it is another account's than the one named."""
         return await self._read(partial(jobs.record, job_id=job_id, account_id=account_id))
 
-    async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
-        """The account's jobs that `query` asks for, newest first."""
-        return await self._read(partial(jobs.records, account_id=account_id, query=query))
+    async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
+        """The account's jobs that `query` asks for, or everybody's, newest first."""
+        return await self._read(partial(job_search.search, account_id=account_id, query=query, clock=self._clock))
 
     async def open_jobs(self, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
         """All jobs that have not ended, or those of these, in the order of their creation.
@@ -296,8 +297,8 @@ class Ledger:
         """Every attempt to run this job, in their order."""
         return await self._read(partial(placements.of_job, job_id=job_id))
 
-    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
-        """Removes this ended job of the account's, but for what it used. One that has been removed stays so.
+    async def remove(self, job_id: JobId, account_id: AccountId | None) -> None:
+        """Removes this ended job, but for what it used; with an account, only one of its jobs. A removed one stays so.
 
         Raises Conflict for one that has not ended, and JobNotFound.
         """

@@ -27,6 +27,9 @@ _CHECKSUM_CHARACTERS = 6
 _SHOWN_CHARACTERS = 9
 _WITH_CHECKSUM = re.compile(rf"{_PREFIX}[0-9A-Za-z]{{{_RANDOM_CHARACTERS + _CHECKSUM_CHARACTERS}}}", re.ASCII)
 
+EVERYBODY = AccountId("all")
+"""What an admin names in the place of an account."""
+
 Checksum = Literal["right", "wrong", "none"]
 
 
@@ -95,8 +98,14 @@ def account_named(caller: Principal, account_id: AccountId | None) -> AccountId:
     return account_id
 
 
+def accounts_named(caller: Principal, account_id: AccountId | None) -> AccountId | None:
+    """As `account_named`; None where an admin names `all` of them. Raises Forbidden."""
+    named = account_named(caller, account_id)
+    return None if named == EVERYBODY else named
+
+
 def account_seen(caller: Principal) -> AccountId | None:
-    """The only account whose keys the caller sees; None for an admin, who sees all."""
+    """The only account whose keys and jobs the caller sees; None for an admin, who sees all."""
     return None if caller.role == "admin" else caller.account_id
 
 

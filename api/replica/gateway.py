@@ -27,7 +27,7 @@ from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
-from cluster.messages.records import FailedRecord, JobQuery, JobRecord
+from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 
@@ -181,14 +181,16 @@ class Gateway:
         """For who watches the system, and does not wait for as long as others do."""
         return await within(self._timing.health_s, call)
 
-    async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord:
+    # Of jobs: with an account, only that one's; for an admin, everybody's.
+
+    async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """Raises JobNotFound, for another account's job too."""
         record = await self._ledger.job(job_id, account_id)
         if record is None:
             raise JobNotFound("No such job")
         return record
 
-    async def cancel(self, job_id: JobId, account_id: AccountId) -> JobRecord:
+    async def cancel(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""
         record = await self.job(job_id, account_id)
         if not record.status.ended:
@@ -198,7 +200,7 @@ class Gateway:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
 
-    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+    async def remove(self, job_id: JobId, account_id: AccountId | None) -> None:
         """Remove an ended job; one that has been removed stays so. Raises JobNotFound, and Conflict for an open one."""
         await self._ledger.remove(job_id, account_id)
 
@@ -207,20 +209,21 @@ class Gateway:
         if await self.streams.unread(job_id):
             await self._scheduler.cancel(job_id)
 
-    async def job_within(self, job_id: JobId, account_id: AccountId, seconds: int) -> JobRecord:
+    async def job_within(self, job_id: JobId, account_id: AccountId | None, seconds: int) -> JobRecord:
         """The job as soon as it has ended, or as it is after this time. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         if record.status.ended or seconds == 0:
             return record
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.streams.until_end(record.id, account_id)
+                await self.streams.until_end(record.id, record.account_id)
         return await self.job(job_id, account_id)
 
-    async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
+    async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
+        """The account's jobs, or everybody's, newest first."""
         return await self._ledger.jobs(account_id, query)
 
-    async def placement(self, job_id: JobId, account_id: AccountId) -> Explanation:
+    async def placement(self, job_id: JobId, account_id: AccountId | None) -> Explanation:
         """Why the job runs where it runs, or waits. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         attempts = await self._ledger.placements(record.id)
