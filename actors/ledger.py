@@ -21,7 +21,7 @@ from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyLimits, NewKey, Principal, ShareMark, WindowMark
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobQuery, JobRecord
-from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
+from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
     first_admin,
@@ -242,6 +242,10 @@ class Ledger:
     async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
         """The job; None if there is none, or it is another account's."""
         return await self._read(partial(jobs.record, job_id=job_id, account_id=account_id))
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job | None:
+        """The job as it was accepted; None if there is none, or it is another account's than the one named."""
+        return await self._read(partial(jobs.asked, job_id=job_id, account_id=account_id))
 
     async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
         """The account's jobs that `query` asks for, newest first."""

@@ -30,6 +30,7 @@ from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobQuery, JobRecord
+from cluster.messages.work import Job
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 
@@ -200,6 +201,13 @@ class Gateway:
         if record is None:
             raise JobNotFound("No such job")
         return record
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job:
+        """The job as it was accepted: what was asked, and how. Raises JobNotFound, for another account's job too."""
+        job = await self._ledger.asked(job_id, account_id)
+        if job is None:
+            raise JobNotFound("No such job")
+        return job
 
     async def cancel(self, job_id: JobId, account_id: AccountId) -> JobRecord:
         """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""

@@ -75,6 +75,15 @@ def record(connection: Connection, job_id: JobId, account_id: AccountId) -> JobR
     return None if row is None else job_rows.record(row)
 
 
+def asked(connection: Connection, job_id: JobId, account_id: AccountId | None) -> Job | None:
+    """The job as it was accepted; with an account, only one of its jobs."""
+    wanted = select(JOBS).where(JOBS.c.id == job_id)
+    if account_id is not None:
+        wanted = wanted.where(JOBS.c.account_id == account_id)
+    row = connection.execute(wanted).mappings().first()
+    return None if row is None else job_rows.open_job(row).job
+
+
 def records(connection: Connection, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
     """The account's jobs, newest first; jobs of one millisecond in an order of their own, always the same."""
     wanted = _RECORDS.where(JOBS.c.account_id == account_id)
