@@ -45,6 +45,7 @@ GUARDED = [
     ("POST", "/api/v1/accounts"),
     ("PATCH", "/api/v1/accounts/acct_0"),
     ("GET", "/api/v1/usage"),
+    ("GET", "/api/v1/history"),
     ("GET", "/api/v1/nowhere"),
     ("PATCH", "/api/v1/jobs"),
     ("GET", "/api/v1/jobs/"),
