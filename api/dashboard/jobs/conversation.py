@@ -1,6 +1,6 @@
 """What a job was asked and what it answered, as a page shows it: turns, and of each what was said, of which kind.
 
-A page stays small: of long texts and long dialogues the beginnings of the last ones are shown, and how much is left out.
+A page stays small: of a long dialogue the last turns are shown, of a long text its beginning, and how much is left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -87,9 +87,7 @@ async def _listed(
 async def _choices(gateway: Gateway, caller: Principal) -> dict[str, object]:
     """What the form has to choose from."""
     keys = await gateway.keys(account_seen(caller))
-    models = [
-        name for model in gateway.catalogue.models for name in (model.id, *(each.id for each in model.adapters))
-    ]
+    models = [name for model in gateway.catalogue.models for name in (model.id, *(each.id for each in model.adapters))]
     return {"models": models[:_MOST_CHOICES], "keys": [*reversed(keys)][:_MOST_CHOICES]}
 
 

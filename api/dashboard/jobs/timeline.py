@@ -15,7 +15,7 @@ Kind = Literal["queued", "prefill", "decode", "working", "lost"]
 
 
 class Span(NamedTuple):
-    """What was going on from `start_ms` on, after the submission, for so long. `moved_by` is why it ended, if it moved."""
+    """What was going on, from `start_ms` after the submission on. `moved_by` is why it ended, where the job moved."""
 
     kind: Kind
     start_ms: int
