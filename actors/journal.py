@@ -194,6 +194,7 @@ class Journal:
 
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         stale: list[JobAttempt] = []
+        now_ms = self._clock.wall_ms()
         for delta in deltas:
             entry = self._entries.get(delta.job_id) or self._entry(delta.job_id)
             ruling = entry.attempts.heard(delta.attempt, source.id)
@@ -203,15 +204,12 @@ class Journal:
                 entry.note_teller(source.id, delta.attempt)
             else:
                 if ruling is Ruling.BEGIN:
-                    entry.begin(delta, self._placed(source, delta))
-                entry.take(delta)
+                    entry.begin(delta, _placed(source, delta, now_ms))
+                entry.take(delta, now_ms)
                 if delta.end is not None:
                     self._end(entry, delta.end, engine_failed=_is_engine_failure(delta.end))
         if stale:
             self._discard(source.id, stale)
-
-    def _placed(self, source: EngineReport, delta: Delta) -> Placed:
-        return Placed(delta.job_id, source.node_id, source.id, delta.attempt, self._clock.wall_ms())
 
     def _discard(self, engine_id: EngineId, attempts: Sequence[JobAttempt]) -> None:
         """Nothing that these attempts may say is wanted: their engine stops, and forgets them."""
@@ -254,7 +252,19 @@ class Journal:
         entry.log.epoch = self._output(entry).epoch
         ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
         log = entry.log
-        ended = Ended(entry.job_id, log.text, end, self._clock.wall_ms(), ran, log.epoch, tuple(log.marks))
+        # A Journal before this one may have heard of it first.
+        first_ms = entry.first_ms if log.token_ids and self._before.is_new(entry.job_id) else None
+        ended = Ended(
+            entry.job_id,
+            log.text,
+            end,
+            self._clock.wall_ms(),
+            ran,
+            log.epoch,
+            tuple(log.marks),
+            first_ms,
+            entry.gaps_ms,
+        )
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         entry.attempts.settle()
         if before is not None:
@@ -317,6 +327,10 @@ class Journal:
 
     async def _prune_readers(self) -> None:
         self._forget_empty(self._readers.prune())
+
+
+def _placed(source: EngineReport, delta: Delta, now_ms: int) -> Placed:
+    return Placed(delta.job_id, source.node_id, source.id, delta.attempt, now_ms)
 
 
 def _is_engine_failure(end: End) -> bool:

@@ -16,8 +16,11 @@ from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartE
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
+from cluster.measures.activity import MINUTE_MS
+from cluster.measures.history import EndedMinutes
+from cluster.measures.measures import Counted
 from cluster.messages.media import Medium, MediumHash
-from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
+from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import (
     Account,
     AccountChange,
@@ -31,7 +34,7 @@ from cluster.messages.people import (
 )
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobPage, JobQuery, JobRecord
-from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
+from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
     first_admin,
@@ -39,6 +42,7 @@ from cluster.store import (
     job_search,
     jobs,
     keys,
+    measures,
     media,
     own_secrets,
     placements,
@@ -52,7 +56,6 @@ from cluster.store import (
 from cluster.store.database import Database
 from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
-from cluster.totals import Totals
 
 logger = logging.getLogger(__name__)
 
@@ -89,12 +92,12 @@ class Ledger:
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
         self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
-        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs)
+        self._pruning_minutes = Every(timing.prune_minutes_s, self.prune_minutes, "removing minutes that are over")
+        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs, self._pruning_minutes)
         self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
-        self._totals = Totals()
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
         self._holders = Holders(timing.known_keys_s)
@@ -113,6 +116,7 @@ class Ledger:
         self._writing_uses.stop()
         self._pruning.stop()
         self._pruning_jobs.stop()
+        self._pruning_minutes.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -268,14 +272,15 @@ class Ledger:
         """
         if journal is not None and not self._roles.hold(JOURNAL_ROLE, journal, begins=False):
             raise Superseded("another Journal has begun")
-        billed, before = await self._write(partial(jobs.finish, ended=ended))
-        for each in billed:
-            self._totals.add(each.model, each.usage, each.failed)
-        return before
+        return await self._write(partial(jobs.finish, ended=ended))
 
     async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
         """The job; None if there is none, or it is another account's than the one named."""
         return await self._read(partial(jobs.record, job_id=job_id, account_id=account_id))
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job | None:
+        """The job as it was accepted; None if there is none, or it is another account's than the one named."""
+        return await self._read(partial(jobs.asked, job_id=job_id, account_id=account_id))
 
     async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
         """The account's jobs that `query` asks for, or everybody's, newest first."""
@@ -351,9 +356,22 @@ class Ledger:
         """Usage added up, in the order of the groups; without a grouping one sum, even of nothing."""
         return await self._read(partial(usage.sums, query=query))
 
-    async def totals(self) -> list[ModelTotals]:
-        """What has ended, per model, since this process began."""
-        return self._totals.all()
+    async def measures(self) -> list[Counted]:
+        """What is measured of all jobs that have ended since it is, by model and operation."""
+        return await self._read(measures.totals)
+
+    async def ended_minutes(self, minutes: int) -> EndedMinutes:
+        """What has ended in each of the last so many minutes, the current one among them, and the cost of today."""
+        now_ms = self._now_ms()
+        since_ms = now_ms - (minutes - 1) * MINUTE_MS
+        return await self._read(partial(measures.ended_minutes, since_ms=since_ms, now_ms=now_ms))
+
+    async def prune_minutes(self) -> None:
+        """Removes what was measured of minutes that nobody asks for any more. What cannot be now is the next time."""
+        try:
+            await self._write(partial(measures.prune, now_ms=self._now_ms()))
+        except DatabaseFailed as error:
+            logger.warning("minutes that are over were not removed, and will be later: %s", error)
 
     async def speeds(self) -> dict[str, int]:
         """Per model: output tokens per second of generation, averaged over its last 32 completed jobs."""

@@ -25,6 +25,7 @@ from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
+from cluster.measures.activity import MINUTE_MS, ActiveMinute, Activity
 from cluster.messages.explanations import Standing
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.people import ShareMark
@@ -75,6 +76,7 @@ class Scheduler:
         self._on_superseded = on_superseded
         self._measure = measure
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
+        self._activity = Activity()
         self._idle = asyncio.Event()
         self._agents = Roles()
         # Who waits for the next report of a node.
@@ -166,6 +168,10 @@ class Scheduler:
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
         return self.fleet.model_views(queued, self._now_s())
+
+    async def activity(self, minutes: int) -> list[ActiveMinute]:
+        """What was seen of the last so many minutes, also the current one; not of those in which nobody looked."""
+        return self._activity.since(self._clock.wall_ms() // MINUTE_MS - minutes + 1)
 
     async def ready_engines(self, model: str) -> list[EngineId]:
         """The model's engines that can be asked something."""
@@ -262,6 +268,8 @@ class Scheduler:
 
     async def _tick(self) -> None:
         self._carry_out(self.leases.tick(*self._now()))
+        places = self.leases.places
+        self._activity.note(self._clock.wall_ms(), len(places.queue), places.working, places.generated)
 
     async def _survey(self) -> None:
         """Have the cluster keep the seats that there are to be, and hear of its machines."""

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from api.accounts import routes as accounts
 from api.dashboard.app import add_dashboard
+from api.history import routes as history
 from api.http import answers, openapi
 from api.http.admission import Admission
 from api.http.answers import Error
@@ -41,7 +42,7 @@ def create_app(gateway: Gateway, cors_origins: Sequence[str] = (), tells_request
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.gateway = gateway
-    for routes in (jobs, models, nodes, keys, accounts, usage):
+    for routes in (jobs, models, nodes, keys, accounts, usage, history):
         app.include_router(routes.router, prefix="/api/v1")
     app.include_router(openai_router, prefix="/v1")
     app.include_router(text_router, prefix="/v1")

@@ -297,7 +297,8 @@ class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
     `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
-    `marks` say what the text means.
+    `marks` say what the text means. `first_text_ms` is when the first of it came, None where none came or nobody can
+    tell; `gaps_ms` are how long it was silent each time that the job had moved.
     """
 
     job_id: JobId
@@ -307,6 +308,8 @@ class Ended(Struct, frozen=True):
     ran: Placed | None = None
     epoch: int = 1
     marks: tuple[Mark, ...] = ()
+    first_text_ms: int | None = None
+    gaps_ms: tuple[int, ...] = ()
 
 
 JobAttempt = tuple[JobId, int]

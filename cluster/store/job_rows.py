@@ -7,11 +7,24 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, select
 
 from cluster.job_states import JobState
+from cluster.measures.measures import Operation
 from cluster.messages.marks import Mark
 from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Form, Job, OpenJob, Priority, Sampling
+from cluster.messages.work import (
+    ChatMessage,
+    End,
+    Ended,
+    Failed,
+    Finished,
+    Form,
+    FormKind,
+    Job,
+    OpenJob,
+    Priority,
+    Sampling,
+)
 from cluster.store.tables import JOBS
 
 # Not the request: it can be long, and a record does not tell it.
@@ -30,6 +43,7 @@ NEW_COLUMNS = (
     "pin",
     "prompt_rate",
     "completion_rate",
+    "operation",
     "attempt",
 )
 
@@ -56,6 +70,15 @@ class _Details(Struct, frozen=True, omit_defaults=True):
 
 _NONE = _Details()
 
+_OPERATIONS: dict[FormKind, Operation] = {
+    "chat": "chat",
+    "completion": "text_completion",
+    "tokens": "text_completion",
+    "embedding": "embeddings",
+    "score": "score",
+    "rerank": "rerank",
+}
+
 
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
@@ -74,8 +97,14 @@ def new_row(job: Job) -> dict[str, Any]:
         "pin": job.node_id,
         "prompt_rate": job.rates.prompt,
         "completion_rate": job.rates.completion,
+        "operation": operation_of(job.form),
         "attempt": 0,
     }
+
+
+def operation_of(form: Form | None) -> Operation:
+    """What a job with this form asks for."""
+    return "chat" if form is None else _OPERATIONS[form.kind]
 
 
 def placed_row(placed: Placed) -> dict[str, Any]:

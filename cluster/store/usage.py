@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal,
 from cluster.clock import utc_day
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.limits.pricing import cost
+from cluster.measures.measures import Operation
 from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
 from cluster.store import usage_days
 from cluster.store.tables import USAGE, USAGE_DAYS
@@ -30,7 +31,12 @@ class Billed(Struct, frozen=True):
     rates: Rates
     usage: Usage
     ended_ms: int
-    failed: bool
+    operation: Operation = "chat"
+    created_ms: int = 0
+
+    @property
+    def cost(self) -> int:
+        return cost(self.rates, self.usage)
 
 
 def add(connection: Connection, ended: Sequence[Billed]) -> None:
@@ -96,7 +102,7 @@ def _row(billed: Billed) -> dict[str, Any]:
         "account_id": billed.account_id,
         "key_id": billed.key_id,
         "model": billed.model,
-        "cost": cost(billed.rates, billed.usage),
+        "cost": billed.cost,
         "ended_ms": billed.ended_ms,
     } | asdict(billed.usage)
 

@@ -31,6 +31,7 @@ OPERATIONS = {
     ("get", "/api/v1/accounts/{account_id}"): {200, 401, 403, 404, 429},
     ("patch", "/api/v1/accounts/{account_id}"): {200, 400, 401, 403, 404, 429},
     ("get", "/api/v1/usage"): {200, 400, 401, 429},
+    ("get", "/api/v1/history"): {200, 400, 401, 403, 429},
     ("post", "/v1/chat/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("post", "/v1/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},
     ("get", "/v1/models"): {200, 401, 429},
