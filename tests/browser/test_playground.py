@@ -3,13 +3,24 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from msgspec.structs import replace
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.own_system import OwnSystem
+from tests.support.own_system import OwnSystem, own_system
+from tests.support.plain_system import SIM
 
 EQUAL = "No character is missing or doubled"
+SLOW = replace(SIM, id="slow", aliases=(), engine={**SIM.engine, "token_s": 0.02, "output_tokens": 10_000})
+
+
+@pytest.fixture(scope="module")
+def system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSystem]:
+    """One that has a model, too, whose answers take long enough to do something meanwhile."""
+    with own_system(tmp_path_factory.mktemp("system"), engines=2, nodes=2, models=(SIM, SLOW)) as system:
+        yield system
 
 
 @pytest.fixture
@@ -49,7 +60,8 @@ def test_a_conversation_goes_on_and_is_told_by_its_figures(playground: Page) -> 
 
 
 def test_a_connection_that_is_cut_goes_on_where_it_was(playground: Page) -> None:
-    answer = say(playground, "A long one", 3000)
+    playground.get_by_label("Model").select_option("slow")
+    answer = say(playground, "A long one", 200)
     expect(answer).to_contain_text("characters")
     switch = playground.get_by_label("Cut the connection")
     switch.check()
@@ -71,7 +83,8 @@ def test_a_cut_that_was_asked_for_before_is_made_at_the_first_text_and_mended_by
 
 
 def test_stop_ends_the_job(playground: Page) -> None:
-    answer = say(playground, "For ever", 100_000)
+    playground.get_by_label("Model").select_option("slow")
+    answer = say(playground, "For ever", 5_000)
     expect(answer).to_contain_text("characters")
     playground.get_by_role("button", name="Stop").click()
     expect(answer).to_contain_text("ended: cancelled")
@@ -110,7 +123,9 @@ def test_an_empty_message_is_not_sent(playground: Page) -> None:
     expect(playground.get_by_label("Message")).to_have_attribute("aria-invalid", "true")
 
 
-@pytest.mark.parametrize(("language", "program"), [("curl", ["bash"]), ("python", [sys.executable]), ("openai", [sys.executable])])
+@pytest.mark.parametrize(
+    ("language", "program"), [("curl", ["bash"]), ("python", [sys.executable]), ("openai", [sys.executable])]
+)
 def test_the_same_is_a_program_that_runs(
     playground: Page, system: OwnSystem, language: str, program: list[str]
 ) -> None:
@@ -125,7 +140,14 @@ def test_the_same_is_a_program_that_runs(
     page.get_by_label("Message").fill("Grüße, 日本 🎉 '''")
     page.get_by_label("Written for").select_option(language)
     code = page.locator("#code").inner_text()
-    ran = subprocess.run(program, input=code, capture_output=True, text=True, timeout=30, check=False,
-                         env={**os.environ, "INFERNET_KEY": system.key})
+    ran = subprocess.run(
+        program,
+        input=code,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "INFERNET_KEY": system.key},
+    )
     assert ran.returncode == 0, ran.stderr
     assert answered.split()[0] in ran.stdout
