@@ -18,14 +18,25 @@ from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
-from cluster.messages.people import Account, AccountChange, Key, KeyLimits, NewKey, Principal, ShareMark, WindowMark
+from cluster.messages.people import (
+    Account,
+    AccountChange,
+    Key,
+    KeyChange,
+    KeyLimits,
+    NewKey,
+    Principal,
+    ShareMark,
+    WindowMark,
+)
 from cluster.messages.placements import Placed
-from cluster.messages.records import EndedRecord, JobQuery, JobRecord
+from cluster.messages.records import EndedRecord, JobPage, JobQuery, JobRecord
 from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
     first_admin,
     idempotency,
+    job_search,
     jobs,
     keys,
     media,
@@ -169,6 +180,10 @@ class Ledger:
         finally:
             self._holders.forget()
 
+    async def account(self, account_id: AccountId) -> Account | None:
+        """The account with this id."""
+        return await self._read(partial(accounts.find, account_id=account_id, now_ms=self._now_ms()))
+
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         return await self._read(partial(accounts.all_of_them, now_ms=self._now_ms()))
@@ -184,6 +199,25 @@ class Ledger:
         """
         default, now_ms = self._default_limits, self._now_ms()
         return await self._write(partial(keys.create, maker=maker, asked=key, default=default, now_ms=now_ms))
+
+    async def change_key(self, changer: Principal, key_id: KeyId, change: KeyChange) -> Key:
+        """The key as it stands then. May be repeated.
+
+        Raises KeyNotFound for a key that the changer does not see, Conflict for a revoked one and for the admin key
+        that is valid longest, and Forbidden or BadRequest for what the changer may not give away.
+        """
+        default, now_ms = self._default_limits, self._now_ms()
+        changed = partial(keys.change, changer=changer, key_id=key_id, asked=change, default=default, now_ms=now_ms)
+        try:
+            return self._with_last_use(await self._write(changed))
+        finally:
+            self._holders.forget()
+
+    async def key(self, key_id: KeyId) -> Key | None:
+        """The key with this id."""
+        default, now_ms = self._default_limits, self._now_ms()
+        found = await self._read(partial(keys.find, key_id=key_id, default=default, now_ms=now_ms))
+        return None if found is None else self._with_last_use(found)
 
     async def keys(self, account_id: AccountId | None) -> list[Key]:
         """The account's keys, or everybody's, oldest first; revoked and expired ones too."""
@@ -239,13 +273,13 @@ class Ledger:
             self._totals.add(each.model, each.usage, each.failed)
         return before
 
-    async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord | None:
-        """The job; None if there is none, or it is another account's."""
+    async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
+        """The job; None if there is none, or it is another account's than the one named."""
         return await self._read(partial(jobs.record, job_id=job_id, account_id=account_id))
 
-    async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
-        """The account's jobs that `query` asks for, newest first."""
-        return await self._read(partial(jobs.records, account_id=account_id, query=query))
+    async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
+        """The account's jobs that `query` asks for, or everybody's, newest first."""
+        return await self._read(partial(job_search.search, account_id=account_id, query=query, clock=self._clock))
 
     async def open_jobs(self, job_ids: Sequence[JobId] | None = None) -> list[OpenJob]:
         """All jobs that have not ended, or those of these, in the order of their creation.
@@ -269,8 +303,8 @@ class Ledger:
         """Every attempt to run this job, in their order."""
         return await self._read(partial(placements.of_job, job_id=job_id))
 
-    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
-        """Removes this ended job of the account's, but for what it used. One that has been removed stays so.
+    async def remove(self, job_id: JobId, account_id: AccountId | None) -> None:
+        """Removes this ended job, but for what it used; with an account, only one of its jobs. A removed one stays so.
 
         Raises Conflict for one that has not ended, and JobNotFound.
         """

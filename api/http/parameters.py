@@ -13,10 +13,10 @@ from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
-from cluster.ids import AccountId, JobId, KeyId
+from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
-from cluster.messages.records import JobRecord
+from cluster.messages.records import JobPosition
 from cluster.messages.work import Position
 from cluster.nearest import hint
 
@@ -25,12 +25,13 @@ CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 _cursor = re.compile(CURSOR_PATTERN)
 
 
-def encode_cursor(last: JobRecord) -> str:
-    return f"{last.created_ms}.{last.id}"
+def encode_cursor(last: JobPosition) -> str:
+    created_ms, job_id = last
+    return f"{created_ms}.{job_id}"
 
 
-def decode_cursor(cursor: str) -> tuple[int, JobId]:
-    """The (created_ms, id) of the last job already listed. Raises ValueError for one that is not ours."""
+def decode_cursor(cursor: str) -> JobPosition:
+    """The last job that was looked at already. Raises ValueError for one that is not ours."""
     if not _cursor.fullmatch(cursor):
         raise ValueError("not a cursor of this list")
     created_ms, _, job_id = cursor.partition(".")
@@ -45,6 +46,8 @@ MAX_DIGITS = 18
 _POSITION = re.compile(r"(?:(?P<epoch>[1-9][0-9]{0,8})-)?(?P<offset>[0-9]{1,19})")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
+_ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
+_ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
 _GROUPINGS = ("key", "model", "day")
 _SHOWN_CHARACTERS = 64
 
@@ -89,6 +92,12 @@ def _valid_cursor(value: str) -> str:
     return value
 
 
+def _error_code(value: str) -> str:
+    if not _ERROR_CODE.fullmatch(value):
+        raise PydanticCustomError("error_code", "must be an error's code, such as timeout")
+    return value
+
+
 def _grouping(value: str) -> str:
     if value not in _GROUPINGS:
         raise PydanticCustomError("grouping", "must be one of key, model, day")
@@ -125,10 +134,35 @@ GroupBy = Annotated[
     WithJsonSchema({"type": "string", "enum": list(_GROUPINGS)}),
     Query(),
 ]
+_NAME_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
+ModelName = Annotated[
+    str | None,
+    BeforeValidator(_text),
+    WithJsonSchema(_NAME_SCHEMA),
+    Query(description="Of this model or adapter, by id or alias"),
+]
+KeyName = Annotated[
+    KeyId | None, BeforeValidator(_text), WithJsonSchema(_NAME_SCHEMA), Query(description="Submitted with this key")
+]
+NodeName = Annotated[
+    NodeId | None, BeforeValidator(_text), WithJsonSchema(_NAME_SCHEMA), Query(description="Placed last on this node")
+]
+ErrorCode = Annotated[
+    str | None,
+    BeforeValidator(_error_code),
+    WithJsonSchema({"type": "string", "pattern": _ERROR_CODE_PATTERN}),
+    Query(description="Failed with this code"),
+]
+AccountOrAll = Annotated[
+    AccountId | None,
+    BeforeValidator(_text),
+    WithJsonSchema(_NAME_SCHEMA),
+    Query(description="An account's id, or `all`; only an admin may name another than its own"),
+]
 AccountName = Annotated[
     AccountId | None,
     BeforeValidator(_text),
-    WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}),
+    WithJsonSchema(_NAME_SCHEMA),
     Query(description="An account's id; only an admin may name another than its own"),
 ]
 

@@ -158,6 +158,8 @@ class _Job(TypedDict):
     model: str
     created_at: Time
     metadata: NotRequired[dict[str, str]]
+    account_id: NotRequired[Annotated[str, Field(description="Whose it is, where several accounts' are asked for")]]
+    key_id: NotRequired[Annotated[str, Field(description="The key that it was submitted with; told with the account")]]
 
 
 class PendingJob(_Job):
@@ -212,8 +214,15 @@ def accepted_body(accepted: Accepted) -> JobAccepted:
     }
 
 
-def job_body(record: JobRecord) -> Job:
-    """The job as it is now, with the keys of its state and no others."""
+def job_body(record: JobRecord, with_owner: bool = False) -> Job:
+    """The job as it is now, with the keys of its state and no others; with its account and key where asked."""
+    body = _body(record)
+    if with_owner:
+        body["account_id"], body["key_id"] = record.account_id, record.key_id
+    return body
+
+
+def _body(record: JobRecord) -> Job:
     match record:
         case PendingRecord():
             return {**_common_body(record), "status": "pending"}

@@ -21,15 +21,15 @@ from api.replica.sessions import Session, Sessions
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
+from cluster.errors import AccountNotFound, Conflict, JobCancelled, JobNotFound, KeyNotFound, NodeNotFound
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
-from cluster.messages.people import Account, AccountChange, Key, NewKey, Principal
-from cluster.messages.records import FailedRecord, JobQuery, JobRecord
+from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
+from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 
@@ -194,14 +194,16 @@ class Gateway:
         """For who watches the system, and does not wait for as long as others do."""
         return await within(self._timing.health_s, call)
 
-    async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord:
+    # Of jobs: with an account, only that one's; for an admin, everybody's.
+
+    async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """Raises JobNotFound, for another account's job too."""
         record = await self._ledger.job(job_id, account_id)
         if record is None:
             raise JobNotFound("No such job")
         return record
 
-    async def cancel(self, job_id: JobId, account_id: AccountId) -> JobRecord:
+    async def cancel(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""
         record = await self.job(job_id, account_id)
         if not record.status.ended:
@@ -211,7 +213,7 @@ class Gateway:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
 
-    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+    async def remove(self, job_id: JobId, account_id: AccountId | None) -> None:
         """Remove an ended job; one that has been removed stays so. Raises JobNotFound, and Conflict for an open one."""
         await self._ledger.remove(job_id, account_id)
 
@@ -220,20 +222,21 @@ class Gateway:
         if await self.streams.unread(job_id):
             await self._scheduler.cancel(job_id)
 
-    async def job_within(self, job_id: JobId, account_id: AccountId, seconds: int) -> JobRecord:
+    async def job_within(self, job_id: JobId, account_id: AccountId | None, seconds: int) -> JobRecord:
         """The job as soon as it has ended, or as it is after this time. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         if record.status.ended or seconds == 0:
             return record
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.streams.until_end(record.id, account_id)
+                await self.streams.until_end(record.id, record.account_id)
         return await self.job(job_id, account_id)
 
-    async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
+    async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
+        """The account's jobs, or everybody's, newest first."""
         return await self._ledger.jobs(account_id, query)
 
-    async def placement(self, job_id: JobId, account_id: AccountId) -> Explanation:
+    async def placement(self, job_id: JobId, account_id: AccountId | None) -> Explanation:
         """Why the job runs where it runs, or waits. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         attempts = await self._ledger.placements(record.id)
@@ -278,6 +281,13 @@ class Gateway:
             tell(self._scheduler.learn_weights(), "scheduler.learn_weights")
         return changed
 
+    async def account(self, account_id: AccountId) -> Account:
+        """Raises AccountNotFound."""
+        found = await self._ledger.account(account_id)
+        if found is None:
+            raise AccountNotFound("No such account")
+        return found
+
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         return await self._ledger.accounts()
@@ -285,6 +295,21 @@ class Gateway:
     async def create_key(self, maker: Principal, key: NewKey) -> Key:
         """Raises BadRequest for what `maker` may not give away, or an account that does not exist."""
         return await self._ledger.create_key(maker, key)
+
+    async def change_key(self, changer: Principal, key_id: KeyId, change: KeyChange) -> Key:
+        """The key as it stands then.
+
+        Raises KeyNotFound for a key that `changer` does not see, Conflict for a revoked one and for the admin key that
+        is valid longest, and Forbidden or BadRequest for what `changer` may not give away.
+        """
+        return await self._ledger.change_key(changer, key_id, change)
+
+    async def key(self, key_id: KeyId, account_id: AccountId | None) -> Key:
+        """With an account, only one of its keys. Raises KeyNotFound."""
+        found = await self._ledger.key(key_id)
+        if found is None or account_id not in (None, found.account_id):
+            raise KeyNotFound("No such key")
+        return found
 
     async def keys(self, account_id: AccountId | None) -> list[Key]:
         """The account's keys, or everybody's, oldest first; revoked and expired ones too."""

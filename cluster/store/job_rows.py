@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, select
 
 from cluster.job_states import JobState
 from cluster.messages.marks import Mark
@@ -12,6 +12,10 @@ from cluster.messages.money import Rates, Usage
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
 from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Form, Job, OpenJob, Priority, Sampling
+from cluster.store.tables import JOBS
+
+# Not the request: it can be long, and a record does not tell it.
+RECORDS = select(*(column for column in JOBS.c if column.name != "request"))
 
 NEW_COLUMNS = (
     "id",
@@ -113,7 +117,9 @@ def _outcome(end: End) -> dict[str, str | None]:
 
 
 def record(row: RowMapping) -> JobRecord:
-    common = {name: row[name] for name in ("id", "account_id", "model", "created_ms")} | {"metadata": _labels(row)}
+    common = {name: row[name] for name in ("id", "account_id", "key_id", "model", "created_ms")} | {
+        "metadata": _labels(row)
+    }
     match JobState(row["state"]):
         case JobState.PENDING:
             return PendingRecord(**common)

@@ -20,7 +20,7 @@ from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
-from cluster.messages.records import EndedRecord, JobQuery, JobRecord
+from cluster.messages.records import EndedRecord, JobRecord
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
 from cluster.store import budgets, job_rows, media, placements, usage
 from cluster.store.tables import JOBS, USAGE
@@ -68,24 +68,13 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> tuple[list[Billed]
     return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 
 
-def record(connection: Connection, job_id: JobId, account_id: AccountId) -> JobRecord | None:
-    """The job, if it is this account's."""
-    wanted = _RECORDS.where(JOBS.c.id == job_id, JOBS.c.account_id == account_id)
+def record(connection: Connection, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
+    """The job, if it is this account's, where one is named."""
+    wanted = job_rows.RECORDS.where(JOBS.c.id == job_id)
+    if account_id is not None:
+        wanted = wanted.where(JOBS.c.account_id == account_id)
     row = connection.execute(wanted).mappings().first()
     return None if row is None else job_rows.record(row)
-
-
-def records(connection: Connection, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
-    """The account's jobs, newest first; jobs of one millisecond in an order of their own, always the same."""
-    wanted = _RECORDS.where(JOBS.c.account_id == account_id)
-    if query.status is not None:
-        wanted = wanted.where(JOBS.c.state == query.status.value)
-    if query.since_ms is not None:
-        wanted = wanted.where(JOBS.c.created_ms >= query.since_ms)
-    if query.before is not None:
-        wanted = wanted.where(tuple_(JOBS.c.created_ms, JOBS.c.id) < query.before)
-    newest_first = wanted.order_by(JOBS.c.created_ms.desc(), JOBS.c.id.desc()).limit(query.limit)
-    return [job_rows.record(row) for row in connection.execute(newest_first).mappings()]
 
 
 def open_jobs(
@@ -108,7 +97,7 @@ def _ended(connection: Connection, job_ids: Iterable[JobId]) -> dict[JobId, Ende
     """Those of these jobs that have ended."""
     if not (wanted := list(job_ids)):
         return {}
-    rows = connection.execute(_RECORDS.where(JOBS.c.id.in_(wanted))).mappings()
+    rows = connection.execute(job_rows.RECORDS.where(JOBS.c.id.in_(wanted))).mappings()
     records = [job_rows.record(row) for row in rows]
     return {each.id: each for each in records if isinstance(each, EndedRecord)}
 
@@ -161,5 +150,3 @@ _TO_BILL = (
     .where(JOBS.c.id.in_(bindparam("ids", expanding=True)), _IS_OPEN)
     .with_for_update()
 )
-# Not the request: it can be long, and a record does not tell it.
-_RECORDS = select(*(column for column in JOBS.c if column.name != "request"))

@@ -11,6 +11,8 @@ from sqlmodel import Field, SQLModel
 _NOTHING: Final = {"server_default": "0"}
 """For columns that rows of an older version have nothing for."""
 
+_FAILED: Final = "error IS NOT NULL"
+
 
 class AccountRow(SQLModel, table=True):
     """Who owns keys and jobs. `limits` is JSON; null means the default limits.
@@ -108,6 +110,13 @@ class JobRow(SQLModel, table=True):
         Index("jobs_of_account", "account_id", "created_ms", "id"),
         Index("jobs_of_account_by_state", "account_id", "state", "created_ms", "id"),
         Index("jobs_of_model", "model", "state", "ended_ms"),
+        # What jobs are searched by, whoever's they are (`job_search.py`).
+        Index("jobs_by_time", "created_ms", "id"),
+        Index("jobs_of_key", "key_id", "created_ms", "id"),
+        Index("jobs_by_model", "model", "created_ms", "id"),
+        Index("jobs_on_node", "node_id", "created_ms", "id"),
+        Index("jobs_failed", "created_ms", "id", sqlite_where=text(_FAILED), postgresql_where=text(_FAILED)),
+        Index("jobs_by_error", "error", "created_ms", "id", sqlite_where=text(_FAILED), postgresql_where=text(_FAILED)),
         # Few jobs are open at any time, however many there are: an index of just these.
         Index(
             "jobs_open",

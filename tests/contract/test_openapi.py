@@ -9,7 +9,7 @@ from tests.contract.client import CODES, Api, answered, is_openais
 
 OPERATIONS = {
     ("post", "/api/v1/jobs"): {200, 400, 401, 402, 403, 404, 409, 413, 429, 503},
-    ("get", "/api/v1/jobs"): {200, 400, 401, 429},
+    ("get", "/api/v1/jobs"): {200, 400, 401, 403, 429},
     ("get", "/api/v1/jobs/{job_id}"): {200, 400, 401, 404, 429},
     ("get", "/api/v1/jobs/{job_id}/stream"): {200, 204, 400, 401, 404, 429},
     ("delete", "/api/v1/jobs/{job_id}"): {204, 401, 404, 409, 429},
@@ -23,9 +23,12 @@ OPERATIONS = {
     ("post", "/api/v1/nodes/{node_id}/undrain"): {200, 401, 403, 404, 429},
     ("post", "/api/v1/keys"): {201, 400, 401, 403, 404, 429},
     ("get", "/api/v1/keys"): {200, 401, 429},
+    ("get", "/api/v1/keys/{key_id}"): {200, 400, 401, 404, 429},
+    ("patch", "/api/v1/keys/{key_id}"): {200, 400, 401, 403, 404, 409, 413, 429},
     ("delete", "/api/v1/keys/{key_id}"): {204, 401, 404, 409, 429},
     ("post", "/api/v1/accounts"): {201, 400, 401, 403, 429},
     ("get", "/api/v1/accounts"): {200, 401, 403, 429},
+    ("get", "/api/v1/accounts/{account_id}"): {200, 401, 403, 404, 429},
     ("patch", "/api/v1/accounts/{account_id}"): {200, 400, 401, 403, 404, 429},
     ("get", "/api/v1/usage"): {200, 400, 401, 429},
     ("post", "/v1/chat/completions"): {200, 400, 401, 402, 403, 404, 413, 429, 503},

@@ -36,6 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": SUBMISSION,
     "/v1/completions": {"model": "real", "prompt": "Hi"},
     "/api/v1/keys": {"name": "laptop"},
+    "/api/v1/keys/key_0": {"name": "desktop"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
 }
