@@ -20,8 +20,8 @@ DeliveryStatus = Literal["pending", "delivered", "failed"]
 Problem = Literal[
     "timeout", "address_refused", "connection_failed", "bad_answer", "refused", "redirected", "not_sent", "disabled"
 ]
-"""Why an attempt failed. `refused` and `redirected` say that the endpoint answered so, `not_sent` that it is no fault of
-the endpoint's. `disabled`: there was none, because the endpoint was disabled for as long as it would have been tried.
+"""Why an attempt failed. `refused` and `redirected` say that the endpoint answered so, `not_sent` that this system
+could not send it. `disabled`: there was none, because the endpoint was disabled until its time was over.
 """
 
 
