@@ -1,6 +1,6 @@
 """Queries about jobs. Every write may be repeated: what has been done before changes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import (
     BindParameter,
@@ -21,10 +21,12 @@ from cluster.job_states import JobEvent, JobState, advance
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobRecord
+from cluster.messages.webhooks import Event
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
-from cluster.store import budgets, job_rows, media, placements, usage
+from cluster.store import budgets, deliveries, job_rows, media, placements, usage
 from cluster.store.tables import JOBS, USAGE
 from cluster.store.usage import Billed
+from cluster.webhooks.events import job_ended
 
 
 def create(connection: Connection, jobs: Sequence[Job]) -> None:
@@ -50,10 +52,13 @@ def place(connection: Connection, placed: Sequence[Placed]) -> None:
         placements.add(connection, placed)
 
 
-def finish(connection: Connection, ended: Sequence[Ended]) -> tuple[list[Billed], dict[JobId, EndedRecord]]:
+def finish(
+    connection: Connection, ended: Sequence[Ended], listening: Collection[AccountId] = ()
+) -> tuple[list[Billed], dict[JobId, EndedRecord]]:
     """Records how jobs ended, counts their usage and settles their budgets, once: the first end wins.
 
-    Answers those that have ended by this, and how the others had ended before. Unknown jobs are ignored.
+    What is to be told of that to the accounts that are `listening` is written down with it. Answers those that have
+    ended by this, and how the others had ended before. Unknown jobs are ignored.
     """
     first = {end.job_id: end for end in reversed(ended)}
     # A quick job ends before its placement has been told.
@@ -63,7 +68,8 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> tuple[list[Billed]
         if rows := [job_rows.ended_row(first[job.job_id]) for job in billed if _event(first[job.job_id]) is event]:
             connection.execute(end_as, rows)
     usage.add(connection, billed)
-    budgets.settle(connection, billed)
+    reached = budgets.settle(connection, billed)
+    _tell(connection, billed, reached, listening)
     media.let_go(connection, [job.job_id for job in billed])
     return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 
@@ -93,6 +99,16 @@ def open_attempts(connection: Connection) -> list[OpenAttempt]:
     return [(row.id, row.attempt, row.created_ms) for row in connection.execute(_OPEN_ATTEMPTS)]
 
 
+def _tell(
+    connection: Connection, billed: Sequence[Billed], reached: Sequence[Event], listening: Collection[AccountId]
+) -> None:
+    """Where nobody listens, this asks nothing."""
+    heard = [job for job in billed if job.account_id in listening]
+    events = [job_ended(job.job_id, job.account_id, job.failed, job.ended_ms) for job in heard]
+    events += [event for event in reached if event.account_id in listening]
+    deliveries.add(connection, events, {job.job_id: job.webhook_id for job in heard if job.webhook_id is not None})
+
+
 def _ended(connection: Connection, job_ids: Iterable[JobId]) -> dict[JobId, EndedRecord]:
     """Those of these jobs that have ended."""
     if not (wanted := list(job_ids)):
@@ -114,6 +130,7 @@ def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed
             usage=ended[row.id].end.usage,
             ended_ms=ended[row.id].ended_ms,
             failed=isinstance(ended[row.id].end, Failed),
+            webhook_id=row.webhook_id,
         )
         for row in connection.execute(_TO_BILL, {"ids": list(ended)})
     ]
@@ -146,7 +163,15 @@ _IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _KNOWN = union(select(JOBS.c.id).where(JOBS.c.id.in_(_IDS)), select(USAGE.c.job_id).where(USAGE.c.job_id.in_(_IDS)))
 # Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
 _TO_BILL = (
-    select(JOBS.c.id, JOBS.c.account_id, JOBS.c.key_id, JOBS.c.model, JOBS.c.prompt_rate, JOBS.c.completion_rate)
+    select(
+        JOBS.c.id,
+        JOBS.c.account_id,
+        JOBS.c.key_id,
+        JOBS.c.model,
+        JOBS.c.prompt_rate,
+        JOBS.c.completion_rate,
+        JOBS.c.webhook_id,
+    )
     .where(JOBS.c.id.in_(bindparam("ids", expanding=True)), _IS_OPEN)
     .with_for_update()
 )

@@ -204,7 +204,8 @@ class AnswerShown {
   // Of several events, the speed from the first on; of one, that of the whole.
   speed(tokens) {
     const ms = this.last_ms > this.first_ms ? this.last_ms - this.first_ms : this.last_ms - this.begun_ms;
-    return `${(tokens / ms * 1000).toLocaleString(undefined, { maximumFractionDigits: 1 })} tokens/s`;
+    const speed = `${(tokens / ms * 1000).toLocaleString(undefined, { maximumFractionDigits: 1 })} tokens/s`;
+    return this.part(".happened").children.length ? `${speed}, with the cut` : speed;
   }
 
   ended(job, end) {
@@ -325,7 +326,6 @@ async function send() {
   shown.shown.scrollIntoView({ block: "nearest" });
   try {
     exchanges.push({ said, answer: await run.read(body) });
-    announce("The answer has ended");
     for (const each of results) each.readOnly = true;
   } catch (error) {
     if (run.stream.jobId) {
