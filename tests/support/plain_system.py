@@ -479,7 +479,10 @@ class PlainSystem:
         gateway = self.new_gateway()
         config = uvicorn.Config(create_app(gateway), log_config=None, log_level="critical")
         server = uvicorn.Server(config)
-        listening = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends at once only on sockets that say that they are TCP's.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         serving = asyncio.create_task(server.serve([listening]))
         async with httpx.AsyncClient(base_url=url, headers=_authorization(ADMIN_KEY), timeout=PATIENCE_S) as client:
