@@ -17,6 +17,7 @@ from cluster import acceptance
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
+from cluster.fleet.alarms import Alarms
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.gpu_memory import Demand
 from cluster.ids import EngineId, JobId, NodeId
@@ -77,6 +78,8 @@ class Scheduler:
         self._measure = measure
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
         self._activity = Activity()
+        self._alarms = Alarms()
+        self._alarming: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._agents = Roles()
         # Who waits for the next report of a node.
@@ -270,6 +273,20 @@ class Scheduler:
         self._carry_out(self.leases.tick(*self._now()))
         places = self.leases.places
         self._activity.note(self._clock.wall_ms(), len(places.queue), places.working, places.generated)
+        self._look_for_alarms()
+
+    def _look_for_alarms(self) -> None:
+        if self.leases.quiescent:
+            return  # the system ends, and its nodes before this
+        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self._clock.wall_ms())
+        if self._alarms.untold and (self._alarming is None or self._alarming.done()):
+            self._alarming = tell(self._tell_alarms(), "ledger.happened")
+
+    async def _tell_alarms(self) -> None:
+        """Tried again at the next tick where it fails."""
+        events = self._alarms.untold
+        await self._ledger.happened(events)
+        self._alarms.told(events)
 
     async def _survey(self) -> None:
         """Have the cluster keep the seats that there are to be, and hear of its machines."""

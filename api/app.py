@@ -27,6 +27,7 @@ from api.openai.text_routes import router as text_router
 from api.replica.gateway import Gateway
 from api.system import routes as system
 from api.usage import routes as usage
+from api.webhooks import routes as webhooks
 
 
 def create_app(gateway: Gateway, cors_origins: Sequence[str] = (), tells_request_ids: bool = True) -> FastAPI:
@@ -42,7 +43,7 @@ def create_app(gateway: Gateway, cors_origins: Sequence[str] = (), tells_request
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.gateway = gateway
-    for routes in (jobs, models, nodes, keys, accounts, usage, history):
+    for routes in (jobs, models, nodes, keys, accounts, usage, history, webhooks):
         app.include_router(routes.router, prefix="/api/v1")
     app.include_router(openai_router, prefix="/v1")
     app.include_router(text_router, prefix="/v1")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, JobId, KeyId, NodeId, WebhookId
 from cluster.job_states import JobState
 from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.media import Given, MediumHash
@@ -102,7 +102,7 @@ class Job(Struct, frozen=True, array_like=True):
 
     One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
     they could not be; `rates` are what its tokens cost. With an `adapter`, the id of one of the model's, engines of the
-    model generate with that.
+    model generate with that. The endpoint `webhook_id` is told of its end.
     """
 
     id: JobId
@@ -120,6 +120,7 @@ class Job(Struct, frozen=True, array_like=True):
     priority: Priority = "normal"
     form: Form | None = None
     adapter: str = ""
+    webhook_id: WebhookId | None = None
 
     @property
     def asked_for(self) -> str:
@@ -138,7 +139,7 @@ class Order(Struct, frozen=True):
     `model` may be None where there is only one.
     Where there is a `form`, `messages` is as much of it as texts can say. `media` are what its body names by number.
     They may be large: whoever has kept them clears the list. An answer of as much as the context leaves has
-    `most_tokens` at most.
+    `most_tokens` at most. `webhook_url` is that of the account's endpoint that is to be told of the end.
     """
 
     model: str | None
@@ -151,6 +152,7 @@ class Order(Struct, frozen=True):
     form: Form | None = None
     media: list[Given] = field(default_factory=list)
     most_tokens: int | None = None
+    webhook_url: str | None = None
 
 
 class Position(Struct, frozen=True):

@@ -91,6 +91,16 @@ class Media(Struct, frozen=True):
     fetch_timeout_s: int = 10
 
 
+class Webhooks(Struct, frozen=True):
+    """Where webhooks may be sent: to public addresses, and to these `private_hosts`, each a name or `name:port`.
+
+    An endpoint has `timeout_s` to answer.
+    """
+
+    private_hosts: tuple[str, ...] = ()
+    timeout_s: int = 15
+
+
 SpotNoticesOf = Literal["none", "aws", "gcp"]
 
 
@@ -110,6 +120,7 @@ class Settings(Struct, frozen=True):
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
+    webhooks: Webhooks = Webhooks()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -130,6 +141,7 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "stream_interval_ms": integer(0, unit="ms"),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
+                "webhooks": _webhooks,
                 "models": partial(_models, judge),
             },
         )
@@ -202,6 +214,15 @@ def _media(value: Value) -> Media:
         "fetch_timeout_s": integer(1, unit="s"),
     }
     return Media(**section(value, checks))
+
+
+def _webhooks(value: Value) -> Webhooks:
+    return Webhooks(**section(value, {"private_hosts": list_of(_bare_host), "timeout_s": integer(1, 60, unit="s")}))
+
+
+def _bare_host(value: Value) -> str:
+    """As it is compared: an address of IPv6 without the brackets that it has in a URL."""
+    return _host(value).replace("[", "").replace("]", "")
 
 
 def _host(value: Value) -> str:

@@ -41,6 +41,7 @@ NEW_COLUMNS = (
     "created_ms",
     "deadline_ms",
     "pin",
+    "webhook_id",
     "prompt_rate",
     "completion_rate",
     "operation",
@@ -95,6 +96,7 @@ def new_row(job: Job) -> dict[str, Any]:
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
         "pin": job.node_id,
+        "webhook_id": job.webhook_id,
         "prompt_rate": job.rates.prompt,
         "completion_rate": job.rates.completion,
         "operation": operation_of(job.form),
@@ -183,6 +185,7 @@ def open_job(row: RowMapping) -> OpenJob:
         priority=request.priority,
         form=request.form,
         adapter=row["model"] if request.base else "",
+        webhook_id=row["webhook_id"],
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 
