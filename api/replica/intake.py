@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from actors.backends.prompts.counter import Prompt, PromptCounter, prompt_of
+from actors.telemetry import origins, spans
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
 from api.replica.allowances import Allowances
@@ -87,7 +88,8 @@ class Intake:
 
         Raises Unreachable when that takes too long; whether there will be such a job is not known then.
         """
-        return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
+        with spans.of_job(spans.SUBMIT, submission.job.id, submission.job.origin):
+            return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
 
     def _choice(self, caller: Principal, order: Order) -> Choice:
         """What is asked for. Raises what says that it cannot be asked for this, or by this caller."""
@@ -145,6 +147,7 @@ class Intake:
             priority=order.priority,
             form=form,
             adapter=choice.adapter_id,
+            origin=origins.current(),
         )
 
 

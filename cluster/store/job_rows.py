@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 from cluster.job_states import JobState
 from cluster.messages.marks import Mark
 from cluster.messages.money import Rates, Usage
+from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
 from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Form, Job, OpenJob, Priority, Sampling
@@ -39,6 +40,7 @@ class _Request(Struct, frozen=True):
     priority: Priority = "normal"
     form: Form | None = None
     base: str = ""
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 class _Details(Struct, frozen=True, omit_defaults=True):
@@ -56,7 +58,7 @@ _NONE = _Details()
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
     base = job.model if job.adapter else ""
-    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base)
+    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base, job.origin)
     return {
         "id": job.id,
         "account_id": job.account_id,
@@ -148,6 +150,7 @@ def open_job(row: RowMapping) -> OpenJob:
         priority=request.priority,
         form=request.form,
         adapter=row["model"] if request.base else "",
+        origin=request.origin,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 
