@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from actors.database.access import Access
 from actors.database.holders import Holders
+from actors.telemetry import spans
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
@@ -271,7 +272,8 @@ class Ledger:
         What a job may consume at most is reserved of its budgets with that, once however often this is called. `begun`
         is where some of them run already.
         """
-        return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
+        with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
+            return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""
@@ -294,7 +296,8 @@ class Ledger:
         """
         if journal is not None and not self._roles.hold(JOURNAL_ROLE, journal, begins=False):
             raise Superseded("another Journal has begun")
-        billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
+        with spans.of_jobs("ledger write", spans.END, ((each.job_id, each.origin) for each in ended)):
+            billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
         if any(each.account_id in self._listening for each in billed):
             self._something_to_tell.set()
         return before

@@ -15,6 +15,7 @@ from api.http.front.cors import Cors
 from api.http.front.heads import Heads
 from api.http.front.paths import PlainPaths
 from api.http.front.request_ids import RequestIds
+from api.http.front.traced import Traced
 from api.jobs import routes as jobs
 from api.keys import routes as keys
 from api.models import routes as models
@@ -53,6 +54,7 @@ def create_app(gateway: Gateway, cors_origins: Sequence[str] = (), tells_request
     add_dashboard(app)
     openapi.describe(app, error_bodies=(Error, OpenAIError))
     app.add_middleware(Admission)
+    app.add_middleware(Traced)
     if cors_origins:
         app.add_middleware(Cors, origins=cors_origins)
     app.add_middleware(Heads)
