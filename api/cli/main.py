@@ -111,7 +111,7 @@ for _name, _group in (("models", models), ("nodes", nodes), ("keys", keys), ("ac
 def main() -> None:
     """Run the command line, and end as `exits` says."""
     _print_anything()
-    sys.exit(exits.code_of(lambda: app(standalone_mode=False)))
+    sys.exit(exits.code_of(lambda: app(prog_name="infernet", standalone_mode=False)))
 
 
 def _print_anything() -> None:

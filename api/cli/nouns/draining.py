@@ -74,7 +74,9 @@ class _Shown:
         if self._progress:
             self._progress.update(self._task, total=self._most, completed=self._most - running)
         elif self._shown and running != self._last and running:
-            print(f"{self._node_id}: {running} jobs run", file=sys.stderr, flush=True)
+            print(
+                f"{self._node_id}: {running} {'job runs' if running == 1 else 'jobs run'}", file=sys.stderr, flush=True
+            )
         self._last = running
 
     def end(self, node: Json) -> None:

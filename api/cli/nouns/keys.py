@@ -136,7 +136,7 @@ def edit(
     key: KeyOption = None,
     state: StateOption = None,
 ) -> None:
-    """Change a key. What is not named stays as it is."""
+    """Change a key. What is not named stays as it is now."""
     limits = allowing.limits(submissions_per_minute, submissions_per_hour, reads_per_minute, tokens_per_minute)
     new_budget = allowing.budget(budget, budget_tokens, budget_period)
     allowing.excluding(
@@ -160,6 +160,9 @@ def edit(
         raise typer.BadParameter("nothing to change was named")
     with connect(url, key, state) as client:
         chosen = _chosen(client, which)
+        if limits:
+            # To the API, a limit that is left out beside others is to be the account's again.
+            change["limits"] = chosen.get("limits", {}) | limits
         changed = client.send("PATCH", f"/keys/{chosen['id']}", change)
         if as_json:
             show_json(changed)
@@ -181,9 +184,10 @@ def revoke(
     """Revoke keys, for good: each is refused within 5 s. Jobs that were submitted with them go on."""
     with connect(url, key, state) as client:
         known = client.listed("/keys", "keys")["keys"]
-        active = [each for each in known if each.get("status") != "revoked"]
         # All are looked for before the first is revoked.
-        chosen = [one_of("key", each, active if _is_name(each, known) else known, prefixes=False) for each in which]
+        chosen = [
+            one_of("key", each, _active(known) if _is_name(each, known) else known, prefixes=False) for each in which
+        ]
         for each in chosen:
             confirm(f"Revoke {_described(each, client)}? This cannot be undone.", yes)
             client.send("DELETE", f"/keys/{each['id']}")
@@ -196,7 +200,12 @@ def _is_name(given: str, known: list[Json]) -> bool:
 
 
 def _chosen(client: Client, which: str) -> Json:
-    return one_of("key", which, client.listed("/keys", "keys")["keys"])
+    known = client.listed("/keys", "keys")["keys"]
+    return one_of("key", which, _active(known) if _is_name(which, known) else known)
+
+
+def _active(known: list[Json]) -> list[Json]:
+    return [each for each in known if each.get("status") != "revoked"]
 
 
 def _described(key: Json, client: Client) -> str:
