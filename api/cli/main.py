@@ -16,6 +16,7 @@ from api.cli.check import check
 from api.cli.connection import state_folder
 from api.cli.database import backup, db
 from api.cli.delete import delete
+from api.cli.doctor.command import doctor
 from api.cli.explain import explain
 from api.cli.groups import Helping
 from api.cli.jobs import jobs
@@ -102,7 +103,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, status, chat, jobs, explain, cancel, delete, usage, plan, backup):
+for _command in (check, doctor, status, chat, jobs, explain, cancel, delete, usage, plan, backup):
     app.command()(_command)
 for _name, _group in (("models", models), ("nodes", nodes), ("keys", keys), ("accounts", accounts), ("db", db)):
     app.add_typer(_group, name=_name)
