@@ -8,6 +8,10 @@ from api.cli.run import runs
 from cluster.errors import DatabaseFailed, StartError
 
 _AREA = "database"
+_FILE_CURE = "`infernet db check` tells more; docs/operations.md tells how to go on from a backup"
+_SERVER_CURE = (
+    "see whether it runs and lets this machine in; its URL is `database` of the settings, or INFERNET_DATABASE"
+)
 
 
 def look(subject: Subject) -> Iterator[Finding]:
@@ -27,7 +31,7 @@ def look(subject: Subject) -> Iterator[Finding]:
         schema, state = schema_of(database)
         used = is_in_use(url)
     except (StartError, DatabaseFailed) as error:
-        yield fault(_AREA, str(error), "start it, and see to `database` in the settings and to INFERNET_DATABASE")
+        yield fault(_AREA, str(error), _FILE_CURE if database.startswith("sqlite") else _SERVER_CURE)
         return
     if state == "newer":
         yield fault(_AREA, f"{shown(url)} has schema {schema}, of newer software", "update this software")

@@ -22,11 +22,11 @@ def look(subject: Subject) -> Iterator[Finding]:
     for run, processes in marked.items():
         if run == own and not runs.is_claimed(subject.folder):
             found = True
-            said = f"{_counted(processes)} of the last run with this state folder, which was killed, still run"
+            said = f"the last run with this state folder was killed, and left behind: {_listed(processes)}"
             yield warning(_AREA, said, "`infernet up` ends them when it starts")
         elif run != own and not _has_its_program(processes):
             found = True
-            said = f"{_counted(processes)} of a run in {run} outlived it: {_listed(processes)}"
+            said = f"a run in {run} was killed, and left behind: {_listed(processes)}"
             yield warning(_AREA, said, "start and stop `infernet up` with its state folder, or end them by their ids")
     if others := _other_rays(marked):
         found = True
@@ -75,7 +75,3 @@ def _name(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return process.name()
     return "ended"
-
-
-def _counted(processes: list[psutil.Process]) -> str:
-    return "1 process" if len(processes) == 1 else f"{len(processes)} processes"

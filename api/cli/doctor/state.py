@@ -30,7 +30,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     try:
         kept = read(folder)
     except ConfigError as error:
-        yield fault(_AREA, str(error), "run `infernet up` again")
+        yield fault(_AREA, str(error), "or give --url and --key, or INFERNET_URL and INFERNET_KEY")
         return
     used = "a system uses it" if runs.is_claimed(folder) else "no system uses it"
     yield ok(_AREA, f"{folder}: {used}" + (f"; the server is {kept.url}" if kept else ""))
