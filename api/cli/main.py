@@ -28,6 +28,7 @@ from api.cli.nouns.usage import usage
 from api.cli.options import StateOption
 from api.cli.plan import plan
 from api.cli.status import status
+from api.cli.top.command import top
 
 app = typer.Typer(
     name="infernet",
@@ -103,7 +104,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, doctor, status, chat, jobs, explain, cancel, delete, usage, plan, backup):
+for _command in (check, doctor, status, top, chat, jobs, explain, cancel, delete, usage, plan, backup):
     app.command()(_command)
 for _name, _group in (("models", models), ("nodes", nodes), ("keys", keys), ("accounts", accounts), ("db", db)):
     app.add_typer(_group, name=_name)

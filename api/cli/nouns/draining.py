@@ -7,14 +7,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api.cli.client import Client
 from api.cli.responses import Json
+from api.cli.top.glance import running_of
 from cluster.errors import Conflict, JobTimeout
 
 _LOOK_S = 0.5
-
-
-def jobs_of(node: Json) -> int:
-    """How many jobs its engines work on."""
-    return sum(int(engine.get("running", 0)) for engine in node.get("engines", []))
 
 
 def wait_until_idle(client: Client, node_id: str, timeout_s: float | None, shown: bool) -> Json:
@@ -26,7 +22,7 @@ def wait_until_idle(client: Client, node_id: str, timeout_s: float | None, shown
         give_up_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             node = client.read(f"/nodes/{node_id}")
-            running = jobs_of(node)
+            running = running_of(node)
             display.tell(running)
             if running == 0 or node.get("status") == "offline":
                 display.end(node)

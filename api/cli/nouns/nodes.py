@@ -8,9 +8,10 @@ from api.cli import completing
 from api.cli.client import Client, connect
 from api.cli.groups import Listing
 from api.cli.naming import one_of
-from api.cli.nouns.draining import jobs_of, wait_until_idle
+from api.cli.nouns.draining import wait_until_idle
 from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption
 from api.cli.render import show_json, show_nodes
+from api.cli.top.glance import running_of
 
 nodes = typer.Typer(cls=Listing, help="Machines: list, drain and undrain them. Alone, it lists them.")
 
@@ -60,7 +61,7 @@ def drain(
         if as_json:
             show_json(answer)
         elif not wait:
-            running = jobs_of(answer)
+            running = running_of(answer)
             print(f"{node_id} drains: {running} of its jobs {'runs' if running == 1 else 'run'}")
 
 
