@@ -14,7 +14,7 @@ from cluster.job_states import JobState
 from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.media import Given, MediumHash
 from cluster.messages.money import Rates, Usage
-from cluster.messages.placements import Placed
+from cluster.messages.placements import Heard, Placed
 
 Role = Literal["system", "user", "assistant"]
 
@@ -297,7 +297,7 @@ class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
     `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
-    `marks` say what the text means.
+    `marks` say what the text means. `heard` is when tokens of its attempts were heard, as far as that is known.
     """
 
     job_id: JobId
@@ -307,6 +307,7 @@ class Ended(Struct, frozen=True):
     ran: Placed | None = None
     epoch: int = 1
     marks: tuple[Mark, ...] = ()
+    heard: tuple[Heard, ...] = ()
 
 
 JobAttempt = tuple[JobId, int]

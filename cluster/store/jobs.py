@@ -62,6 +62,7 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> tuple[list[Billed]
     for event, end_as in _END.items():
         if rows := [job_rows.ended_row(first[job.job_id]) for job in billed if _event(first[job.job_id]) is event]:
             connection.execute(end_as, rows)
+    placements.hear(connection, [first[job.job_id] for job in billed])
     usage.add(connection, billed)
     budgets.settle(connection, billed)
     media.let_go(connection, [job.job_id for job in billed])
