@@ -37,7 +37,7 @@ from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
 from cluster.measures.measures import Counted
-from cluster.messages.explanations import Explanation
+from cluster.messages.explanations import Explanation, Moment
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
@@ -45,6 +45,7 @@ from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
 from cluster.messages.webhooks import Delivery, DeliveryQuery, NewWebhook, Webhook, WebhookChange
 from cluster.messages.work import Job
 from cluster.settings.schema import Settings
+from cluster.timeline import timeline
 from cluster.timing import Timing
 from cluster.webhooks import events as webhook_events
 from cluster.webhooks import signing
@@ -114,6 +115,7 @@ class Gateway:
         self._timing = timing
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
+        self._journal = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
         self._principals = Principals(self._ledger, clock, timing)
         self._sessions = Sessions(self._ledger, clock)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
@@ -266,6 +268,13 @@ class Gateway:
         attempts = await self._ledger.placements(record.id)
         standing = None if record.status.ended else await self._scheduler.explain(record.id)
         return Explanation(record.id, tuple(attempts), standing)
+
+    async def timeline(self, job_id: JobId, account_id: AccountId | None) -> Sequence[Moment]:
+        """What became of the job, in its order. Raises JobNotFound."""
+        record = await self.job(job_id, account_id)
+        attempts = await self._ledger.placements(record.id)
+        heard = () if record.status.ended else await self._journal.heard(record.id)
+        return timeline(record, attempts, heard)
 
     async def models(self) -> ModelsNow:
         """Their speeds as they were known last, where the database cannot tell them now."""

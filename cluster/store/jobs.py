@@ -69,6 +69,7 @@ def finish(
     for event, end_as in _END.items():
         if rows := [job_rows.ended_row(first[job.job_id]) for job in billed if _event(first[job.job_id]) is event]:
             connection.execute(end_as, rows)
+    placements.hear(connection, [first[job.job_id] for job in billed])
     usage.add(connection, billed)
     measures.add(connection, _measured(connection, billed, first))
     reached = budgets.settle(connection, billed)

@@ -42,6 +42,7 @@ def test_every_path_of_the_contract_is_there() -> None:
         "GET /api/v1/jobs/{job_id}",
         "GET /api/v1/jobs/{job_id}/stream",
         "GET /api/v1/jobs/{job_id}/placement",
+        "GET /api/v1/jobs/{job_id}/timeline",
         "POST /api/v1/jobs/{job_id}/cancel",
         "DELETE /api/v1/jobs/{job_id}",
         "GET /api/v1/models",
