@@ -154,7 +154,8 @@ async def stream_job(
     record = await gateway.job(job_id, caller.account_id)
     if position is None:
         return Response(status_code=204)
-    return EventStream(gateway.streams.read(record.id, record.account_id, position))
+    pieces = gateway.streams.read(record.id, record.account_id, position)
+    return EventStream(pieces, resumes=position.offset > 0)
 
 
 def _position(after: str | None, last_event_id: str | None) -> Position | None:

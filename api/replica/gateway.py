@@ -9,8 +9,10 @@ from msgspec import UNSET
 
 from actors.backends.prompts.counter import PromptCounter
 from actors.wire.calls import AWAY, Gone, InTime, tell, within
+from actors.wire.handing_in import HandingIn
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
+from api.replica.door_counts import DoorCounts
 from api.replica.forms import Forms
 from api.replica.intake import Intake
 from api.replica.media.fetching import Fetcher
@@ -24,7 +26,7 @@ from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
-from cluster.measures.measures import Counted
+from cluster.measures.measures import Totals
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import UsageQuery, UsageSum
@@ -68,7 +70,8 @@ class State(NamedTuple):
 
     models: Sequence[ModelView] | None
     nodes: Sequence[NodeView] | None
-    measures: Sequence[Counted] | None
+    totals: Totals | None
+    gauges: Mapping[str, float] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
     counts: bool | None
@@ -100,7 +103,9 @@ class Gateway:
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
         self._principals = Principals(self._ledger, clock, timing)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
-        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s)
+        self.counts = DoorCounts()
+        self._handing_in = HandingIn(self.counts.tallies, self._ledger, timing, self.counts.gauges)
+        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s, decided=self.counts.decided)
         self.prompts = PromptCounter(settings.models)
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
@@ -127,8 +132,10 @@ class Gateway:
     async def start(self) -> None:
         await self.streams.start()
         await self.prompts.start()
+        self._handing_in.start()
 
     async def stop(self) -> None:
+        await self._handing_in.stop()
         await self.streams.stop()
         await self.prompts.stop()
         await self._fetcher.close()
@@ -149,10 +156,12 @@ class Gateway:
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        (models, nodes), (measures, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
+        await self._if_promptly(self._handing_in.hand_in())  # what this replica knows is told with the rest
+        (models, nodes), (totals, gauges, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
-                self._if_promptly(self._ledger.measures()),
+                self._if_promptly(self._ledger.totals()),
+                self._if_promptly(self._ledger.gauges()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
             ),
@@ -162,7 +171,7 @@ class Gateway:
                 self._if_promptly(self._restarts()),
             ),
         )
-        return State(models, nodes, measures, speeds, can_write, counts, streams, restarts)
+        return State(models, nodes, totals, gauges, speeds, can_write, counts, streams, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()

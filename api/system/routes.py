@@ -10,7 +10,7 @@ from api.http.answers import Answer
 from api.http.dependencies import CurrentGateway
 from api.http.openapi import PUBLIC, errors
 from api.replica.gateway import Gateway
-from api.system.metrics import Snapshot
+from api.system.metrics.page import Page
 from cluster.errors import InternalError, NoCapacity
 from cluster.messages.machines import ModelView
 
@@ -58,7 +58,7 @@ async def health(gateway: CurrentGateway) -> Response:
 @router.get("/metrics", response_class=MetricsText, responses=errors(InternalError), openapi_extra=PUBLIC)
 async def get_metrics(gateway: CurrentGateway) -> Response:
     """The system's state as Prometheus metrics, as far as its parts answer. Names no account, key or job."""
-    text = Snapshot(await gateway.state()).text()
+    text = Page(await gateway.state()).text()
     return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

@@ -19,11 +19,12 @@ from sqlalchemy import (
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.measures.measures import COMPLETED, EndedJob
+from cluster.measures.tallies import SETTLED
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
-from cluster.store import budgets, job_rows, measures, media, placements, usage
+from cluster.store import budgets, job_rows, measures, media, placements, tallies, usage
 from cluster.store.measures import Kind
 from cluster.store.tables import JOBS, USAGE
 from cluster.store.usage import Billed
@@ -66,7 +67,8 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> dict[JobId, EndedR
             connection.execute(end_as, rows)
     usage.add(connection, billed)
     measures.add(connection, _measured(connection, billed, first))
-    budgets.settle(connection, billed)
+    settled = budgets.settle(connection, billed)
+    tallies.add(connection, {(SETTLED, (unit,)): spent for unit, spent in settled.items()})
     media.let_go(connection, [job.job_id for job in billed])
     return _ended(connection, first.keys() - {job.job_id for job in billed})
 
