@@ -86,7 +86,7 @@ class Ledger:
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
         self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
         self._pruning_minutes = Every(timing.prune_minutes_s, self.prune_minutes, "removing minutes that are over")
-        self._told_commits = 0
+        self._told_writes = 0
         self._tallies = Tallies(new_holder_id())
         self._handing_in = HandingIn(self._tallies, self, timing, before=self._count_commits)
         loops = (self._writing_uses, self._pruning, self._pruning_jobs, self._pruning_minutes)
@@ -380,10 +380,10 @@ class Ledger:
         await self._write(partial(shares.mark, marks=marks))
 
     def _count_commits(self) -> None:
-        """What handing this in takes is not worth to be handed in."""
+        """That this was handed in is no reason to hand it in again: a system at rest writes nothing."""
         commits = self._database.commits
-        if commits.count > self._told_commits + 1:
-            self._told_commits = commits.count
+        if commits.writes > self._told_writes + 1:
+            self._told_writes = commits.writes
             self._tallies.reach(COMMITS, total=commits.count)
             self._tallies.reach(WRITES, total=commits.writes)
             self._tallies.reach(COMMIT_SECONDS, total=commits.seconds)
