@@ -85,7 +85,7 @@ class _ChargedSend:
 async def _admit(scope: Scope, sending: _ChargedSend) -> None:
     """Raises Unauthorized and RateLimited."""
     gateway: Gateway = scope["app"].state.gateway
-    principal = await gateway.authenticate(_bearer_token(Headers(scope=scope)))
+    principal = await gateway.authenticate(bearer_token(Headers(scope=scope)))
     sending.charged = await gateway.charge(principal, _bucket(scope))
     if not sending.charged.allowed:
         raise refusal(sending.charged, "requests")
@@ -98,7 +98,7 @@ def _is_guarded(scope: Scope) -> bool:
     return any(is_under(prefix, scope["path"]) for prefix in _GUARDED)
 
 
-def _bearer_token(headers: Headers) -> str:
+def bearer_token(headers: Headers) -> str:
     """Raises Unauthorized for any other scheme, for what is malformed, and for more than one."""
     given = headers.getlist("authorization")
     match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None

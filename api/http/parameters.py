@@ -46,6 +46,7 @@ _POSITION = re.compile(r"(?:(?P<epoch>[1-9][0-9]{0,8})-)?(?P<offset>[0-9]{1,19})
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _GROUPINGS = ("key", "model", "day")
+_PARTS_OF_METRICS = ("all", "system", "engines")
 _SHOWN_CHARACTERS = 64
 
 
@@ -95,6 +96,12 @@ def _grouping(value: str) -> str:
     return value
 
 
+def _part_of_metrics(value: str) -> str:
+    if value not in _PARTS_OF_METRICS:
+        raise PydanticCustomError("part", "must be one of all, system, engines")
+    return value
+
+
 # What may be left out is documented without null, which no query can hold.
 KnownAndOnce = Depends(_known_and_once)
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()]
@@ -109,6 +116,12 @@ Minutes = Annotated[
     Field(ge=1, le=1440),
     BeforeValidator(_whole_number),
     Query(description="How many of the last minutes to tell of"),
+]
+PartOfMetrics = Annotated[
+    Literal["all", "system", "engines"],
+    BeforeValidator(_part_of_metrics),
+    WithJsonSchema({"type": "string", "enum": list(_PARTS_OF_METRICS)}),
+    Query(description="All, or without what each engine counts of itself, or that alone"),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
 POSITION_PATTERN = rf"^({END_ID}|([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}})$"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
@@ -22,7 +23,7 @@ from api.replica.room import Room
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound
+from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound, Unauthorized
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
@@ -97,6 +98,7 @@ class Gateway:
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
+        self._metrics_key = settings.metrics.key
         self._clock = clock
         self._timing = timing
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
@@ -143,6 +145,14 @@ class Gateway:
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
         return await self._principals.find(token)
+
+    async def require_metrics_reader(self, token: Callable[[], str]) -> None:
+        """Where metrics have a key, raises Unauthorized for who presents neither that nor an admin's."""
+        if not self._metrics_key:
+            return
+        presented = token()
+        if not compare_digest(presented, self._metrics_key) and (await self.authenticate(presented)).role != "admin":
+            raise Unauthorized()
 
     async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
         """Charge a request to the key, whichever replica it reached."""

@@ -91,6 +91,12 @@ class Media(Struct, frozen=True):
     fetch_timeout_s: int = 10
 
 
+class Metrics(Struct, frozen=True):
+    """Who may read `/metrics`: everybody, or, where there is a `key`, who presents it or the key of an admin."""
+
+    key: str = ""
+
+
 SpotNoticesOf = Literal["none", "aws", "gcp"]
 
 
@@ -110,6 +116,7 @@ class Settings(Struct, frozen=True):
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
+    metrics: Metrics = Metrics()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -130,6 +137,7 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "stream_interval_ms": integer(0, unit="ms"),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
+                "metrics": _metrics,
                 "models": partial(_models, judge),
             },
         )
@@ -202,6 +210,10 @@ def _media(value: Value) -> Media:
         "fetch_timeout_s": integer(1, unit="s"),
     }
     return Media(**section(value, checks))
+
+
+def _metrics(value: Value) -> Metrics:
+    return Metrics(**section(value, {"key": text}))
 
 
 def _host(value: Value) -> str:

@@ -34,8 +34,10 @@ _COUNTERS: Final = {
 
 
 def figures(engines: Sequence[EngineReport]) -> Iterator[Metric]:
-    """The figures of those engines whose backend counts any."""
+    """The figures of those engines whose backend counts any; nothing where none does."""
     told = [((each.model, each.id), each.figures) for each in engines if each.figures is not None]
+    if not told:
+        return
     for name, about in _GAUGES.items():
         yield gauge(f"vllm:{name}", about, _LABELS, [(labels, _figure(of, name)) for labels, of in told])
     for name, about in _COUNTERS.items():
