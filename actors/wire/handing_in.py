@@ -13,6 +13,9 @@ from cluster.timing import Timing
 if TYPE_CHECKING:
     from actors.ledger import Ledger
 
+_SHEETS = 2
+"""One that was under way already, or whose answer was lost, and one with what was counted since it was made."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -52,11 +55,13 @@ class HandingIn:
             logger.warning("what was counted last was not handed in: %s: %s", type(error).__name__, error)
 
     async def hand_in(self) -> None:
-        """Raises what says that the Ledger is away."""
+        """Returns when all that was counted until now is handed in. Raises what says that the Ledger is away."""
         self._before()
-        sheet, gauges = self._tallies.sheet(), self._gauges()
-        if sheet is None and not gauges:
-            return
-        await self._ledger.tally(self._tallies.source, sheet, gauges)
-        if sheet is not None:
+        for _ in range(_SHEETS):
+            sheet, gauges = self._tallies.sheet(), self._gauges()
+            if sheet is None and not gauges:
+                return
+            await self._ledger.tally(self._tallies.source, sheet, gauges)
+            if sheet is None:
+                return
             self._tallies.taken(sheet)
