@@ -103,6 +103,11 @@ class Timing(Struct, frozen=True):
     # A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
     key_renewed_s: float = 2.0
 
+    # Everybody who counts
+    # How often what was counted is handed in, and how long one counts who has told nothing more of what is so now.
+    hand_in_s: float = 5.0
+    gauges_s: float = 20.0
+
     # RateLimiter
     # How long a read waits until it is durable that it was counted.
     reads_wait_s: float = 0.5
