@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -55,7 +56,8 @@ class Courier:
         self._clock = clock
         self._timing = timing
         self._chance = chance
-        self._under_way: dict[DeliveryId, tuple[WebhookId, asyncio.Task[None]]] = {}
+        self._under_way: dict[DeliveryId, asyncio.Task[None]] = {}
+        self._busy: Counter[WebhookId] = Counter()
         self._failing: set[WebhookId] = set()
         self._paused_until_ms: dict[WebhookId, int] = {}
         self._has_room = asyncio.Event()
@@ -70,7 +72,7 @@ class Courier:
     async def stop(self) -> None:
         """Send nothing more. What is under way is given up, and sent again by the next one."""
         self.taking.stop()
-        attempts = [attempt for _, attempt in self._under_way.values()]
+        attempts = list(self._under_way.values())
         for attempt in attempts:
             attempt.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
@@ -88,20 +90,25 @@ class Courier:
             await self._has_room.wait()
             return
         for due in await self._ledger.due_deliveries(room, self._timing.courier_wait_s):
-            self._begin(due)
+            # Looked at again: meanwhile the endpoint may have asked for a pause.
+            if self._room_of(due.webhook_id) > 0:
+                self._begin(due)
 
     def _room(self) -> Room:
-        busy: dict[WebhookId, int] = {}
-        for webhook_id, _ in self._under_way.values():
-            busy[webhook_id] = busy.get(webhook_id, 0) + 1
-        most = dict.fromkeys(self._failing, MOST_OF_A_FAILING_ONE)
-        less = {each: most.get(each, MOST_OF_AN_ENDPOINT) - busy.get(each, 0) for each in {*busy, *most}}
+        now_ms = self._clock.wall_ms()
+        self._paused_until_ms = {each: ms for each, ms in self._paused_until_ms.items() if ms > now_ms}
+        less = {each: self._room_of(each) for each in {*self._busy, *self._failing, *self._paused_until_ms}}
         return Room(MOST_AT_ONCE - len(self._under_way), MOST_OF_AN_ENDPOINT, less, tuple(self._under_way))
 
+    def _room_of(self, webhook_id: WebhookId) -> int:
+        if self._paused_until_ms.get(webhook_id, 0) > self._clock.wall_ms():
+            return 0
+        most = MOST_OF_A_FAILING_ONE if webhook_id in self._failing else MOST_OF_AN_ENDPOINT
+        return max(0, most - self._busy[webhook_id])
+
     def _begin(self, due: Due) -> None:
-        if due.id not in self._under_way:
-            attempt = asyncio.create_task(self._attempt(due), name=f"delivering {due.id}")
-            self._under_way[due.id] = due.webhook_id, attempt
+        self._busy[due.webhook_id] += 1
+        self._under_way[due.id] = asyncio.create_task(self._attempt(due), name=f"delivering {due.id}")
 
     async def _attempt(self, due: Due) -> None:
         try:
@@ -112,6 +119,7 @@ class Courier:
             await self._until_recorded(attempted)
         finally:
             del self._under_way[due.id]
+            self._busy -= Counter([due.webhook_id])
             self._has_room.set()
 
     async def _send(self, due: Due) -> Answer:
