@@ -14,7 +14,7 @@ from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks.webhooks import WebhookVerificationError
 from starlette.responses import Response
 
-from actors.courier import MOST_OF_AN_ENDPOINT
+from actors.couriering.endpoint import MOST_SENDING
 from cluster.clock import iso_utc
 from cluster.settings.schema import Webhooks
 from tests.support.plain_system import QUICK, PlainSystem, prepare_database, run, until
@@ -431,7 +431,7 @@ def test_a_slow_endpoint_holds_up_no_other(tmp_path: Path) -> None:
         jobs = [await stage.job() for _ in range(30)]
         await stage.host.hears(lambda: len(stage.host.of("/quick")) == 30)
         assert {told.event["data"]["id"] for told in stage.host.of("/quick")} == set(jobs)
-        assert len(stage.host.of("/slow")) <= MOST_OF_AN_ENDPOINT
+        assert len(stage.host.of("/slow")) <= MOST_SENDING
         stage.host.held["/slow"].set()
         await stage.host.hears(lambda: {told.event["data"]["id"] for told in stage.host.of("/slow")} == set(jobs))
 
