@@ -441,7 +441,7 @@ class Ledger:
 
     async def happened(self, events: Sequence[Event]) -> None:
         """Writes down whom these are to be told. May be repeated: each is told once."""
-        if self._listening:
+        if await self._somebody_listens():
             await self._write(partial(deliveries.add, events=events, named={}))
             self._something_to_tell.set()
 
@@ -549,11 +549,16 @@ class Ledger:
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
 
     async def _due(self, room: Room) -> list[Due]:
-        if not self._listening:
+        if not await self._somebody_listens():
             return []
         # Cleared first: what is written down from here on is looked at again.
         self._something_to_tell.clear()
         return await self._read(partial(deliveries.due, room=room, now_ms=self._now_ms()))
+
+    async def _somebody_listens(self) -> bool:
+        """Or did, once. It is known as soon as the database has been opened."""
+        await self._database.opened()
+        return bool(self._listening)
 
     async def _prune(self, before_ms: int) -> None:
         """In turns, between which others write."""

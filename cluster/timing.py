@@ -87,10 +87,9 @@ class Timing(Struct, frozen=True):
     stuck_s: float = 4.0
 
     # Courier
-    # How long it waits for something to deliver, before it looks for what has to be tried again.
+    # How long it waits for something to deliver while nothing is under way, and how often it looks while something is.
     courier_wait_s: float = 1.0
-    # The pause between two looks.
-    courier_pause_s: float = 0.02
+    courier_look_s: float = 0.05
 
     # Ingress replica
     # How long a client waits for what takes no time when all is well; then it is told to come again.
