@@ -285,7 +285,11 @@ class Ledger:
         is where some of them run already.
         """
         with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
-            return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
+            accept = partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
+            answers = await self._write(partial(accept, listening=self._listening))
+        if self._listening and any(isinstance(answer, BudgetExceeded) for answer in answers):
+            self._something_to_tell.set()
+        return answers
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""
