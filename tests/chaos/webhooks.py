@@ -83,12 +83,13 @@ def _kill_each(serving: Serving, log: WebhookLog, kinds: Iterable[str], over: th
     try:
         for kind in kinds:
             process = serving.actors(kind)[0]
-            told = len(log.noted) + TOLD_BETWEEN_KILLS
-            log.wait_for(
-                lambda told=told: len(log.noted) >= told, TOLD_WITHIN_S, f"what comes before a {kind} is killed"
-            )
+            _hear_some(log)
             process.kill()
-        told = len(log.noted) + TOLD_BETWEEN_KILLS
-        log.wait_for(lambda: len(log.noted) >= told, TOLD_WITHIN_S, "what comes after the last kill")
+        _hear_some(log)
     finally:
         over.set()
+
+
+def _hear_some(log: WebhookLog) -> None:
+    told = len(log.noted) + TOLD_BETWEEN_KILLS
+    log.wait_for(lambda: len(log.noted) >= told, TOLD_WITHIN_S, "what comes between two kills")
