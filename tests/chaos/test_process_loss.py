@@ -70,7 +70,7 @@ def test_the_end_of_every_job_is_told_whatever_is_killed_while_jobs_end(serving:
 
 
 def test_what_is_to_be_tried_again_is_though_who_would_have_is_killed(serving: Serving) -> None:
-    refusals = iter([500] * 10)
+    refusals = iter([500] * 5)
     with WebhookLog(lambda _: next(refusals, 204)) as log:
         register(serving, log)
         with serving.client() as client:
@@ -78,7 +78,7 @@ def test_what_is_to_be_tried_again_is_though_who_would_have_is_killed(serving: S
         log.wait_for(lambda: len({noted.id for noted in log.noted}) == 5)
         for process in (*serving.actors("Courier"), *serving.actors("Ledger")):
             process.kill()
-        log.wait_for(lambda: len(log.noted) >= 15, TOLD_WITHIN_S)
+        log.wait_for(lambda: len(log.noted) >= 10, TOLD_WITHIN_S)
         assert untold(log, jobs) == []
     wait_until_whole(serving)
 
