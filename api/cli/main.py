@@ -20,6 +20,7 @@ from api.cli.doctor.command import doctor
 from api.cli.explain import explain
 from api.cli.groups import Helping
 from api.cli.jobs import jobs
+from api.cli.logs.command import logs
 from api.cli.nouns.accounts import accounts
 from api.cli.nouns.keys import keys
 from api.cli.nouns.models import models
@@ -104,7 +105,7 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, doctor, status, top, chat, jobs, explain, cancel, delete, usage, plan, backup):
+for _command in (check, doctor, status, top, logs, chat, jobs, explain, cancel, delete, usage, plan, backup):
     app.command()(_command)
 for _name, _group in (("models", models), ("nodes", nodes), ("keys", keys), ("accounts", accounts), ("db", db)):
     app.add_typer(_group, name=_name)
