@@ -26,6 +26,7 @@ from api.cli.nouns.keys import keys
 from api.cli.nouns.models import models
 from api.cli.nouns.nodes import nodes
 from api.cli.nouns.usage import usage
+from api.cli.nouns.webhooks import webhooks
 from api.cli.options import StateOption
 from api.cli.plan import plan
 from api.cli.status import status
@@ -107,7 +108,14 @@ def demo() -> None:
 
 for _command in (check, doctor, status, top, logs, chat, jobs, explain, cancel, delete, usage, plan, backup):
     app.command()(_command)
-for _name, _group in (("models", models), ("nodes", nodes), ("keys", keys), ("accounts", accounts), ("db", db)):
+for _name, _group in (
+    ("models", models),
+    ("nodes", nodes),
+    ("keys", keys),
+    ("accounts", accounts),
+    ("webhooks", webhooks),
+    ("db", db),
+):
     app.add_typer(_group, name=_name)
 
 

@@ -54,6 +54,8 @@ class Tail:
         return (runs(self._state)[-1] / kept_logs.NAME).open(encoding="utf-8", errors="replace")
 
     def _has_another(self) -> bool:
-        # What was moved away goes on until it is begun anew.
-        latest = runs(self._state)[-1] / kept_logs.NAME
-        return latest.exists() and not os.path.samestat(latest.stat(), os.fstat(self._file.fileno()))
+        try:
+            latest = (runs(self._state)[-1] / kept_logs.NAME).stat()
+        except FileNotFoundError:  # it was moved away, and nothing has been written since
+            return False
+        return not os.path.samestat(latest, os.fstat(self._file.fileno()))
