@@ -166,6 +166,11 @@ def test_a_key_is_revoked_by_its_whole_id_or_name(infernet: Typed, stage: Stage,
     assert changes(stage) == [(f"DELETE /keys/{NIGHTLY['id']}", {})]
 
 
+def test_a_revocation_as_json_names_the_ids(infernet: Typed) -> None:
+    out = infernet("keys", "revoke", "nightly job", "--yes", "--json").out
+    assert json.loads(out) == {"revoked": [NIGHTLY["id"]]}
+
+
 @pytest.mark.parametrize("which", ["night", "key_1", "", "NIGHTLY JOB"])
 def test_no_beginning_revokes_a_key(infernet: Typed, stage: Stage, which: str) -> None:
     code, _, err = infernet("keys", "revoke", which, "--yes")

@@ -136,6 +136,7 @@ def test(
 def delete(
     which: Annotated[str, typer.Argument(metavar="WEBHOOK", help="Its whole id.", autocompletion=completing.webhooks)],
     yes: YesOption = False,
+    as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
     state: StateOption = None,
@@ -145,7 +146,10 @@ def delete(
         chosen = _chosen(client, which, prefixes=False)
         confirm(f"Delete {chosen['id']}, {chosen.get('url')}? This cannot be undone.", yes)
         client.send("DELETE", f"/webhooks/{chosen['id']}")
-    print(f"{chosen['id']} is deleted")
+    if as_json:
+        show_json({"deleted": [chosen["id"]]})
+    else:
+        print(f"{chosen['id']} is deleted")
 
 
 @webhooks.command()
