@@ -8,11 +8,15 @@ const state = document.getElementById("stream-state");
 class Choice {
   constructor(number) {
     this.turn = make("article", "turn");
-    this.title = make("p", "who", "answer");
-    this.turn.append(this.title);
+    this.turn.setAttribute("aria-label", "answer");
     this.number = number;
     this.last = null;
     this.said = null;
+  }
+
+  // Of several, each says which it is.
+  entitle() {
+    if (!this.turn.querySelector(".who")) this.turn.prepend(make("p", "who", `answer ${this.number + 1}`));
   }
 
   add(kind, text, name) {
@@ -94,7 +98,7 @@ class Stream {
       const choice = new Choice(number);
       this.choices.set(number, choice);
       place.append(choice.turn);
-      if (this.choices.size > 1) for (const each of this.choices.values()) each.title.textContent = `answer ${each.number + 1}`;
+      if (this.choices.size > 1) for (const each of this.choices.values()) each.entitle();
     }
     return this.choices.get(number);
   }
