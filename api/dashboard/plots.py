@@ -22,30 +22,35 @@ class Plot(TypedDict):
 
 
 def hour(history: History) -> dict[str, Plot]:
-    """The plots of the last minutes, by name. The current minute is not over, and is left out."""
-    minutes = history.minutes[:-1]
+    """The plots of the last minutes, by name."""
+    minutes = history.minutes
     x = [minute.start_ms // 1000 for minute in minutes]
 
     def plot(unit: str, **series: Sequence[float | None]) -> Plot:
         return {"x": x, "unit": unit, "series": [{"name": name, "values": values} for name, values in series.items()]}
 
     return {
-        "tokens": plot("tokens/s", Generated=[_rounded(minute.tokens_per_second, 1) for minute in minutes]),
+        "tokens": plot("tokens/s", Generated=[_rounded(minute.tokens_per_second) for minute in minutes]),
         "jobs": plot(
             "jobs", Waiting=[minute.queued for minute in minutes], Running=[minute.running for minute in minutes]
         ),
         "first-text": plot(
-            "s",
-            p50=[_rounded(minute.first_text_p50_s, 3) for minute in minutes],
-            p95=[_rounded(minute.first_text_p95_s, 3) for minute in minutes],
+            "ms",
+            p50=[_milliseconds(minute.first_text_p50_s) for minute in minutes],
+            p95=[_milliseconds(minute.first_text_p95_s) for minute in minutes],
         ),
         "ended": plot(
             "jobs",
-            Completed=[minute.completed for minute in minutes],
-            Failed=[minute.failed for minute in minutes],
+            # How many end in the current minute is not known before it is over.
+            Completed=[*(minute.completed for minute in minutes[:-1]), None],
+            Failed=[*(minute.failed for minute in minutes[:-1]), None],
         ),
     }
 
 
-def _rounded(number: float | None, digits: int) -> float | None:
-    return None if number is None else round(number, digits)
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return _rounded(None if seconds is None else 1000 * seconds)

@@ -41,7 +41,7 @@ class Figure {
       label: each.name,
       stroke: colour(this.element, `plot-${number + 1}`),
       width: 2,
-      points: { size: 5 },
+      points: { show: true, size: 4 },
       value: (_, value) => (value === null || value === undefined ? "" : this.written(value)),
     }));
     const options = {
@@ -49,7 +49,7 @@ class Figure {
       height: HEIGHT,
       series: [{ value: (_, x) => (x === null ? "" : clock(x)) }, ...series],
       axes: [{ ...axis, values: (_, xs) => xs.map(clock) }, { ...axis, size: 56, values: (_, ys) => ys.map(short) }],
-      scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1e-3) * 1.1] } },
+      scales: { y: { range: (_, low, high) => [0, (high || 1) * 1.1] } },
       legend: { live: true },
     };
     this.chart = new uPlot(options, this.columns(), this.place);
