@@ -17,10 +17,12 @@ from actors.journaling.entry import Entry
 from actors.journaling.finishing import Finish, Finishing
 from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
+from actors.telemetry import inference, spans
 from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.role import Role
-from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster import traceparent
+from cluster.clock import SYSTEM_CLOCK, Clock, wall_ns
 from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.liveness.roles import JOURNAL_ROLE
@@ -235,6 +237,7 @@ class Journal:
     def _fail(self, failure: Failure) -> None:
         entry = self._entry(failure.job_id)
         if entry.attempts.ending is None:
+            entry.origin = failure.origin
             entry.take_output(failure.output)
             usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
             self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
@@ -264,14 +267,25 @@ class Journal:
             tuple(log.marks),
             first_ms,
             entry.gaps_ms,
+            entry.origin,
         )
+        began_ns = wall_ns()
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
+        self._tell_end(entry, end, began_ns)
         entry.attempts.settle()
         if before is not None:
             entry.turn_to(before)
         entry.log.close(end)
         entry.touch()
         asyncio.get_running_loop().call_later(self._timing.linger_s, self._entries.pop, entry.job_id, None)
+
+    def _tell_end(self, entry: Entry, end: End, began_ns: int) -> None:
+        """How the job ended, and how long it took until that was durable."""
+        if trace := entry.origin.trace:
+            place = traceparent.of_job(trace, entry.job_id, spans.END)
+            told = inference.answered(end) | {"infernet.job.id": entry.job_id}
+            job = traceparent.of_job(trace, entry.job_id)
+            spans.tell(spans.END, place, job, began_ns, wall_ns(), told, inference.error(end))
 
     async def _audit(self) -> None:
         """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.

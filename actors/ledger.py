@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from secrets import token_urlsafe
 
@@ -10,10 +11,11 @@ from msgspec.structs import replace
 
 from actors.database.access import Access
 from actors.database.holders import Holders
+from actors.telemetry import spans
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
-from cluster.ids import AccountId, JobId, KeyId
+from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId
 from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.measures.activity import MINUTE_MS
@@ -34,9 +36,21 @@ from cluster.messages.people import (
 )
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobPage, JobQuery, JobRecord
+from cluster.messages.webhooks import (
+    Attempted,
+    Delivery,
+    DeliveryQuery,
+    Due,
+    Event,
+    NewWebhook,
+    Room,
+    Webhook,
+    WebhookChange,
+)
 from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
+    deliveries,
     first_admin,
     idempotency,
     job_search,
@@ -51,6 +65,7 @@ from cluster.store import (
     speeds,
     submissions,
     usage,
+    webhooks,
     windows,
 )
 from cluster.store.database import Database
@@ -93,8 +108,15 @@ class Ledger:
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
         self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
         self._pruning_minutes = Every(timing.prune_minutes_s, self.prune_minutes, "removing minutes that are over")
-        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs, self._pruning_minutes)
-        self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
+        self._pruning_deliveries = Every(timing.prune_deliveries_s, self.prune_deliveries, "removing old deliveries")
+        self._from_then_on = (
+            self._writing_uses,
+            self._pruning,
+            self._pruning_jobs,
+            self._pruning_minutes,
+            self._pruning_deliveries,
+        )
+        self._database = Access(database_url, self._prepare, self._from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
@@ -102,6 +124,9 @@ class Ledger:
         self._uses: dict[KeyId, int] = {}
         self._holders = Holders(timing.known_keys_s)
         self._has_removed = False
+        # The accounts that have, or had, endpoints: known here, so that the end of most jobs asks nothing of them.
+        self._listening: set[AccountId] = set()
+        self._something_to_tell = asyncio.Event()
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -113,10 +138,8 @@ class Ledger:
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
-        self._writing_uses.stop()
-        self._pruning.stop()
-        self._pruning_jobs.stop()
-        self._pruning_minutes.stop()
+        for again_and_again in self._from_then_on:
+            again_and_again.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -249,7 +272,8 @@ class Ledger:
         What a job may consume at most is reserved of its budgets with that, once however often this is called. `begun`
         is where some of them run already.
         """
-        return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
+        with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
+            return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""
@@ -272,7 +296,11 @@ class Ledger:
         """
         if journal is not None and not self._roles.hold(JOURNAL_ROLE, journal, begins=False):
             raise Superseded("another Journal has begun")
-        return await self._write(partial(jobs.finish, ended=ended))
+        with spans.of_jobs("ledger write", spans.END, ((each.job_id, each.origin) for each in ended)):
+            billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
+        if any(each.account_id in self._listening for each in billed):
+            self._something_to_tell.set()
+        return before
 
     async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
         """The job; None if there is none, or it is another account's than the one named."""
@@ -350,6 +378,88 @@ class Ledger:
         except DatabaseFailed as error:
             logger.warning("media that no job needs were not removed, and will be later: %s", error)
 
+    # Webhooks -----------------------------------------------------------------------------------------------------
+
+    async def create_webhook(self, maker: Principal, webhook: NewWebhook) -> Webhook:
+        """The endpoint as it stands; repeated, nothing changes. Raises BadRequest, Forbidden and Conflict."""
+        # Before it is written: whatever ends from then on is looked at.
+        self._listening.add(webhook.account_id)
+        return await self._write(partial(webhooks.create, maker=maker, asked=webhook))
+
+    async def webhooks(self, account_id: AccountId | None) -> list[Webhook]:
+        """The account's endpoints, or everybody's, the oldest first."""
+        return await self._read(partial(webhooks.of_account, account_id=account_id))
+
+    async def webhook_at(self, account_id: AccountId, url: str) -> WebhookId:
+        """The account's endpoint with this URL. Raises BadRequest where there is none that is enabled."""
+        return await self._read(partial(webhooks.at, account_id=account_id, url=url))
+
+    async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
+        """The endpoint as it stands then. May be repeated. Raises WebhookNotFound, Forbidden and Conflict."""
+        return await self._write(partial(webhooks.change, caller=caller, webhook_id=webhook_id, asked=change))
+
+    async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId, secret: str) -> Webhook:
+        """From now on this secret signs, and the one before for a day. Raises WebhookNotFound and Forbidden."""
+        rotate = partial(webhooks.rotate, caller=caller, webhook_id=webhook_id, secret=secret, now_ms=self._now_ms())
+        return await self._write(rotate)
+
+    async def remove_webhook(self, caller: Principal, webhook_id: WebhookId) -> None:
+        """Nothing more is told to it. Raises WebhookNotFound."""
+        now_ms = self._now_ms()
+        await self._write(partial(webhooks.remove, caller=caller, webhook_id=webhook_id, now_ms=now_ms))
+
+    async def test_webhook(self, caller: Principal, webhook_id: WebhookId, event: Event) -> Delivery:
+        """This event on its way to this endpoint alone. Raises WebhookNotFound, and Conflict for a disabled one."""
+        delivery = await self._write(partial(deliveries.test, caller=caller, webhook_id=webhook_id, event=event))
+        self._something_to_tell.set()
+        return delivery
+
+    async def deliveries(self, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery) -> list[Delivery]:
+        """The endpoint's deliveries that `query` asks for, the newest first. Raises WebhookNotFound."""
+        return await self._read(partial(deliveries.of_webhook, caller=caller, webhook_id=webhook_id, query=query))
+
+    async def redeliver(self, caller: Principal, webhook_id: WebhookId, delivery: DeliveryId) -> Delivery:
+        """The delivery, tried again from now on. Raises WebhookNotFound, DeliveryNotFound and Conflict."""
+        now_ms = self._now_ms()
+        again = await self._write(
+            partial(deliveries.redeliver, caller=caller, webhook_id=webhook_id, delivery=delivery, now_ms=now_ms)
+        )
+        self._something_to_tell.set()
+        return again
+
+    async def happened(self, events: Sequence[Event]) -> None:
+        """Writes down whom these are to be told. May be repeated: each is told once."""
+        if self._listening:
+            await self._write(partial(deliveries.add, events=events, named={}))
+            self._something_to_tell.set()
+
+    async def due_deliveries(self, room: Room, wait_s: float) -> list[Due]:
+        """What is to be told now, as far as there is room; where there is nothing, it is waited for so long."""
+        if found := await self._due(room):
+            return found
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._something_to_tell.wait()
+        return await self._due(room)
+
+    async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
+        """Writes down what came of these attempts. May be repeated."""
+        await self._write(partial(deliveries.record, attempted=attempted))
+
+    async def prune_deliveries(self) -> None:
+        """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
+        if not self._listening:
+            return
+        prune = partial(deliveries.prune, now_ms=self._now_ms())
+        try:
+            while True:
+                may_be_more = await self._write(prune)
+                if not may_be_more:
+                    return
+                await asyncio.sleep(self._timing.prune_pause_s)
+        except DatabaseFailed as error:
+            logger.warning("old deliveries were not removed, and will be later: %s", error)
+
     # What adds up -------------------------------------------------------------------------------------------------
 
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
@@ -406,6 +516,13 @@ class Ledger:
         at_ms = self._uses.get(key.id)
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
 
+    async def _due(self, room: Room) -> list[Due]:
+        if not self._listening:
+            return []
+        # Cleared first: what is written down from here on is looked at again.
+        self._something_to_tell.clear()
+        return await self._read(partial(deliveries.due, room=room, now_ms=self._now_ms()))
+
     async def _prune(self, before_ms: int) -> None:
         """In turns, between which others write."""
         turn = partial(removal.prune, before_ms=before_ms, turn_s=self._timing.prune_turn_s, clock=self._clock)
@@ -417,7 +534,8 @@ class Ledger:
             await asyncio.sleep(self._timing.prune_pause_s)
 
     def _prepare(self, database: Database) -> None:
-        """Makes the first admin key, if there is no key."""
+        """Learns who listens, and makes the first admin key, if there is no key."""
+        self._listening |= database.read(webhooks.accounts)
         if database.read(keys.any_exists):
             return
         secret = self._admin_key or new_secret()

@@ -11,6 +11,7 @@ from starlette.types import Scope
 FOLDER = Path(__file__).with_name("static")
 
 _FOR_A_YEAR = "public, max-age=31536000, immutable"
+_ASKED_AGAIN = "no-cache"
 
 
 @cache
@@ -21,7 +22,10 @@ def address(name: str) -> str:
 
 
 class Assets(StaticFiles):
-    """Serves the files. A browser asks for each of them once."""
+    """Serves the files. A browser asks for each of them once.
+
+    What scripts import they name without its content: whether that is the same still, a browser asks each time.
+    """
 
     def __init__(self) -> None:
         super().__init__(directory=FOLDER)
@@ -29,6 +33,6 @@ class Assets(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if scope["query_string"] and response.status_code == 200:
-            response.headers["Cache-Control"] = _FOR_A_YEAR
+        if response.status_code == 200:
+            response.headers["Cache-Control"] = _FOR_A_YEAR if scope["query_string"] else _ASKED_AGAIN
         return response

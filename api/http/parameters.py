@@ -12,17 +12,28 @@ from pydantic_core import PydanticCustomError
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
-from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
-from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.errors import (
+    AccountNotFound,
+    BadRequest,
+    DeliveryNotFound,
+    JobNotFound,
+    KeyNotFound,
+    WebhookNotFound,
+)
+from cluster.ids import AccountId, DeliveryId, JobId, KeyId, NodeId, WebhookId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
 from cluster.messages.records import JobPosition
+from cluster.messages.webhooks import Delivery
 from cluster.messages.work import Position
 from cluster.nearest import hint
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 
+DELIVERY_CURSOR_PATTERN = r"^[0-9]{1,18}\.msg_[0-9a-f]{16,64}$"
+
 _cursor = re.compile(CURSOR_PATTERN)
+_delivery_cursor = re.compile(DELIVERY_CURSOR_PATTERN)
 
 
 def encode_cursor(last: JobPosition) -> str:
@@ -38,6 +49,19 @@ def decode_cursor(cursor: str) -> JobPosition:
     return int(created_ms), JobId(job_id)
 
 
+def encode_delivery_cursor(last: Delivery) -> str:
+    return f"{last.created_ms}.{last.id}"
+
+
+def decode_delivery_cursor(cursor: str) -> tuple[int, DeliveryId]:
+    """As `decode_cursor`, in a list of deliveries."""
+    if not _delivery_cursor.fullmatch(cursor):
+        raise ValueError("not a cursor of this list")
+    created_ms, _, delivery = cursor.partition(".")
+    return int(created_ms), DeliveryId(delivery)
+
+
+DeliveryStatusName = Literal["all", "pending", "delivered", "failed"]
 StatusName = Literal["all", "pending", "processing", "completed", "failed"]
 
 MAX_DIGITS = 18
@@ -98,6 +122,14 @@ def _error_code(value: str) -> str:
     return value
 
 
+def _valid_delivery_cursor(value: str) -> str:
+    try:
+        decode_delivery_cursor(value)
+    except ValueError:
+        raise PydanticCustomError("cursor", "is not a cursor of this list") from None
+    return value
+
+
 def _grouping(value: str) -> str:
     if value not in _GROUPINGS:
         raise PydanticCustomError("grouping", "must be one of key, model, day")
@@ -132,6 +164,12 @@ Cursor = Annotated[
     str | None,
     BeforeValidator(_valid_cursor),
     WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
+    Query(description="The `next_cursor` of the page before"),
+]
+DeliveryCursor = Annotated[
+    str | None,
+    BeforeValidator(_valid_delivery_cursor),
+    WithJsonSchema({"type": "string", "pattern": DELIVERY_CURSOR_PATTERN}),
     Query(description="The `next_cursor` of the page before"),
 ]
 GroupBy = Annotated[
@@ -208,9 +246,23 @@ async def _account_id(account_id: Annotated[str, Path()]) -> AccountId:
     return AccountId(account_id)
 
 
+async def _webhook_id(webhook_id: Annotated[str, Path()]) -> WebhookId:
+    if "\0" in webhook_id:
+        raise WebhookNotFound("No such webhook")
+    return WebhookId(webhook_id)
+
+
+async def _delivery_id(delivery_id: Annotated[str, Path()]) -> DeliveryId:
+    if "\0" in delivery_id:
+        raise DeliveryNotFound("No such delivery of this webhook")
+    return DeliveryId(delivery_id)
+
+
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]
+WebhookPath = Annotated[WebhookId, Depends(_webhook_id)]
+DeliveryPath = Annotated[DeliveryId, Depends(_delivery_id)]
 
 
 HEADER = "Idempotency-Key"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from msgspec import UNSET
 
 from actors.backends.prompts.counter import PromptCounter
+from actors.outgoing import urls
+from actors.outgoing.urls import UrlRefused
 from actors.wire.calls import AWAY, Gone, InTime, tell, within
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
@@ -21,8 +23,16 @@ from api.replica.sessions import Session, Sessions
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import AccountNotFound, Conflict, JobCancelled, JobNotFound, KeyNotFound, NodeNotFound
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.errors import (
+    AccountNotFound,
+    BadRequest,
+    Conflict,
+    JobCancelled,
+    JobNotFound,
+    KeyNotFound,
+    NodeNotFound,
+)
+from cluster.ids import AccountId, DeliveryId, EngineId, JobId, KeyId, NodeId, WebhookId
 from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
@@ -32,9 +42,12 @@ from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
+from cluster.messages.webhooks import Delivery, DeliveryQuery, NewWebhook, Webhook, WebhookChange
 from cluster.messages.work import Job
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
+from cluster.webhooks import events as webhook_events
+from cluster.webhooks import signing
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -112,6 +125,7 @@ class Gateway:
         self.max_body_bytes = settings.media.max_body_bytes
         self.room = Room(settings.media.max_body_bytes)
         self._fetcher = fetcher or Fetcher(settings.media)
+        self._webhook_hosts = settings.webhooks.private_hosts
         self._restarts = restarts
         self._speeds: Mapping[str, int] = {}
         self.intake = Intake(
@@ -328,6 +342,50 @@ class Gateway:
     async def revoke_key(self, key_id: KeyId, account_id: AccountId | None) -> None:
         """With an account, only of its keys. Raises KeyNotFound, and Conflict for the last admin key."""
         await self._ledger.revoke_key(key_id, account_id)
+
+    async def create_webhook(self, maker: Principal, webhook: NewWebhook) -> Webhook:
+        """Raises BadRequest for a URL that nothing may be sent to, Forbidden for events that are not for `maker`, and
+        Conflict for a URL that the account has already, or one too many.
+        """
+        self._check_webhook_url(webhook.url)
+        return await self._ledger.create_webhook(maker, webhook)
+
+    async def webhooks(self, account_id: AccountId | None) -> list[Webhook]:
+        """The account's endpoints, or everybody's, the oldest first."""
+        return await self._ledger.webhooks(account_id)
+
+    async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
+        """Raises what `create_webhook` does, and WebhookNotFound; so do all that follow."""
+        if change.url is not UNSET:
+            self._check_webhook_url(change.url)
+        return await self._ledger.change_webhook(caller, webhook_id, change)
+
+    async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId) -> tuple[Webhook, str]:
+        """The endpoint and its new secret. The one before signs for a day yet. Raises Forbidden."""
+        secret = signing.new_secret()
+        return await self._ledger.rotate_webhook(caller, webhook_id, secret), secret
+
+    async def remove_webhook(self, caller: Principal, webhook_id: WebhookId) -> None:
+        await self._ledger.remove_webhook(caller, webhook_id)
+
+    async def test_webhook(self, caller: Principal, webhook_id: WebhookId) -> Delivery:
+        """An event of the type `webhook.test` on its way. Raises Conflict where the endpoint is disabled."""
+        event = webhook_events.tested(webhook_id, caller.account_id, self.now_ms())
+        return await self._ledger.test_webhook(caller, webhook_id, event)
+
+    async def deliveries(self, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery) -> list[Delivery]:
+        """The endpoint's deliveries that `query` asks for, the newest first."""
+        return await self._ledger.deliveries(caller, webhook_id, query)
+
+    async def redeliver(self, caller: Principal, webhook_id: WebhookId, delivery: DeliveryId) -> Delivery:
+        """The delivery, tried again from now on. Raises DeliveryNotFound, and Conflict for a disabled endpoint."""
+        return await self._ledger.redeliver(caller, webhook_id, delivery)
+
+    def _check_webhook_url(self, url: str) -> None:
+        try:
+            urls.checked(url, self._webhook_hosts)
+        except UrlRefused as refusal:
+            raise BadRequest(f"url: {refusal}") from None
 
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
         """Usage added up, in the order of the groups' names."""

@@ -14,8 +14,10 @@ from cluster.ids import JobId
 from cluster.limits import budgets
 from cluster.limits.budgets import Balance
 from cluster.messages.money import Budget
+from cluster.messages.webhooks import Event
 from cluster.store.tables import BUDGETS, RESERVATIONS
 from cluster.store.usage import Billed
+from cluster.webhooks.events import budget_reached
 
 
 class Reservation(Struct, frozen=True):
@@ -70,20 +72,27 @@ def reserve(connection: Connection, made: Sequence[Reservation], after: Mapping[
         _save(connection, after)
 
 
-def settle(connection: Connection, ended: Sequence[Billed]) -> None:
-    """Frees all that these jobs have reserved and spends what they are billed, where they had reserved anything."""
+def settle(connection: Connection, ended: Sequence[Billed]) -> list[Event]:
+    """Frees all that these jobs have reserved and spends what they are billed, where they had reserved anything.
+
+    Answers what thresholds have been reached by that.
+    """
     bills = {billed.job_id: billed for billed in ended}
     held = connection.execute(_HELD, {"jobs": list(bills)}).all()
     if not held:
-        return
+        return []
+    reached: list[Event] = []
     owners = sorted({row.owner_id for row in held})
     after = {row.owner_id: _balance(row) for row in connection.execute(_OF_OWNERS, {"owners": owners})}
     for row in held:
         billed, balance = bills[row.job_id], after[row.owner_id]
         spent = budgets.amount(balance.budget, billed.rates, billed.usage)
-        after[row.owner_id] = balance.settle(row.amount, spent, billed.ended_ms)
+        before = balance.at(billed.ended_ms)
+        after[row.owner_id] = now = before.settle(row.amount, spent, billed.ended_ms)
+        reached += budget_reached(row.owner_id, billed.account_id, before, now, billed.ended_ms)
     _save(connection, after)
     connection.execute(_FREE, [{"job": job_id} for job_id in {row.job_id for row in held}])
+    return reached
 
 
 def _save(connection: Connection, after: Mapping[str, Balance]) -> None:

@@ -1,6 +1,6 @@
 """Queries about jobs. Every write may be repeated: what has been done before changes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import (
     BindParameter,
@@ -22,11 +22,13 @@ from cluster.measures.measures import COMPLETED, EndedJob
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobRecord
+from cluster.messages.webhooks import Event
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
-from cluster.store import budgets, job_rows, measures, media, placements, usage
+from cluster.store import budgets, deliveries, job_rows, measures, media, placements, usage
 from cluster.store.measures import Kind
 from cluster.store.tables import JOBS, USAGE
 from cluster.store.usage import Billed
+from cluster.webhooks.events import job_ended
 
 
 def create(connection: Connection, jobs: Sequence[Job]) -> None:
@@ -52,10 +54,13 @@ def place(connection: Connection, placed: Sequence[Placed]) -> None:
         placements.add(connection, placed)
 
 
-def finish(connection: Connection, ended: Sequence[Ended]) -> dict[JobId, EndedRecord]:
+def finish(
+    connection: Connection, ended: Sequence[Ended], listening: Collection[AccountId] = ()
+) -> tuple[list[Billed], dict[JobId, EndedRecord]]:
     """Records how jobs ended, counts their usage, measures them and settles their budgets, once: the first end wins.
 
-    Answers how those had ended that had ended before. Unknown jobs are ignored.
+    What is to be told of that to the accounts that are `listening` is written down with it. Answers those that have
+    ended by this, and how the others had ended before. Unknown jobs are ignored.
     """
     first = {end.job_id: end for end in reversed(ended)}
     # A quick job ends before its placement has been told.
@@ -66,9 +71,10 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> dict[JobId, EndedR
             connection.execute(end_as, rows)
     usage.add(connection, billed)
     measures.add(connection, _measured(connection, billed, first))
-    budgets.settle(connection, billed)
+    reached = budgets.settle(connection, billed)
+    _tell(connection, billed, reached, listening)
     media.let_go(connection, [job.job_id for job in billed])
-    return _ended(connection, first.keys() - {job.job_id for job in billed})
+    return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 
 
 def record(connection: Connection, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
@@ -105,6 +111,16 @@ def open_attempts(connection: Connection) -> list[OpenAttempt]:
     return [(row.id, row.attempt, row.created_ms) for row in connection.execute(_OPEN_ATTEMPTS)]
 
 
+def _tell(
+    connection: Connection, billed: Sequence[Billed], reached: Sequence[Event], listening: Collection[AccountId]
+) -> None:
+    """Where nobody listens, this asks nothing."""
+    heard = [job for job in billed if job.account_id in listening]
+    events = [job_ended(job.job_id, job.account_id, job.failed, job.ended_ms) for job in heard]
+    events += [event for event in reached if event.account_id in listening]
+    deliveries.add(connection, events, {job.job_id: job.webhook_id for job in heard if job.webhook_id is not None})
+
+
 def _ended(connection: Connection, job_ids: Iterable[JobId]) -> dict[JobId, EndedRecord]:
     """Those of these jobs that have ended."""
     if not (wanted := list(job_ids)):
@@ -127,6 +143,8 @@ def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed
             ended_ms=ended[row.id].ended_ms,
             operation=row.operation,
             created_ms=row.created_ms,
+            failed=isinstance(ended[row.id].end, Failed),
+            webhook_id=row.webhook_id,
         )
         for row in connection.execute(_TO_BILL, {"ids": list(ended)})
     ]
@@ -180,7 +198,17 @@ _END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.C
 _OPEN_ATTEMPTS = select(JOBS.c.id, JOBS.c.attempt, JOBS.c.created_ms).where(_IS_OPEN)
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _KNOWN = union(select(JOBS.c.id).where(JOBS.c.id.in_(_IDS)), select(USAGE.c.job_id).where(USAGE.c.job_id.in_(_IDS)))
-_BILLED = ("id", "account_id", "key_id", "model", "operation", "created_ms", "prompt_rate", "completion_rate")
+_BILLED = (
+    "id",
+    "account_id",
+    "key_id",
+    "model",
+    "operation",
+    "created_ms",
+    "prompt_rate",
+    "completion_rate",
+    "webhook_id",
+)
 # Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
 _TO_BILL = (
     select(*(JOBS.c[name] for name in _BILLED))

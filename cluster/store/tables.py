@@ -73,7 +73,8 @@ class JobRow(SQLModel, table=True):
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
     rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
     generate NUL, which PostgreSQL's text cannot hold. `details` is JSON: what the content means, and the like, which
-    few jobs have. `operation` is what is asked for, as measures have it.
+    few jobs have. `operation` is what is asked for, as measures have it. `webhook_id` is the endpoint that its client
+    named for it.
     """
 
     __tablename__ = "jobs"
@@ -88,6 +89,7 @@ class JobRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     deadline_ms: int = Field(sa_type=BigInteger)
     pin: str | None = None
+    webhook_id: str | None = None
     prompt_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     completion_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     operation: str = Field(default="chat", sa_column_kwargs={"server_default": "chat"})
@@ -309,6 +311,67 @@ class TallySourceRow(SQLModel, table=True):
     told_ms: int = Field(sa_type=BigInteger)
 
 
+class WebhookRow(SQLModel, table=True):
+    """An endpoint that is told of events. `events` and `secrets` are JSON; the secrets are kept themselves: they sign.
+
+    One that was removed stays until its deliveries have gone.
+    """
+
+    __tablename__ = "webhooks"
+
+    id: str = Field(primary_key=True)
+    account_id: str = Field(foreign_key="accounts.id")
+    url: str = Field(sa_type=Text)
+    events: str = Field(sa_type=Text)
+    secrets: str = Field(sa_type=Text)
+    created_ms: int = Field(sa_type=BigInteger)
+    disabled_by: str | None = None
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("webhooks_of_account", "account_id", "created_ms", "id"),)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """An event on its way to an endpoint, from the transaction in which it happened: `body` is what is sent.
+
+    It is to be tried at `next_ms`, for three days after `begun_ms`; one that has ended has no `next_ms`.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: str = Field(primary_key=True)
+    webhook_id: str
+    event: str
+    body: str = Field(sa_type=Text)
+    created_ms: int = Field(sa_type=BigInteger)
+    begun_ms: int = Field(sa_type=BigInteger)
+    status: str
+    attempts: int
+    last_status: int | None = None
+    problem: str | None = None
+    next_ms: int | None = Field(default=None, sa_type=BigInteger)
+    ended_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (
+        Index("deliveries_of_webhook", "webhook_id", "created_ms", "id"),
+        Index("deliveries_by_status", "webhook_id", "status", "created_ms", "id"),
+        # Few wait at any time, and all others are to be removed by and by: an index of just these, and of just those.
+        Index(
+            "deliveries_due",
+            "webhook_id",
+            "next_ms",
+            sqlite_where=text("next_ms IS NOT NULL"),
+            postgresql_where=text("next_ms IS NOT NULL"),
+        ),
+        Index(
+            "deliveries_by_end",
+            "ended_ms",
+            sqlite_where=text("ended_ms IS NOT NULL"),
+            postgresql_where=text("ended_ms IS NOT NULL"),
+        ),
+    )
+
+
 class OwnerRow(SQLModel, table=True):
     """The one row that says which system owns the database: the one that was given the number `epoch`.
 
@@ -349,5 +412,7 @@ MEASURES = SQLModel.metadata.tables["measures"]
 MEASURE_MINUTES = SQLModel.metadata.tables["measure_minutes"]
 TALLIES = SQLModel.metadata.tables["tallies"]
 TALLY_SOURCES = SQLModel.metadata.tables["tally_sources"]
+WEBHOOKS = SQLModel.metadata.tables["webhooks"]
+DELIVERIES = SQLModel.metadata.tables["deliveries"]
 OWNER = SQLModel.metadata.tables["owner"]
 OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]

@@ -30,7 +30,6 @@ async function copy(button) {
     getSelection().addRange(range);
     document.execCommand("copy");
   }
-  button.textContent = "Copied";
   announce("Copied");
 }
 
