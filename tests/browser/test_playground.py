@@ -1,4 +1,4 @@
-"""The Playground: a conversation to its end, connections that are cut and mended, mistakes at their fields, programs."""
+"""The Playground: conversations to their end, connections that are cut and mended, mistakes at their fields, code."""
 
 import os
 import subprocess
