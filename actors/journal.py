@@ -17,10 +17,12 @@ from actors.journaling.entry import Entry
 from actors.journaling.finishing import Finish, Finishing
 from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
+from actors.telemetry import inference, spans
 from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.role import Role
-from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster import traceparent
+from cluster.clock import SYSTEM_CLOCK, Clock, wall_ns
 from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.liveness.roles import JOURNAL_ROLE
@@ -194,6 +196,7 @@ class Journal:
 
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         stale: list[JobAttempt] = []
+        now_ms = self._clock.wall_ms()
         for delta in deltas:
             entry = self._entries.get(delta.job_id) or self._entry(delta.job_id)
             ruling = entry.attempts.heard(delta.attempt, source.id)
@@ -203,15 +206,12 @@ class Journal:
                 entry.note_teller(source.id, delta.attempt)
             else:
                 if ruling is Ruling.BEGIN:
-                    entry.begin(delta, self._placed(source, delta))
-                entry.take(delta)
+                    entry.begin(delta, _placed(source, delta, now_ms))
+                entry.take(delta, now_ms)
                 if delta.end is not None:
                     self._end(entry, delta.end, engine_failed=_is_engine_failure(delta.end))
         if stale:
             self._discard(source.id, stale)
-
-    def _placed(self, source: EngineReport, delta: Delta) -> Placed:
-        return Placed(delta.job_id, source.node_id, source.id, delta.attempt, self._clock.wall_ms())
 
     def _discard(self, engine_id: EngineId, attempts: Sequence[JobAttempt]) -> None:
         """Nothing that these attempts may say is wanted: their engine stops, and forgets them."""
@@ -237,6 +237,7 @@ class Journal:
     def _fail(self, failure: Failure) -> None:
         entry = self._entry(failure.job_id)
         if entry.attempts.ending is None:
+            entry.origin = failure.origin
             entry.take_output(failure.output)
             usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
             self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
@@ -254,14 +255,37 @@ class Journal:
         entry.log.epoch = self._output(entry).epoch
         ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
         log = entry.log
-        ended = Ended(entry.job_id, log.text, end, self._clock.wall_ms(), ran, log.epoch, tuple(log.marks))
+        # A Journal before this one may have heard of it first.
+        first_ms = entry.first_ms if log.token_ids and self._before.is_new(entry.job_id) else None
+        ended = Ended(
+            entry.job_id,
+            log.text,
+            end,
+            self._clock.wall_ms(),
+            ran,
+            log.epoch,
+            tuple(log.marks),
+            first_ms,
+            entry.gaps_ms,
+            entry.origin,
+        )
+        began_ns = wall_ns()
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
+        self._tell_end(entry, end, began_ns)
         entry.attempts.settle()
         if before is not None:
             entry.turn_to(before)
         entry.log.close(end)
         entry.touch()
         asyncio.get_running_loop().call_later(self._timing.linger_s, self._entries.pop, entry.job_id, None)
+
+    def _tell_end(self, entry: Entry, end: End, began_ns: int) -> None:
+        """How the job ended, and how long it took until that was durable."""
+        if trace := entry.origin.trace:
+            place = traceparent.of_job(trace, entry.job_id, spans.END)
+            told = inference.answered(end) | {"infernet.job.id": entry.job_id}
+            job = traceparent.of_job(trace, entry.job_id)
+            spans.tell(spans.END, place, job, began_ns, wall_ns(), told, inference.error(end))
 
     async def _audit(self) -> None:
         """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.
@@ -317,6 +341,10 @@ class Journal:
 
     async def _prune_readers(self) -> None:
         self._forget_empty(self._readers.prune())
+
+
+def _placed(source: EngineReport, delta: Delta, now_ms: int) -> Placed:
+    return Placed(delta.job_id, source.node_id, source.id, delta.attempt, now_ms)
 
 
 def _is_engine_failure(end: End) -> bool:

@@ -11,14 +11,18 @@ from msgspec.structs import replace
 
 from actors.database.access import Access
 from actors.database.holders import Holders
+from actors.telemetry import spans
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
 from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId
 from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
+from cluster.measures.activity import MINUTE_MS
+from cluster.measures.history import EndedMinutes
+from cluster.measures.measures import Counted
 from cluster.messages.media import Medium, MediumHash
-from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
+from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import (
     Account,
     AccountChange,
@@ -43,7 +47,7 @@ from cluster.messages.webhooks import (
     Webhook,
     WebhookChange,
 )
-from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
+from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
     deliveries,
@@ -52,6 +56,7 @@ from cluster.store import (
     job_search,
     jobs,
     keys,
+    measures,
     media,
     own_secrets,
     placements,
@@ -66,7 +71,6 @@ from cluster.store import (
 from cluster.store.database import Database
 from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
-from cluster.totals import Totals
 
 logger = logging.getLogger(__name__)
 
@@ -103,13 +107,19 @@ class Ledger:
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
         self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
+        self._pruning_minutes = Every(timing.prune_minutes_s, self.prune_minutes, "removing minutes that are over")
         self._pruning_deliveries = Every(timing.prune_deliveries_s, self.prune_deliveries, "removing old deliveries")
-        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs, self._pruning_deliveries)
-        self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
+        self._from_then_on = (
+            self._writing_uses,
+            self._pruning,
+            self._pruning_jobs,
+            self._pruning_minutes,
+            self._pruning_deliveries,
+        )
+        self._database = Access(database_url, self._prepare, self._from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
-        self._totals = Totals()
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
         self._holders = Holders(timing.known_keys_s)
@@ -128,10 +138,8 @@ class Ledger:
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
-        self._writing_uses.stop()
-        self._pruning.stop()
-        self._pruning_jobs.stop()
-        self._pruning_deliveries.stop()
+        for again_and_again in self._from_then_on:
+            again_and_again.stop()
         await self.write_uses()
         await self._database.close()
 
@@ -264,7 +272,8 @@ class Ledger:
         What a job may consume at most is reserved of its budgets with that, once however often this is called. `begun`
         is where some of them run already.
         """
-        return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
+        with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
+            return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""
@@ -287,9 +296,8 @@ class Ledger:
         """
         if journal is not None and not self._roles.hold(JOURNAL_ROLE, journal, begins=False):
             raise Superseded("another Journal has begun")
-        billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
-        for each in billed:
-            self._totals.add(each.model, each.usage, each.failed)
+        with spans.of_jobs("ledger write", spans.END, ((each.job_id, each.origin) for each in ended)):
+            billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
         if any(each.account_id in self._listening for each in billed):
             self._something_to_tell.set()
         return before
@@ -297,6 +305,10 @@ class Ledger:
     async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
         """The job; None if there is none, or it is another account's than the one named."""
         return await self._read(partial(jobs.record, job_id=job_id, account_id=account_id))
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job | None:
+        """The job as it was accepted; None if there is none, or it is another account's than the one named."""
+        return await self._read(partial(jobs.asked, job_id=job_id, account_id=account_id))
 
     async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
         """The account's jobs that `query` asks for, or everybody's, newest first."""
@@ -454,9 +466,22 @@ class Ledger:
         """Usage added up, in the order of the groups; without a grouping one sum, even of nothing."""
         return await self._read(partial(usage.sums, query=query))
 
-    async def totals(self) -> list[ModelTotals]:
-        """What has ended, per model, since this process began."""
-        return self._totals.all()
+    async def measures(self) -> list[Counted]:
+        """What is measured of all jobs that have ended since it is, by model and operation."""
+        return await self._read(measures.totals)
+
+    async def ended_minutes(self, minutes: int) -> EndedMinutes:
+        """What has ended in each of the last so many minutes, the current one among them, and the cost of today."""
+        now_ms = self._now_ms()
+        since_ms = now_ms - (minutes - 1) * MINUTE_MS
+        return await self._read(partial(measures.ended_minutes, since_ms=since_ms, now_ms=now_ms))
+
+    async def prune_minutes(self) -> None:
+        """Removes what was measured of minutes that nobody asks for any more. What cannot be now is the next time."""
+        try:
+            await self._write(partial(measures.prune, now_ms=self._now_ms()))
+        except DatabaseFailed as error:
+            logger.warning("minutes that are over were not removed, and will be later: %s", error)
 
     async def speeds(self) -> dict[str, int]:
         """Per model: output tokens per second of generation, averaged over its last 32 completed jobs."""

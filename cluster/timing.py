@@ -118,6 +118,8 @@ class Timing(Struct, frozen=True):
     prune_jobs_s: float = 60.0
     prune_turn_s: float = 0.01
     prune_pause_s: float = 0.05
+    # How often what was measured of minutes long ago is removed.
+    prune_minutes_s: float = 3600.0
     # How often deliveries of webhooks that ended long ago are removed.
     prune_deliveries_s: float = 60.0
     # How long a call waits for the database before its caller is told that it is away.

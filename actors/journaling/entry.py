@@ -14,9 +14,12 @@ from cluster.text.token_log import TokenLog
 
 
 class Entry(JobLog):
-    """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it."""
+    """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it.
 
-    __slots__ = ("attempts", "ran", "settling", "spared_tokens", "told_by")
+    `first_ms` is when anything of it was heard first, and `gaps_ms` are how long it was silent each time it had moved.
+    """
+
+    __slots__ = ("attempts", "first_ms", "gaps_ms", "heard_ms", "ran", "settling", "spared_tokens", "told_by")
 
     def __init__(self, job_id: JobId, overtaken_by: int = 0) -> None:
         """Attempts before `overtaken_by` are not heard."""
@@ -29,6 +32,9 @@ class Entry(JobLog):
         # The engines that have told of it, and the attempts that they made.
         self.told_by: list[tuple[EngineId, int]] = []
         self.settling: asyncio.Task[None] | None = None
+        self.first_ms: int | None = None
+        self.gaps_ms: tuple[int, ...] = ()
+        self.heard_ms = 0
 
     @property
     def empty(self) -> bool:
@@ -46,10 +52,15 @@ class Entry(JobLog):
 
     def begin(self, delta: Delta, ran: Placed) -> None:
         """An attempt is heard for the first time: what it does not say is not the job's."""
+        if self.first_ms is None:
+            self.first_ms = ran.placed_ms
+        else:
+            self.gaps_ms += (ran.placed_ms - self.heard_ms,)
         self.attempt = delta.attempt
         self.ran = ran
         self.cached_tokens = None
         self.note_teller(ran.engine_id, ran.attempt)
+        self.origin = delta.origin or self.origin
         self._turn_to(delta.epoch)
         if delta.token_offset + len(delta.token_ids) < len(self.log.token_ids):
             self.cut(delta.token_offset + len(delta.token_ids))
@@ -59,8 +70,9 @@ class Entry(JobLog):
         if (engine_id, attempt) not in self.told_by:
             self.told_by.append((engine_id, attempt))
 
-    def take(self, delta: Delta) -> None:
+    def take(self, delta: Delta, now_ms: int) -> None:
         """Add what the current attempt says. Raises Gap."""
+        self.heard_ms = now_ms
         self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
         self.keep_prompt(delta.prompt_ids)
         if delta.cached_tokens is not None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
+from actors.scheduling.job_spans import JobSpans
 from actors.wire.calls import Gone, Unreachable, tell
 from cluster.ids import EngineId, JobId
 from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Mark, Order, Record
@@ -37,6 +38,7 @@ class Errands:
         now: Callable[[], tuple[float, int]],
         timing: Timing,
         holder: str,
+        spans: JobSpans,
     ) -> None:
         self._leases = leases
         self._ledger = ledger
@@ -45,6 +47,7 @@ class Errands:
         self._now = now
         self._timing = timing
         self._holder = holder
+        self._spans = spans
         # The orders that are on their way for jobs which are not confirmed yet.
         self._orders: dict[JobId, asyncio.Task[None]] = {}
         # The engines that are being asked whether they can be reached.
@@ -77,6 +80,7 @@ class Errands:
                     tell(self._mark(marks), "ledger.mark_shares")
 
     def _order(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
+        self._spans.ordered(engine_id, dispatches)
         order = tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
         self._orders |= {dispatch.job.id: order for dispatch in dispatches if not dispatch.confirmed}
 
@@ -129,6 +133,7 @@ class Errands:
             raise
 
     async def _fence(self, attempts: Sequence[JobAttempt]) -> None:
+        self._spans.lost(attempts, self._leases.why_moved)
         try:
             fences = await self._journal.fence(attempts)
         except BaseException:
@@ -150,6 +155,7 @@ class Errands:
         except BaseException:
             self._leases.not_failed(failures)
             raise
+        self._spans.failed(failures)
         self.carry_out(self._leases.failed(failures))
 
     def lose(self, engine_id: EngineId) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli.connection import StateOption, state_folder
+from api.cli.connection import state_folder
+from api.cli.options import StateOption
 from api.cli.settings import flags_layer, notes, read_secrets, read_settings
 from cluster.errors import ConfigError, StartError
 from cluster.settings.schema import Settings

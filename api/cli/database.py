@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.connection import StateOption, state_folder
+from api.cli.connection import state_folder
+from api.cli.options import StateOption
 from api.cli.render import show_json
 from cluster.clock import iso_utc
 from cluster.settings import layers

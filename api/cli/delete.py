@@ -4,12 +4,18 @@ from typing import Annotated
 
 import typer
 
+from api.cli import completing
 from api.cli.client import connect
-from api.cli.connection import KeyOption, StateOption, UrlOption
+from api.cli.options import KeyOption, StateOption, UrlOption
 
 
 def delete(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id; `infernet jobs` lists them.")],
+    job_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB", help="The job's id; `infernet jobs` lists them.", autocompletion=completing.ended_jobs
+        ),
+    ],
     url: UrlOption = None,
     key: KeyOption = None,
     state: StateOption = None,

@@ -2,16 +2,19 @@
 
 from fastapi import FastAPI
 
-from api.dashboard import jobs, models, nodes, overview, playground, signing_in, usage
+from api.dashboard import models, nodes, overview, playground, signing_in, usage
 from api.dashboard.assets import Assets
 from api.dashboard.attempts import Attempts
+from api.dashboard.jobs import downloads, job, listing
 from api.dashboard.settings import accounts, index, keys, webhooks
 from cluster.clock import SYSTEM_CLOCK
 
 _PAGES = (
     signing_in.router,
     overview.router,
-    jobs.router,
+    listing.router,
+    job.router,
+    downloads.router,
     models.router,
     nodes.router,
     playground.router,

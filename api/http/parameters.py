@@ -145,6 +145,12 @@ Wait = Annotated[
     BeforeValidator(_whole_number),
     Query(description="Answer when the job has ended, or after so many seconds"),
 ]
+Minutes = Annotated[
+    int,
+    Field(ge=1, le=1440),
+    BeforeValidator(_whole_number),
+    Query(description="How many of the last minutes to tell of"),
+]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
 POSITION_PATTERN = rf"^({END_ID}|([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}})$"
 After = Annotated[

@@ -35,12 +35,15 @@ from cluster.errors import (
 from cluster.ids import AccountId, DeliveryId, EngineId, JobId, KeyId, NodeId, WebhookId
 from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
+from cluster.measures.history import History, history
+from cluster.measures.measures import Counted
 from cluster.messages.explanations import Explanation
 from cluster.messages.machines import ModelView, NodeView
-from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
+from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
 from cluster.messages.webhooks import Delivery, DeliveryQuery, NewWebhook, Webhook, WebhookChange
+from cluster.messages.work import Job
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
 from cluster.webhooks import events as webhook_events
@@ -81,7 +84,7 @@ class State(NamedTuple):
 
     models: Sequence[ModelView] | None
     nodes: Sequence[NodeView] | None
-    totals: Sequence[ModelTotals] | None
+    measures: Sequence[Counted] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
     counts: bool | None
@@ -174,10 +177,10 @@ class Gateway:
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        (models, nodes), (totals, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
+        (models, nodes), (measures, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
-                self._if_promptly(self._ledger.totals()),
+                self._if_promptly(self._ledger.measures()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
             ),
@@ -187,7 +190,7 @@ class Gateway:
                 self._if_promptly(self._restarts()),
             ),
         )
-        return State(models, nodes, totals, speeds, can_write, counts, streams, restarts)
+        return State(models, nodes, measures, speeds, can_write, counts, streams, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()
@@ -216,6 +219,13 @@ class Gateway:
         if record is None:
             raise JobNotFound("No such job")
         return record
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job:
+        """The job as it was accepted: what was asked, and how. Raises JobNotFound, for another account's job too."""
+        job = await self._ledger.asked(job_id, account_id)
+        if job is None:
+            raise JobNotFound("No such job")
+        return job
 
     async def cancel(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""
@@ -380,6 +390,11 @@ class Gateway:
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
         """Usage added up, in the order of the groups' names."""
         return await self._ledger.usage(query)
+
+    async def history(self, minutes: int) -> History:
+        """The last so many minutes, the current one among them, of the whole system."""
+        ended, active = await asyncio.gather(self._ledger.ended_minutes(minutes), self._scheduler.activity(minutes))
+        return history(self.now_ms(), minutes, ended, active)
 
     def now_ms(self) -> int:
         return self._clock.wall_ms()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from actors.backends.prompts.counter import Prompt, PromptCounter, prompt_of
+from actors.telemetry import origins, spans
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
 from api.replica.allowances import Allowances
@@ -88,7 +89,8 @@ class Intake:
 
         Raises Unreachable when that takes too long; whether there will be such a job is not known then.
         """
-        return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
+        with spans.of_job(spans.SUBMIT, submission.job.id, submission.job.origin):
+            return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
 
     async def _webhook(self, caller: Principal, order: Order) -> WebhookId | None:
         """The endpoint that is to be told of the end. Raises BadRequest for a URL that is none of the account's."""
@@ -152,6 +154,7 @@ class Intake:
             priority=order.priority,
             form=form,
             adapter=choice.adapter_id,
+            origin=origins.current(),
         )
 
 

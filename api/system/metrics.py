@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.replica.gateway import State
+from cluster.measures.measures import Counted
 from cluster.messages.machines import EngineReport, EngineState, NodeStatus
-from cluster.messages.money import ModelTotals
 
 
 class Snapshot(Collector):
@@ -32,10 +32,9 @@ class Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._up()
-        if self._state.totals is not None:
-            totals = self._since_zero(self._state.totals)
-            yield self._jobs(totals)
-            yield self._tokens(totals)
+        if self._state.measures is not None:
+            yield self._jobs(self._state.measures)
+            yield self._tokens(self._state.measures)
         if self._state.models is not None:
             yield self._queues()
             yield self._cached_tokens()
@@ -52,7 +51,7 @@ class Snapshot(Collector):
         family = GaugeMetricFamily("infernet_up", "Whether this part of the system answers", labels=["part"])
         for part, answer in (
             ("scheduler", self._state.models),
-            ("ledger", self._state.totals),
+            ("ledger", self._state.measures),
             ("database", self._state.can_write),
             ("rate_limiter", self._state.counts),
             ("journal", self._state.streams),
@@ -68,27 +67,27 @@ class Snapshot(Collector):
             family.add_metric([actor], count)
         return family
 
-    def _since_zero(self, totals: Sequence[ModelTotals]) -> Sequence[ModelTotals]:
+    def _jobs(self, measures: Sequence[Counted]) -> Metric:
         """A model of which nothing has ended has counted to 0; one that left the catalogue is still told of."""
-        known = {name: ModelTotals(name) for name in self._names()}
-        return list((known | {total.model: total for total in totals}).values())
-
-    def _jobs(self, totals: Sequence[ModelTotals]) -> Metric:
-        family = CounterMetricFamily(
-            "infernet_jobs", "Jobs that have ended since the ledger started", labels=["model", "outcome"]
-        )
-        for total in totals:
-            family.add_metric([total.model, "completed"], total.completed)
-            family.add_metric([total.model, "failed"], total.failed)
+        family = CounterMetricFamily("infernet_jobs", "Jobs that have ended", labels=["model", "outcome"])
+        completed, failed = Counter(dict.fromkeys(self._names(), 0)), Counter(dict.fromkeys(self._names(), 0))
+        for each in measures:
+            completed[each.model] += each.measures.completed
+            failed[each.model] += sum(each.measures.failures.values())
+        for model in completed:
+            family.add_metric([model, "completed"], completed[model])
+            family.add_metric([model, "failed"], failed[model])
         return family
 
-    def _tokens(self, totals: Sequence[ModelTotals]) -> Metric:
-        family = CounterMetricFamily(
-            "infernet_tokens", "Tokens of jobs that have ended since the ledger started", labels=["model", "kind"]
-        )
-        for total in totals:
-            family.add_metric([total.model, "prompt"], total.prompt_tokens)
-            family.add_metric([total.model, "completion"], total.completion_tokens)
+    def _tokens(self, measures: Sequence[Counted]) -> Metric:
+        family = CounterMetricFamily("infernet_tokens", "Tokens of jobs that have ended", labels=["model", "kind"])
+        kinds = ("prompt", "completion")
+        counts = Counter({(model, kind): 0 for model in self._names() for kind in kinds})
+        for each in measures:
+            for kind in kinds:
+                counts[each.model, kind] += getattr(each.measures, f"{kind}_tokens")
+        for (model, kind), count in counts.items():
+            family.add_metric([model, kind], count)
         return family
 
     def _queues(self) -> Metric:

@@ -14,6 +14,7 @@ from cluster.job_states import JobState
 from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.media import Given, MediumHash
 from cluster.messages.money import Rates, Usage
+from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.placements import Placed
 
 Role = Literal["system", "user", "assistant"]
@@ -121,6 +122,7 @@ class Job(Struct, frozen=True, array_like=True):
     form: Form | None = None
     adapter: str = ""
     webhook_id: WebhookId | None = None
+    origin: Origin = UNKNOWN_ORIGIN
 
     @property
     def asked_for(self) -> str:
@@ -268,7 +270,7 @@ class Delta(Struct, frozen=True, array_like=True):
     `token_offset` is how many tokens came before them, `ends` the position in the job's text at which each ends.
     `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts. `prompt_ids`, where
     there are any, and `cached_tokens`, how many of the prompt's the engine had in its cache, come with the first that
-    a reader of tokens is told. `mark_offset` is how many marks came before these.
+    a reader of tokens is told, and so does the job's `origin`. `mark_offset` is how many marks came before these.
     """
 
     job_id: JobId
@@ -285,6 +287,7 @@ class Delta(Struct, frozen=True, array_like=True):
     cached_tokens: int | None = None
     mark_offset: int = 0
     marks: tuple[Mark, ...] = ()
+    origin: Origin | None = None
 
 
 class OpenJob(Struct, frozen=True):
@@ -299,7 +302,8 @@ class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
     `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
-    `marks` say what the text means.
+    `marks` say what the text means. `first_text_ms` is when the first of it came, None where none came or nobody can
+    tell; `gaps_ms` are how long it was silent each time that the job had moved.
     """
 
     job_id: JobId
@@ -309,6 +313,9 @@ class Ended(Struct, frozen=True):
     ran: Placed | None = None
     epoch: int = 1
     marks: tuple[Mark, ...] = ()
+    first_text_ms: int | None = None
+    gaps_ms: tuple[int, ...] = ()
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 JobAttempt = tuple[JobId, int]
@@ -340,6 +347,7 @@ class Failure(Struct, frozen=True):
     error_message: str
     attempt: int = 0
     output: Output = Output()
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 class Released(Struct, frozen=True):

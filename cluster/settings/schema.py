@@ -103,6 +103,41 @@ class Webhooks(Struct, frozen=True):
 
 SpotNoticesOf = Literal["none", "aws", "gcp"]
 
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Part = Literal[
+    "infernet",
+    "ingress",
+    "supervisor",
+    "scheduler",
+    "journal",
+    "ledger",
+    "rate_limiter",
+    "courier",
+    "node",
+    "engine",
+    "engine_part",
+]
+"""Whose lines those of a log are."""
+
+
+class Logs(Struct, frozen=True):
+    """How lines are written, and from which level on; `levels` are those of parts that have another one."""
+
+    format: LogFormat = "text"
+    level: LogLevel = "info"
+    levels: Mapping[Part, LogLevel] = {}
+
+
+class Traces(Struct, frozen=True):
+    """Where spans are sent, by OTLP over HTTP; nowhere without an `endpoint`.
+
+    Of requests that come without a decision, this `ratio` is traced.
+    """
+
+    endpoint: str = ""
+    ratio: float = 1.0
+
 
 class Settings(Struct, frozen=True):
     """Everything that can be set. An empty `database` means the default one, in the user's home.
@@ -121,6 +156,8 @@ class Settings(Struct, frozen=True):
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
     webhooks: Webhooks = Webhooks()
+    logs: Logs = Logs()
+    traces: Traces = Traces()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -142,6 +179,8 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
                 "webhooks": _webhooks,
+                "logs": _logs,
+                "traces": _traces,
                 "models": partial(_models, judge),
             },
         )
@@ -223,6 +262,42 @@ def _webhooks(value: Value) -> Webhooks:
 def _bare_host(value: Value) -> str:
     """As it is compared: an address of IPv6 without the brackets that it has in a URL."""
     return _host(value).replace("[", "").replace("]", "")
+
+
+def _logs(value: Value) -> Logs:
+    level = one_of(*get_args(LogLevel))
+    checks: dict[str, Check] = {
+        "format": one_of(*get_args(LogFormat)),
+        "level": level,
+        "levels": lambda levels: section(levels, dict.fromkeys(get_args(Part), level)),
+    }
+    return Logs(**section(value, checks))
+
+
+def _traces(value: Value) -> Traces:
+    return Traces(**section(value, {"endpoint": _collector, "ratio": _ratio}))
+
+
+_COLLECTOR = re.compile(r"https?://[^/@?#]+(?:/[^@?#]*)?")
+
+
+def _collector(value: Value) -> str:
+    """A URL that OTLP can be sent to, without what is secret; nothing for none."""
+    if value.content == "":
+        return ""
+    endpoint = word(value)
+    if "@" in endpoint:
+        raise value.refused("must hold no credentials: OTEL_EXPORTER_OTLP_HEADERS in the environment may")
+    if not _COLLECTOR.fullmatch(endpoint):
+        raise value.is_not("a URL such as http://collector:4318")
+    return endpoint.rstrip("/")
+
+
+def _ratio(value: Value) -> float:
+    ratio = number(value)
+    if ratio > 1:
+        raise value.is_not("a number from 0 to 1")
+    return ratio
 
 
 def _host(value: Value) -> str:

@@ -73,7 +73,8 @@ class JobRow(SQLModel, table=True):
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
     rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
     generate NUL, which PostgreSQL's text cannot hold. `details` is JSON: what the content means, and the like, which
-    few jobs have. `webhook_id` is the endpoint that its client named for it.
+    few jobs have. `operation` is what is asked for, as measures have it. `webhook_id` is the endpoint that its client
+    named for it.
     """
 
     __tablename__ = "jobs"
@@ -91,6 +92,7 @@ class JobRow(SQLModel, table=True):
     webhook_id: str | None = None
     prompt_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     completion_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
+    operation: str = Field(default="chat", sa_column_kwargs={"server_default": "chat"})
 
     node_id: str | None = None
     engine_id: str | None = None
@@ -169,6 +171,8 @@ class UsageDayRow(SQLModel, table=True):
     prompt_tokens: int = Field(sa_type=BigInteger)
     completion_tokens: int = Field(sa_type=BigInteger)
     cost: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("usage_days_by_day", "day"),)
 
 
 class ReservationRow(SQLModel, table=True):
@@ -264,6 +268,47 @@ class JobMediumRow(SQLModel, table=True):
     hash: str = Field(primary_key=True, foreign_key="media.hash")
 
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("job_media_by_hash", "hash"),)
+
+
+class MeasuresRow(SQLModel, table=True):
+    """What has ended of a model, or an adapter, and an operation since there is this table. `sums` are JSON."""
+
+    __tablename__ = "measures"
+
+    model: str = Field(primary_key=True)
+    operation: str = Field(primary_key=True)
+    sums: str = Field(sa_type=Text)
+
+
+class MeasureMinuteRow(SQLModel, table=True):
+    """What of that has ended in one minute of the last days. `minute` counts those since the Unix epoch."""
+
+    __tablename__ = "measure_minutes"
+
+    minute: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    model: str = Field(primary_key=True)
+    operation: str = Field(primary_key=True)
+    sums: str = Field(sa_type=Text)
+
+
+class TallyRow(SQLModel, table=True):
+    """What processes have counted together under this name and these labels, which are a list in JSON."""
+
+    __tablename__ = "tallies"
+
+    name: str = Field(primary_key=True)
+    labels: str = Field(primary_key=True)
+    value: float = Field(sa_type=Double)
+
+
+class TallySourceRow(SQLModel, table=True):
+    """A process that hands in what it has counted, and the number of the last sheet that is in the tallies."""
+
+    __tablename__ = "tally_sources"
+
+    source: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    told_ms: int = Field(sa_type=BigInteger)
 
 
 class WebhookRow(SQLModel, table=True):
@@ -363,6 +408,10 @@ WINDOWS = SQLModel.metadata.tables["rate_windows"]
 SHARES = SQLModel.metadata.tables["shares"]
 MEDIA = SQLModel.metadata.tables["media"]
 JOB_MEDIA = SQLModel.metadata.tables["job_media"]
+MEASURES = SQLModel.metadata.tables["measures"]
+MEASURE_MINUTES = SQLModel.metadata.tables["measure_minutes"]
+TALLIES = SQLModel.metadata.tables["tallies"]
+TALLY_SOURCES = SQLModel.metadata.tables["tally_sources"]
 WEBHOOKS = SQLModel.metadata.tables["webhooks"]
 DELIVERIES = SQLModel.metadata.tables["deliveries"]
 OWNER = SQLModel.metadata.tables["owner"]

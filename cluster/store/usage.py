@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal,
 from cluster.clock import utc_day
 from cluster.ids import AccountId, JobId, KeyId, WebhookId
 from cluster.limits.pricing import cost
+from cluster.measures.measures import Operation
 from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
 from cluster.store import usage_days
 from cluster.store.tables import USAGE, USAGE_DAYS
@@ -31,7 +32,13 @@ class Billed(Struct, frozen=True):
     usage: Usage
     ended_ms: int
     failed: bool
+    operation: Operation = "chat"
+    created_ms: int = 0
     webhook_id: WebhookId | None = None
+
+    @property
+    def cost(self) -> int:
+        return cost(self.rates, self.usage)
 
 
 def add(connection: Connection, ended: Sequence[Billed]) -> None:
@@ -97,7 +104,7 @@ def _row(billed: Billed) -> dict[str, Any]:
         "account_id": billed.account_id,
         "key_id": billed.key_id,
         "model": billed.model,
-        "cost": cost(billed.rates, billed.usage),
+        "cost": billed.cost,
         "ended_ms": billed.ended_ms,
     } | asdict(billed.usage)
 

@@ -48,6 +48,7 @@ GUARDED = [
     ("GET", "/api/v1/accounts/acct_0"),
     ("PATCH", "/api/v1/accounts/acct_0"),
     ("GET", "/api/v1/usage"),
+    ("GET", "/api/v1/history"),
     ("GET", "/api/v1/webhooks"),
     ("POST", "/api/v1/webhooks"),
     ("PATCH", "/api/v1/webhooks/hook_0"),

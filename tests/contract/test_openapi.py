@@ -31,6 +31,7 @@ OPERATIONS = {
     ("get", "/api/v1/accounts/{account_id}"): {200, 401, 403, 404, 429},
     ("patch", "/api/v1/accounts/{account_id}"): {200, 400, 401, 403, 404, 429},
     ("get", "/api/v1/usage"): {200, 400, 401, 429},
+    ("get", "/api/v1/history"): {200, 400, 401, 403, 429},
     ("post", "/api/v1/webhooks"): {201, 400, 401, 403, 409, 413, 429},
     ("get", "/api/v1/webhooks"): {200, 400, 401, 403, 429},
     ("patch", "/api/v1/webhooks/{webhook_id}"): {200, 400, 401, 403, 404, 409, 413, 429},

@@ -186,7 +186,7 @@ class Unwritable(NoCluster):
     async def models(self) -> Any:
         return []
 
-    nodes = totals = models
+    nodes = measures = models
 
     async def watching(self, reader_id: str) -> Any:
         return []

@@ -60,6 +60,7 @@ def test_every_path_of_the_contract_is_there() -> None:
         "GET /api/v1/accounts/{account_id}",
         "PATCH /api/v1/accounts/{account_id}",
         "GET /api/v1/usage",
+        "GET /api/v1/history",
         "POST /api/v1/webhooks",
         "GET /api/v1/webhooks",
         "PATCH /api/v1/webhooks/{webhook_id}",
