@@ -17,6 +17,7 @@ from actors.journaling.entry import Entry
 from actors.journaling.finishing import Finish, Finishing
 from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
+from actors.machine.log_lines import about
 from actors.telemetry import inference, spans
 from actors.wire.calls import tell
 from actors.wire.every import Every
@@ -30,7 +31,7 @@ from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
 from cluster.messages.placements import Heard, Placed
 from cluster.messages.records import EndedRecord
-from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output
+from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, Finished, JobAttempt, Output
 from cluster.text.attempts import Ruling
 from cluster.timing import Timing
 
@@ -289,6 +290,8 @@ class Journal:
             told = inference.answered(end) | {"infernet.job.id": entry.job_id}
             job = traceparent.of_job(trace, entry.job_id)
             spans.tell(spans.END, place, job, began_ns, wall_ns(), told, inference.error(end))
+        how, tokens = end.finish_reason if isinstance(end, Finished) else end.error, end.usage.completion_tokens
+        logger.debug("has ended: %s, %d tokens", how, tokens, extra=about(entry.job_id, entry.origin))
 
     async def _audit(self) -> None:
         """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.
@@ -321,7 +324,7 @@ class Journal:
 
     def _forget(self, entry: Entry) -> None:
         """The job has ended, however long ago. Its readers ask again, and the Ledger knows."""
-        logger.warning("%s has ended before: what is told of it is not heard", entry.job_id)
+        logger.warning("has ended before: what is told of it is not heard", extra=about(entry.job_id, entry.origin))
         del self._entries[entry.job_id]
         for outbox in list(entry.watchers):
             outbox.unwatch(entry.job_id)

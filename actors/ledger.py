@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from actors.database.access import Access
 from actors.database.gauges import Gauges
 from actors.database.holders import Holders
+from actors.machine.log_lines import about, about_job
 from actors.telemetry import spans
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
@@ -289,6 +290,8 @@ class Ledger:
             answers = await self._write(partial(accept, listening=self._listening))
         if self._listening and any(isinstance(answer, BudgetExceeded) for answer in answers):
             self._something_to_tell.set()
+        for each in new:
+            logger.debug("is written down", extra=about_job(each.job))
         return answers
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
@@ -314,6 +317,8 @@ class Ledger:
             raise Superseded("another Journal has begun")
         with spans.of_jobs("ledger write", spans.END, ((each.job_id, each.origin) for each in ended)):
             billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
+        for end in ended:
+            logger.debug("its end is written down", extra=about(end.job_id, end.origin))
         if any(each.account_id in self._listening for each in billed):
             self._something_to_tell.set()
         return before

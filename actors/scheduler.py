@@ -261,7 +261,7 @@ class Scheduler:
 
     async def released(self, released: Sequence[Released]) -> None:
         """These attempts have ended their jobs, durably."""
-        self._spans.released(released)
+        self._spans.released(released, self.leases.is_ending)
         self._carry_out(self.leases.released(released, *self._now()))
 
     async def engine_lost(self, engine_id: EngineId) -> None:
