@@ -25,7 +25,7 @@ from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.history import EndedMinutes
 from cluster.measures.measures import Totals
-from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WRITES, Sheet, Tallies
+from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WEBHOOKS, WRITES, Sheet, Tallies
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import (
@@ -466,6 +466,8 @@ class Ledger:
     async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
         """Writes down what came of these attempts. May be repeated."""
         await self._write(partial(deliveries.record, attempted=attempted))
+        for each in attempted:
+            self._tallies.count(WEBHOOKS, _came_to(each))
 
     async def prune_deliveries(self) -> None:
         """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
@@ -596,4 +598,15 @@ class Ledger:
 
 
 def _totals(connection: Connection) -> Totals:
-    return Totals(measures.totals(connection), tallies.sums(connection), budgets.reserved(connection))
+    return Totals(
+        measures.totals(connection),
+        tallies.sums(connection),
+        budgets.reserved(connection),
+        deliveries.untold(connection),
+    )
+
+
+def _came_to(attempted: Attempted) -> str:
+    if attempted.problem is None:
+        return "delivered"
+    return "given_up" if attempted.next_ms is None else "failed"
