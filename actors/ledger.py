@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from actors.database.access import Access
 from actors.database.holders import Holders
 from actors.wire.every import Every
+from cluster.catalogue import Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.messages.media import Medium, MediumHash
+from cluster.messages.models import BoundsChange, ModelSettings
 from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
 from cluster.messages.people import (
     Account,
@@ -39,6 +41,7 @@ from cluster.store import (
     jobs,
     keys,
     media,
+    model_settings,
     placements,
     removal,
     shares,
@@ -317,6 +320,24 @@ class Ledger:
                 self._has_removed = not await self._database.forget()
         except DatabaseFailed as error:
             logger.warning("jobs that ended too long ago were not removed, and will be later: %s", error)
+
+    # Models -------------------------------------------------------------------------------------------------------
+
+    async def model_settings(self) -> list[ModelSettings]:
+        """What admins have set of models while the system runs."""
+        return await self._read(model_settings.all_of_them)
+
+    async def change_bounds(self, model: str, change: BoundsChange, replicas: Replicas) -> ModelSettings:
+        """What is set of this model then. May be repeated. `replicas` is what its settings say.
+
+        Raises BadRequest for bounds that do not go together.
+        """
+        changed = partial(model_settings.change_bounds, model=model, change=change, replicas=replicas)
+        return await self._write(changed)
+
+    async def restart_model(self, model: str, restarts: int) -> ModelSettings:
+        """The model's engines have been restarted so many times, or more often already. May be repeated."""
+        return await self._write(partial(model_settings.restart, model=model, restarts=restarts))
 
     # Pictures and sounds ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
-from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
+from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound, ModelNotFound
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
@@ -221,6 +221,13 @@ async def _account_id(account_id: Annotated[str, Path()]) -> AccountId:
     return AccountId(account_id)
 
 
+async def _model_name(model_id: Annotated[str, Path()]) -> str:
+    if "\0" in model_id:
+        raise ModelNotFound("No such model")
+    return model_id
+
+
+ModelPath = Annotated[str, Depends(_model_name)]
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]

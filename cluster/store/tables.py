@@ -247,6 +247,21 @@ class ShareRow(SQLModel, table=True):
     counter: float = Field(sa_type=Double)
 
 
+class ModelSettingsRow(SQLModel, table=True):
+    """What admins have set of a model while the system runs; null is what the settings file says.
+
+    Its engines have been restarted on demand so many times.
+    """
+
+    __tablename__ = "model_settings"
+
+    model: str = Field(primary_key=True)
+    min: int | None = None
+    max: int | None = None
+    idle_s: int | None = None
+    restarts: int = 0
+
+
 class MediumRow(SQLModel, table=True):
     """A picture or a sound, under the SHA-256 of its bytes. A submission brought it last at `brought_ms`."""
 
@@ -296,5 +311,6 @@ IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 WINDOWS = SQLModel.metadata.tables["rate_windows"]
 SHARES = SQLModel.metadata.tables["shares"]
 MEDIA = SQLModel.metadata.tables["media"]
+MODEL_SETTINGS = SQLModel.metadata.tables["model_settings"]
 JOB_MEDIA = SQLModel.metadata.tables["job_media"]
 OWNER = SQLModel.metadata.tables["owner"]
