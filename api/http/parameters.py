@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
-from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound, ModelNotFound
+from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound, ModelNotFound, NotFound
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
@@ -222,6 +222,8 @@ async def _account_id(account_id: Annotated[str, Path()]) -> AccountId:
 
 
 async def _model_name(model_id: Annotated[str, Path()]) -> str:
+    if not model_id:
+        raise NotFound("No such path")
     if "\0" in model_id:
         raise ModelNotFound("No such model")
     return model_id

@@ -86,11 +86,11 @@ def test_why_a_model_failed(api: Api, broken: str) -> None:
         assert set(failure) == {"engine_id", "node_id", "at", "message"}
 
 
-@pytest.mark.parametrize("model", ["unheard:of", "org/unheard", "%00", "x" * 300])
-def test_a_model_that_there_is_not(api: Api, admin: Api, model: str) -> None:
-    refused(api.get(f"/models/{model}"), 404, "model_not_found")
-    refused(admin.patch(f"/models/{model}", {"replicas": None}), 404, "model_not_found")
-    refused(admin.post(f"/models/{model}/restart"), 404, "model_not_found")
+@pytest.mark.parametrize("name", ["unheard:of", "org/unheard", "%00", "x" * 300])
+def test_a_model_that_there_is_not(api: Api, admin: Api, name: str) -> None:
+    refused(api.get(f"/models/{name}"), 404, "model_not_found")
+    refused(admin.patch(f"/models/{name}", {"replicas": None}), 404, "model_not_found")
+    refused(admin.post(f"/models/{name}/restart"), 404, "model_not_found")
 
 
 def test_how_many_replicas_there_may_be(admin: Api, fast: str) -> None:
