@@ -208,6 +208,7 @@ class Engine:
             block_tokens=self._loaded.block_tokens,
             made_of=self._made_of,
             adapters=tuple(self._backend.adapters)[-_MOST_ADAPTERS_TOLD:],
+            figures=self._backend.figures,
         )
 
     async def stop(self) -> None:

@@ -29,7 +29,7 @@ from cluster.ids import EngineId, JobId
 from cluster.liveness.roles import JOURNAL_ROLE
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.placements import Placed
+from cluster.messages.placements import Heard, Placed
 from cluster.messages.records import EndedRecord
 from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, Finished, JobAttempt, Output
 from cluster.text.attempts import Ruling
@@ -178,6 +178,11 @@ class Journal:
         entry = self._entries.get(job_id)
         return Output() if entry is None else entry.output
 
+    async def heard(self, job_id: JobId) -> tuple[Heard, ...]:
+        """When tokens of the job's attempts were heard, as far as it is known here."""
+        entry = self._entries.get(job_id)
+        return () if entry is None else self._heard(entry)
+
     async def held(self) -> tuple[set[JobId], set[str]]:
         """The jobs and the readers that something is kept of."""
         return set(self._entries), self._readers.ids()
@@ -197,6 +202,7 @@ class Journal:
 
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         stale: list[JobAttempt] = []
+        now_ms = self._clock.wall_ms()
         for delta in deltas:
             entry = self._entries.get(delta.job_id) or self._entry(delta.job_id)
             ruling = entry.attempts.heard(delta.attempt, source.id)
@@ -206,15 +212,12 @@ class Journal:
                 entry.note_teller(source.id, delta.attempt)
             else:
                 if ruling is Ruling.BEGIN:
-                    entry.begin(delta, self._placed(source, delta))
-                entry.take(delta)
+                    entry.begin(delta, _placed(source, delta, now_ms))
+                entry.take(delta, now_ms)
                 if delta.end is not None:
                     self._end(entry, delta.end, engine_failed=_is_engine_failure(delta.end))
         if stale:
             self._discard(source.id, stale)
-
-    def _placed(self, source: EngineReport, delta: Delta) -> Placed:
-        return Placed(delta.job_id, source.node_id, source.id, delta.attempt, self._clock.wall_ms())
 
     def _discard(self, engine_id: EngineId, attempts: Sequence[JobAttempt]) -> None:
         """Nothing that these attempts may say is wanted: their engine stops, and forgets them."""
@@ -250,6 +253,13 @@ class Journal:
         if entry.attempts.finish(end):
             entry.settling = asyncio.create_task(self._settle(entry, end, engine_failed))
 
+    def _heard(self, entry: Entry) -> tuple[Heard, ...]:
+        """Not of attempts that a Journal before this one may have heard first."""
+        if not self._before.is_known:
+            return ()
+        before = self._before.attempt(entry.job_id)
+        return tuple(heard for heard in entry.heard if heard.attempt > before)
+
     async def _finish(self, ended: Sequence[Ended]) -> Mapping[JobId, EndedRecord]:
         return await self._ledger.finish(ended, self.role.holder)
 
@@ -258,9 +268,11 @@ class Journal:
         entry.log.epoch = self._output(entry).epoch
         ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
         log = entry.log
-        ended = Ended(
-            entry.job_id, log.text, end, self._clock.wall_ms(), ran, log.epoch, tuple(log.marks), entry.origin
-        )
+        now_ms, heard = self._clock.wall_ms(), self._heard(entry)
+        # A Journal before this one may have heard of it first.
+        first_text_ms = heard[0].first_ms if heard and self._before.is_new(entry.job_id) else None
+        marks = tuple(log.marks)
+        ended = Ended(entry.job_id, log.text, end, now_ms, ran, log.epoch, marks, heard, first_text_ms, entry.origin)
         began_ns = wall_ns()
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         self._tell_end(entry, end, began_ns)
@@ -335,6 +347,10 @@ class Journal:
 
     async def _prune_readers(self) -> None:
         self._forget_empty(self._readers.prune())
+
+
+def _placed(source: EngineReport, delta: Delta, now_ms: int) -> Placed:
+    return Placed(delta.job_id, source.node_id, source.id, delta.attempt, now_ms)
 
 
 def _is_engine_failure(end: End) -> bool:

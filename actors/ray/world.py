@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
+from actors.directory import COURIER, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import haproxy, machines, seats
 from actors.ray.autoscaler import Autoscaler
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
@@ -44,6 +44,7 @@ class RayWorld:
                 (RATE_LIMITER, ()),
                 (JOURNAL, (self._interval_s,)),
                 (SCHEDULER, (self._models,)),
+                (COURIER, (settings.webhooks,)),
             )
         ]
         self._autoscaler = Autoscaler()

@@ -91,6 +91,22 @@ class Media(Struct, frozen=True):
     fetch_timeout_s: int = 10
 
 
+class Webhooks(Struct, frozen=True):
+    """Where webhooks may be sent: to public addresses, and to these `private_hosts`, each a name or `name:port`.
+
+    An endpoint has `timeout_s` to answer.
+    """
+
+    private_hosts: tuple[str, ...] = ()
+    timeout_s: int = 15
+
+
+class Metrics(Struct, frozen=True):
+    """Who may read `/metrics`: everybody, or, where there is a `key`, who presents it or the key of an admin."""
+
+    key: str = ""
+
+
 SpotNoticesOf = Literal["none", "aws", "gcp"]
 
 LogFormat = Literal["text", "json"]
@@ -103,6 +119,7 @@ Part = Literal[
     "journal",
     "ledger",
     "rate_limiter",
+    "courier",
     "node",
     "engine",
     "engine_part",
@@ -144,8 +161,10 @@ class Settings(Struct, frozen=True):
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
+    webhooks: Webhooks = Webhooks()
     logs: Logs = Logs()
     traces: Traces = Traces()
+    metrics: Metrics = Metrics()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -166,8 +185,10 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "stream_interval_ms": integer(0, unit="ms"),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
+                "webhooks": _webhooks,
                 "logs": _logs,
                 "traces": _traces,
+                "metrics": _metrics,
                 "models": partial(_models, judge),
             },
         )
@@ -242,6 +263,15 @@ def _media(value: Value) -> Media:
     return Media(**section(value, checks))
 
 
+def _webhooks(value: Value) -> Webhooks:
+    return Webhooks(**section(value, {"private_hosts": list_of(_bare_host), "timeout_s": integer(1, 60, unit="s")}))
+
+
+def _bare_host(value: Value) -> str:
+    """As it is compared: an address of IPv6 without the brackets that it has in a URL."""
+    return _host(value).replace("[", "").replace("]", "")
+
+
 def _logs(value: Value) -> Logs:
     level = one_of(*get_args(LogLevel))
     checks: dict[str, Check] = {
@@ -276,6 +306,10 @@ def _ratio(value: Value) -> float:
     if ratio > 1:
         raise value.is_not("a number from 0 to 1")
     return ratio
+
+
+def _metrics(value: Value) -> Metrics:
+    return Metrics(**section(value, {"key": text}))
 
 
 def _host(value: Value) -> str:

@@ -4,15 +4,32 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, select
 
 from cluster.job_states import JobState
+from cluster.measures.measures import Operation
 from cluster.messages.marks import Mark
 from cluster.messages.money import Rates, Usage
 from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Form, Job, OpenJob, Priority, Sampling
+from cluster.messages.work import (
+    ChatMessage,
+    End,
+    Ended,
+    Failed,
+    Finished,
+    Form,
+    FormKind,
+    Job,
+    OpenJob,
+    Priority,
+    Sampling,
+)
+from cluster.store.tables import JOBS
+
+# Not the request: it can be long, and a record does not tell it.
+RECORDS = select(*(column for column in JOBS.c if column.name != "request"))
 
 NEW_COLUMNS = (
     "id",
@@ -25,8 +42,10 @@ NEW_COLUMNS = (
     "created_ms",
     "deadline_ms",
     "pin",
+    "webhook_id",
     "prompt_rate",
     "completion_rate",
+    "operation",
     "attempt",
 )
 
@@ -54,6 +73,15 @@ class _Details(Struct, frozen=True, omit_defaults=True):
 
 _NONE = _Details()
 
+_OPERATIONS: dict[FormKind, Operation] = {
+    "chat": "chat",
+    "completion": "text_completion",
+    "tokens": "text_completion",
+    "embedding": "embeddings",
+    "score": "score",
+    "rerank": "rerank",
+}
+
 
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
@@ -70,10 +98,17 @@ def new_row(job: Job) -> dict[str, Any]:
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
         "pin": job.node_id,
+        "webhook_id": job.webhook_id,
         "prompt_rate": job.rates.prompt,
         "completion_rate": job.rates.completion,
+        "operation": operation_of(job.form),
         "attempt": 0,
     }
+
+
+def operation_of(form: Form | None) -> Operation:
+    """What a job with this form asks for."""
+    return "chat" if form is None else _OPERATIONS[form.kind]
 
 
 def placed_row(placed: Placed) -> dict[str, Any]:
@@ -115,7 +150,9 @@ def _outcome(end: End) -> dict[str, str | None]:
 
 
 def record(row: RowMapping) -> JobRecord:
-    common = {name: row[name] for name in ("id", "account_id", "model", "created_ms")} | {"metadata": _labels(row)}
+    common = {name: row[name] for name in ("id", "account_id", "key_id", "model", "created_ms")} | {
+        "metadata": _labels(row)
+    }
     match JobState(row["state"]):
         case JobState.PENDING:
             return PendingRecord(**common)
@@ -150,6 +187,7 @@ def open_job(row: RowMapping) -> OpenJob:
         priority=request.priority,
         form=request.form,
         adapter=row["model"] if request.base else "",
+        webhook_id=row["webhook_id"],
         origin=request.origin,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])

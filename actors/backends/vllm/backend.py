@@ -36,6 +36,7 @@ from actors.backends.vllm.rendering import (
 from actors.backends.vllm.rendering_pooled import check_pooled, render_pooled
 from actors.backends.vllm.warm_up import warm_up, warm_up_pooling
 from cluster.catalogue import Model
+from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,11 @@ class VllmBackend:
     def adapters(self) -> Sequence[str]:
         engine = self._engine
         return () if engine is None else engine.loaded_adapters
+
+    @property
+    def figures(self) -> EngineFigures | None:
+        engine = self._engine
+        return None if engine is None else engine.figures
 
     def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         for dispatch in dispatches:
