@@ -1,8 +1,9 @@
 """Keys, accounts, usage, models and nodes from the command line, against a server that plays the API."""
 
-import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from cluster.errors import NotFound
 from tests.support.contract_server import JOB, KEY, ContractServer, Stage
 from tests.support.typed import Typed
 
+INFERNET = Path(sys.executable).with_name("infernet")
 ACCOUNT = {"id": "acct_" + "a" * 20, "name": "search team", "weight": 3, "created_at": "2026-04-30T14:23:41Z"}
 OTHER_ACCOUNT = {"id": "acct_" + "b" * 20, "name": "nightly", "weight": 1, "created_at": "2026-04-30T14:23:41Z"}
 LIMITS = {"submissions_per_minute": 60, "submissions_per_hour": 1000, "reads_per_minute": 600}
@@ -260,18 +262,42 @@ def test_usage_by_key_names_the_keys(infernet: Typed, stage: Stage) -> None:
     assert "nightly job" in infernet("usage", "--by", "key").out
 
 
-@pytest.mark.parametrize("to_file", [True, False])
-def test_usage_as_csv_is_exact_and_no_formula(infernet: Typed, stage: Stage, tmp_path: Path, to_file: bool) -> None:
-    stage.answers["GET /usage"] = {"usage": ROWS}
+def test_usage_by_several_things_at_once(infernet: Typed, stage: Stage) -> None:
+    stage.answers["GET /usage"] = {"usage": [{**ROWS[0], "day": "2026-04-30", "account": ACCOUNT["id"]}] * 2}
+    lines = infernet("usage", "--by", "day", "--by", "account").out.splitlines()
+    assert stage.sent[0] == ("GET /usage", {"group_by": "day,account", "account": "all"})
+    assert lines[1].split()[:4] == ["2026-04-30", ACCOUNT["id"], "search", "team"]
+    assert lines[3].split() == ["total", "-", "-", "4", "2,000", "40", "3.00"]
+
+
+TABLE = "model,jobs,prompt_tokens,completion_tokens,cost\r\nb,1,5,6,0.000007\r\n"
+
+
+@pytest.mark.parametrize("file_there", [True, False])
+def test_usage_as_csv_is_the_apis_own_table(infernet: Typed, stage: Stage, tmp_path: Path, file_there: bool) -> None:
+    stage.answers["GET /usage"] = TABLE
     file = tmp_path / "usage.csv"
-    code, out, _ = infernet("usage", "--by", "model", "--csv", str(file) if to_file else "-")
-    text = file.read_text() if to_file else out
-    assert (code, out if to_file else "") == (0, "")
-    assert list(csv.reader(io.StringIO(text))) == [
-        ["model", "jobs", "prompt_tokens", "completion_tokens", "cost"],
-        ["'=a", "2", "1000", "20", "1.500000"],
-        ["b", "1", "5", "6", "0.000007"],
-    ]
+    if file_there:
+        file.write_text("of last month")
+    assert infernet("usage", "--by", "model", "--csv", str(file)) == (0, "", "")
+    assert stage.sent == [("GET /usage", {"group_by": "model", "format": "csv"})]
+    assert file.read_bytes().decode() == TABLE
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_refused_table_leaves_the_file_as_it_was(infernet: Typed, stage: Stage, tmp_path: Path) -> None:
+    stage.answers["GET /usage"] = (403, "forbidden", "Only for admins")
+    file = tmp_path / "usage.csv"
+    file.write_text("of last month")
+    code, _, err = infernet("usage", "--account", "all", "--csv", str(file))
+    assert (code, err.count("\n")) == (5, 1)
+    assert (file.read_text(), list(tmp_path.iterdir())) == ("of last month", [file])
+
+
+def test_usage_as_csv_on_stdout_is_the_table_alone(stage: Stage) -> None:
+    stage.answers["GET /usage"] = TABLE
+    done = subprocess.run([INFERNET, "usage", "--csv", "-"], capture_output=True, check=True)
+    assert (done.stdout.decode(), done.stderr) == (TABLE, b"")
 
 
 # Models and nodes -------------------------------------------------------------------------------------------------
@@ -408,6 +434,35 @@ def test_deliveries_are_listed_and_made_again(infernet: Typed, hooks: Stage) -> 
 
 
 # Jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_found_by_what_is_known_of_them(infernet: Typed, stage: Stage) -> None:
+    infernet(
+        *("jobs", "--model", "sim", "--node", "gpu", "--of-key", "night", "--error", "timeout"),
+        *("--since", "2026-04-30", "--until", "2026-05-01", "--account", "search", "--status", "failed"),
+    )
+    assert stage.queries == [
+        {
+            "limit": "20",
+            "status": "failed",
+            "model": "sim",
+            "node": NODE_ID,
+            "key": NIGHTLY["id"],
+            "error": "timeout",
+            "since": "2026-04-30",
+            "until": "2026-05-01",
+            "account": ACCOUNT["id"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(250, ["100", "100", "50"]), (500, ["100", "100", "100"]), (10, ["10"])])
+def test_as_many_pages_are_read_as_it_takes(infernet: Typed, stage: Stage, limit: int, pages: list[str]) -> None:
+    stage.jobs = [{"id": f"job_{n}"} for n in range(300)]
+    body = json.loads(infernet("jobs", "--limit", str(limit), "--json").out)
+    assert [query["limit"] for query in stage.queries][:2] == pages[:2]
+    assert [job["id"] for job in body["jobs"]] == [f"job_{n}" for n in range(min(limit, 300))]
+    assert body.get("next_cursor") == (str(limit) if limit < 300 else None)
 
 
 def test_jobs_are_cancelled_each(infernet: Typed, stage: Stage) -> None:

@@ -54,15 +54,15 @@ def drain(
 ) -> None:
     """Give a machine no more jobs; those that run there end, or go on elsewhere. For admins."""
     with connect(url, key, state) as client:
-        node_id = _chosen(client, node)
-        answer = client.send("POST", f"/nodes/{node_id}/drain")
+        chosen = node_id(client, node)
+        answer = client.send("POST", f"/nodes/{chosen}/drain")
         if wait:
-            answer = wait_until_idle(client, node_id, timeout_s, shown=not as_json)
+            answer = wait_until_idle(client, chosen, timeout_s, shown=not as_json)
         if as_json:
             show_json(answer)
         elif not wait:
             running = running_of(answer)
-            print(f"{node_id} drains: {running} of its jobs {'runs' if running == 1 else 'run'}")
+            print(f"{chosen} drains: {running} of its jobs {'runs' if running == 1 else 'run'}")
 
 
 @nodes.command()
@@ -75,14 +75,15 @@ def undrain(
 ) -> None:
     """Give a machine jobs again. For admins."""
     with connect(url, key, state) as client:
-        node_id = _chosen(client, node)
-        answer = client.send("POST", f"/nodes/{node_id}/undrain")
+        chosen = node_id(client, node)
+        answer = client.send("POST", f"/nodes/{chosen}/undrain")
     if as_json:
         show_json(answer)
     else:
-        print(f"{node_id} is {answer.get('status')}")
+        print(f"{chosen} is {answer.get('status')}")
 
 
-def _chosen(client: Client, node: str) -> str:
+def node_id(client: Client, node: str) -> str:
+    """The id of the node that is meant."""
     named = [{**each, "name": each.get("hostname", "")} for each in client.nodes()["nodes"]]
     return str(one_of("node", node, named)["id"])
