@@ -20,7 +20,7 @@ FIXED = (
 
 def addresses(system: OwnSystem) -> list[str]:
     """All of them, for an admin: those that are always there, and one of each kind that names a thing."""
-    return [*FIXED]
+    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim"]
 
 
 def _ended_job(system: OwnSystem) -> str:
