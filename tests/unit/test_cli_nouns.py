@@ -14,7 +14,7 @@ import typer
 
 from api.cli import times
 from api.cli.naming import one_of
-from api.cli.nouns import allowing, draining
+from api.cli.nouns import allowing, draining, replacing
 from cluster.errors import NotFound
 from tests.support.contract_server import JOB, KEY, ContractServer, Stage
 from tests.support.typed import Typed
@@ -303,25 +303,113 @@ def test_usage_as_csv_on_stdout_is_the_table_alone(stage: Stage) -> None:
 # Models and nodes -------------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_scaled_within_bounds(infernet: Typed, stage: Stage) -> None:
+SETTINGS = {"min": 1, "max": 1, "idle_s": 300}
+
+
+def model(replicas: int = 2, *engines: dict[str, Any], **bounds: Any) -> dict[str, Any]:
+    return {
+        "id": "org/sim",
+        "state": "ready",
+        "queued": 4,
+        "replicas": replicas,
+        "wanted": 2,
+        "scaling": "2 replicas: 9 jobs",
+        "bounds": {**SETTINGS, "set_by": "settings", "settings": SETTINGS, **bounds},
+        "engines": [
+            {"engine_id": "org/sim/0", "node_id": NODE_ID, "state": "ready", "running": 3, **e} for e in engines
+        ],
+        "failures": [
+            {"engine_id": "org/sim/1", "node_id": NODE_ID, "at": "2026-04-30T14:23:41Z", "message": "No room"}
+        ],
+    }
+
+
+@pytest.fixture
+def catalogue(stage: Stage) -> Stage:
     stage.catalogue = [{"id": "org/sim"}, {"id": "other"}]
-    stage.answers["PATCH /models/org/sim"] = {"id": "org/sim"}
-    code, out, _ = infernet("models", "scale", "org", "--min", "0", "--max", "4")
-    assert (code, out) == (0, "org/sim has at least 0 and at most 4 replicas from now on\n")
-    assert changes(stage) == [("PATCH /models/org/sim", {"replicas": {"min": 0, "max": 4}})]
+    return stage
 
 
-@pytest.mark.parametrize("args", [[], ["--min", "3", "--max", "2"], ["--max", "0"], ["--min", "-1"]])
+@pytest.mark.parametrize(
+    ("args", "asked", "bounds", "said"),
+    [
+        (
+            ["--min", "0", "--max", "4"],
+            {"min": 0, "max": 4},
+            {"min": 0, "max": 4, "set_by": "admin"},
+            "0 to 4 replicas, none after 300 s without a job, set by an admin; the settings say 1 to 1",
+        ),
+        (["--as-settings"], None, {}, "1 to 1 replicas, as the settings say"),
+    ],
+)
+def test_a_model_is_scaled_within_bounds(
+    infernet: Typed, catalogue: Stage, args: list[str], asked: Any, bounds: dict[str, Any], said: str
+) -> None:
+    catalogue.answers["PATCH /models/org/sim"] = model(**bounds)
+    assert infernet("models", "scale", "org", *args) == (0, f"org/sim: {said}\n", "")
+    assert changes(catalogue) == [("PATCH /models/org/sim", {"replicas": asked})]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["--min", "3", "--max", "2"],
+        ["--max", "0"],
+        ["--min", "-1"],
+        ["--idle", "0"],
+        ["--min", "1", "--as-settings"],
+    ],
+)
 def test_bounds_that_cannot_be_are_refused(infernet: Typed, stage: Stage, args: list[str]) -> None:
     code, _, err = infernet("models", "scale", "org", *args)
     assert (code, err.count("\n"), stage.sent) == (2, 1, [])
 
 
-def test_a_model_is_restarted(infernet: Typed, stage: Stage) -> None:
-    stage.catalogue = [{"id": "sim"}]
-    stage.answers["POST /models/sim/restart"] = {"id": "sim"}
-    assert infernet("models", "restart", "sim").code == 0
-    assert changes(stage) == [("POST /models/sim/restart", {})]
+def test_a_model_is_shown_with_its_replicas_and_failures(infernet: Typed, catalogue: Stage) -> None:
+    catalogue.answers["GET /models/org/sim"] = model(
+        1, {"outdated": True}, {"state": "starting", "phase": "importing vLLM"}
+    )
+    out = infernet("models", "show", "org").out
+    assert out.startswith(
+        "org/sim is ready, 4 jobs wait\n1 to 1 replicas, as the settings say\n2 wanted: 2 replicas: 9 jobs"
+    )
+    for words in ("outdated", "importing vLLM", "No room"):
+        assert words in out
+
+
+def test_a_model_is_restarted(infernet: Typed, catalogue: Stage) -> None:
+    catalogue.answers["POST /models/org/sim/restart"] = model()
+    assert infernet("models", "restart", "org/sim").code == 0
+    assert changes(catalogue) == [("POST /models/org/sim/restart", {})]
+
+
+def test_a_restart_is_waited_for(infernet: Typed, catalogue: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacing, "_LOOK_S", 0.0)
+    old, new = {"outdated": True}, {}
+    catalogue.answers["POST /models/org/sim/restart"] = model()
+    states = [
+        model(2, old, old),
+        model(2, old, new),
+        model(1, {"retiring": True}, new),
+        model(1, new),
+        model(2, new, new),
+    ]
+    catalogue.answers["GET /models/org/sim"] = states
+    code, out, err = infernet("models", "restart", "org", "--wait")
+    assert (code, out) == (0, "org/sim has new replicas: 2 ready\n")
+    assert err.splitlines() == [
+        "Replacing org/sim: 2 to be replaced, 2 of 2 ready",
+        "Replacing org/sim: 1 to be replaced, 2 of 2 ready",
+    ]
+
+
+def test_a_restart_is_waited_for_no_longer_than_told(infernet: Typed, catalogue: Stage) -> None:
+    catalogue.answers["POST /models/org/sim/restart"] = model()
+    catalogue.answers["GET /models/org/sim"] = {**model(1, {"outdated": True}), "state_message": "No room"}
+    code, _, err = infernet("models", "restart", "org", "--wait", "--timeout", "0")
+    assert code == 1
+    assert "goes on: 1 to be replaced, 1 of 2 ready; No room" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("which", [NODE_ID, "node_8f", "gpu-1", "gpu"])
@@ -336,7 +424,7 @@ def test_a_drain_is_waited_for(infernet: Typed, stage: Stage, monkeypatch: pytes
     stage.answers[f"GET /nodes/{NODE_ID}"] = states
     code, out, err = infernet("nodes", "drain", "gpu-1", "--wait")
     assert (code, out) == (0, f"{NODE_ID} is draining: none of its jobs runs there any more\n")
-    assert err.splitlines() == [f"{NODE_ID}: 3 jobs run", f"{NODE_ID}: 1 job runs"]
+    assert err.splitlines() == [f"Draining {NODE_ID}: 3 jobs run", f"Draining {NODE_ID}: 1 job runs"]
 
 
 def test_a_drain_that_somebody_undoes_is_told(infernet: Typed, stage: Stage) -> None:
