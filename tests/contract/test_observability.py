@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.catalogue import Catalogue
 from tests.contract.client import Api
 from tests.contract.given import Target, question
 from tests.support.prometheus import FOLDER, IS_INSTALLED, Prometheus, scraping
@@ -33,9 +34,9 @@ def prometheus(target: Target, api: Api, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def used(prometheus: Prometheus, api: Api, fast: str) -> Prometheus:
-    job = api.run(question(fast))
-    api.run(question("sim:failing"))
+def used(prometheus: Prometheus, api: Api, catalogue: Catalogue) -> Prometheus:
+    job = api.run(question(catalogue.need("sim:fast")))
+    api.run(question(catalogue.need("sim:failing")))
     stream = api.request("GET", f"/api/v1/jobs/{job['id']}/stream", params={"after": 1})
     assert stream.status_code == 200
     prometheus.wait_for_scrapes(8, within_s=60)  # what replicas count is handed in within five seconds
