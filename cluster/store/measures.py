@@ -80,7 +80,7 @@ class _Sums:
     def __init__(self, table: Table) -> None:
         columns = list(table.primary_key)
         self.names = [column.name for column in columns]
-        given = {column.name: bindparam(f"of_{column.name}") for column in columns}
+        given: dict[str, Any] = {column.name: bindparam(f"of_{column.name}") for column in columns}
         self.find = select(*columns, table.c.sums).where(tuple_(*columns).in_(bindparam("names", expanding=True)))
         self.insert = insert(table).values({**given, "sums": bindparam("now")})
         is_row = [column == given[column.name] for column in columns]
