@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 
 from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
+from actors.scheduling.job_spans import JobSpans
 from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
@@ -18,6 +19,7 @@ from cluster import acceptance
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
+from cluster.fleet.alarms import Alarms
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.gpu_memory import Demand
 from cluster.ids import EngineId, JobId, NodeId, new_holder_id
@@ -79,6 +81,8 @@ class Scheduler:
         self._measure = measure
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
         self._activity = Activity()
+        self._alarms = Alarms()
+        self._alarming: asyncio.Task[None] | None = None
         self._tallies = Tallies(new_holder_id())
         self._handing_in = HandingIn(self._tallies, ledger, timing, before=self._count_cached)
         self._idle = asyncio.Event()
@@ -109,8 +113,16 @@ class Scheduler:
         unmeasured = [model.id for model in self._to_measure()]
         self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured)
         self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
+        self._spans = JobSpans(open_jobs)
         self._errands = Errands(
-            self.leases, self._ledger, self._journal, self._engine, self._now, self._timing, self.role.holder
+            self.leases,
+            self._ledger,
+            self._journal,
+            self._engine,
+            self._now,
+            self._timing,
+            self.role.holder,
+            self._spans,
         )
 
     async def stop(self) -> None:
@@ -143,6 +155,7 @@ class Scheduler:
         begun = self.leases.submitted(wanted, self._clock.wall_ms())
         refusals |= begun.refused
         taken = [s for s in wanted if s.job.id not in refusals]
+        self._spans.submitted(s.job for s in taken)
         self._carry_out(begun.orders)
         try:
             await asyncio.sleep(0)  # orders leave first: the first token waits for them, and nobody yet for the Ledger
@@ -151,6 +164,7 @@ class Scheduler:
             self._carry_out(self.leases.confirmed([s.job for s in taken if _is_created(s.job, answers[s.job.id])]))
         finally:
             self._carry_out(self.leases.answered(wanted))
+            self._spans.refused(s.job.id for s in taken if s.job.id not in self.leases.places)
             self._errands.answered(placed.job_id for placed in begun.placed)
         self._carry_out(self.leases.dispatched(self._clock.wall_ms()))
         return [refusals.get(s.job.id) or answers[s.job.id] for s in submissions]
@@ -247,6 +261,7 @@ class Scheduler:
 
     async def released(self, released: Sequence[Released]) -> None:
         """These attempts have ended their jobs, durably."""
+        self._spans.released(released, self.leases.is_ending)
         self._carry_out(self.leases.released(released, *self._now()))
 
     async def engine_lost(self, engine_id: EngineId) -> None:
@@ -282,6 +297,20 @@ class Scheduler:
         self._carry_out(self.leases.tick(*self._now()))
         places = self.leases.places
         self._activity.note(self._clock.wall_ms(), len(places.queue), places.working, places.generated)
+        self._look_for_alarms()
+
+    def _look_for_alarms(self) -> None:
+        if self.leases.quiescent:
+            return  # the system ends, and its nodes before this
+        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self._clock.wall_ms())
+        if self._alarms.untold and (self._alarming is None or self._alarming.done()):
+            self._alarming = tell(self._tell_alarms(), "ledger.happened")
+
+    async def _tell_alarms(self) -> None:
+        """Tried again at the next tick where it fails."""
+        events = self._alarms.untold
+        await self._ledger.happened(events)
+        self._alarms.told(events)
 
     async def _survey(self) -> None:
         """Have the cluster keep the seats that there are to be, and hear of its machines."""
@@ -295,7 +324,9 @@ class Scheduler:
         held = self.leases.durable()
         open_attempts = await self._ledger.open_attempts()
         now_ms = self._clock.wall_ms()
-        self._carry_out(self.leases.ended(held - {job_id for job_id, _, _ in open_attempts}, now_ms))
+        ended = held - {job_id for job_id, _, _ in open_attempts}
+        self._carry_out(self.leases.ended(ended, now_ms))
+        self._spans.refused(ended)
         if strays := self.leases.strays(open_attempts, now_ms):
             logger.warning("%d jobs that the Ledger has open are taken up", len(strays))
             self._carry_out(self.leases.taken_up(await self._ledger.open_jobs(strays)))

@@ -16,6 +16,8 @@ from actors.backends.judge import Backends
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
 from actors.machine import gc, logs, scheduling_class
 from actors.ray import lifecycle, machines, replica_address, replica_port, secrets
+from actors.telemetry import observing
+from actors.telemetry.observing import Observing
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -44,7 +46,7 @@ class Ingress:
 
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
-        log_with_the_others()
+        log_with_the_others(Observing.of(release.settings))
         await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
         replica_port.listen_where_the_node_does()
         resolved = with_secrets(release, os.environ)
@@ -72,11 +74,11 @@ def _recalled(metrics: Metrics) -> Metrics:
     return Metrics(secrets.recall(secrets.keep(metrics.key))) if metrics.key else metrics
 
 
-def log_with_the_others() -> None:
-    """Have this replica's own lines in the log of the run, or where there is none, in Serve's log of this replica."""
-    if logs.VARIABLE in os.environ:
-        logs.begin(f"ingress/{serve.get_replica_context().replica_id.unique_id}")
-    else:
+def log_with_the_others(observed: Observing) -> None:
+    """Tell as `observed` says: in the log of the run, or where there is none, in Serve's log of this replica."""
+    observing.begin(f"ingress/{serve.get_replica_context().replica_id.unique_id}", observed)
+    if logs.VARIABLE not in os.environ:
+        logs.end()
         log_where_serve_does()
 
 

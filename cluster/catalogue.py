@@ -258,6 +258,11 @@ class Catalogue:
             raise ModelNotFound(f"Model {name} is not registered on the network")
         return choice
 
+    def id_of(self, name: str) -> str:
+        """The id that jobs of this model or adapter have; a name that is none of the catalogue's stands for itself."""
+        choice = self._by_name.get(name)
+        return name if choice is None else choice.id
+
     def model(self, name: str) -> Model:
         """The model with this id or alias, or an adapter of this id. Raises ModelNotFound."""
         return self.choice(name).model

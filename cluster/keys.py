@@ -4,18 +4,21 @@ A member asks for what is its account's, and gives no more than its account has.
 """
 
 import hashlib
+import math
 import re
 import secrets
 import string
 import zlib
+from collections.abc import Iterable
 from typing import Literal
 
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from cluster.errors import BadRequest, Forbidden
 from cluster.ids import AccountId
-from cluster.messages.money import Budget
-from cluster.messages.people import Account, KeyLimits, KeyRole, KeyStatus, NewKey, Principal
+from cluster.messages.money import Budget, BudgetState
+from cluster.messages.people import Account, KeyChange, KeyLimits, KeyRole, KeyStatus, NewKey, Principal
 
 _BASE62 = string.digits + string.ascii_letters
 _PREFIX = "inft_"
@@ -23,6 +26,9 @@ _RANDOM_CHARACTERS = 32
 _CHECKSUM_CHARACTERS = 6
 _SHOWN_CHARACTERS = 9
 _WITH_CHECKSUM = re.compile(rf"{_PREFIX}[0-9A-Za-z]{{{_RANDOM_CHARACTERS + _CHECKSUM_CHARACTERS}}}", re.ASCII)
+
+EVERYBODY = AccountId("all")
+"""What an admin names in the place of an account."""
 
 Checksum = Literal["right", "wrong", "none"]
 
@@ -92,8 +98,14 @@ def account_named(caller: Principal, account_id: AccountId | None) -> AccountId:
     return account_id
 
 
+def accounts_named(caller: Principal, account_id: AccountId | None) -> AccountId | None:
+    """As `account_named`; None where an admin names `all` of them. Raises Forbidden."""
+    named = account_named(caller, account_id)
+    return None if named == EVERYBODY else named
+
+
 def account_seen(caller: Principal) -> AccountId | None:
-    """The only account whose keys the caller sees; None for an admin, who sees all."""
+    """The only account whose keys and jobs the caller sees; None for an admin, who sees all."""
     return None if caller.role == "admin" else caller.account_id
 
 
@@ -121,9 +133,31 @@ def granted(maker: Principal, asked: NewKey, account: Account | None, default: K
     return asked if maker.role == "admin" else _confined(maker, asked, account, default)
 
 
+def changed(changer: Principal, asked: KeyChange, role: KeyRole, account: Account, default: KeyLimits) -> KeyChange:
+    """The change of a key of `account` as it is to be made; who changes gives no more than who makes.
+
+    Raises Forbidden for an admin key, where the changer is none, and BadRequest that names the field.
+    """
+    if changer.role == "admin":
+        return asked
+    if role == "admin":
+        raise Forbidden("Only an admin may change an admin key")
+    if asked.budget is not UNSET:
+        _check_budget(asked.budget, account.budget)
+    if asked.models is not UNSET:
+        asked = replace(asked, models=_models(asked.models, changer.models))
+    if asked.limits is not UNSET and asked.limits is not None:
+        asked = replace(asked, limits=_limits(asked.limits, account.limits or default))
+    return asked
+
+
+def lasting(expiries: Iterable[int | None]) -> float:
+    """Until when one of the keys that end then is valid. One without an end is for ever."""
+    return max((math.inf if expires_ms is None else expires_ms for expires_ms in expiries), default=-math.inf)
+
+
 def _confined(maker: Principal, asked: NewKey, account: Account, default: KeyLimits) -> NewKey:
-    if asked.budget is not None and account.budget is not None:
-        _check_budget(asked.budget, account.budget.budget)
+    _check_budget(asked.budget, account.budget)
     models = _models(asked.models, maker.models)
     if asked.limits is None:
         return replace(asked, models=models)
@@ -140,7 +174,10 @@ def _limits(asked: KeyLimits, most: KeyLimits) -> KeyLimits:
     return asked
 
 
-def _check_budget(asked: Budget, most: Budget) -> None:
+def _check_budget(asked: Budget | None, of_account: BudgetState | None) -> None:
+    if asked is None or of_account is None:
+        return
+    most = of_account.budget
     comparable = (asked.unit, asked.period) == (most.unit, most.period)
     if comparable and asked.amount > most.amount:
         raise BadRequest(f"budget.amount: at most {most.amount}, as the account has")

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
+from actors.directory import COURIER, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import machines, seats, secrets
 from actors.ray.wards import RayWard
 from actors.supervising.watch import Watch
@@ -96,7 +96,7 @@ async def stop() -> None:
     for name, actor in (("RateLimiter", RATE_LIMITER.at()), ("Ledger", LEDGER.at())):
         await _stop_or_tell(name, actor.stop())
     # Whoever calls goes before whom it calls.
-    for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, LEDGER):
+    for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, COURIER, LEDGER):
         await asyncio.to_thread(kind.kill)
     # After who would make them anew. The engines that sat there were stopped with their nodes.
     await asyncio.to_thread(seats.remove_all)

@@ -1,15 +1,16 @@
-"""Accounts. Only for admins."""
+"""Accounts. Only for admins, but that everybody may see its own."""
 
 from fastapi import APIRouter, Response
 
 from api.accounts.schemas import Account, AccountList, AccountPatch, AccountRequest, account_body
 from api.http.answers import Answer
 from api.http.bodies import parse
-from api.http.dependencies import Admin, Body, CurrentGateway
+from api.http.dependencies import Admin, Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
 from api.http.parameters import AccountPath, KnownAndOnce
 from cluster.errors import AccountNotFound, BadRequest, Forbidden, PayloadTooLarge
 from cluster.ids import new_account_id
+from cluster.keys import check_account
 
 router = APIRouter(tags=["accounts"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest, Forbidden))
 
@@ -44,3 +45,10 @@ async def change_account(gateway: CurrentGateway, caller: Admin, account_id: Acc
 async def list_accounts(gateway: CurrentGateway, caller: Admin) -> Response:
     """All accounts, the oldest first."""
     return Answer({"accounts": [account_body(account) for account in await gateway.accounts()]})
+
+
+@router.get("/accounts/{account_id}", response_model=Account, responses=errors(AccountNotFound))
+async def get_account(gateway: CurrentGateway, caller: Caller, account_id: AccountPath) -> Response:
+    """One account, with what has been spent of its budget; a member's own, for an admin any."""
+    check_account(caller, account_id)
+    return Answer(account_body(await gateway.account(account_id)))

@@ -3,17 +3,17 @@
 import logging
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import routes
 from api.http.answers import error_response, limit_headers, told_of
+from api.http.callers import caller
 from api.http.front.paths import is_under
 from api.http.incoming import Incoming
 from api.replica.door_counts import DoorCounts
 from api.replica.gateway import Gateway
-from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ _GUARDED = ("/api", "/v1", "/v2", "/tokenize", "/detokenize", "/score", "/rerank
 _NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
 _POOLING = ("/v1/embeddings", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank")
 _SUBMISSIONS = {("POST", path) for path in ("/api/v1/jobs", "/v1/chat/completions", *_POOLING)}
-# A scheme's name is matched in any case, and one or more spaces follow: RFC 9110, section 11.
-_BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 
 
 class Admission:
@@ -83,9 +81,9 @@ class _ChargedSend:
 
 
 async def _admit(scope: Scope, sending: _ChargedSend) -> None:
-    """Raises Unauthorized and RateLimited."""
+    """Raises Unauthorized, RateLimited, and Forbidden for a session's change without its token."""
     gateway: Gateway = scope["app"].state.gateway
-    principal = await gateway.authenticate(bearer_token(Headers(scope=scope)))
+    principal = await caller(gateway, scope)
     sending.charged = await gateway.charge(principal, _bucket(scope))
     if not sending.charged.allowed:
         raise refusal(sending.charged, "requests")
@@ -96,15 +94,6 @@ def _is_guarded(scope: Scope) -> bool:
     if scope["method"] == "GET" and _NODE_STATUS.fullmatch(scope["path"]):
         return False
     return any(is_under(prefix, scope["path"]) for prefix in _GUARDED)
-
-
-def bearer_token(headers: Headers) -> str:
-    """Raises Unauthorized for any other scheme, for what is malformed, and for more than one."""
-    given = headers.getlist("authorization")
-    match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
-    if match is None:
-        raise Unauthorized()
-    return match[1]
 
 
 def _bucket(scope: Scope) -> Bucket:

@@ -12,31 +12,56 @@ from pydantic_core import PydanticCustomError
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
-from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound
-from cluster.ids import AccountId, JobId, KeyId
+from cluster.errors import (
+    AccountNotFound,
+    BadRequest,
+    DeliveryNotFound,
+    JobNotFound,
+    KeyNotFound,
+    WebhookNotFound,
+)
+from cluster.ids import AccountId, DeliveryId, JobId, KeyId, NodeId, WebhookId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
-from cluster.messages.records import JobRecord
+from cluster.messages.records import JobPosition
+from cluster.messages.webhooks import Delivery
 from cluster.messages.work import Position
 from cluster.nearest import hint
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 
+DELIVERY_CURSOR_PATTERN = r"^[0-9]{1,18}\.msg_[0-9a-f]{16,64}$"
+
 _cursor = re.compile(CURSOR_PATTERN)
+_delivery_cursor = re.compile(DELIVERY_CURSOR_PATTERN)
 
 
-def encode_cursor(last: JobRecord) -> str:
-    return f"{last.created_ms}.{last.id}"
+def encode_cursor(last: JobPosition) -> str:
+    created_ms, job_id = last
+    return f"{created_ms}.{job_id}"
 
 
-def decode_cursor(cursor: str) -> tuple[int, JobId]:
-    """The (created_ms, id) of the last job already listed. Raises ValueError for one that is not ours."""
+def decode_cursor(cursor: str) -> JobPosition:
+    """The last job that was looked at already. Raises ValueError for one that is not ours."""
     if not _cursor.fullmatch(cursor):
         raise ValueError("not a cursor of this list")
     created_ms, _, job_id = cursor.partition(".")
     return int(created_ms), JobId(job_id)
 
 
+def encode_delivery_cursor(last: Delivery) -> str:
+    return f"{last.created_ms}.{last.id}"
+
+
+def decode_delivery_cursor(cursor: str) -> tuple[int, DeliveryId]:
+    """As `decode_cursor`, in a list of deliveries."""
+    if not _delivery_cursor.fullmatch(cursor):
+        raise ValueError("not a cursor of this list")
+    created_ms, _, delivery = cursor.partition(".")
+    return int(created_ms), DeliveryId(delivery)
+
+
+DeliveryStatusName = Literal["all", "pending", "delivered", "failed"]
 StatusName = Literal["all", "pending", "processing", "completed", "failed"]
 
 MAX_DIGITS = 18
@@ -45,6 +70,8 @@ MAX_DIGITS = 18
 _POSITION = re.compile(r"(?:(?P<epoch>[1-9][0-9]{0,8})-)?(?P<offset>[0-9]{1,19})")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
+_ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
+_ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
 _GROUPINGS = ("key", "model", "day")
 _PARTS_OF_METRICS = ("all", "system", "engines")
 _SHOWN_CHARACTERS = 64
@@ -85,6 +112,20 @@ def _text(value: str) -> str:
 def _valid_cursor(value: str) -> str:
     try:
         decode_cursor(value)
+    except ValueError:
+        raise PydanticCustomError("cursor", "is not a cursor of this list") from None
+    return value
+
+
+def _error_code(value: str) -> str:
+    if not _ERROR_CODE.fullmatch(value):
+        raise PydanticCustomError("error_code", "must be an error's code, such as timeout")
+    return value
+
+
+def _valid_delivery_cursor(value: str) -> str:
+    try:
+        decode_delivery_cursor(value)
     except ValueError:
         raise PydanticCustomError("cursor", "is not a cursor of this list") from None
     return value
@@ -138,16 +179,47 @@ Cursor = Annotated[
     WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
     Query(description="The `next_cursor` of the page before"),
 ]
+DeliveryCursor = Annotated[
+    str | None,
+    BeforeValidator(_valid_delivery_cursor),
+    WithJsonSchema({"type": "string", "pattern": DELIVERY_CURSOR_PATTERN}),
+    Query(description="The `next_cursor` of the page before"),
+]
 GroupBy = Annotated[
     UsageGrouping | None,
     BeforeValidator(_grouping),
     WithJsonSchema({"type": "string", "enum": list(_GROUPINGS)}),
     Query(),
 ]
+_NAME_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
+ModelName = Annotated[
+    str | None,
+    BeforeValidator(_text),
+    WithJsonSchema(_NAME_SCHEMA),
+    Query(description="Of this model or adapter, by id or alias"),
+]
+KeyName = Annotated[
+    KeyId | None, BeforeValidator(_text), WithJsonSchema(_NAME_SCHEMA), Query(description="Submitted with this key")
+]
+NodeName = Annotated[
+    NodeId | None, BeforeValidator(_text), WithJsonSchema(_NAME_SCHEMA), Query(description="Placed last on this node")
+]
+ErrorCode = Annotated[
+    str | None,
+    BeforeValidator(_error_code),
+    WithJsonSchema({"type": "string", "pattern": _ERROR_CODE_PATTERN}),
+    Query(description="Failed with this code"),
+]
+AccountOrAll = Annotated[
+    AccountId | None,
+    BeforeValidator(_text),
+    WithJsonSchema(_NAME_SCHEMA),
+    Query(description="An account's id, or `all`; only an admin may name another than its own"),
+]
 AccountName = Annotated[
     AccountId | None,
     BeforeValidator(_text),
-    WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}),
+    WithJsonSchema(_NAME_SCHEMA),
     Query(description="An account's id; only an admin may name another than its own"),
 ]
 
@@ -187,9 +259,23 @@ async def _account_id(account_id: Annotated[str, Path()]) -> AccountId:
     return AccountId(account_id)
 
 
+async def _webhook_id(webhook_id: Annotated[str, Path()]) -> WebhookId:
+    if "\0" in webhook_id:
+        raise WebhookNotFound("No such webhook")
+    return WebhookId(webhook_id)
+
+
+async def _delivery_id(delivery_id: Annotated[str, Path()]) -> DeliveryId:
+    if "\0" in delivery_id:
+        raise DeliveryNotFound("No such delivery of this webhook")
+    return DeliveryId(delivery_id)
+
+
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]
+WebhookPath = Annotated[WebhookId, Depends(_webhook_id)]
+DeliveryPath = Annotated[DeliveryId, Depends(_delivery_id)]
 
 
 HEADER = "Idempotency-Key"

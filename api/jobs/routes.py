@@ -15,6 +15,7 @@ from api.http.sse import EventStream
 from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
 from api.jobs.schemas import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
+from api.jobs.timeline import JobTimeline, timeline_body
 from cluster.errors import (
     BadRequest,
     BudgetExceeded,
@@ -27,7 +28,9 @@ from cluster.errors import (
     NodeNotFound,
     PayloadTooLarge,
 )
-from cluster.messages.records import JobQuery
+from cluster.keys import account_seen, accounts_named
+from cluster.messages.people import Principal
+from cluster.messages.records import JobQuery, JobRecord
 from cluster.messages.work import Order, Position
 
 router = APIRouter(tags=["jobs"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
@@ -86,7 +89,7 @@ async def _ordered(body: bytes) -> tuple[Order, bool]:
     return order, request.stream
 
 
-@router.get("/jobs", response_model=JobList, responses=errors(BadRequest))
+@router.get("/jobs", response_model=JobList, responses=errors(BadRequest, Forbidden))
 async def list_jobs(
     gateway: CurrentGateway,
     caller: Caller,
@@ -94,42 +97,64 @@ async def list_jobs(
     status: queries.StatusName = "all",
     since: queries.Since = None,
     cursor: queries.Cursor = None,
+    until: queries.Until = None,
+    model: queries.ModelName = None,
+    key: queries.KeyName = None,
+    node: queries.NodeName = None,
+    error: queries.ErrorCode = None,
+    account: queries.AccountOrAll = None,
 ) -> Response:
-    """The account's jobs, newest first."""
-    before = None if cursor is None else decode_cursor(cursor)
-    # One more than asked for tells whether more follow.
-    query = JobQuery(limit + 1, queries.state_of(status), since, before)
-    records = await gateway.jobs(caller.account_id, query)
-    listed = records[:limit]
-    body: JobList = {"jobs": [job_body(record) for record in listed]}
-    if len(records) > limit:
-        body["next_cursor"] = encode_cursor(listed[-1])
+    """The account's jobs that are all of what is asked for, newest first; an admin may name another account, or `all`.
+
+    A search that takes long is answered with what was found until then: more may follow a page that is not full.
+    """
+    query = JobQuery(
+        limit,
+        queries.state_of(status),
+        since,
+        None if cursor is None else decode_cursor(cursor),
+        until,
+        None if model is None else gateway.catalogue.id_of(model),
+        key,
+        node,
+        error,
+    )
+    page = await gateway.jobs(accounts_named(caller, account), query)
+    body: JobList = {"jobs": [job_body(record, with_owner=account is not None) for record in page.records]}
+    if page.next is not None:
+        body["next_cursor"] = encode_cursor(page.next)
     return Answer(body)
 
 
 @router.get("/jobs/{job_id}", response_model=Job, responses=errors(BadRequest, JobNotFound))
 async def get_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath, wait: queries.Wait = 0) -> Response:
     """A job's status and result; with `wait`, once it has ended or so many seconds have passed."""
-    return Answer(job_body(await gateway.job_within(job_id, caller.account_id, wait)))
+    return Answer(_body(caller, await gateway.job_within(job_id, account_seen(caller), wait)))
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=Job, responses=errors(JobNotFound, Conflict))
 async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Cancel a job that has not ended. What it has produced stays, and is billed."""
-    return Answer(job_body(await gateway.cancel(job_id, caller.account_id)))
+    return Answer(_body(caller, await gateway.cancel(job_id, account_seen(caller))))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=errors(JobNotFound, Conflict))
 async def remove_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Remove a job that has ended: its prompt, its texts and how it was placed. What it used stays in the usage."""
-    await gateway.remove(job_id, caller.account_id)
+    await gateway.remove(job_id, account_seen(caller))
     return Response(status_code=204)
 
 
 @router.get("/jobs/{job_id}/placement", response_model=JobPlacement, responses=errors(JobNotFound))
 async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Why a job runs where it runs: the engines considered, what ruled each out, and every attempt."""
-    return Answer(placement_body(await gateway.placement(job_id, caller.account_id)))
+    return Answer(placement_body(await gateway.placement(job_id, account_seen(caller))))
+
+
+@router.get("/jobs/{job_id}/timeline", response_model=JobTimeline, responses=errors(JobNotFound))
+async def get_timeline(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """What became of a job: when it was queued, placed, told its first token, was moved, and ended, in milliseconds."""
+    return Answer(timeline_body(job_id, await gateway.timeline(job_id, account_seen(caller))))
 
 
 @router.get(
@@ -151,11 +176,16 @@ async def stream_job(
 ) -> Response:
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
     position = _position(after, last_event_id)
-    record = await gateway.job(job_id, caller.account_id)
+    record = await gateway.job(job_id, account_seen(caller))
     if position is None:
         return Response(status_code=204)
     pieces = gateway.streams.read(record.id, record.account_id, position)
     return EventStream(pieces, resumes=position.offset > 0)
+
+
+def _body(caller: Principal, record: JobRecord) -> Job:
+    """A job; whose it is, where it is not the caller's account's."""
+    return job_body(record, with_owner=record.account_id != caller.account_id)
 
 
 def _position(after: str | None, last_event_id: str | None) -> Position | None:

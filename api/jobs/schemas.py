@@ -46,6 +46,9 @@ class JobRequest(DialogueFields):
     )
     priority: Annotated[Priority, Field(description="Among the account's own jobs that wait"), LATER] = "normal"
     response_format: Annotated[ResponseFormat | None, LATER] = None
+    webhook_url: Annotated[
+        Text | None, Field(description="The URL of one of the account's webhooks, which is told of the end"), LATER
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +93,7 @@ class JobRequest(DialogueFields):
             form=form,
             media=media,
             most_tokens=self.max_tokens,
+            webhook_url=self.webhook_url,
         )
 
 
@@ -158,6 +162,8 @@ class _Job(TypedDict):
     model: str
     created_at: Time
     metadata: NotRequired[dict[str, str]]
+    account_id: NotRequired[Annotated[str, Field(description="Whose it is, where several accounts' are asked for")]]
+    key_id: NotRequired[Annotated[str, Field(description="The key that it was submitted with; told with the account")]]
 
 
 class PendingJob(_Job):
@@ -212,8 +218,15 @@ def accepted_body(accepted: Accepted) -> JobAccepted:
     }
 
 
-def job_body(record: JobRecord) -> Job:
-    """The job as it is now, with the keys of its state and no others."""
+def job_body(record: JobRecord, with_owner: bool = False) -> Job:
+    """The job as it is now, with the keys of its state and no others; with its account and key where asked."""
+    body = _body(record)
+    if with_owner:
+        body["account_id"], body["key_id"] = record.account_id, record.key_id
+    return body
+
+
+def _body(record: JobRecord) -> Job:
     match record:
         case PendingRecord():
             return {**_common_body(record), "status": "pending"}

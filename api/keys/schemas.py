@@ -5,14 +5,14 @@ from typing import Annotated, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.http.bodies import ExactRequest, Name, OptionalMoment, Text, Time
+from api.http.bodies import Change, ExactRequest, Moment, Name, OptionalMoment, Text, Time
 from api.keys.limits import BudgetRequest, BudgetUse, Limits, LimitsRequest, budget_body, limits_body
 from cluster import keys
 from cluster.clock import iso_utc
 from cluster.messages import people
 from cluster.messages.people import KeyRole, KeyStatus
 
-_Models = Annotated[list[Text], Field(min_length=1)]
+_Models = Annotated[list[Text], Field(min_length=1, description="The only ones it may use, by id or alias")]
 
 
 class KeyRequest(ExactRequest):
@@ -22,11 +22,21 @@ class KeyRequest(ExactRequest):
     expires_at: Annotated[OptionalMoment, Field(description="In the future; without a zone it is UTC")] = None
     limits: LimitsRequest | None = None
     budget: BudgetRequest | None = None
-    models: (
-        Annotated[list[Text], Field(min_length=1, description="The only ones it may use, by id or alias")] | None
-    ) = None
+    models: _Models | None = None
     account: Annotated[Text, Field(description="Whose it is to be; the caller's, if not given")] | None = None
     role: KeyRole = "member"
+
+
+class KeyPatch(Change):
+    """What of a key is to be otherwise: what is left out stays, null is the default. Of `limits`, what is left out is
+    the account's. A budget of the same unit and period goes on, with what has been spent of it; any other begins anew.
+    """
+
+    name: Annotated[Name, Field(default_factory=str)]
+    expires_at: Annotated[Moment | None, Field(description="In the future; without a zone it is UTC")] = None
+    limits: LimitsRequest | None = None
+    budget: BudgetRequest | None = None
+    models: _Models | None = None
 
 
 class Key(TypedDict):

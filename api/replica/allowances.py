@@ -12,7 +12,7 @@ from cluster.errors import BadRequest
 from cluster.ids import KeyId
 from cluster.limits.windows import Bucket, Decision, Take, refusal
 from cluster.messages.money import Usage
-from cluster.messages.people import Principal
+from cluster.messages.people import KeyLimits, Principal
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -24,14 +24,16 @@ _MOST_KEYS = 10_000
 class _Prepaid:
     """Requests of a key that were charged ahead: how many are left, until when, and what the last one was told."""
 
-    def __init__(self, decision: Decision, asked_s: float) -> None:
+    def __init__(self, decision: Decision, asked_s: float, limits: KeyLimits) -> None:
         self.left = decision.spare
+        self._limits = limits
         # Counted from before the question: the RateLimiter's window cannot end earlier.
         self.until_s = asked_s + decision.spare_ms / 1000
         self._last = replace(decision, spare=0, spare_ms=0)
 
-    def is_good(self, now_s: float) -> bool:
-        return self.left > 0 and now_s < self.until_s
+    def is_good(self, now_s: float, limits: KeyLimits) -> bool:
+        """Whether it lets another one through. What was paid under other limits does not."""
+        return self.left > 0 and now_s < self.until_s and self._limits == limits
 
     def join(self, other: "_Prepaid") -> None:
         """Take over what another one still has. All of it ends when the first of the two does."""
@@ -78,11 +80,11 @@ class Allowances:
         slot = (principal.key_id, bucket)
         now_s = self._clock.monotonic_s()
         prepaid = self._prepaid.get(slot)
-        if prepaid is not None and prepaid.is_good(now_s):
+        if prepaid is not None and prepaid.is_good(now_s, principal.limits):
             return prepaid.next()
         decision = await self._take(Take(*slot, principal.limits, ahead=True))
         if decision.spare:
-            self._keep(slot, _Prepaid(decision, now_s))
+            self._keep(slot, _Prepaid(decision, now_s, principal.limits), principal.limits)
         return decision
 
     async def charge_tokens(self, principal: Principal, most: Usage) -> None:
@@ -105,9 +107,9 @@ class Allowances:
         asked = self._reads if take.bucket == "reads" else self._others
         return await within(self._answer_s, asked.add(take), "the rate limiter")
 
-    def _keep(self, slot: tuple[KeyId, Bucket], prepaid: _Prepaid) -> None:
+    def _keep(self, slot: tuple[KeyId, Bucket], prepaid: _Prepaid, limits: KeyLimits) -> None:
         before = self._prepaid.get(slot)
-        if before is not None and before.is_good(self._clock.monotonic_s()):
+        if before is not None and before.is_good(self._clock.monotonic_s(), limits):
             prepaid.join(before)
         if len(self._prepaid) >= self._most_keys:
             self._prepaid.clear()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from msgspec import UNSET
 
 from actors.backends.prompts.counter import PromptCounter
+from actors.outgoing import urls
+from actors.outgoing.urls import UrlRefused
 from actors.wire.calls import AWAY, Gone, InTime, tell, within
 from actors.wire.handing_in import HandingIn
 from api.replica.allowances import Allowances
@@ -20,21 +22,37 @@ from api.replica.media.fetching import Fetcher
 from api.replica.media.keeping import MediaKeeping
 from api.replica.principals import Principals
 from api.replica.room import Room
+from api.replica.sessions import Session, Sessions
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import Conflict, JobCancelled, JobNotFound, NodeNotFound, Unauthorized
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.errors import (
+    AccountNotFound,
+    BadRequest,
+    Conflict,
+    JobCancelled,
+    JobNotFound,
+    KeyNotFound,
+    NodeNotFound,
+    Unauthorized,
+)
+from cluster.ids import AccountId, DeliveryId, EngineId, JobId, KeyId, NodeId, WebhookId
+from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
 from cluster.measures.measures import Totals
-from cluster.messages.explanations import Explanation
+from cluster.messages.explanations import Explanation, Moment
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import UsageQuery, UsageSum
-from cluster.messages.people import Account, AccountChange, Key, NewKey, Principal
-from cluster.messages.records import FailedRecord, JobQuery, JobRecord
+from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
+from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
+from cluster.messages.webhooks import Delivery, DeliveryQuery, NewWebhook, Webhook, WebhookChange
+from cluster.messages.work import Job
 from cluster.settings.schema import Settings
+from cluster.timeline import timeline
 from cluster.timing import Timing
+from cluster.webhooks import events as webhook_events
+from cluster.webhooks import signing
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -103,7 +121,9 @@ class Gateway:
         self._timing = timing
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
+        self._journal = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
         self._principals = Principals(self._ledger, clock, timing)
+        self._sessions = Sessions(self._ledger, clock)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
         self.counts = DoorCounts()
         self._handing_in = HandingIn(self.counts.tallies, self._ledger, timing, self.counts.gauges)
@@ -115,6 +135,7 @@ class Gateway:
         self.max_body_bytes = settings.media.max_body_bytes
         self.room = Room(settings.media.max_body_bytes)
         self._fetcher = fetcher or Fetcher(settings.media)
+        self._webhook_hosts = settings.webhooks.private_hosts
         self._restarts = restarts
         self._speeds: Mapping[str, int] = {}
         self.intake = Intake(
@@ -145,6 +166,16 @@ class Gateway:
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
         return await self._principals.find(token)
+
+    async def sign_in(self, token: str) -> str:
+        """The cookie of a new session of the holder of this key. Raises Unauthorized."""
+        await self._principals.find(token)
+        return await self._sessions.begin(secret_hash(token))
+
+    async def signed_in(self, cookie: str) -> tuple[Principal, Session]:
+        """Who has this session. Raises Unauthorized when it is over, or its key is not valid any more."""
+        session = await self._sessions.read(cookie)
+        return await self._principals.signed_in(session.key_hash), session
 
     async def require_metrics_reader(self, token: Callable[[], str]) -> None:
         """Where metrics have a key, raises Unauthorized for who presents neither that nor an admin's."""
@@ -202,14 +233,23 @@ class Gateway:
         """For who watches the system, and does not wait for as long as others do."""
         return await within(self._timing.health_s, call)
 
-    async def job(self, job_id: JobId, account_id: AccountId) -> JobRecord:
+    # Of jobs: with an account, only that one's; for an admin, everybody's.
+
+    async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """Raises JobNotFound, for another account's job too."""
         record = await self._ledger.job(job_id, account_id)
         if record is None:
             raise JobNotFound("No such job")
         return record
 
-    async def cancel(self, job_id: JobId, account_id: AccountId) -> JobRecord:
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job:
+        """The job as it was accepted: what was asked, and how. Raises JobNotFound, for another account's job too."""
+        job = await self._ledger.asked(job_id, account_id)
+        if job is None:
+            raise JobNotFound("No such job")
+        return job
+
+    async def cancel(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""
         record = await self.job(job_id, account_id)
         if not record.status.ended:
@@ -219,7 +259,7 @@ class Gateway:
                 return record
         raise Conflict(f"Job {job_id} has ended already")
 
-    async def remove(self, job_id: JobId, account_id: AccountId) -> None:
+    async def remove(self, job_id: JobId, account_id: AccountId | None) -> None:
         """Remove an ended job; one that has been removed stays so. Raises JobNotFound, and Conflict for an open one."""
         await self._ledger.remove(job_id, account_id)
 
@@ -228,25 +268,33 @@ class Gateway:
         if await self.streams.unread(job_id):
             await self._scheduler.cancel(job_id)
 
-    async def job_within(self, job_id: JobId, account_id: AccountId, seconds: int) -> JobRecord:
+    async def job_within(self, job_id: JobId, account_id: AccountId | None, seconds: int) -> JobRecord:
         """The job as soon as it has ended, or as it is after this time. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         if record.status.ended or seconds == 0:
             return record
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.streams.until_end(record.id, account_id)
+                await self.streams.until_end(record.id, record.account_id)
         return await self.job(job_id, account_id)
 
-    async def jobs(self, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
+    async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
+        """The account's jobs, or everybody's, newest first."""
         return await self._ledger.jobs(account_id, query)
 
-    async def placement(self, job_id: JobId, account_id: AccountId) -> Explanation:
+    async def placement(self, job_id: JobId, account_id: AccountId | None) -> Explanation:
         """Why the job runs where it runs, or waits. Raises JobNotFound."""
         record = await self.job(job_id, account_id)
         attempts = await self._ledger.placements(record.id)
         standing = None if record.status.ended else await self._scheduler.explain(record.id)
         return Explanation(record.id, tuple(attempts), standing)
+
+    async def timeline(self, job_id: JobId, account_id: AccountId | None) -> Sequence[Moment]:
+        """What became of the job, in its order. Raises JobNotFound."""
+        record = await self.job(job_id, account_id)
+        attempts = await self._ledger.placements(record.id)
+        heard = () if record.status.ended else await self._journal.heard(record.id)
+        return timeline(record, attempts, heard)
 
     async def models(self) -> ModelsNow:
         """Their speeds as they were known last, where the database cannot tell them now."""
@@ -286,6 +334,13 @@ class Gateway:
             tell(self._scheduler.learn_weights(), "scheduler.learn_weights")
         return changed
 
+    async def account(self, account_id: AccountId) -> Account:
+        """Raises AccountNotFound."""
+        found = await self._ledger.account(account_id)
+        if found is None:
+            raise AccountNotFound("No such account")
+        return found
+
     async def accounts(self) -> list[Account]:
         """All accounts, oldest first."""
         return await self._ledger.accounts()
@@ -294,6 +349,21 @@ class Gateway:
         """Raises BadRequest for what `maker` may not give away, or an account that does not exist."""
         return await self._ledger.create_key(maker, key)
 
+    async def change_key(self, changer: Principal, key_id: KeyId, change: KeyChange) -> Key:
+        """The key as it stands then.
+
+        Raises KeyNotFound for a key that `changer` does not see, Conflict for a revoked one and for the admin key that
+        is valid longest, and Forbidden or BadRequest for what `changer` may not give away.
+        """
+        return await self._ledger.change_key(changer, key_id, change)
+
+    async def key(self, key_id: KeyId, account_id: AccountId | None) -> Key:
+        """With an account, only one of its keys. Raises KeyNotFound."""
+        found = await self._ledger.key(key_id)
+        if found is None or account_id not in (None, found.account_id):
+            raise KeyNotFound("No such key")
+        return found
+
     async def keys(self, account_id: AccountId | None) -> list[Key]:
         """The account's keys, or everybody's, oldest first; revoked and expired ones too."""
         return await self._ledger.keys(account_id)
@@ -301,6 +371,50 @@ class Gateway:
     async def revoke_key(self, key_id: KeyId, account_id: AccountId | None) -> None:
         """With an account, only of its keys. Raises KeyNotFound, and Conflict for the last admin key."""
         await self._ledger.revoke_key(key_id, account_id)
+
+    async def create_webhook(self, maker: Principal, webhook: NewWebhook) -> Webhook:
+        """Raises BadRequest for a URL that nothing may be sent to, Forbidden for events that are not for `maker`, and
+        Conflict for a URL that the account has already, or one too many.
+        """
+        self._check_webhook_url(webhook.url)
+        return await self._ledger.create_webhook(maker, webhook)
+
+    async def webhooks(self, account_id: AccountId | None) -> list[Webhook]:
+        """The account's endpoints, or everybody's, the oldest first."""
+        return await self._ledger.webhooks(account_id)
+
+    async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
+        """Raises what `create_webhook` does, and WebhookNotFound; so do all that follow."""
+        if change.url is not UNSET:
+            self._check_webhook_url(change.url)
+        return await self._ledger.change_webhook(caller, webhook_id, change)
+
+    async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId) -> tuple[Webhook, str]:
+        """The endpoint and its new secret. The one before signs for a day yet. Raises Forbidden."""
+        secret = signing.new_secret()
+        return await self._ledger.rotate_webhook(caller, webhook_id, secret), secret
+
+    async def remove_webhook(self, caller: Principal, webhook_id: WebhookId) -> None:
+        await self._ledger.remove_webhook(caller, webhook_id)
+
+    async def test_webhook(self, caller: Principal, webhook_id: WebhookId) -> Delivery:
+        """An event of the type `webhook.test` on its way. Raises Conflict where the endpoint is disabled."""
+        event = webhook_events.tested(webhook_id, caller.account_id, self.now_ms())
+        return await self._ledger.test_webhook(caller, webhook_id, event)
+
+    async def deliveries(self, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery) -> list[Delivery]:
+        """The endpoint's deliveries that `query` asks for, the newest first."""
+        return await self._ledger.deliveries(caller, webhook_id, query)
+
+    async def redeliver(self, caller: Principal, webhook_id: WebhookId, delivery: DeliveryId) -> Delivery:
+        """The delivery, tried again from now on. Raises DeliveryNotFound, and Conflict for a disabled endpoint."""
+        return await self._ledger.redeliver(caller, webhook_id, delivery)
+
+    def _check_webhook_url(self, url: str) -> None:
+        try:
+            urls.checked(url, self._webhook_hosts)
+        except UrlRefused as refusal:
+            raise BadRequest(f"url: {refusal}") from None
 
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
         """Usage added up, in the order of the groups' names."""

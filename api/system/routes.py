@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from typing_extensions import TypedDict
 
-from api.http.admission import bearer_token
 from api.http.answers import Answer
+from api.http.callers import bearer_token
 from api.http.dependencies import CurrentGateway
 from api.http.openapi import PUBLIC, errors
 from api.http.parameters import KnownAndOnce, PartOfMetrics

@@ -24,9 +24,11 @@ from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import (
     EngineOrder,
     EngineReport,
+    ModelState,
     ModelView,
     NodeOrders,
     NodeReport,
+    NodeStatus,
     NodeView,
 )
 from cluster.messages.seats import ClusterReport, SeatOrder
@@ -313,6 +315,12 @@ class Fleet:
 
     def node_views(self) -> list[NodeView]:
         return [self._node_view(node) for node in self._nodes.values()]
+
+    def node_statuses(self) -> dict[NodeId, NodeStatus]:
+        return {node.id: node.status for node in self._nodes.values()}
+
+    def model_states(self) -> dict[str, ModelState]:
+        return {model: served.state for model, served in self._models.items()}
 
     # Inside -------------------------------------------------------------------------------------------------------
 

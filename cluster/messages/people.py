@@ -97,6 +97,16 @@ class Key(Struct, frozen=True):
     models: tuple[str, ...] = ()
 
 
+class KeyChange(Struct, frozen=True):
+    """What of a key is to be otherwise; what is UNSET stays. `limits` of None are its account's, `models` of () all."""
+
+    name: str | UnsetType = UNSET
+    limits: KeyLimits | UnsetType | None = UNSET
+    budget: Budget | UnsetType | None = UNSET
+    models: tuple[str, ...] | UnsetType = UNSET
+    expires_ms: int | UnsetType | None = UNSET
+
+
 class ShareMark(Struct, frozen=True):
     """What an account has had of a model while others waited (`cluster/shares.py`); None where it counts no more."""
 

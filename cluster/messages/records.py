@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
-from cluster.ids import AccountId, JobId, NodeId
+from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.money import Usage
@@ -17,6 +17,7 @@ class _Record(Struct, frozen=True, kw_only=True, tag_field="state"):
 
     id: JobId
     account_id: AccountId
+    key_id: KeyId
     model: str
     created_ms: int
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -83,10 +84,29 @@ JobRecord = PendingRecord | ProcessingRecord | EndedRecord
 """A job as the Ledger tells it."""
 
 
+JobPosition = tuple[int, JobId]
+"""A place in a list of jobs: when the job there was created, and its id."""
+
+
 class JobQuery(Struct, frozen=True):
-    """Which jobs to list, newest first. `before` is the (created_ms, id) of the last job already listed."""
+    """Which jobs to list, newest first: those that are all of what is given here.
+
+    They were created from `since_ms` on and before `until_ms`. `before` is the last one that was looked at already.
+    """
 
     limit: int = 20
     status: JobState | None = None
     since_ms: int | None = None
-    before: tuple[int, JobId] | None = None
+    before: JobPosition | None = None
+    until_ms: int | None = None
+    model: str | None = None
+    key_id: KeyId | None = None
+    node_id: NodeId | None = None
+    error: str | None = None
+
+
+class JobPage(Struct, frozen=True):
+    """Jobs of a list, `limit` of them at most. More may follow before `next`; None where nothing does."""
+
+    records: tuple[JobRecord, ...]
+    next: JobPosition | None = None

@@ -4,12 +4,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, select
 
 from cluster.job_states import JobState
 from cluster.measures.measures import Operation
 from cluster.messages.marks import Mark
 from cluster.messages.money import Rates, Usage
+from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
 from cluster.messages.work import (
@@ -25,6 +26,10 @@ from cluster.messages.work import (
     Priority,
     Sampling,
 )
+from cluster.store.tables import JOBS
+
+# Not the request: it can be long, and a record does not tell it.
+RECORDS = select(*(column for column in JOBS.c if column.name != "request"))
 
 NEW_COLUMNS = (
     "id",
@@ -37,6 +42,7 @@ NEW_COLUMNS = (
     "created_ms",
     "deadline_ms",
     "pin",
+    "webhook_id",
     "prompt_rate",
     "completion_rate",
     "operation",
@@ -53,6 +59,7 @@ class _Request(Struct, frozen=True):
     priority: Priority = "normal"
     form: Form | None = None
     base: str = ""
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 class _Details(Struct, frozen=True, omit_defaults=True):
@@ -79,7 +86,7 @@ _OPERATIONS: dict[FormKind, Operation] = {
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
     base = job.model if job.adapter else ""
-    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base)
+    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base, job.origin)
     return {
         "id": job.id,
         "account_id": job.account_id,
@@ -91,6 +98,7 @@ def new_row(job: Job) -> dict[str, Any]:
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
         "pin": job.node_id,
+        "webhook_id": job.webhook_id,
         "prompt_rate": job.rates.prompt,
         "completion_rate": job.rates.completion,
         "operation": operation_of(job.form),
@@ -142,7 +150,9 @@ def _outcome(end: End) -> dict[str, str | None]:
 
 
 def record(row: RowMapping) -> JobRecord:
-    common = {name: row[name] for name in ("id", "account_id", "model", "created_ms")} | {"metadata": _labels(row)}
+    common = {name: row[name] for name in ("id", "account_id", "key_id", "model", "created_ms")} | {
+        "metadata": _labels(row)
+    }
     match JobState(row["state"]):
         case JobState.PENDING:
             return PendingRecord(**common)
@@ -177,6 +187,8 @@ def open_job(row: RowMapping) -> OpenJob:
         priority=request.priority,
         form=request.form,
         adapter=row["model"] if request.base else "",
+        webhook_id=row["webhook_id"],
+        origin=request.origin,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

@@ -1,6 +1,6 @@
 """Queries about jobs. Every write may be repeated: what has been done before changes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import (
     BindParameter,
@@ -22,12 +22,14 @@ from cluster.measures.measures import COMPLETED, EndedJob
 from cluster.measures.tallies import SETTLED
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
-from cluster.messages.records import EndedRecord, JobQuery, JobRecord
+from cluster.messages.records import EndedRecord, JobRecord
+from cluster.messages.webhooks import Event
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
-from cluster.store import budgets, job_rows, measures, media, placements, tallies, usage
+from cluster.store import budgets, deliveries, job_rows, measures, media, placements, tallies, usage
 from cluster.store.measures import Kind
 from cluster.store.tables import JOBS, USAGE
 from cluster.store.usage import Billed
+from cluster.webhooks.events import job_ended
 
 
 def create(connection: Connection, jobs: Sequence[Job]) -> None:
@@ -53,10 +55,13 @@ def place(connection: Connection, placed: Sequence[Placed]) -> None:
         placements.add(connection, placed)
 
 
-def finish(connection: Connection, ended: Sequence[Ended]) -> dict[JobId, EndedRecord]:
+def finish(
+    connection: Connection, ended: Sequence[Ended], listening: Collection[AccountId] = ()
+) -> tuple[list[Billed], dict[JobId, EndedRecord]]:
     """Records how jobs ended, counts their usage, measures them and settles their budgets, once: the first end wins.
 
-    Answers how those had ended that had ended before. Unknown jobs are ignored.
+    What is to be told of that to the accounts that are `listening` is written down with it. Answers those that have
+    ended by this, and how the others had ended before. Unknown jobs are ignored.
     """
     first = {end.job_id: end for end in reversed(ended)}
     # A quick job ends before its placement has been told.
@@ -65,32 +70,32 @@ def finish(connection: Connection, ended: Sequence[Ended]) -> dict[JobId, EndedR
     for event, end_as in _END.items():
         if rows := [job_rows.ended_row(first[job.job_id]) for job in billed if _event(first[job.job_id]) is event]:
             connection.execute(end_as, rows)
+    placements.hear(connection, [first[job.job_id] for job in billed])
     usage.add(connection, billed)
     measures.add(connection, _measured(connection, billed, first))
-    settled = budgets.settle(connection, billed)
-    tallies.add(connection, {(SETTLED, (unit,)): spent for unit, spent in settled.items()})
+    settlement = budgets.settle(connection, billed)
+    tallies.add(connection, {(SETTLED, (unit,)): spent for unit, spent in settlement.spent.items()})
+    _tell(connection, billed, settlement.reached, listening)
     media.let_go(connection, [job.job_id for job in billed])
-    return _ended(connection, first.keys() - {job.job_id for job in billed})
+    return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 
 
-def record(connection: Connection, job_id: JobId, account_id: AccountId) -> JobRecord | None:
-    """The job, if it is this account's."""
-    wanted = _RECORDS.where(JOBS.c.id == job_id, JOBS.c.account_id == account_id)
+def record(connection: Connection, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
+    """The job, if it is this account's, where one is named."""
+    wanted = job_rows.RECORDS.where(JOBS.c.id == job_id)
+    if account_id is not None:
+        wanted = wanted.where(JOBS.c.account_id == account_id)
     row = connection.execute(wanted).mappings().first()
     return None if row is None else job_rows.record(row)
 
 
-def records(connection: Connection, account_id: AccountId, query: JobQuery) -> list[JobRecord]:
-    """The account's jobs, newest first; jobs of one millisecond in an order of their own, always the same."""
-    wanted = _RECORDS.where(JOBS.c.account_id == account_id)
-    if query.status is not None:
-        wanted = wanted.where(JOBS.c.state == query.status.value)
-    if query.since_ms is not None:
-        wanted = wanted.where(JOBS.c.created_ms >= query.since_ms)
-    if query.before is not None:
-        wanted = wanted.where(tuple_(JOBS.c.created_ms, JOBS.c.id) < query.before)
-    newest_first = wanted.order_by(JOBS.c.created_ms.desc(), JOBS.c.id.desc()).limit(query.limit)
-    return [job_rows.record(row) for row in connection.execute(newest_first).mappings()]
+def asked(connection: Connection, job_id: JobId, account_id: AccountId | None) -> Job | None:
+    """The job as it was accepted; with an account, only one of its jobs."""
+    wanted = select(JOBS).where(JOBS.c.id == job_id)
+    if account_id is not None:
+        wanted = wanted.where(JOBS.c.account_id == account_id)
+    row = connection.execute(wanted).mappings().first()
+    return None if row is None else job_rows.open_job(row).job
 
 
 def open_jobs(
@@ -109,11 +114,21 @@ def open_attempts(connection: Connection) -> list[OpenAttempt]:
     return [(row.id, row.attempt, row.created_ms) for row in connection.execute(_OPEN_ATTEMPTS)]
 
 
+def _tell(
+    connection: Connection, billed: Sequence[Billed], reached: Sequence[Event], listening: Collection[AccountId]
+) -> None:
+    """Where nobody listens, this asks nothing."""
+    heard = [job for job in billed if job.account_id in listening]
+    events = [job_ended(job.job_id, job.account_id, job.failed, job.ended_ms) for job in heard]
+    events += [event for event in reached if event.account_id in listening]
+    deliveries.add(connection, events, {job.job_id: job.webhook_id for job in heard if job.webhook_id is not None})
+
+
 def _ended(connection: Connection, job_ids: Iterable[JobId]) -> dict[JobId, EndedRecord]:
     """Those of these jobs that have ended."""
     if not (wanted := list(job_ids)):
         return {}
-    rows = connection.execute(_RECORDS.where(JOBS.c.id.in_(wanted))).mappings()
+    rows = connection.execute(job_rows.RECORDS.where(JOBS.c.id.in_(wanted))).mappings()
     records = [job_rows.record(row) for row in rows]
     return {each.id: each for each in records if isinstance(each, EndedRecord)}
 
@@ -131,6 +146,8 @@ def _billed(connection: Connection, ended: Mapping[JobId, Ended]) -> list[Billed
             ended_ms=ended[row.id].ended_ms,
             operation=row.operation,
             created_ms=row.created_ms,
+            failed=isinstance(ended[row.id].end, Failed),
+            webhook_id=row.webhook_id,
         )
         for row in connection.execute(_TO_BILL, {"ids": list(ended)})
     ]
@@ -184,12 +201,20 @@ _END = {event: _OPEN_JOB.values(state=_advanced(event)) for event in (JobEvent.C
 _OPEN_ATTEMPTS = select(JOBS.c.id, JOBS.c.attempt, JOBS.c.created_ms).where(_IS_OPEN)
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _KNOWN = union(select(JOBS.c.id).where(JOBS.c.id.in_(_IDS)), select(USAGE.c.job_id).where(USAGE.c.job_id.in_(_IDS)))
-_BILLED = ("id", "account_id", "key_id", "model", "operation", "created_ms", "prompt_rate", "completion_rate")
+_BILLED = (
+    "id",
+    "account_id",
+    "key_id",
+    "model",
+    "operation",
+    "created_ms",
+    "prompt_rate",
+    "completion_rate",
+    "webhook_id",
+)
 # Locked, where a database can: should a dead process' last transaction still be under way, this one waits for it.
 _TO_BILL = (
     select(*(JOBS.c[name] for name in _BILLED))
     .where(JOBS.c.id.in_(bindparam("ids", expanding=True)), _IS_OPEN)
     .with_for_update()
 )
-# Not the request: it can be long, and a record does not tell it.
-_RECORDS = select(*(column for column in JOBS.c if column.name != "request"))

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from cluster.errors import Conflict, KeyNotFound
 from cluster.ids import AccountId, KeyId
-from cluster.keys import granted, is_valid, secret_hash, visible_prefix
+from cluster.keys import account_seen, changed, granted, is_valid, lasting, secret_hash, visible_prefix
 from cluster.limits.budgets import Balance
-from cluster.messages.people import Key, KeyLimits, NewKey, Principal
+from cluster.messages.people import Key, KeyChange, KeyLimits, NewKey, Principal
 from cluster.store import accounts, budgets
 from cluster.store.tables import ACCOUNTS, KEYS
 
@@ -43,11 +44,38 @@ def add(connection: Connection, key: NewKey) -> None:
             created_ms=key.created_ms,
             expires_ms=key.expires_ms,
             limits=accounts.limits_json(key.limits),
-            models=msgspec.json.encode(key.models).decode() if key.models else None,
+            models=_models_json(key.models),
         )
     )
     if key.budget is not None:
         budgets.add(connection, key.id, key.budget, key.created_ms)
+
+
+def change(
+    connection: Connection, changer: Principal, key_id: KeyId, asked: KeyChange, default: KeyLimits, now_ms: int
+) -> Key:
+    """The key as it stands then; repeated, nothing changes any more.
+
+    Raises KeyNotFound for a key that the changer does not see, Conflict for a revoked one, or one without which nobody
+    could make admin keys as long as now, and Forbidden or BadRequest for what the changer may not give away.
+    """
+    key = find(connection, key_id, default, now_ms)
+    if key is None or account_seen(changer) not in (None, key.account_id):
+        raise KeyNotFound("No such key")
+    if key.revoked_ms is not None:
+        raise Conflict(f"Key {key_id} has been revoked: make another")
+    account = accounts.find(connection, key.account_id, now_ms)
+    assert account is not None
+    made = changed(changer, asked, key.role, account, default)
+    if made.expires_ms is not UNSET and key.role == "admin":
+        _check_admins_last(connection, key, made.expires_ms, now_ms)
+    if columns := _changed_columns(made):
+        connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(columns))
+    if made.budget is not UNSET:
+        budgets.change(connection, key_id, made.budget, now_ms)
+    now = find(connection, key_id, default, now_ms)
+    assert now is not None
+    return now
 
 
 def find(connection: Connection, key_id: KeyId, default: KeyLimits, now_ms: int) -> Key | None:
@@ -77,7 +105,7 @@ def revoke(connection: Connection, key_id: KeyId, account_id: AccountId | None, 
         raise KeyNotFound("No such key")
     if key.revoked_ms is not None:
         return
-    if _is_valid(key, now_ms) and key.role == "admin" and _valid_admin_keys(connection, now_ms) == 1:
+    if _is_valid(key, now_ms) and key.role == "admin" and not _other_admins(connection, key_id, now_ms):
         raise Conflict(f"Key {key_id} is the last valid admin key: make another before you revoke it")
     connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked_ms=now_ms))
 
@@ -110,9 +138,29 @@ def _principal(key: Row[Any] | None, now_ms: int, default: KeyLimits) -> Princip
     return Principal(key.account_id, key.id, key.role, limits, _models(key), key.expires_ms, key.max_queued)
 
 
-def _valid_admin_keys(connection: Connection, now_ms: int) -> int:
-    admins = connection.execute(select(KEYS).where(KEYS.c.role == "admin"))
-    return sum(_is_valid(key, now_ms) for key in admins)
+def _check_admins_last(connection: Connection, key: Key, expires_ms: int | None, now_ms: int) -> None:
+    others = _other_admins(connection, key.id, now_ms)
+    if lasting([*others, expires_ms]) < lasting([*others, key.expires_ms]):
+        raise Conflict(f"expires_at: no other admin key is valid as long as {key.id} is: make another before")
+
+
+def _other_admins(connection: Connection, key_id: KeyId, now_ms: int) -> list[int | None]:
+    """Until when each other admin key is valid that is now."""
+    admins = connection.execute(select(KEYS).where(KEYS.c.role == "admin", KEYS.c.id != key_id))
+    return [admin.expires_ms for admin in admins if _is_valid(admin, now_ms)]
+
+
+def _changed_columns(change: KeyChange) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if change.name is not UNSET:
+        columns["name"] = change.name
+    if change.expires_ms is not UNSET:
+        columns["expires_ms"] = change.expires_ms
+    if change.limits is not UNSET:
+        columns["limits"] = accounts.limits_json(change.limits)
+    if change.models is not UNSET:
+        columns["models"] = _models_json(change.models)
+    return columns
 
 
 def _is_valid(key: Row[Any], now_ms: int) -> bool:
@@ -139,6 +187,10 @@ def _key(row: Row[Any], default: KeyLimits, balances: Mapping[str, Balance]) -> 
 
 def _limits(row: Row[Any], default: KeyLimits) -> KeyLimits:
     return accounts.limits(row.limits) or accounts.limits(row.account_limits) or default
+
+
+def _models_json(models: tuple[str, ...]) -> str | None:
+    return msgspec.json.encode(models).decode() if models else None
 
 
 def _models(row: Row[Any]) -> tuple[str, ...]:

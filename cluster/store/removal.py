@@ -6,7 +6,7 @@ A row of usage is what is left of a removed job. By that it is known to have bee
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 
 from cluster.clock import Clock
 from cluster.errors import Conflict, JobNotFound
@@ -16,18 +16,20 @@ from cluster.store.tables import IDEMPOTENCY, JOBS, PLACEMENTS, USAGE
 _AT_ONCE: Final = 10
 
 
-def remove(connection: Connection, job_id: JobId, account_id: AccountId) -> None:
-    """Removes this job of the account's. One that has been removed stays so.
+def remove(connection: Connection, job_id: JobId, account_id: AccountId | None) -> None:
+    """Removes this job, if it is the account's, where one is named. One that has been removed stays so.
 
     Raises Conflict for a job that has not ended, and JobNotFound.
     """
-    if (job := connection.execute(_JOB, {"id": job_id, "account": account_id}).first()) is None:
-        if not connection.scalar(_WAS_THERE, {"id": job_id, "account": account_id}):
-            raise JobNotFound("No such job")
-    elif job.ended_ms is None:
+    job = connection.execute(_JOB, {"id": job_id}).first()
+    owner = connection.scalar(_REMOVED, {"id": job_id}) if job is None else job.account_id
+    if owner is None or account_id not in (None, owner):
+        raise JobNotFound("No such job")
+    if job is None:
+        return
+    if job.ended_ms is None:
         raise Conflict(f"Job {job_id} has not ended: cancel it first")
-    else:
-        _remove(connection, [job_id])
+    _remove(connection, [job_id])
 
 
 class Pruned(NamedTuple):
@@ -59,8 +61,8 @@ def _remove(connection: Connection, job_ids: Sequence[JobId]) -> None:
         connection.execute(statement, {"ids": job_ids})
 
 
-_JOB = select(JOBS.c.ended_ms).where(JOBS.c.id == bindparam("id"), JOBS.c.account_id == bindparam("account"))
-_WAS_THERE = select(exists().where(USAGE.c.job_id == bindparam("id"), USAGE.c.account_id == bindparam("account")))
+_JOB = select(JOBS.c.account_id, JOBS.c.ended_ms).where(JOBS.c.id == bindparam("id"))
+_REMOVED = select(USAGE.c.account_id).where(USAGE.c.job_id == bindparam("id"))
 _OLDEST = select(JOBS.c.id).where(JOBS.c.ended_ms < bindparam("before")).order_by(JOBS.c.ended_ms).limit(_AT_ONCE)
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
 _REMOVE_PLACEMENTS = delete(PLACEMENTS).where(PLACEMENTS.c.job_id.in_(_IDS))

@@ -11,6 +11,8 @@ from sqlmodel import Field, SQLModel
 _NOTHING: Final = {"server_default": "0"}
 """For columns that rows of an older version have nothing for."""
 
+_FAILED: Final = "error IS NOT NULL"
+
 
 class AccountRow(SQLModel, table=True):
     """Who owns keys and jobs. `limits` is JSON; null means the default limits.
@@ -71,7 +73,8 @@ class JobRow(SQLModel, table=True):
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
     rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
     generate NUL, which PostgreSQL's text cannot hold. `details` is JSON: what the content means, and the like, which
-    few jobs have. `operation` is what is asked for, as measures have it.
+    few jobs have. `operation` is what is asked for, as measures have it. `webhook_id` is the endpoint that its client
+    named for it.
     """
 
     __tablename__ = "jobs"
@@ -86,6 +89,7 @@ class JobRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     deadline_ms: int = Field(sa_type=BigInteger)
     pin: str | None = None
+    webhook_id: str | None = None
     prompt_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     completion_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     operation: str = Field(default="chat", sa_column_kwargs={"server_default": "chat"})
@@ -109,6 +113,13 @@ class JobRow(SQLModel, table=True):
         Index("jobs_of_account", "account_id", "created_ms", "id"),
         Index("jobs_of_account_by_state", "account_id", "state", "created_ms", "id"),
         Index("jobs_of_model", "model", "state", "ended_ms"),
+        # What jobs are searched by, whoever's they are (`job_search.py`).
+        Index("jobs_by_time", "created_ms", "id"),
+        Index("jobs_of_key", "key_id", "created_ms", "id"),
+        Index("jobs_by_model", "model", "created_ms", "id"),
+        Index("jobs_on_node", "node_id", "created_ms", "id"),
+        Index("jobs_failed", "created_ms", "id", sqlite_where=text(_FAILED), postgresql_where=text(_FAILED)),
+        Index("jobs_by_error", "error", "created_ms", "id", sqlite_where=text(_FAILED), postgresql_where=text(_FAILED)),
         # Few jobs are open at any time, however many there are: an index of just these.
         Index(
             "jobs_open",
@@ -178,7 +189,7 @@ class PlacementRow(SQLModel, table=True):
     """One attempt to run a job. `considered` is JSON, `moved_by` why the job had lost the one before.
 
     `cached_tokens` is told at the end of the job's last one. It has `passed` so many jobs of its account that came
-    earlier.
+    earlier. `first_ms` and `last_ms` are when the first and the last token was heard of it, told at the job's end.
     """
 
     __tablename__ = "placements"
@@ -192,6 +203,8 @@ class PlacementRow(SQLModel, table=True):
     moved_by: str | None = None
     cached_tokens: int | None = None
     passed: int = 0
+    first_ms: int | None = Field(default=None, sa_type=BigInteger)
+    last_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class IdempotencyRow(SQLModel, table=True):
@@ -300,6 +313,67 @@ class TallySourceRow(SQLModel, table=True):
     told_ms: int = Field(sa_type=BigInteger)
 
 
+class WebhookRow(SQLModel, table=True):
+    """An endpoint that is told of events. `events` and `secrets` are JSON; the secrets are kept themselves: they sign.
+
+    One that was removed stays until its deliveries have gone.
+    """
+
+    __tablename__ = "webhooks"
+
+    id: str = Field(primary_key=True)
+    account_id: str = Field(foreign_key="accounts.id")
+    url: str = Field(sa_type=Text)
+    events: str = Field(sa_type=Text)
+    secrets: str = Field(sa_type=Text)
+    created_ms: int = Field(sa_type=BigInteger)
+    disabled_by: str | None = None
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("webhooks_of_account", "account_id", "created_ms", "id"),)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """An event on its way to an endpoint, from the transaction in which it happened: `body` is what is sent.
+
+    It is to be tried at `next_ms`, for three days after `begun_ms`; one that has ended has no `next_ms`.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: str = Field(primary_key=True)
+    webhook_id: str
+    event: str
+    body: str = Field(sa_type=Text)
+    created_ms: int = Field(sa_type=BigInteger)
+    begun_ms: int = Field(sa_type=BigInteger)
+    status: str
+    attempts: int
+    last_status: int | None = None
+    problem: str | None = None
+    next_ms: int | None = Field(default=None, sa_type=BigInteger)
+    ended_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (
+        Index("deliveries_of_webhook", "webhook_id", "created_ms", "id"),
+        Index("deliveries_by_status", "webhook_id", "status", "created_ms", "id"),
+        # Few wait at any time, and all others are to be removed by and by: an index of just these, and of just those.
+        Index(
+            "deliveries_due",
+            "webhook_id",
+            "next_ms",
+            sqlite_where=text("next_ms IS NOT NULL"),
+            postgresql_where=text("next_ms IS NOT NULL"),
+        ),
+        Index(
+            "deliveries_by_end",
+            "ended_ms",
+            sqlite_where=text("ended_ms IS NOT NULL"),
+            postgresql_where=text("ended_ms IS NOT NULL"),
+        ),
+    )
+
+
 class OwnerRow(SQLModel, table=True):
     """The one row that says which system owns the database: the one that was given the number `epoch`.
 
@@ -312,6 +386,15 @@ class OwnerRow(SQLModel, table=True):
     epoch: int = Field(sa_type=BigInteger)
     taken_ms: int = Field(sa_type=BigInteger)
     touched_ms: int = Field(sa_type=BigInteger)
+
+
+class OwnSecretRow(SQLModel, table=True):
+    """A secret that the system made for itself, and that all its processes share."""
+
+    __tablename__ = "own_secrets"
+
+    name: str = Field(primary_key=True)
+    secret: str
 
 
 ACCOUNTS = SQLModel.metadata.tables["accounts"]
@@ -331,4 +414,7 @@ MEASURES = SQLModel.metadata.tables["measures"]
 MEASURE_MINUTES = SQLModel.metadata.tables["measure_minutes"]
 TALLIES = SQLModel.metadata.tables["tallies"]
 TALLY_SOURCES = SQLModel.metadata.tables["tally_sources"]
+WEBHOOKS = SQLModel.metadata.tables["webhooks"]
+DELIVERIES = SQLModel.metadata.tables["deliveries"]
 OWNER = SQLModel.metadata.tables["owner"]
+OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, union_all
 
 from cluster.clock import utc_day
-from cluster.ids import AccountId, JobId, KeyId
+from cluster.ids import AccountId, JobId, KeyId, WebhookId
 from cluster.limits.pricing import cost
 from cluster.measures.measures import Operation
 from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
@@ -22,7 +22,7 @@ from cluster.store.usage_days import COUNTS, DAY_MS
 
 
 class Billed(Struct, frozen=True):
-    """A job that has just ended, and what its owners are billed for it."""
+    """A job that has just ended, and what its owners are billed for it. `webhook_id` is the endpoint named for it."""
 
     job_id: JobId
     account_id: AccountId
@@ -31,8 +31,10 @@ class Billed(Struct, frozen=True):
     rates: Rates
     usage: Usage
     ended_ms: int
+    failed: bool
     operation: Operation = "chat"
     created_ms: int = 0
+    webhook_id: WebhookId | None = None
 
     @property
     def cost(self) -> int:

@@ -112,3 +112,12 @@ def test_a_change_that_is_wrong_is_named_and_changes_nothing(
 @pytest.mark.parametrize("account_id", ["acct_0", "%00", "x" * 300])
 def test_an_account_that_is_not_there_is_not_changed(admin: Api, account_id: str) -> None:
     refused(admin.patch(f"/accounts/{account_id}", {"weight": 2}), 404, "account_not_found")
+
+
+def test_an_account_is_told_to_admins_and_to_its_own(
+    admin: Api, given_account: dict[str, Any], new_key: KeyMaker
+) -> None:
+    assert answered(admin.get(f"/accounts/{given_account['id']}")) == given_account
+    assert answered(new_key(account=given_account["id"]).api.get(f"/accounts/{given_account['id']}")) == given_account
+    refused(new_key().api.get(f"/accounts/{given_account['id']}"), 403, "forbidden", "account")
+    refused(admin.get("/accounts/acct_0"), 404, "account_not_found")

@@ -33,6 +33,7 @@ GUARDED = [
     ("POST", "/api/v1/jobs/job_0000000000000000/cancel"),
     ("DELETE", "/api/v1/jobs/job_0000000000000000"),
     ("GET", "/api/v1/jobs/job_0000000000000000/placement"),
+    ("GET", "/api/v1/jobs/job_0000000000000000/timeline"),
     ("GET", "/api/v1/models"),
     ("GET", "/api/v1/nodes"),
     ("GET", "/api/v1/nodes/node_0000000000000000"),
@@ -40,12 +41,23 @@ GUARDED = [
     ("POST", "/api/v1/nodes/node_0000000000000000/undrain"),
     ("GET", "/api/v1/keys"),
     ("POST", "/api/v1/keys"),
+    ("GET", "/api/v1/keys/key_0"),
+    ("PATCH", "/api/v1/keys/key_0"),
     ("DELETE", "/api/v1/keys/key_0"),
     ("GET", "/api/v1/accounts"),
     ("POST", "/api/v1/accounts"),
+    ("GET", "/api/v1/accounts/acct_0"),
     ("PATCH", "/api/v1/accounts/acct_0"),
     ("GET", "/api/v1/usage"),
     ("GET", "/api/v1/history"),
+    ("GET", "/api/v1/webhooks"),
+    ("POST", "/api/v1/webhooks"),
+    ("PATCH", "/api/v1/webhooks/hook_0"),
+    ("DELETE", "/api/v1/webhooks/hook_0"),
+    ("POST", "/api/v1/webhooks/hook_0/rotate"),
+    ("POST", "/api/v1/webhooks/hook_0/test"),
+    ("GET", "/api/v1/webhooks/hook_0/deliveries"),
+    ("POST", "/api/v1/webhooks/hook_0/deliveries/msg_0/redeliver"),
     ("GET", "/api/v1/nowhere"),
     ("PATCH", "/api/v1/jobs"),
     ("GET", "/api/v1/jobs/"),
@@ -152,7 +164,14 @@ def test_an_expired_key_is_unknown(new_key: KeyMaker) -> None:
     assert datetime.now(UTC) >= expires.replace(microsecond=0)
 
 
-JOB_ROUTES = (("GET", ""), ("GET", "/stream"), ("POST", "/cancel"), ("GET", "/placement"), ("DELETE", ""))
+JOB_ROUTES = (
+    ("GET", ""),
+    ("GET", "/stream"),
+    ("POST", "/cancel"),
+    ("GET", "/placement"),
+    ("GET", "/timeline"),
+    ("DELETE", ""),
+)
 
 
 def test_another_accounts_job_is_indistinguishable_from_none(
@@ -170,6 +189,24 @@ def test_another_accounts_job_is_indistinguishable_from_none(
     assert answered(stranger.get("/jobs"))["jobs"] == []
 
 
+def test_an_admin_reads_every_accounts_jobs(api: Api, admin: Api, account: str, fast: str) -> None:
+    job = api.run(question(fast))
+    (key,) = {key["id"] for key in answered(api.get("/keys"))["keys"]} & {admin.job(job["id"])["key_id"]}
+    assert admin.job(job["id"]) == {**job, "account_id": account, "key_id": key}
+    assert admin.read(job["id"]).text == job["result"]["content"]
+    assert answered(admin.get(f"/jobs/{job['id']}/placement")) == answered(api.get(f"/jobs/{job['id']}/placement"))
+    assert admin.delete(f"/jobs/{job['id']}").status_code == 204
+    refused(api.get(f"/jobs/{job['id']}"), 404, "job_not_found")
+
+
+def test_an_admin_cancels_every_accounts_jobs(api: Api, admin: Api, account: str, slow: str) -> None:
+    job = api.submit(question(slow, max_tokens=1000))
+    api.read_some(job["id"])
+    cancelled = answered(admin.post(f"/jobs/{job['id']}/cancel"))
+    assert (cancelled["error"], cancelled["account_id"]) == ("cancelled", account)
+    assert api.job(job["id"])["error"] == "cancelled"
+
+
 def test_an_account_sees_the_jobs_of_all_its_keys(api: Api, fast: str, new_key: KeyMaker) -> None:
     job = api.run(question(fast))
     assert new_key().api.job(job["id"]) == job
@@ -179,6 +216,7 @@ def test_a_member_on_an_admin_route_is_forbidden(api: Api, admin: Api) -> None:
     node = answered(admin.get("/nodes"))["nodes"][0]["id"]
     refused(api.get("/accounts"), 403, "forbidden")
     refused(api.post("/accounts", {"name": "mine"}), 403, "forbidden")
+    refused(api.get("/accounts/acct_0"), 403, "forbidden")
     refused(api.patch("/accounts/acct_0", {"weight": 2}), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/drain"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/undrain"), 403, "forbidden")

@@ -1,5 +1,7 @@
 """Keys over HTTP: made once, listed without their secret, confined, limited and revoked."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -163,3 +165,130 @@ def test_expiry(api: Api, expires_at: str | None) -> None:
 
 def test_every_body_holds_no_null(api: Api, catalogue: Catalogue) -> None:
     assert all(None not in key.values() for key in answered(api.get("/keys"))["keys"])
+
+
+BUDGET = {"unit": "tokens", "amount": 1000, "period": "all"}
+
+
+@pytest.fixture
+def given_key(new_key: KeyMaker, fast: str) -> dict[str, Any]:
+    made = new_key(limits=LIMITS, budget=BUDGET, models=[fast], expires_at="2098-01-01").body
+    return {name: value for name, value in made.items() if name != "key"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, {}),
+        ({"name": "after"}, {"name": "after"}),
+        ({"expires_at": "2099-01-01"}, {"expires_at": "2099-01-01T00:00:00Z"}),
+        ({"expires_at": None}, {"expires_at": None}),
+        ({"models": ["sim:slow", "sim:latest"]}, {"models": ["sim:slow", "sim:fast"]}),
+        ({"models": None}, {"models": None}),
+        ({"budget": None}, {"budget": None}),
+        ({"budget": BUDGET | {"amount": 7}}, {"budget": BUDGET | {"amount": 7, "spent": 0, "reserved": 0}}),
+        ({"budget": BUDGET | {"unit": "money"}}, {"budget": BUDGET | {"unit": "money", "spent": 0, "reserved": 0}}),
+        (
+            {"limits": LIMITS | {"tokens_per_minute": 7}, "name": "both"},
+            {"limits": LIMITS | {"tokens_per_minute": 7}, "name": "both"},
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("slow")
+def test_a_change_is_of_what_is_given(
+    api: Api, given_key: dict[str, Any], change: dict[str, Any], told: dict[str, Any]
+) -> None:
+    changed = answered(api.patch(f"/keys/{given_key['id']}", change))
+    assert changed == {name: value for name, value in (given_key | told).items() if value is not None}
+    assert answered(api.get(f"/keys/{given_key['id']}")) == changed == listed(api, given_key["id"])
+    assert answered(api.patch(f"/keys/{given_key['id']}", change)) == changed
+
+
+def test_of_changed_limits_what_is_left_out_is_the_accounts(
+    admin: Api, new_key: KeyMaker, new_account: AccountMaker
+) -> None:
+    key = new_key(account=new_account(limits=LIMITS), limits={"submissions_per_minute": 7, "reads_per_minute": 7})
+    changed = answered(admin.patch(f"/keys/{key.id}", {"limits": {"reads_per_minute": 9}}))
+    assert changed["limits"].items() >= (LIMITS | {"reads_per_minute": 9}).items()
+    assert answered(admin.patch(f"/keys/{key.id}", {"limits": None}))["limits"].items() >= LIMITS.items()
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": None}, *(body for body in BAD[2:] if not {"role", "account"} & body.keys())], ids=str
+)
+def test_a_change_that_is_wrong_is_named_and_changes_nothing(
+    admin: Api, given_key: dict[str, Any], body: dict[str, Any]
+) -> None:
+    field = next((name for name in body if name != "name"), "name")
+    message = refused(admin.patch(f"/keys/{given_key['id']}", {"name": "after"} | body), 400, "bad_request", field)
+    assert message.startswith(field)
+    assert answered(admin.get(f"/keys/{given_key['id']}")) == given_key
+
+
+@pytest.mark.parametrize("body", [{"role": "admin"}, {"account": "acct_0"}, {"expire_at": "2099-01-01"}], ids=str)
+def test_what_a_key_is_for_ever_and_what_is_misspelt_is_no_change(
+    admin: Api, given_key: dict[str, Any], body: dict[str, Any]
+) -> None:
+    refused(admin.patch(f"/keys/{given_key['id']}", body), 400, "bad_request", f"{next(iter(body))}: unknown field")
+
+
+def test_a_member_changes_its_accounts_keys_and_gives_no_more_than_it_has(
+    admin: Api, new_key: KeyMaker, new_account: AccountMaker, fast: str, slow: str
+) -> None:
+    account = new_account(limits=LIMITS, budget=BUDGET)
+    api, key = new_key(account=account).api, new_key(account=account)
+    path = f"/keys/{key.id}"
+    for limit, most in LIMITS.items():
+        refused(api.patch(path, {"limits": {**LIMITS, limit: most + 1}}), 400, "bad_request", f"limits.{limit}")
+    refused(api.patch(path, {"budget": {**BUDGET, "amount": 1001}}), 400, "bad_request", "budget.amount")
+    assert answered(api.patch(path, {"limits": LIMITS, "budget": BUDGET}))["budget"]["amount"] == 1000
+    confined = new_key(account=account, models=[fast]).api
+    refused(confined.patch(path, {"models": [slow]}), 400, "bad_request", "models")
+    assert answered(confined.patch(path, {"models": None}))["models"] == [fast]
+    more = {"limits": {"reads_per_minute": 6000}, "budget": BUDGET | {"amount": 2000}}
+    assert answered(admin.patch(path, more))["limits"]["reads_per_minute"] == 6000
+
+
+def test_a_member_changes_no_admin_key_and_none_of_others(
+    api: Api, admin: Api, new_key: KeyMaker, new_account: AccountMaker
+) -> None:
+    refused(api.patch(f"/keys/{new_key(role='admin').id}", {"name": "mine"}), 403, "forbidden")
+    theirs = new_key(account=new_account())
+    for answer in (api.get(f"/keys/{theirs.id}"), api.patch(f"/keys/{theirs.id}", {"name": "mine"})):
+        refused(answer, 404, "key_not_found")
+    assert answered(admin.get(f"/keys/{theirs.id}"))["name"] == "contract test"
+
+
+@pytest.mark.parametrize("key_id", ["key_0000000000000000", "x", "%00"])
+def test_a_key_that_is_not_there_is_neither_told_nor_changed(api: Api, admin: Api, key_id: str) -> None:
+    for caller in (api, admin):
+        refused(caller.get(f"/keys/{key_id}"), 404, "key_not_found")
+        refused(caller.patch(f"/keys/{key_id}", {"name": "x"}), 404, "key_not_found")
+
+
+def test_a_revoked_key_is_not_changed(api: Api, new_key: KeyMaker) -> None:
+    key = new_key()
+    assert api.delete(f"/keys/{key.id}").status_code == 204
+    refused(api.patch(f"/keys/{key.id}", {"expires_at": None}), 409, "conflict")
+    assert answered(api.get(f"/keys/{key.id}"))["status"] == "revoked"
+
+
+def test_a_change_holds_on_every_replica_within_5_s(admin: Api, new_key: KeyMaker) -> None:
+    key = new_key(limits=HIGH)
+
+    def told(_: int) -> str:
+        # Each on a connection of its own, so that every replica answers some.
+        with key.api.another() as another:
+            return another.get("/models").headers["X-RateLimit-Limit"]
+
+    def limits() -> set[str]:
+        with ThreadPoolExecutor(8) as pool:
+            return set(pool.map(told, range(16)))
+
+    assert limits() == {"100000"}
+    answered(admin.patch(f"/keys/{key.id}", {"limits": HIGH | {"reads_per_minute": 90_000}}))
+    changed_s = time.monotonic()
+    while limits() != {"90000"}:
+        assert time.monotonic() - changed_s < 5
+    assert limits() == {"90000"}

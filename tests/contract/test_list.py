@@ -151,7 +151,7 @@ def test_times_are_utc_in_whole_seconds(listed: tuple[Api, list[str]]) -> None:
     ("path", "name", "hint"),
     [
         ("/jobs", "statsu", "did you mean status?"),
-        ("/jobs", "page", "known are limit, status, since, cursor"),
+        ("/jobs", "page", "known are limit, status, since, cursor, until, model, key, node, error, account"),
         ("/usage", "groupBy", "did you mean group_by?"),
         ("/keys", "account_id", "did you mean account?"),
         ("/models", "al", "did you mean all?"),
@@ -160,3 +160,65 @@ def test_times_are_utc_in_whole_seconds(listed: tuple[Api, list[str]]) -> None:
 )
 def test_unknown_parameters_are_refused_with_the_nearest_name(api: Api, path: str, name: str, hint: str) -> None:
     assert hint in refused(api.get(path, params={name: "x"}), 400, "bad_request", name)
+
+
+def test_until_is_exclusive(listed: tuple[Api, list[str]]) -> None:
+    api, ids = listed
+    created = {job["id"]: job["created_at"] for job in jobs(api, limit=100)}
+    last = created[ids[-1]]
+    assert set(ids_of(jobs(api, until=last, limit=100))) == {job_id for job_id in created if created[job_id] < last}
+    assert jobs(api, since=last, until=last) == []
+
+
+def test_by_model_error_key_and_node(listed: tuple[Api, list[str]], new_key: KeyMaker, fast: str) -> None:
+    api, ids = listed
+    assert ids_of(jobs(api, model="sim:failing")) == ids[COMPLETED:][::-1]
+    assert set(ids_of(jobs(api, model=fast, limit=100))) == set(ids_of(jobs(api, model="sim:latest", limit=100)))
+    assert not set(ids_of(jobs(api, model=fast, limit=100))) & set(ids[COMPLETED:])
+    assert ids_of(jobs(api, error="engine_error")) == ids[COMPLETED:][::-1]
+    assert jobs(api, error="engine_error", model=fast) == []
+    (account,) = {key["account_id"] for key in answered(api.get("/keys"))["keys"]}
+    other = new_key(account=account, limits=HIGH)
+    one = other.api.run(question(fast))
+    assert ids_of(jobs(api, key=other.id)) == [one["id"]]
+    assert jobs(api, key=other.id, node=one["node_id"], status="completed", model=fast) == [one]
+    for asked in ({"error": "timeout"}, {"model": "unheard:of"}, {"node": "node_0"}, {"status": "failed"}):
+        assert jobs(api, key=other.id, **asked) == []
+
+
+def test_admins_find_everybodys_jobs_and_whose_they_are(listed: tuple[Api, list[str]], admin: Api, fast: str) -> None:
+    api, ids = listed
+    keys = {key["id"]: key["account_id"] for key in answered(api.get("/keys"))["keys"]}
+    (account,) = set(keys.values())
+    theirs = jobs(admin, account=account, limit=100)
+    assert set(ids) <= set(ids_of(theirs))
+    assert {(job["account_id"], keys[job["key_id"]]) for job in theirs} == {(account, account)}
+    everybodys = jobs(admin, account="all", limit=100)
+    assert [job["created_at"] for job in everybodys] == sorted((j["created_at"] for j in everybodys), reverse=True)
+    assert ids_of(jobs(admin, account="all", key=theirs[0]["key_id"], limit=100)) == [
+        job["id"] for job in theirs if job["key_id"] == theirs[0]["key_id"]
+    ]
+    assert not set(ids_of(jobs(admin, limit=100))) & set(ids)  # its own account's, unless it says otherwise
+
+
+def test_a_member_lists_its_own_account_alone(api: Api, account: str, new_account: AccountMaker, fast: str) -> None:
+    job = api.run(question(fast))
+    listed = jobs(api, account=account, limit=1)
+    assert listed[0].items() >= {**job, "account_id": account}.items()
+    for other in (new_account(), "all"):
+        refused(api.get("/jobs", params={"account": other}), 403, "forbidden", "account")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("error", value) for value in ("", "Timeout", "time out", "\0", "x" * 65)),
+        *(("model", value) for value in ("", "\0")),
+        *(("key", value) for value in ("", "\0")),
+        *(("node", value) for value in ("", "\0")),
+        ("until", "yesterday"),
+        ("account", ""),
+    ],
+)
+def test_a_filter_that_is_none_is_named(api: Api, name: str, value: str) -> None:
+    refused(api.get("/jobs", params={name: value}), 400, "bad_request", name)

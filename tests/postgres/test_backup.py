@@ -63,7 +63,7 @@ def test_the_command_that_is_named_copies_it_under_traffic(
     subprocess.run([programs / "pg_restore", "--dbname", plain(restored), file], check=True, timeout=60)
 
     async def again(ledger: Ledger) -> None:
-        there = {record.id for record in await ledger.jobs(OURS, JobQuery(limit=10**6))}
+        there = {record.id for record in (await ledger.jobs(OURS, JobQuery(limit=10**6))).records}
         assert copied <= there <= set(made)
         await ledger.finish([completed(opened.job) for opened in await ledger.open_jobs()])
 

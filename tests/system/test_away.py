@@ -37,8 +37,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": SUBMISSION,
     "/v1/completions": {"model": "real", "prompt": "Hi"},
     "/api/v1/keys": {"name": "laptop"},
+    "/api/v1/keys/key_0": {"name": "desktop"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
+    "/api/v1/webhooks": {"url": "https://example.org/hook"},
+    "/api/v1/webhooks/hook_0": {"events": []},
 }
 REAL = Model("real", source="org/real", gpus=0)
 """A model whose engines are asked what a completion means."""
@@ -52,7 +55,15 @@ ALONE = {"/healthz", "/metrics", "/tokenize", "/detokenize", *POOLING}
 def operations() -> Iterator[tuple[str, str]]:
     """Every operation of the application that asks another part of the system for something."""
     for path, methods in create_app(bare_gateway()).openapi()["paths"].items():
-        named = path.format(job_id="job_0", node_id="node_0", key_id="key_0", account_id="acct_0", model="sim")
+        named = path.format(
+            job_id="job_0",
+            node_id="node_0",
+            key_id="key_0",
+            account_id="acct_0",
+            webhook_id="hook_0",
+            delivery_id="msg_0",
+            model="sim",
+        )
         yield from ((method.upper(), named) for method in methods if path not in ALONE)
 
 

@@ -196,3 +196,16 @@ def test_a_replica_does_not_remember_keys_without_bound() -> None:
         assert len(stage.calls) >= 5 + (5 - 3)
 
     run(scenario())
+
+
+def test_what_was_paid_ahead_lets_nobody_through_under_other_limits() -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        [replica] = stage.replicas
+        await replica.charge(principal(LARGE), "submissions")
+        small = principal(KeyLimits(submissions_per_minute=60))
+        refused = [await replica.charge(small, "submissions") for _ in range(3)]
+        assert not any(decision.allowed for decision in refused)
+        assert (await replica.charge(principal(LARGE), "submissions")).allowed
+
+    run(scenario())

@@ -12,7 +12,7 @@ from actors.journal import Journal
 from actors.wire.calls import Gone, Unreached
 from actors.wire.frames import UNACKNOWLEDGED_FRAMES, VERSION, JobLog, Outbox, decode
 from cluster.errors import Superseded
-from cluster.ids import AccountId, EngineId, JobId, NodeId
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.liveness.roles import JOURNAL_ROLE, Roles
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
@@ -508,8 +508,8 @@ def test_readers_are_told_how_a_job_had_ended_before(text: str, end: End) -> Non
 
 
 def ended_before(text: str, end: End) -> EndedRecord:
-    common: Any = {"id": A, "account_id": AccountId("us"), "model": "sim", "created_ms": 0, "node_id": NodeId("n")}
-    common |= {"content": text, "usage": end.usage, "ended_ms": 1}
+    common: Any = {"id": A, "account_id": AccountId("us"), "key_id": KeyId("k"), "model": "sim"}
+    common |= {"created_ms": 0, "node_id": NodeId("n"), "content": text, "usage": end.usage, "ended_ms": 1}
     if isinstance(end, Failed):
         return FailedRecord(**common, error=end.error, error_message=end.error_message)
     return CompletedRecord(**common, finish_reason=end.finish_reason)

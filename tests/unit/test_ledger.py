@@ -95,7 +95,13 @@ def test_the_life_of_a_job(place: Place) -> None:
         lived = job()
         await create(ledger, lived)
         await ledger.placed([placed(lived, attempt=1)])
-        told = {"id": lived.id, "account_id": OURS, "model": lived.model, "created_ms": lived.created_ms}
+        told = {
+            "id": lived.id,
+            "account_id": OURS,
+            "key_id": OUR_KEY,
+            "model": lived.model,
+            "created_ms": lived.created_ms,
+        }
         told["metadata"] = {"trace": "é"}
         assert await ledger.job(lived.id, OURS) == ProcessingRecord(**told, node_id=NodeId("node_1"))
 
@@ -227,7 +233,7 @@ def test_another_accounts_job_is_none(place: Place) -> None:
         assert await ledger.job(theirs.id, OURS) is None
         assert await ledger.job(new_job_id(), OURS) is None
         assert await ledger.job(theirs.id, THEIRS) is not None
-        assert await ledger.jobs(OURS, JobQuery()) == []
+        assert (await ledger.jobs(OURS, JobQuery())).records == ()
 
     with_ledger(place, scenario)
 
@@ -238,11 +244,11 @@ def test_a_list_can_be_read_page_by_page_newest_first(place: Place) -> None:
         await create(ledger, *jobs)
         newest_first = sorted(jobs, key=lambda made: (made.created_ms, made.id), reverse=True)
         expected = [made.id for made in newest_first]
-        assert [record.id for record in await ledger.jobs(OURS, JobQuery())] == expected
+        assert [record.id for record in (await ledger.jobs(OURS, JobQuery())).records] == expected
 
         seen: list[JobId] = []
         before = None
-        while page := await ledger.jobs(OURS, JobQuery(limit=2, before=before)):
+        while page := (await ledger.jobs(OURS, JobQuery(limit=2, before=before))).records:
             await create(ledger, job(NOW + 100))  # what comes meanwhile moves nothing
             seen += [record.id for record in page]
             before = (page[-1].created_ms, page[-1].id)
@@ -259,7 +265,7 @@ def test_a_list_can_be_of_one_state_and_since_a_time(place: Place) -> None:
         await ledger.finish([completed(done), failed(lost)])
 
         async def ids(query: JobQuery) -> list[JobId]:
-            return [record.id for record in await ledger.jobs(OURS, query)]
+            return [record.id for record in (await ledger.jobs(OURS, query)).records]
 
         assert await ids(JobQuery(status=JobState.COMPLETED)) == [done.id]
         assert await ids(JobQuery(status=JobState.FAILED)) == [lost.id]

@@ -13,7 +13,8 @@ from cluster.errors import BadRequest, Conflict, DatabaseFailed, Forbidden, KeyN
 from cluster.ids import AccountId, KeyId, new_key_id
 from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.money import Budget, BudgetState
-from cluster.messages.people import Account, KeyLimits, NewKey, Principal
+from cluster.messages.people import Account, KeyChange, KeyLimits, NewKey, Principal
+from cluster.messages.work import Accepted, Submission
 from cluster.store import keys
 from cluster.timing import Timing
 from tests.support.ledger_stage import (
@@ -28,6 +29,7 @@ from tests.support.ledger_stage import (
     Clock,
     Place,
     elsewhere,
+    job,
     with_ledger,
 )
 from tests.support.plain_system import PATIENCE_S, until
@@ -216,6 +218,79 @@ def test_the_last_valid_admin_key_cannot_be_revoked(place: Place) -> None:
         await ledger.revoke_key(OUR_KEY, None)  # a member's
 
     with_ledger(place, scenario, clock)
+
+
+def test_a_change_leaves_somebody_who_may_make_admin_keys(place: Place) -> None:
+    """Until when that is so must not come sooner."""
+
+    async def scenario(ledger: Ledger) -> None:
+        first, second, brief = new(role="admin"), new(role="admin"), new(role="admin", expires_ms=NOW + 50)
+        for key in (first, second, brief):
+            await ledger.create_key(ADMIN, key)
+
+        async def expire(key: NewKey, expires_ms: int | None) -> int | None:
+            return (await ledger.change_key(ADMIN, key.id, KeyChange(expires_ms=expires_ms))).expires_ms
+
+        assert await expire(first, NOW + 9) == NOW + 9
+        with pytest.raises(Conflict, match=r"^expires_at"):
+            await expire(second, NOW + 90)
+        assert await expire(brief, None) is None
+        assert await expire(second, NOW + 90) == NOW + 90
+        await ledger.revoke_key(second.id, None)
+        with pytest.raises(Conflict, match=r"^expires_at"):
+            await expire(brief, NOW + 90)
+        ours = await ledger.change_key(ADMIN, OUR_KEY, KeyChange(expires_ms=NOW + 1))  # a member's
+        assert ours.expires_ms == NOW + 1
+
+    with_ledger(place, scenario)
+
+
+def test_a_change_holds_for_the_next_who_asks(place: Place) -> None:
+    clock = Clock()
+
+    async def scenario(ledger: Ledger) -> None:
+        key = new(expires_ms=NOW + 5)
+        await ledger.create_key(MEMBER, key)
+
+        async def holder() -> Principal | None:
+            return await ledger.authenticate(secret_hash(key.secret))
+
+        before = await holder()
+        assert before is not None
+        limits = KeyLimits(4, 70, 500)
+        change = KeyChange(limits=limits, models=("sim",), expires_ms=NOW + 9)
+        for _ in range(2):
+            changed = await ledger.change_key(MEMBER, key.id, change)
+            assert (changed.limits, changed.models, changed.expires_ms) == (limits, ("sim",), NOW + 9)
+        assert await holder() == replace(before, limits=limits, models=("sim",), expires_ms=NOW + 9)
+        clock.ms = NOW + 9
+        assert await holder() is None
+        await ledger.change_key(MEMBER, key.id, KeyChange(expires_ms=None))
+        assert await holder() == replace(before, limits=limits, models=("sim",), expires_ms=None)
+
+    with_ledger(place, scenario, clock)
+
+
+def test_a_budget_that_is_changed_goes_on_where_it_is_the_same_kind(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.create_account(LIMITED)
+        key = new(LIMITED.id, budget=MONTHLY)
+        await ledger.create_key(LIMITED_MEMBER, key)
+        submitted = Submission(job(account=LIMITED.id, key_id=key.id, prompt_tokens=10))
+        assert isinstance((await ledger.create([submitted]))[0], Accepted)
+
+        async def change(budget: Budget | None) -> BudgetState | None:
+            return (await ledger.change_key(LIMITED_MEMBER, key.id, KeyChange(budget=budget))).budget
+
+        less = Budget("tokens", 500, "month")
+        assert await change(less) == BudgetState(less, 0, 17)
+        with pytest.raises(BadRequest, match=r"^budget\.amount: at most 1000"):
+            await change(Budget("tokens", 1001, "month"))
+        other = Budget("tokens", 5000, "all")
+        assert await change(other) == BudgetState(other)
+        assert await change(None) is None
+
+    with_ledger(place, scenario)
 
 
 def test_who_asks_may_have_as_many_jobs_waiting_as_the_account(place: Place) -> None:

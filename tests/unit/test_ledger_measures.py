@@ -10,6 +10,7 @@ from cluster.measures import buckets
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.measures import Measures
 from cluster.messages.money import Usage
+from cluster.messages.placements import Heard
 from cluster.messages.work import Finished, Form, Submission
 from cluster.store import jobs
 from cluster.store.database import Database
@@ -60,7 +61,8 @@ def test_jobs_are_measured_once_and_whoever_comes_after_goes_on(place: Place) ->
 def test_the_way_of_a_job_is_measured_from_its_attempts_and_its_end(place: Place) -> None:
     one = job()
     ran = replace(placed(one, attempt=3, after_ms=1_500), considered=())
-    end = replace(completed(one, tokens=11, after_ms=4_000), ran=ran, first_text_ms=NOW + 2_000, gaps_ms=(300,))
+    heard = (Heard(1, NOW + 2_000, NOW + 2_100), Heard(3, NOW + 2_400, NOW + 4_000))
+    end = replace(completed(one, tokens=11, after_ms=4_000), ran=ran, first_text_ms=NOW + 2_000, heard=heard)
 
     async def scenario(ledger: Ledger) -> None:
         await create(ledger, one)

@@ -61,7 +61,7 @@ def test_a_removed_job_leaves_its_usage_and_nothing_else(place: Place) -> None:
         await ledger.remove(one.id, OURS)
         assert await ledger.job(one.id, OURS) is None
         assert await ledger.placements(one.id) == []
-        assert [record.id for record in await ledger.jobs(OURS, JobQuery())] == [other.id]
+        assert [record.id for record in (await ledger.jobs(OURS, JobQuery())).records] == [other.id]
         assert await ledger.usage(UsageQuery(OURS)) == used
         assert counts(place) == {"jobs": 1, "placements": 1, "idempotency": 1, "usage": 2}
 
@@ -175,7 +175,7 @@ def test_jobs_go_when_they_have_ended_so_many_days_ago(place: Place) -> None:
         assert counts(place)["jobs"] == 26  # the first is a millisecond older than the second
         clock.ms += 1_000
         await ledger.prune_jobs()
-        assert {record.id for record in await ledger.jobs(OURS, JobQuery())} == {young.id, running.id}
+        assert {record.id for record in (await ledger.jobs(OURS, JobQuery())).records} == {young.id, running.id}
         assert counts(place) == {"jobs": 2, "placements": 1, "idempotency": 1, "usage": 26}
         assert [opened.job.id for opened in await ledger.open_jobs()] == [running.id]
         assert await ledger.usage(UsageQuery(OURS, group_by="day")) == used
@@ -202,11 +202,11 @@ def test_without_a_setting_nothing_ever_goes(place: Place) -> None:
 def test_a_list_goes_on_where_jobs_have_gone(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         made = [await ended(ledger, job(NOW + number)) for number in range(6)]
-        first = await ledger.jobs(OURS, JobQuery(limit=2))
+        first = (await ledger.jobs(OURS, JobQuery(limit=2))).records
         for gone in (first[-1].id, made[3].id):
             await ledger.remove(gone, OURS)
         last = first[-1]
-        rest = await ledger.jobs(OURS, JobQuery(limit=10, before=(last.created_ms, last.id)))
+        rest = (await ledger.jobs(OURS, JobQuery(limit=10, before=(last.created_ms, last.id)))).records
         assert [record.id for record in rest] == [each.id for each in reversed(made[:3])]
 
     with_ledger(place, scenario)
@@ -226,7 +226,7 @@ def test_others_write_between_the_turns(place: Place) -> None:
         await create(ledger, new)
         assert counts(place)["jobs"] > 1  # some are still to go
         await pruning
-        assert [record.id for record in await ledger.jobs(OURS, JobQuery())] == [new.id]
+        assert [record.id for record in (await ledger.jobs(OURS, JobQuery())).records] == [new.id]
         await ledger.stop()
 
     asyncio.run(scenario())

@@ -28,7 +28,7 @@ def test_all_that_was_there_is_there_and_what_was_open_goes_on(fresh: Place, ver
         principal = await ledger.authenticate(secret_hash(older.SECRET))
         assert principal is not None
         assert (principal.account_id, principal.limits.reads_per_minute) == (OURS, 900)
-        records = {record.id: record for record in await ledger.jobs(OURS, JobQuery(limit=1000))}
+        records = {record.id: record for record in (await ledger.jobs(OURS, JobQuery(limit=1000))).records}
         assert len(records) == 4 * len(written)
         for each in written:
             good, bad = records[JobId(older.completed(each))], records[JobId(older.failed(each))]

@@ -268,14 +268,14 @@ class VllmBackend:
         try:
             add()
         except AdapterRefused as refusal:
-            log.error("job %s: %s", generation.job_id, refusal)  # noqa: TRY400
+            log.error("%s", refusal, extra=generation.about)  # noqa: TRY400
             self._refuse(generation.fail("engine_error", f"{FAILED}: {refusal}", retryable=True), engine)
             return False
         except Exception as error:
             if engine.is_dead(error):
                 raise
             kind = type(error).__name__  # not the error itself: it may quote the prompt
-            log.error("job %s: vLLM refused it (%s)", generation.job_id, kind)  # noqa: TRY400
+            log.error("vLLM refused it (%s)", kind, extra=generation.about)  # noqa: TRY400
             invalid = isinstance(error, InvalidRequest)
             self._refuse(generation.fail("engine_error", FAILED, retryable=not invalid), engine)
             return False
@@ -305,7 +305,7 @@ class VllmBackend:
         if produced.error is None:
             chunk = self._turned(generation, choice, produced)
         else:
-            log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
+            log.error("vLLM finished it with %r", produced.error, extra=generation.about)
             # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.
             chunk = generation.fail("engine_error", FAILED, retryable=True)
         if produced.finished:
@@ -325,7 +325,7 @@ class VllmBackend:
             if not isinstance(generation, MarkedGeneration):
                 raise
             kind = type(error).__name__  # not the error itself: it may quote the answer
-            log.error("job %s: its answer could not be parsed (%s)", generation.job_id, kind)  # noqa: TRY400
+            log.error("its answer could not be parsed (%s)", kind, extra=generation.about)  # noqa: TRY400
             return generation.fail("engine_error", f"{FAILED}: the model's parser failed on what it wrote")
 
     def _take(self, pooled: Pooled, engine: VllmEngine) -> Chunk | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from api.replica.media.addresses import AddressRefused, PublicAddresses, is_public
+from actors.outgoing.addresses import AddressRefused, PublicAddresses, is_public
 from tests.support.plain_system import run
 
 PUBLIC = ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:8.8.8.8", "64:ff9b::808:808"]

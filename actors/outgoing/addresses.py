@@ -1,4 +1,4 @@
-"""Which addresses media may be fetched from: those of the public internet, whatever a name says."""
+"""Which addresses may be connected to for others: those of the public internet, whatever a name says."""
 
 import asyncio
 import ipaddress
@@ -21,23 +21,33 @@ _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff
 
 
 class AddressRefused(Exception):
-    """A name leads nowhere, or to where nothing may be fetched from."""
+    """A name leads nowhere, or to where nothing may be asked."""
 
 
 class PublicAddresses:
-    """Looks names up, and refuses one of which any address is not public: the next lookup might tell just that."""
+    """Looks names up, and refuses one of which any address is not public: the next lookup might tell just that.
 
-    def __init__(self, resolve: Resolve) -> None:
+    `private` names, as `is_named` reads them, may lead anywhere.
+    """
+
+    def __init__(self, resolve: Resolve, private: Sequence[str] = ()) -> None:
         self._resolve = resolve
+        self._private = private
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
         """As `Lookup`. Whoever connects has to connect to one of these, and not look the name up again."""
         found = await self._resolve(host, port)
         if not found:
             raise AddressRefused
-        if not all(is_public(each) for each in found):
+        if not is_named(host, port, self._private) and not all(is_public(each) for each in found):
             raise AddressRefused
         return found
+
+
+def is_named(host: str, port: int, names: Sequence[str]) -> bool:
+    """Whether these names have this host: by its name alone, at any port, or as `name:port`."""
+    plain = host.lower().rstrip(".")
+    return plain in names or f"{plain}:{port}" in names
 
 
 def is_public(address: str) -> bool:
