@@ -10,6 +10,7 @@ from actors.outgoing.addresses import is_named, is_public
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 MAX_CHARACTERS: Final = 2048
+_LAST_PORT: Final = 65_535
 
 
 class UrlRefused(Exception):
@@ -28,6 +29,8 @@ def checked(url: str, private: Sequence[str]) -> httpx.URL:
         raise UrlRefused("must not name a user")
     if target.fragment:
         raise UrlRefused("must not have a fragment")
+    if not 1 <= port_of(target) <= _LAST_PORT:
+        raise UrlRefused(f"must have a port from 1 to {_LAST_PORT}")
     if is_named(target.host, port_of(target), private):
         return target
     if target.scheme != "https":
@@ -38,7 +41,7 @@ def checked(url: str, private: Sequence[str]) -> httpx.URL:
 
 
 def port_of(url: httpx.URL) -> int:
-    return url.port or DEFAULT_PORTS[url.scheme]
+    return DEFAULT_PORTS[url.scheme] if url.port is None else url.port
 
 
 def _parsed(url: str) -> httpx.URL:

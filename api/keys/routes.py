@@ -60,7 +60,7 @@ async def get_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> R
 )
 async def change_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath, body: Body) -> Response:
     """Change a key. Every replica goes by it within 5 s; jobs that have been taken stay."""
-    change = await _change(gateway, caller, key_id, parse(KeyPatch, body))
+    change = await asked_change(gateway, caller, key_id, parse(KeyPatch, body))
     return Answer(key_body(await gateway.change_key(caller, key_id, change), gateway.now_ms()))
 
 
@@ -91,7 +91,7 @@ async def asked_key(gateway: Gateway, caller: Principal, request: KeyRequest) ->
     )
 
 
-async def _change(gateway: Gateway, caller: Principal, key_id: KeyId, request: KeyPatch) -> people.KeyChange:
+async def asked_change(gateway: Gateway, caller: Principal, key_id: KeyId, request: KeyPatch) -> people.KeyChange:
     """What is to be otherwise. Raises KeyNotFound, and BadRequest and ModelNotFound for what cannot be."""
     key = await gateway.key(key_id, account_seen(caller))
     asked: dict[str, Any] = {}

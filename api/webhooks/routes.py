@@ -16,6 +16,7 @@ from api.http.parameters import (
     decode_delivery_cursor,
     encode_delivery_cursor,
 )
+from api.replica.gateway import Gateway
 from api.webhooks.schemas import (
     Delivery,
     DeliveryList,
@@ -32,6 +33,7 @@ from cluster.errors import BadRequest, Conflict, DeliveryNotFound, Forbidden, Pa
 from cluster.ids import AccountId, new_webhook_id
 from cluster.keys import account_named, account_seen
 from cluster.messages import webhooks
+from cluster.messages.people import Principal
 from cluster.messages.webhooks import DeliveryQuery
 from cluster.webhooks.signing import new_secret
 
@@ -49,17 +51,8 @@ _SECRET = {"Cache-Control": "no-store"}
 )
 async def create_webhook(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
     """Have an endpoint told of events. The secret that signs is in this answer and nowhere else."""
-    request = parse(WebhookRequest, body)
-    secret = new_secret()
-    asked = webhooks.NewWebhook(
-        id=new_webhook_id(),
-        account_id=account_named(caller, AccountId(request.account) if request.account else None),
-        url=request.url,
-        events=tuple(dict.fromkeys(request.events)),
-        secret=secret,
-        created_ms=gateway.now_ms(),
-    )
-    return Answer(new_webhook_body(await gateway.create_webhook(caller, asked), secret), 201, _SECRET)
+    asked = asked_webhook(gateway, caller, parse(WebhookRequest, body))
+    return Answer(new_webhook_body(await gateway.create_webhook(caller, asked), asked.secret), 201, _SECRET)
 
 
 @router.get("/webhooks", response_model=WebhookList, responses=errors(BadRequest, Forbidden))
@@ -139,3 +132,15 @@ async def redeliver(
 ) -> Response:
     """Tell it once more, now, whatever came of it before. The delivery keeps its id."""
     return Answer(delivery_body(await gateway.redeliver(caller, webhook_id, delivery_id)), 202)
+
+
+def asked_webhook(gateway: Gateway, caller: Principal, request: WebhookRequest) -> webhooks.NewWebhook:
+    """The endpoint to be made. Raises Forbidden for another account than a member's own."""
+    return webhooks.NewWebhook(
+        id=new_webhook_id(),
+        account_id=account_named(caller, AccountId(request.account) if request.account else None),
+        url=request.url,
+        events=tuple(dict.fromkeys(request.events)),
+        secret=new_secret(),
+        created_ms=gateway.now_ms(),
+    )

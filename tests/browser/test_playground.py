@@ -53,7 +53,7 @@ def test_a_conversation_goes_on_and_is_told_by_its_figures(playground: Page) -> 
     answers = page.locator(".turn.answer")
     expect(answers).to_have_count(2)
     expect(answers.last).to_contain_text(EQUAL)
-    expect(page.locator(".turn.said").first).to_contain_text("<script>alert(1)</script>")
+    expect(page.locator(".turn.asked").first).to_contain_text("<script>alert(1)</script>")
     expect(page.locator("#code")).to_contain_text(first.split("\n")[0][:40])
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator(".turn")).to_have_count(0)

@@ -1,25 +1,27 @@
-"""API Keys: made, listed and revoked."""
+"""API Keys: made, listed, changed and revoked."""
 
 from fastapi import Response
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from api.dashboard.forms import Form, request_of
+from api.dashboard.forms import Form, change_of, filled_in, request_of
 from api.dashboard.paging import Page, PageNumber
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.parameters import Flag, KeyPath
-from api.keys.routes import asked_key
-from api.keys.schemas import Key, KeyRequest, key_body
+from api.keys.routes import asked_change, asked_key
+from api.keys.schemas import Key, KeyPatch, KeyRequest, key_body
 from api.replica.gateway import Gateway
-from cluster.errors import BadRequest, Forbidden, ModelNotFound
+from cluster.catalogue import Catalogue
+from cluster.errors import BadRequest, Conflict, Forbidden, ModelNotFound
 from cluster.keys import account_seen
 from cluster.messages.people import Account, Principal
 
 router = pages()
 
 _EMPTY = FormData()
+_LISTS = ["models"]
 
 
 @router.get("/settings/keys")
@@ -53,12 +55,33 @@ async def button(request: Request) -> Response:
 async def create(request: Request, gateway: CurrentGateway, caller: Caller, form: Form) -> Response:
     """Make a key, and show its secret, once; or the form again, with what is wrong in it."""
     try:
-        asked = await asked_key(gateway, caller, request_of(KeyRequest, form, lists=["models"]))
+        asked = await asked_key(gateway, caller, request_of(KeyRequest, form, _LISTS))
         key = await gateway.create_key(caller, asked)
     except (BadRequest, Forbidden, ModelNotFound) as problem:
         return page(request, "settings/keys_new.html", await _form(gateway, caller, form, problem.message), 422)
     shown = {"key": key_body(key, gateway.now_ms()), "secret": asked.secret}
     return page(request, "settings/keys_made.html", shown, headers={"HX-Trigger": "keys-changed"})
+
+
+@router.get("/settings/keys/{key_id}/edit")
+async def edit(request: Request, gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> Response:
+    """The form that changes one, filled in as it is."""
+    key = await _key(gateway, caller, key_id)
+    return page(request, "settings/keys_edit.html", {"key": key, **await _form(gateway, caller, _filled_in(key))})
+
+
+@router.patch("/settings/keys/{key_id}")
+async def change(request: Request, gateway: CurrentGateway, caller: Caller, key_id: KeyPath, form: Form) -> Response:
+    """Change what is otherwise in the form; or the form again, with what is wrong in it."""
+    key = await _key(gateway, caller, key_id)
+    try:
+        asked = change_of(KeyPatch, form, _filled_in(key), _LISTS)
+        await gateway.change_key(caller, key_id, await asked_change(gateway, caller, key_id, asked))
+    except (BadRequest, Forbidden, ModelNotFound, Conflict) as problem:
+        shown = {"key": key, **await _form(gateway, caller, form, problem.message)}
+        return page(request, "settings/keys_edit.html", shown, 422)
+    shown = {"saved": form.get("name", "")}
+    return page(request, "settings/keys_button.html", shown, headers={"HX-Trigger": "keys-changed"})
 
 
 @router.delete("/settings/keys/{key_id}")
@@ -86,8 +109,24 @@ async def _form(
     gateway: Gateway, caller: Principal, given: FormData = _EMPTY, problem: str | None = None
 ) -> dict[str, object]:
     """The form: what can be chosen, what has been `given` already, and what is wrong with that."""
-    models = [model.id for model in gateway.catalogue.models]
-    return {"models": models, "accounts": await _accounts(gateway, caller), "given": given, "problem": problem}
+    # A key may be for a model that is not in the catalogue any more.
+    models = dict.fromkeys([*_names(gateway.catalogue), *map(str, given.getlist("models"))])
+    return {"models": list(models), "accounts": await _accounts(gateway, caller), "given": given, "problem": problem}
+
+
+def _names(catalogue: Catalogue) -> list[str]:
+    """Models, each with its adapters after it."""
+    return [name for model in catalogue.models for name in (model.id, *(each.id for each in model.adapters))]
+
+
+async def _key(gateway: Gateway, caller: Principal, key_id: KeyPath) -> Key:
+    return key_body(await gateway.key(key_id, account_seen(caller)), gateway.now_ms())
+
+
+def _filled_in(key: Key) -> FormData:
+    """As a browser sends it: a time without its zone, and without seconds where there are none."""
+    expires_at = key.get("expires_at", "").removesuffix("Z").removesuffix(":00")
+    return filled_in({**key, "expires_at": expires_at})
 
 
 async def _accounts(gateway: Gateway, caller: Principal) -> list[Account]:

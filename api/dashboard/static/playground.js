@@ -132,8 +132,8 @@ function turn(template, who) {
   return shown;
 }
 
-function showSaid(message) {
-  const shown = turn("said-turn", "You");
+function showAsked(message) {
+  const shown = turn("asked-turn", "You");
   shown.querySelector(".text").textContent = message.content;
   return shown;
 }
@@ -318,7 +318,7 @@ async function send() {
   }
   const typed = at("message").value;
   const results = form.querySelectorAll(".turn:last-child textarea.result");
-  const asked = said.filter((each) => each.role === "user").map(showSaid);
+  const asked = said.filter((each) => each.role === "user").map(showAsked);
   const shown = new AnswerShown(body.model);
   const run = new Run(shown);
   at("message").value = "";
