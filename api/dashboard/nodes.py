@@ -1,11 +1,12 @@
 """Nodes: the machines, what they have and run, and whether they are given work."""
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastapi import Response
 from starlette.requests import Request
 
+from api.dashboard.gpus import Gpus, by_kind
 from api.dashboard.paging import Page, PageNumber
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
@@ -19,12 +20,11 @@ router = pages()
 
 
 class Row(NamedTuple):
-    """A node, how long ago it was heard of, and its GPUs by what they are."""
+    """A node, how long ago it was heard of, and its GPUs by their kinds."""
 
     node: Node
     age_ms: int
-    gpus: list[tuple[str, int, int]]
-    """Their name, the memory of each, and how many there are of the kind."""
+    gpus: Sequence[Gpus]
 
 
 @router.get("/nodes")
@@ -82,6 +82,4 @@ async def _one(gateway: Gateway, node_id: NodeId, number: int) -> dict[str, obje
 
 def _row(view: NodeView, now_ms: int) -> Row:
     body = node_body(view)
-    kinds = Counter((gpu["name"], gpu["memory_bytes"]) for gpu in body["gpus"])
-    gpus = [(name, memory_bytes, count) for (name, memory_bytes), count in kinds.items()]
-    return Row(body, max(0, now_ms - view.last_heartbeat_ms), gpus)
+    return Row(body, max(0, now_ms - view.last_heartbeat_ms), by_kind(view))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cluster.catalogue import Model, Price
 from tests.support.http_door import with_api
-from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem
+from tests.support.plain_system import ADMIN_KEY, QUICK, SIM, PlainSystem, run, until
 from tests.support.visitors import sign_in, visitor
 
 HOSTILE = "<script>alert(1)</script>\"'"
@@ -157,7 +157,28 @@ def test_pages_and_polls_stay_small_whatever_there_is(tmp_path: Path) -> None:
     with_api(tmp_path / "a.db", scenario, models=MANY, nodes=1)
 
 
+def test_what_is_wrong_is_told_first_and_in_the_engines_words(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        quick = replace(QUICK, offline_after_s=0.3)
+        async with PlainSystem(tmp_path / "a.db", models=[SIM, BROKEN], nodes=2, timing=quick) as system:
+            await system.ready(1)
+            async with visitor(system.gateway) as client:
+                await sign_in(client, ADMIN_KEY)
+                await until(lambda: tells(client, "/", "Model broken failed"), "the failure told")
+                for path in ("/", "/models", "/models/broken"):
+                    assert "CUDA out of memory &lt;here&gt;" in (await client.get(path)).text, path
+                await system.kill_node(system.node_ids[-1])
+                await until(lambda: tells(client, "/", "is offline"), "the node told offline")
+
+    run(scenario())
+
+
+async def tells(client: httpx.AsyncClient, path: str, text: str) -> bool:
+    return text in (await client.get(path)).text
+
+
 SLOW = replace(SIM, engine={**SIM.engine, "token_s": 0.02})
 MANY: list[Model] = [replace(SIM, engine={**SIM.engine, "context_length": 100_000})] + [
     replace(SIM, id=f"{'long-name-' * 6}{number}", aliases=(), cpus=0.0, price=Price(1.0, 2.0)) for number in range(60)
 ]
+BROKEN = replace(SIM, id="broken", aliases=(), engine={"fail_on_load": "Trying\nCUDA out of memory <here>"})
