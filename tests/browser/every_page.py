@@ -20,7 +20,7 @@ FIXED = (
 
 def addresses(system: OwnSystem) -> list[str]:
     """All of them, for an admin: those that are always there, and one of each kind that names a thing."""
-    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim"]
+    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim", f"/nodes/{system.plain.node_ids[0]}"]
 
 
 def _ended_job(system: OwnSystem) -> str:
