@@ -38,10 +38,20 @@ class HistoryReport(TypedDict):
     cost_today: Annotated[
         int, Field(ge=0, description="Of all that has ended since midnight UTC, in millionths of the currency unit")
     ]
+    first_text_p50_s: NotRequired[Annotated[float, Field(ge=0, description="Of all these minutes together")]]
+    first_text_p95_s: NotRequired[Annotated[float, Field(ge=0, description="Of all these minutes together")]]
 
 
 def history_body(history: History) -> HistoryReport:
-    return {"minutes": [_minute_body(each) for each in history.minutes], "cost_today": history.cost_today}
+    body: HistoryReport = {
+        "minutes": [_minute_body(each) for each in history.minutes],
+        "cost_today": history.cost_today,
+    }
+    if history.first_text_p50_s is not None:
+        body["first_text_p50_s"] = round(history.first_text_p50_s, 4)
+    if history.first_text_p95_s is not None:
+        body["first_text_p95_s"] = round(history.first_text_p95_s, 4)
+    return body
 
 
 def _minute_body(minute: Minute) -> HistoryMinute:

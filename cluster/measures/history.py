@@ -38,10 +38,12 @@ class Minute(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """The last minutes, the oldest first; the last one is not over."""
+    """The last minutes, the oldest first; the last one is not over. First texts are those of all together."""
 
     minutes: Sequence[Minute]
     cost_today: int
+    first_text_p50_s: float | None = None
+    first_text_p95_s: float | None = None
 
 
 def history(now_ms: int, minutes: int, ended: EndedMinutes, active: Sequence[ActiveMinute]) -> History:
@@ -52,10 +54,21 @@ def history(now_ms: int, minutes: int, ended: EndedMinutes, active: Sequence[Act
         _minute(number, ended.minutes.get(number) or Measures(), seen.get(number))
         for number in range(current - minutes + 1, current + 1)
     ]
-    return History(told, ended.cost_today)
+    whole = Measures()
+    for minute, measures in ended.minutes.items():
+        if minute > current - minutes:
+            whole.first_text.merge(measures.first_text)
+    return History(told, ended.cost_today, *_first_text(whole))
+
+
+def _first_text(ended: Measures) -> tuple[float | None, float | None]:
+    """After how many seconds half and 95 % of those that completed had their first text."""
+    half, most = (ended.first_text.quantile(share, buckets.FIRST_TOKEN_S) for share in (0.5, 0.95))
+    return half, most
 
 
 def _minute(number: int, ended: Measures, active: ActiveMinute | None) -> Minute:
+    half, most = _first_text(ended)
     return Minute(
         start_ms=number * MINUTE_MS,
         completed=ended.completed,
@@ -63,8 +76,8 @@ def _minute(number: int, ended: Measures, active: ActiveMinute | None) -> Minute
         prompt_tokens=ended.prompt_tokens,
         completion_tokens=ended.completion_tokens,
         cost=ended.cost,
-        first_text_p50_s=ended.first_text.quantile(0.5, buckets.FIRST_TOKEN_S),
-        first_text_p95_s=ended.first_text.quantile(0.95, buckets.FIRST_TOKEN_S),
+        first_text_p50_s=half,
+        first_text_p95_s=most,
         queued=None if active is None else active.queued,
         running=None if active is None else active.running,
         tokens_per_second=None if active is None else active.tokens_per_second,

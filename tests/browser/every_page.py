@@ -20,7 +20,8 @@ FIXED = (
 
 def addresses(system: OwnSystem) -> list[str]:
     """All of them, for an admin: those that are always there, and one of each kind that names a thing."""
-    return [*FIXED, f"/settings/webhooks/{_webhook(system)}/deliveries"]
+    webhook = f"/settings/webhooks/{_webhook(system)}/deliveries"
+    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim", webhook]
 
 
 def _webhook(system: OwnSystem) -> str:

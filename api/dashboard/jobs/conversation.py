@@ -31,7 +31,7 @@ class Said(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One turn of a dialogue. `title` is who speaks."""
+    """One turn of a dialogue. `title` is who speaks, nothing where that is plain."""
 
     title: str
     said: Sequence[Said]
@@ -59,7 +59,7 @@ def asked(job: Job) -> Conversation:
 def answered(content: str, marks: Sequence[Mark]) -> Conversation:
     """What it answered, or had of an answer: a turn for each of several choices."""
     several = choices(content, marks, count_of(marks))
-    titles = ["answer"] if len(several) == 1 else [f"answer {choice.index + 1}" for choice in several]
+    titles = [""] if len(several) == 1 else [f"answer {choice.index + 1}" for choice in several]
     return _shown([Turn(title, list(_of_choice(choice))) for title, choice in zip(titles, several, strict=True)])
 
 

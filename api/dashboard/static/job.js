@@ -1,40 +1,17 @@
-// A job's text as it comes. A connection that breaks is made again, and the text goes on from where it was.
-"use strict";
+// The page of a job that has not ended: its text as it comes, on whichever connection.
+
+import { JobStream } from "./stream.js";
 
 const place = document.getElementById("answer");
 const state = document.getElementById("stream-state");
+const job = place.dataset.job;
 
-// What is shown of one choice: turns of text, thoughts and calls, in the order in which they came.
-class Choice {
-  constructor(number) {
-    this.turn = make("article", "turn");
-    this.title = make("p", "who", "answer");
-    this.turn.append(this.title);
-    this.number = number;
-    this.last = null;
-    this.said = null;
-  }
+let mended = 0;
 
-  add(kind, text, name) {
-    if (this.last !== kind) this.begin(kind, name);
-    this.last = kind;
-    this.said.append(text);
-  }
-
-  begin(kind, name) {
-    if (kind === "text") {
-      this.said = make("div", "said");
-      this.turn.append(this.said);
-      return;
-    }
-    const isThought = kind === "thought";
-    const block = make("div", isThought ? "thought" : "call");
-    const what = make("p", "what", isThought ? "Thoughts" : "Calls ");
-    if (!isThought) what.append(make("span", "mono", name));
-    this.said = make(isThought ? "div" : "pre", "said");
-    block.append(what, this.said);
-    this.turn.append(block);
-  }
+function tell(what) {
+  if (what === "resumed") mended += 1;
+  const live = mended ? `Live; connections that broke and were mended: ${mended}` : "Live";
+  state.textContent = what === "lost" ? "The connection broke; the text goes on as soon as there is another" : live;
 }
 
 function make(tag, className, text = "") {
@@ -44,76 +21,87 @@ function make(tag, className, text = "") {
   return element;
 }
 
-class Stream {
-  constructor(job) {
-    this.job = job;
-    this.after = null;
-    this.tries = 0;
-    this.choices = new Map();
-    this.open();
+// One of the answers: texts, thoughts and calls, in the order in which they came.
+class Answer {
+  constructor(number) {
+    this.number = number;
+    this.element = make("article", "talk");
+    this.element.setAttribute("aria-label", "answer");
+    this.names = {};
   }
 
-  open() {
-    const from = this.after === null ? "" : `?after=${encodeURIComponent(this.after)}`;
-    this.source = new EventSource(`/api/v1/jobs/${this.job}/stream${from}`);
-    this.source.onmessage = (event) => this.take(event);
-    this.source.onerror = () => this.again();
+  // Of several, each says which it is.
+  entitle() {
+    if (!this.element.querySelector(".who")) this.element.prepend(make("p", "who", `answer ${this.number + 1}`));
   }
 
-  // Not left to the event source: it gives up on answers such as a 503.
-  again() {
-    this.source.close();
-    this.tries += 1;
-    state.textContent = "The connection broke; the text goes on as soon as there is another";
-    setTimeout(() => this.open(), Math.min(500 * this.tries, 5000));
-  }
-
-  take(event) {
-    this.tries = 0;
-    if (event.data === "[DONE]") return this.end();
-    const told = JSON.parse(event.data);
-    if (told.error === "stream_lost") return this.beginAnew(told.message);
-    if (told.error !== undefined) return this.end();
-    this.after = event.lastEventId;
-    state.textContent = "Live";
-    this.show(told);
-  }
-
-  show(told) {
-    const choice = this.choice(told.choice || 0);
-    if (told.text !== undefined) choice.add("text", told.text);
-    if (told.reasoning !== undefined) choice.add("thought", told.reasoning);
-    for (const call of told.tool_calls || []) {
-      if (call.name !== undefined) this.names = { ...this.names, [call.id]: (this.names?.[call.id] || "") + call.name };
-      if (call.arguments !== undefined) choice.add(`call ${call.id}`, call.arguments, this.names?.[call.id] || "");
+  add({ text, reasoning, tool_calls: calls = [] }) {
+    if (text !== undefined) this.words("text", "div").append(text);
+    if (reasoning !== undefined) this.words("thought", "div", "Thoughts").append(reasoning);
+    for (const { id, name, arguments: given } of calls) {
+      if (name !== undefined) this.names[id] = (this.names[id] ?? "") + name;
+      if (given !== undefined) this.words(`call ${id}`, "pre", "Calls ", this.names[id]).append(given);
     }
   }
 
-  choice(number) {
-    if (!this.choices.has(number)) {
-      const choice = new Choice(number);
-      this.choices.set(number, choice);
-      place.append(choice.turn);
-      if (this.choices.size > 1) for (const each of this.choices.values()) each.title.textContent = `answer ${each.number + 1}`;
+  // Where what is said now belongs: to what was said before, if that was of the same kind.
+  words(kind, tag, title = "", name = "") {
+    if (this.kind === kind) return this.last;
+    this.kind = kind;
+    this.last = make(tag, "words");
+    const block = kind === "text" ? this.element : make("div", kind === "thought" ? "thought-of" : "call-of");
+    if (title) {
+      const what = make("p", "what", title);
+      if (name) what.append(make("span", "mono", name));
+      block.append(what);
     }
-    return this.choices.get(number);
-  }
-
-  beginAnew(why) {
-    this.source.close();
-    this.after = null;
-    this.choices.clear();
-    place.replaceChildren(make("p", "notice busy", why));
-    this.open();
-  }
-
-  // What was streamed gives way to what is kept, and the page says how it ended.
-  end() {
-    this.source.close();
-    state.textContent = "";
-    htmx.ajax("GET", `/jobs/${this.job}/answer`, { target: "#answer", swap: "innerHTML" });
-    htmx.ajax("GET", `/jobs/${this.job}/now`, { target: "#now", swap: "outerHTML" });
+    block.append(this.last);
+    if (block !== this.element) this.element.append(block);
+    return this.last;
   }
 }
 
-if (place.dataset.job) new Stream(place.dataset.job);
+// All answers of the job, as far as they have come.
+class Answers {
+  all = new Map();
+
+  add(event) {
+    this.answer(event.choice ?? 0).add(event);
+  }
+
+  answer(number) {
+    if (!this.all.has(number)) {
+      const answer = new Answer(number);
+      this.all.set(number, answer);
+      place.append(answer.element);
+      if (this.all.size > 1) for (const each of this.all.values()) each.entitle();
+    }
+    return this.all.get(number);
+  }
+}
+
+async function follow() {
+  const answers = new Answers();
+  const told = (what, _, event) => {
+    tell(what);
+    if (what === "said") answers.add(event);
+  };
+  return new JobStream(told, job).follow();
+}
+
+// A text that was lost with all that had it gives way to the one that the job has instead.
+async function followToTheEnd() {
+  let end = await follow();
+  while (end.error === "stream_lost") {
+    place.replaceChildren(make("p", "notice busy", end.message));
+    end = await follow();
+  }
+}
+
+// How it ended is told with what is kept of its text. Should this not get through, the next poll does.
+function showTheEnd() {
+  state.textContent = "";
+  htmx.trigger("#now", "ended");
+}
+
+if (job) followToTheEnd().then(showTheEnd, (refused) => { state.textContent = refused.message; });
