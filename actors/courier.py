@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
+from actors.couriering.endpoint import MOST_UNDER_WAY as MOST_OF_EACH
+from actors.couriering.endpoint import Endpoint
 from actors.couriering.posting import Answer
 from actors.wire.batcher import Batcher
 from actors.wire.every import Every
 from actors.wire.outage import Outage
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.ids import DeliveryId, WebhookId
+from cluster.ids import WebhookId
 from cluster.messages.webhooks import Attempted, DeliveryCounts, Due, Room
 from cluster.timing import Timing
 from cluster.webhooks import signing
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_AT_ONCE: Final = 256
-MOST_OF_AN_ENDPOINT: Final = 8
-MOST_OF_A_FAILING_ONE: Final = 1
+MOST_SENDING: Final = 256
+MOST_UNDER_WAY: Final = 2048
 
 
 class Sends(Protocol):
@@ -38,8 +39,8 @@ class Sends(Protocol):
 class Courier:
     """Owns nothing that matters: what is to be delivered, and what came of it, the Ledger has.
 
-    What was under way when this process died is sent again, under the same id. An endpoint that fails, or takes long,
-    has only so many attempts under way at once, and asks for a pause for itself alone.
+    What was under way when this process died is sent again, under the same id. An endpoint that fails or takes long has
+    only so much under way, so that it keeps no other waiting.
     """
 
     def __init__(
@@ -55,14 +56,13 @@ class Courier:
         self._clock = clock
         self._timing = timing
         self._chance = chance
-        self._under_way: dict[DeliveryId, tuple[WebhookId, asyncio.Task[None]]] = {}
-        self._failing: set[WebhookId] = set()
-        self._paused_until_ms: dict[WebhookId, int] = {}
-        self._has_room = asyncio.Event()
+        self._endpoints: dict[WebhookId, Endpoint] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(MOST_SENDING)
         self._records = Batcher[Attempted, None](self._record)
         self._recording = Outage("recording what came of webhooks", clock)
         self._delivered = self._failed_attempts = self._given_up = 0
-        self.taking = Every(timing.courier_pause_s, self._take, "looking for webhooks to deliver")
+        self.taking = Every(timing.courier_look_s, self._take, "looking for webhooks to deliver")
 
     async def start(self) -> None:
         self.taking.start()
@@ -70,7 +70,7 @@ class Courier:
     async def stop(self) -> None:
         """Send nothing more. What is under way is given up, and sent again by the next one."""
         self.taking.stop()
-        attempts = [attempt for _, attempt in self._under_way.values()]
+        attempts = list(self._under_way)
         for attempt in attempts:
             attempt.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
@@ -81,38 +81,53 @@ class Courier:
         return DeliveryCounts(self._delivered, self._failed_attempts, self._given_up, len(self._under_way))
 
     async def _take(self) -> None:
-        """Begin what is to be told now, as far as there is room."""
-        self._has_room.clear()
-        room = self._room()
-        if room.total <= 0:
-            await self._has_room.wait()
-            return
-        for due in await self._ledger.due_deliveries(room, self._timing.courier_wait_s):
+        """Begin what is to be told now, as far as there is room; where nothing is under way, wait for it."""
+        wait_s = 0.0 if self._under_way else self._timing.courier_wait_s
+        for due in await self._ledger.due_deliveries(self._room(), wait_s):
             self._begin(due)
 
     def _room(self) -> Room:
-        busy: dict[WebhookId, int] = {}
-        for webhook_id, _ in self._under_way.values():
-            busy[webhook_id] = busy.get(webhook_id, 0) + 1
-        most = dict.fromkeys(self._failing, MOST_OF_A_FAILING_ONE)
-        less = {each: most.get(each, MOST_OF_AN_ENDPOINT) - busy.get(each, 0) for each in {*busy, *most}}
-        return Room(MOST_AT_ONCE - len(self._under_way), MOST_OF_AN_ENDPOINT, less, tuple(self._under_way))
+        now_ms = self._clock.wall_ms()
+        return Room(
+            max(0, MOST_UNDER_WAY - len(self._under_way)),
+            MOST_OF_EACH,
+            {webhook_id: endpoint.room(now_ms) for webhook_id, endpoint in self._endpoints.items()},
+            {webhook_id: tuple(each.under_way) for webhook_id, each in self._endpoints.items() if each.under_way},
+        )
 
     def _begin(self, due: Due) -> None:
-        if due.id not in self._under_way:
-            attempt = asyncio.create_task(self._attempt(due), name=f"delivering {due.id}")
-            self._under_way[due.id] = due.webhook_id, attempt
+        endpoint = self._endpoints.setdefault(due.webhook_id, Endpoint())
+        endpoint.begin(due.id, self._clock.wall_ms())
+        attempt = asyncio.create_task(self._deliver(due, endpoint), name=f"delivering {due.id}")
+        self._under_way.add(attempt)
+        attempt.add_done_callback(self._under_way.discard)
 
-    async def _attempt(self, due: Due) -> None:
+    async def _deliver(self, due: Due, endpoint: Endpoint) -> None:
         try:
-            answer = await self._send(due)
-            now_ms = self._clock.wall_ms()
-            attempted = outcome(due, answer.status, answer.problem, answer.retry_after, now_ms, self._chance())
-            self._note(attempted, pause_ms(answer.status, answer.retry_after, now_ms))
-            await self._until_recorded(attempted)
+            await endpoint.place()
+            try:
+                attempted = await self._attempt(due, endpoint)
+            finally:
+                endpoint.leave_place()
+            if attempted is not None:
+                await self._until_recorded(attempted)
         finally:
-            del self._under_way[due.id]
-            self._has_room.set()
+            if endpoint.end(due.id):
+                self.taking.hasten()
+            if endpoint.is_forgettable:
+                self._endpoints.pop(due.webhook_id, None)
+
+    async def _attempt(self, due: Due, endpoint: Endpoint) -> Attempted | None:
+        """What came of it; None where it was not made, because the endpoint wants nothing more now."""
+        async with self._places:
+            if not endpoint.wants_more(self._clock.wall_ms()):
+                return None
+            answer = await self._send(due)
+        now_ms = self._clock.wall_ms()
+        attempted = outcome(due, answer.status, answer.problem, answer.retry_after, now_ms, self._chance())
+        endpoint.note(attempted, pause_ms(answer.status, answer.retry_after, now_ms))
+        self._count(attempted)
+        return attempted
 
     async def _send(self, due: Due) -> Answer:
         try:
@@ -123,16 +138,12 @@ class Courier:
             logger.error("%s was not sent: %s", due.id, type(error).__name__)  # noqa: TRY400
             return Answer(problem="not_sent")
 
-    def _note(self, attempted: Attempted, pause_ms: int) -> None:
+    def _count(self, attempted: Attempted) -> None:
         if attempted.problem is None:
             self._delivered += 1
-            self._failing.discard(attempted.webhook_id)
-            return
-        if pause_ms:
-            self._paused_until_ms[attempted.webhook_id] = attempted.at_ms + pause_ms
-        self._failed_attempts += 1
-        self._given_up += attempted.next_ms is None
-        self._failing.add(attempted.webhook_id)
+        else:
+            self._failed_attempts += 1
+            self._given_up += attempted.next_ms is None
 
     async def _until_recorded(self, attempted: Attempted) -> None:
         """Or else it would be sent again at once."""

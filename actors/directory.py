@@ -95,6 +95,7 @@ async def _make_node(
     resources: Mapping[str, float],
 ) -> "NodeAgent":
     from actors.backends import sources
+    from actors.machine.gpu_loads import GpuLoads
     from actors.machine.hardware import probe
     from actors.machine.scheduling_class import restore_priority
     from actors.node import NodeAgent
@@ -110,14 +111,16 @@ async def _make_node(
         from actors.ray.machines import announce_end
 
         spot_watch = SpotWatch(notices_of(spot_notices), partial(announce_end, ray_node_id))
+    hardware = probe(resources)
     return NodeAgent(
         me,
-        probe(resources),
+        hardware,
         SCHEDULER.at(),
         launcher,
         on_superseded=_leave,
         spot_watch=spot_watch,
         look_for_weights=partial(sources.models_here, models),
+        gpu_loads=GpuLoads().read if hardware.gpus else None,
     )
 
 

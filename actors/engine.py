@@ -9,6 +9,7 @@ from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Media
 from actors.backends.generating import Generating
 from actors.backends.generation import Generation
 from actors.machine import gc
+from actors.machine.log_lines import about, about_job
 from actors.media.fetching import Fetching
 from actors.media.shelf import AskFor, MediaShelf
 from actors.telemetry.generations import GenerationSpans
@@ -106,6 +107,8 @@ class Engine:
             self._logs[job_id] = JobLog(job_id, dispatch.attempt, log, dispatch.resume.prompt_ids)
             self._logs[job_id].origin = dispatch.job.origin
             self._spans.begin(dispatch)
+            tokens = len(dispatch.resume.token_ids)
+            logger.debug("attempt %d begins here, at token %d", dispatch.attempt, tokens, extra=about_job(dispatch.job))
             if dispatch.confirmed:
                 self._unconfirmed.discard(job_id)
                 self._outbox.watch(self._logs[job_id], log.length, len(log.token_ids))
@@ -205,6 +208,7 @@ class Engine:
             block_tokens=self._loaded.block_tokens,
             made_of=self._made_of,
             adapters=tuple(self._backend.adapters)[-_MOST_ADAPTERS_TOLD:],
+            figures=self._backend.figures,
         )
 
     async def stop(self) -> None:
@@ -236,6 +240,7 @@ class Engine:
             job_log.log.append(chunk.text, chunk.token_ids, chunk.ends, chunk.marks)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)
+                logger.debug("attempt %d is done", chunk.attempt, extra=about(chunk.job_id, job_log.origin))
             job_log.touch()
             if job_log.origin.trace:
                 self._spans.hear(chunk)

@@ -17,6 +17,7 @@ from actors.journaling.entry import Entry
 from actors.journaling.finishing import Finish, Finishing
 from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
+from actors.machine.log_lines import about
 from actors.telemetry import inference, spans
 from actors.wire.calls import tell
 from actors.wire.every import Every
@@ -28,9 +29,9 @@ from cluster.ids import EngineId, JobId
 from cluster.liveness.roles import JOURNAL_ROLE
 from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
-from cluster.messages.placements import Placed
+from cluster.messages.placements import Heard, Placed
 from cluster.messages.records import EndedRecord
-from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output
+from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, Finished, JobAttempt, Output
 from cluster.text.attempts import Ruling
 from cluster.timing import Timing
 
@@ -177,6 +178,11 @@ class Journal:
         entry = self._entries.get(job_id)
         return Output() if entry is None else entry.output
 
+    async def heard(self, job_id: JobId) -> tuple[Heard, ...]:
+        """When tokens of the job's attempts were heard, as far as it is known here."""
+        entry = self._entries.get(job_id)
+        return () if entry is None else self._heard(entry)
+
     async def held(self) -> tuple[set[JobId], set[str]]:
         """The jobs and the readers that something is kept of."""
         return set(self._entries), self._readers.ids()
@@ -247,6 +253,13 @@ class Journal:
         if entry.attempts.finish(end):
             entry.settling = asyncio.create_task(self._settle(entry, end, engine_failed))
 
+    def _heard(self, entry: Entry) -> tuple[Heard, ...]:
+        """Not of attempts that a Journal before this one may have heard first."""
+        if not self._before.is_known:
+            return ()
+        before = self._before.attempt(entry.job_id)
+        return tuple(heard for heard in entry.heard if heard.attempt > before)
+
     async def _finish(self, ended: Sequence[Ended]) -> Mapping[JobId, EndedRecord]:
         return await self._ledger.finish(ended, self.role.holder)
 
@@ -255,20 +268,11 @@ class Journal:
         entry.log.epoch = self._output(entry).epoch
         ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
         log = entry.log
+        now_ms, heard = self._clock.wall_ms(), self._heard(entry)
         # A Journal before this one may have heard of it first.
-        first_ms = entry.first_ms if log.token_ids and self._before.is_new(entry.job_id) else None
-        ended = Ended(
-            entry.job_id,
-            log.text,
-            end,
-            self._clock.wall_ms(),
-            ran,
-            log.epoch,
-            tuple(log.marks),
-            first_ms,
-            entry.gaps_ms,
-            entry.origin,
-        )
+        first_text_ms = heard[0].first_ms if heard and self._before.is_new(entry.job_id) else None
+        marks = tuple(log.marks)
+        ended = Ended(entry.job_id, log.text, end, now_ms, ran, log.epoch, marks, heard, first_text_ms, entry.origin)
         began_ns = wall_ns()
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
         self._tell_end(entry, end, began_ns)
@@ -286,6 +290,8 @@ class Journal:
             told = inference.answered(end) | {"infernet.job.id": entry.job_id}
             job = traceparent.of_job(trace, entry.job_id)
             spans.tell(spans.END, place, job, began_ns, wall_ns(), told, inference.error(end))
+        how, tokens = end.finish_reason if isinstance(end, Finished) else end.error, end.usage.completion_tokens
+        logger.debug("has ended: %s, %d tokens", how, tokens, extra=about(entry.job_id, entry.origin))
 
     async def _audit(self) -> None:
         """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.
@@ -318,7 +324,7 @@ class Journal:
 
     def _forget(self, entry: Entry) -> None:
         """The job has ended, however long ago. Its readers ask again, and the Ledger knows."""
-        logger.warning("%s has ended before: what is told of it is not heard", entry.job_id)
+        logger.warning("has ended before: what is told of it is not heard", extra=about(entry.job_id, entry.origin))
         del self._entries[entry.job_id]
         for outbox in list(entry.watchers):
             outbox.unwatch(entry.job_id)

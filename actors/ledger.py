@@ -2,25 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from secrets import token_urlsafe
 
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from actors.database.access import Access
+from actors.database.gauges import Gauges
 from actors.database.holders import Holders
+from actors.machine.log_lines import about, about_job
 from actors.telemetry import spans
 from actors.wire.every import Every
+from actors.wire.handing_in import HandingIn
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
-from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId
+from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId, new_holder_id
 from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.history import EndedMinutes
-from cluster.measures.measures import Counted
+from cluster.measures.measures import Totals
+from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WRITES, Sheet, Tallies
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import (
@@ -50,6 +55,7 @@ from cluster.messages.webhooks import (
 from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
+    budgets,
     deliveries,
     first_admin,
     idempotency,
@@ -64,6 +70,7 @@ from cluster.store import (
     shares,
     speeds,
     submissions,
+    tallies,
     usage,
     webhooks,
     windows,
@@ -109,17 +116,22 @@ class Ledger:
         self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
         self._pruning_minutes = Every(timing.prune_minutes_s, self.prune_minutes, "removing minutes that are over")
         self._pruning_deliveries = Every(timing.prune_deliveries_s, self.prune_deliveries, "removing old deliveries")
-        self._from_then_on = (
+        self._told_writes = 0
+        self._tallies = Tallies(new_holder_id())
+        self._handing_in = HandingIn(self._tallies, self, timing, before=self._count_commits)
+        self._loops = (
             self._writing_uses,
             self._pruning,
             self._pruning_jobs,
             self._pruning_minutes,
             self._pruning_deliveries,
         )
-        self._database = Access(database_url, self._prepare, self._from_then_on, clock, timing)
+        from_then_on = (*self._loops, self._handing_in.loop)
+        self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
+        self._gauges = Gauges(clock, timing.gauges_s)
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
         self._holders = Holders(timing.known_keys_s)
@@ -138,9 +150,10 @@ class Ledger:
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
-        for again_and_again in self._from_then_on:
-            again_and_again.stop()
+        for loop in self._loops:
+            loop.stop()
         await self.write_uses()
+        await self._handing_in.stop()
         await self._database.close()
 
     async def abandon(self) -> None:
@@ -273,7 +286,12 @@ class Ledger:
         is where some of them run already.
         """
         with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
-            return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
+            answers = await self._write(
+                partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
+            )
+        for each in new:
+            logger.debug("is written down", extra=about_job(each.job))
+        return answers
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""
@@ -298,6 +316,8 @@ class Ledger:
             raise Superseded("another Journal has begun")
         with spans.of_jobs("ledger write", spans.END, ((each.job_id, each.origin) for each in ended)):
             billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
+        for end in ended:
+            logger.debug("its end is written down", extra=about(end.job_id, end.origin))
         if any(each.account_id in self._listening for each in billed):
             self._something_to_tell.set()
         return before
@@ -429,7 +449,7 @@ class Ledger:
 
     async def happened(self, events: Sequence[Event]) -> None:
         """Writes down whom these are to be told. May be repeated: each is told once."""
-        if self._listening:
+        if await self._somebody_listens():
             await self._write(partial(deliveries.add, events=events, named={}))
             self._something_to_tell.set()
 
@@ -466,9 +486,19 @@ class Ledger:
         """Usage added up, in the order of the groups; without a grouping one sum, even of nothing."""
         return await self._read(partial(usage.sums, query=query))
 
-    async def measures(self) -> list[Counted]:
-        """What is measured of all jobs that have ended since it is, by model and operation."""
-        return await self._read(measures.totals)
+    async def totals(self) -> Totals:
+        """All that is counted, of jobs and by processes."""
+        return await self._read(_totals)
+
+    async def tally(self, source: str, sheet: Sheet | None, gauges: Mapping[str, float]) -> None:
+        """Adds up what this process has counted, each sheet once, and takes what it tells of now for its present."""
+        self._gauges.tell(source, gauges)
+        if sheet is not None:
+            await self._write(partial(tallies.take, sheet=sheet, now_ms=self._now_ms()))
+
+    async def gauges(self) -> dict[str, float]:
+        """What the processes that are heard tell of now, added up. Asked of no database."""
+        return self._gauges.sums()
 
     async def ended_minutes(self, minutes: int) -> EndedMinutes:
         """What has ended in each of the last so many minutes, the current one among them, and the cost of today."""
@@ -480,6 +510,7 @@ class Ledger:
         """Removes what was measured of minutes that nobody asks for any more. What cannot be now is the next time."""
         try:
             await self._write(partial(measures.prune, now_ms=self._now_ms()))
+            await self._write(partial(tallies.prune, now_ms=self._now_ms()))
         except DatabaseFailed as error:
             logger.warning("minutes that are over were not removed, and will be later: %s", error)
 
@@ -510,6 +541,15 @@ class Ledger:
             raise Superseded("another Scheduler has begun")
         await self._write(partial(shares.mark, marks=marks))
 
+    def _count_commits(self) -> None:
+        """That this was handed in is no reason to hand it in again: a system at rest writes nothing."""
+        commits = self._database.commits
+        if commits.writes > self._told_writes + 1:
+            self._told_writes = commits.writes
+            self._tallies.reach(COMMITS, total=commits.count)
+            self._tallies.reach(WRITES, total=commits.writes)
+            self._tallies.reach(COMMIT_SECONDS, total=commits.seconds)
+
     # Inside -------------------------------------------------------------------------------------------------------
 
     def _with_last_use(self, key: Key) -> Key:
@@ -517,11 +557,16 @@ class Ledger:
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
 
     async def _due(self, room: Room) -> list[Due]:
-        if not self._listening:
+        if not await self._somebody_listens():
             return []
         # Cleared first: what is written down from here on is looked at again.
         self._something_to_tell.clear()
         return await self._read(partial(deliveries.due, room=room, now_ms=self._now_ms()))
+
+    async def _somebody_listens(self) -> bool:
+        """Or did, once. It is known as soon as the database has been opened."""
+        await self._database.opened()
+        return bool(self._listening)
 
     async def _prune(self, before_ms: int) -> None:
         """In turns, between which others write."""
@@ -547,3 +592,7 @@ class Ledger:
             if answer is not None:
                 raise answer
         self._first_admin_key = None if self._admin_key else secret
+
+
+def _totals(connection: Connection) -> Totals:
+    return Totals(measures.totals(connection), tallies.sums(connection), budgets.reserved(connection))

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
 from actors.scheduling.job_spans import JobSpans
 from actors.wire.calls import tell
 from actors.wire.every import Every
+from actors.wire.handing_in import HandingIn
 from actors.wire.role import Role
 from cluster import acceptance
 from cluster.catalogue import Catalogue, Model
@@ -21,13 +22,14 @@ from cluster.errors import InfernetError, NoCapacity
 from cluster.fleet.alarms import Alarms
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.gpu_memory import Demand
-from cluster.ids import EngineId, JobId, NodeId
+from cluster.ids import EngineId, JobId, NodeId, new_holder_id
 from cluster.leases import standings
 from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.measures.activity import MINUTE_MS, ActiveMinute, Activity
+from cluster.measures.tallies import CACHE_TOKENS, Tallies
 from cluster.messages.explanations import Standing
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.people import ShareMark
@@ -81,6 +83,8 @@ class Scheduler:
         self._activity = Activity()
         self._alarms = Alarms()
         self._alarming: asyncio.Task[None] | None = None
+        self._tallies = Tallies(new_holder_id())
+        self._handing_in = HandingIn(self._tallies, ledger, timing, before=self._count_cached)
         self._idle = asyncio.Event()
         self._agents = Roles()
         # Who waits for the next report of a node.
@@ -102,6 +106,7 @@ class Scheduler:
         self.ticking.start()
         self.surveying.start()
         self.comparing.start()
+        self._handing_in.start()
         tell(self._measure_all(), "finding out what models take of GPUs' memory")
 
     def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob], marks: Iterable[ShareMark]) -> None:
@@ -131,8 +136,15 @@ class Scheduler:
         self._on_superseded()
 
     def _stop_keeping_time(self) -> None:
-        for every in (self.ticking, self.surveying, self.comparing):
+        for every in (self.ticking, self.surveying, self.comparing, self._handing_in.loop):
             every.stop()
+
+    def _count_cached(self) -> None:
+        """Count what of prompts was expected in engines' caches, and what was found there."""
+        for model in self._catalogue.models:
+            if (predictions := self.fleet.predictions(model.id)) is not None:
+                for kind, tokens in asdict(predictions.totals).items():
+                    self._tallies.reach(CACHE_TOKENS, model.id, kind, total=tokens)
 
     # The ingress asks ---------------------------------------------------------------------------------------------
 
@@ -249,7 +261,7 @@ class Scheduler:
 
     async def released(self, released: Sequence[Released]) -> None:
         """These attempts have ended their jobs, durably."""
-        self._spans.released(released)
+        self._spans.released(released, self.leases.is_ending)
         self._carry_out(self.leases.released(released, *self._now()))
 
     async def engine_lost(self, engine_id: EngineId) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from msgspec.structs import replace
 from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
@@ -14,7 +15,7 @@ from ray.serve._private.constants import SERVE_LOGGER_NAME
 from actors.backends.judge import Backends
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
 from actors.machine import gc, logs, scheduling_class
-from actors.ray import lifecycle, machines, replica_address, replica_port
+from actors.ray import lifecycle, machines, replica_address, replica_port, secrets
 from actors.telemetry import observing
 from actors.telemetry.observing import Observing
 from api.app import create_app
@@ -25,6 +26,7 @@ from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.defaults import with_database
+from cluster.settings.schema import Metrics
 
 APP_NAME = "infernet"
 
@@ -47,9 +49,11 @@ class Ingress:
         log_with_the_others(Observing.of(release.settings))
         await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
         replica_port.listen_where_the_node_does()
-        await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
+        resolved = with_secrets(release, os.environ)
+        await lifecycle.begin(resolved, admin_key_of(os.environ))
+        metrics = await asyncio.to_thread(_recalled, resolved.settings.metrics)
         self._gateway = Gateway(
-            release.settings,
+            replace(release.settings, metrics=metrics),
             LEDGER.at(),
             RATE_LIMITER.at(),
             SCHEDULER.at(),
@@ -63,6 +67,11 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> FastAPI:
         # Serve adds each request's id to its answer by itself.
         return create_app(self._gateway, self._cors_origins, tells_request_ids=False)
+
+
+def _recalled(metrics: Metrics) -> Metrics:
+    """With its key, if there is one: of `infernet up` it is the name under which the cluster's head keeps it."""
+    return Metrics(secrets.recall(secrets.keep(metrics.key))) if metrics.key else metrics
 
 
 def log_with_the_others(observed: Observing) -> None:

@@ -87,10 +87,9 @@ class Timing(Struct, frozen=True):
     stuck_s: float = 4.0
 
     # Courier
-    # How long it waits for something to deliver, before it looks for what has to be tried again.
+    # How long it waits for something to deliver while nothing is under way, and how often it looks while something is.
     courier_wait_s: float = 1.0
-    # The pause between two looks.
-    courier_pause_s: float = 0.02
+    courier_look_s: float = 0.05
 
     # Ingress replica
     # How long a client waits for what takes no time when all is well; then it is told to come again.
@@ -102,6 +101,11 @@ class Timing(Struct, frozen=True):
     key_remembered_s: float = 4.0
     # A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
     key_renewed_s: float = 2.0
+
+    # Everybody who counts
+    # How often what was counted is handed in, and how long one counts who has told nothing more of what is so now.
+    hand_in_s: float = 5.0
+    gauges_s: float = 20.0
 
     # RateLimiter
     # How long a read waits until it is durable that it was counted.

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from actors.wire.frames import JobLog
 from cluster.ids import EngineId, JobId
-from cluster.messages.placements import Placed
+from cluster.messages.placements import Heard, Placed
 from cluster.messages.records import EndedRecord
 from cluster.messages.work import Delta, End, Output
 from cluster.text.attempts import Attempts
@@ -14,12 +14,9 @@ from cluster.text.token_log import TokenLog
 
 
 class Entry(JobLog):
-    """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it.
+    """A job's output here, which attempt may add to it, where the last one runs, and which engines have told of it."""
 
-    `first_ms` is when anything of it was heard first, and `gaps_ms` are how long it was silent each time it had moved.
-    """
-
-    __slots__ = ("attempts", "first_ms", "gaps_ms", "heard_ms", "ran", "settling", "spared_tokens", "told_by")
+    __slots__ = ("attempts", "heard_before", "now_heard", "ran", "settling", "spared_tokens", "told_by")
 
     def __init__(self, job_id: JobId, overtaken_by: int = 0) -> None:
         """Attempts before `overtaken_by` are not heard."""
@@ -32,9 +29,9 @@ class Entry(JobLog):
         # The engines that have told of it, and the attempts that they made.
         self.told_by: list[tuple[EngineId, int]] = []
         self.settling: asyncio.Task[None] | None = None
-        self.first_ms: int | None = None
-        self.gaps_ms: tuple[int, ...] = ()
-        self.heard_ms = 0
+        # When tokens of the attempt were heard, and when those of the ones before it.
+        self.now_heard: Heard | None = None
+        self.heard_before: tuple[Heard, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -47,15 +44,17 @@ class Entry(JobLog):
         return not (self.attempts.empty or self.attempts.ending)
 
     @property
+    def heard(self) -> tuple[Heard, ...]:
+        """When tokens of its attempts were heard here."""
+        return self.heard_before if self.now_heard is None else (*self.heard_before, self.now_heard)
+
+    @property
     def output(self) -> Output:
         return self.log.output(self.prompt_tokens, self.prompt_ids)
 
     def begin(self, delta: Delta, ran: Placed) -> None:
         """An attempt is heard for the first time: what it does not say is not the job's."""
-        if self.first_ms is None:
-            self.first_ms = ran.placed_ms
-        else:
-            self.gaps_ms += (ran.placed_ms - self.heard_ms,)
+        self.heard_before, self.now_heard = self.heard, None
         self.attempt = delta.attempt
         self.ran = ran
         self.cached_tokens = None
@@ -72,7 +71,9 @@ class Entry(JobLog):
 
     def take(self, delta: Delta, now_ms: int) -> None:
         """Add what the current attempt says. Raises Gap."""
-        self.heard_ms = now_ms
+        if delta.token_ids:
+            first_ms = now_ms if self.now_heard is None else self.now_heard.first_ms
+            self.now_heard = Heard(delta.attempt, first_ms, now_ms)
         self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
         self.keep_prompt(delta.prompt_ids)
         if delta.cached_tokens is not None:

@@ -37,6 +37,12 @@ def about_job(job: Job) -> Mapping[str, object]:
     return about(job.id, job.origin)
 
 
+def job_of(record: logging.LogRecord) -> str:
+    """The job that a line concerns; nothing where it concerns none."""
+    concern: Concern = getattr(record, _CONCERN, None) or Concern()
+    return concern.job_id
+
+
 def formatter(part: str, written_as: LogFormat) -> logging.Formatter:
     """For lines of this part of the system."""
     return _Json(part) if written_as == "json" else _Text(part)

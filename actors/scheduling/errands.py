@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
+from actors.machine.log_lines import about, about_job
 from actors.scheduling.job_spans import JobSpans
 from actors.wire.calls import Gone, Unreachable, tell
 from cluster.ids import EngineId, JobId
@@ -81,6 +82,8 @@ class Errands:
 
     def _order(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
         self._spans.ordered(engine_id, dispatches)
+        for dispatch in dispatches:
+            logger.debug("goes to %s, attempt %d", engine_id, dispatch.attempt, extra=about_job(dispatch.job))
         order = tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
         self._orders |= {dispatch.job.id: order for dispatch in dispatches if not dispatch.confirmed}
 
@@ -139,6 +142,10 @@ class Errands:
         except BaseException:
             self._leases.not_fenced(attempts)
             raise
+        for fence in fences:
+            if (waiting := self._leases.places.waiting(fence.job_id)) and not fence.ended:
+                told = len(fence.output.token_ids)
+                logger.info("goes on after token %d: %s", told, waiting.moved_by, extra=about_job(waiting.job))
         self.carry_out(self._leases.fenced(attempts, fences, self._now()[1]))
 
     async def _mark(self, marks: Sequence[ShareMark]) -> None:
@@ -156,6 +163,8 @@ class Errands:
             self._leases.not_failed(failures)
             raise
         self._spans.failed(failures)
+        for failure in failures:
+            logger.debug("has ended: %s", failure.error, extra=about(failure.job_id, failure.origin))
         self.carry_out(self._leases.failed(failures))
 
     def lose(self, engine_id: EngineId) -> None:

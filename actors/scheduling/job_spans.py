@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from actors.telemetry import inference, spans
 from actors.telemetry.spans import Attribute
 from cluster import clock, traceparent
+from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.messages.work import Dispatch, Failure, Job, JobAttempt, OpenJob, Released
 
@@ -12,24 +13,24 @@ _NS_PER_MS = 1_000_000
 
 
 class _Way:
-    """A job's way so far: since when it waits, or runs as `attempt` in `engine_id`."""
+    """A job's way so far: since when it waits, or runs as `attempt` in `engine_id`, which may not be known."""
 
-    __slots__ = ("attempt", "began_ns", "engine_id", "is_moved", "job", "since_ns")
+    __slots__ = ("attempt", "began_ns", "engine_id", "job", "runs", "since_ns")
 
-    def __init__(self, job: Job, began_ns: int) -> None:
+    def __init__(self, job: Job, began_ns: int, attempt: int = 0) -> None:
         self.job = job
         self.began_ns = self.since_ns = began_ns
-        self.attempt = 0
+        self.attempt = attempt
+        self.runs = attempt > 0
         self.engine_id: EngineId | None = None
-        self.is_moved = False
 
 
 class JobSpans:
     """Hears what happens to jobs, and tells it of those that are traced. A new one goes on with the open jobs."""
 
     def __init__(self, open_jobs: Iterable[OpenJob] = ()) -> None:
-        traced = [each.job for each in open_jobs if each.job.origin.trace] if spans.are_told() else []
-        self._ways = {job.id: _Way(job, job.created_ms * _NS_PER_MS) for job in traced}
+        traced = [each for each in open_jobs if each.job.origin.trace] if spans.are_told() else []
+        self._ways = {each.job.id: _Way(each.job, each.job.created_ms * _NS_PER_MS, each.attempt) for each in traced}
 
     def submitted(self, jobs: Iterable[Job]) -> None:
         """These begin now, as far as they have not before."""
@@ -44,14 +45,11 @@ class JobSpans:
 
     def ordered(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
         """These go to this engine."""
-        if not self._ways:
-            return
-        for dispatch in dispatches:
+        for dispatch in dispatches if self._ways else ():
             if way := self._ways.get(dispatch.job.id):
                 self._leave_engine(way, "lost before it was accepted")
-                label = "move" if way.is_moved else "queue"
-                self._tell(way, label, f"{label} {dispatch.attempt}", way.since_ns, clock.wall_ns())
-                way.attempt, way.engine_id, way.since_ns = dispatch.attempt, engine_id, clock.wall_ns()
+                self._stop_waiting(way)
+                way.attempt, way.engine_id, way.runs, way.since_ns = dispatch.attempt, engine_id, True, clock.wall_ns()
 
     def lost(self, attempts: Sequence[JobAttempt], why: Callable[[JobId], str]) -> None:
         """These are taken from their engines."""
@@ -59,35 +57,39 @@ class JobSpans:
             if (way := self._ways.get(job_id)) and way.attempt == attempt:
                 self._leave_engine(way, why(job_id))
 
-    def released(self, released: Iterable[Released]) -> None:
-        """These have ended, durably, as their engines said."""
-        if not self._ways:
-            return
-        for done in released:
-            if way := self._ways.pop(done.job_id, None):
-                self._end(way, "engine_error" if done.failed else "")
+    def released(self, released: Iterable[Released], is_ending: Callable[[JobId], bool]) -> None:
+        """These have ended, durably, as their engines said. Those that end for a reason found here come as failed."""
+        for done in released if self._ways else ():
+            if done.job_id in self._ways and not is_ending(done.job_id):
+                self._end(self._ways.pop(done.job_id), EngineFailed.code if done.failed else "")
 
     def failed(self, failures: Iterable[Failure]) -> None:
         """These have ended, durably, for a reason found here."""
-        if not self._ways:
-            return
-        for failure in failures:
+        for failure in failures if self._ways else ():
             if way := self._ways.pop(failure.job_id, None):
-                if way.engine_id is None:
-                    label = "move" if way.is_moved else "queue"
-                    self._tell(way, label, f"{label} in vain", way.since_ns, clock.wall_ns())
-                self._leave_engine(way, failure.error)
+                if way.runs:
+                    self._leave_engine(way, failure.error)
+                else:
+                    self._stop_waiting(way)
                 self._end(way, failure.error)
 
     def _leave_engine(self, way: _Way, why: str) -> None:
         """What its engine would have told: it does not come to its end there."""
-        if way.engine_id is None:
+        if not way.runs:
             return
         job, now_ns = way.job, clock.wall_ns()
-        where: dict[str, Attribute] = {"infernet.engine.id": way.engine_id, "infernet.attempt": way.attempt}
+        where: dict[str, Attribute] = {"infernet.attempt": way.attempt}
+        if way.engine_id is not None:
+            where["infernet.engine.id"] = way.engine_id
         place, parent = inference.place(job, way.attempt), traceparent.of_job(job.origin.trace, job.id)
         spans.tell(inference.name(job), place, parent, way.since_ns, now_ns, inference.asked(job) | where, why)
-        way.engine_id, way.since_ns, way.is_moved = None, now_ns, True
+        way.engine_id, way.runs, way.since_ns = None, False, now_ns
+
+    def _stop_waiting(self, way: _Way) -> None:
+        """It has waited for its first engine, or for another one."""
+        name, job_id, trace = "move" if way.attempt else "queue", way.job.id, way.job.origin.trace
+        place, parent = traceparent.of_job(trace, job_id, f"{name} {way.attempt}"), traceparent.of_job(trace, job_id)
+        spans.tell(name, place, parent, way.since_ns, clock.wall_ns(), {"infernet.job.id": job_id})
 
     def _end(self, way: _Way, error: str) -> None:
         job = way.job
@@ -98,8 +100,3 @@ class JobSpans:
         }
         place = traceparent.of_job(job.origin.trace, job.id)
         spans.tell("job", place, job.origin.trace, way.began_ns, clock.wall_ns(), attributes, error)
-
-    def _tell(self, way: _Way, name: str, label: str, began_ns: int, ended_ns: int) -> None:
-        trace, job_id = way.job.origin.trace, way.job.id
-        place, parent = traceparent.of_job(trace, job_id, label), traceparent.of_job(trace, job_id)
-        spans.tell(name, place, parent, began_ns, ended_ns, {"infernet.job.id": job_id})

@@ -167,7 +167,8 @@ class _Cursor:
         origin: Origin | None = None
         if with_tokens:
             if not self.has_sent:
-                prompt_ids, cached_tokens, origin = tuple(source.prompt_ids), source.cached_tokens, source.origin
+                prompt_ids, cached_tokens = tuple(source.prompt_ids), source.cached_tokens
+                origin = None if source.origin == UNKNOWN_ORIGIN else source.origin
             token_ids, ends = tuple(log.token_ids[first:]), tuple(log.ends[first:])
         mark_offset, marks = self.marks, tuple(log.marks[self.marks :]) if log.marks else ()
         if not text and not token_ids and not marks and log.end is None:

@@ -75,3 +75,6 @@ active_keys = _completion(
 accounts = _completion(
     lambda client: _of(client.listed("/accounts", "accounts")["accounts"], lambda each: each.get("name"))
 )
+webhooks = _completion(
+    lambda client: _of(client.listed("/webhooks", "webhooks")["webhooks"], lambda each: each.get("url"))
+)

@@ -20,11 +20,13 @@ from api.cli.doctor.command import doctor
 from api.cli.explain import explain
 from api.cli.groups import Helping
 from api.cli.jobs import jobs
+from api.cli.logs.command import logs
 from api.cli.nouns.accounts import accounts
 from api.cli.nouns.keys import keys
 from api.cli.nouns.models import models
 from api.cli.nouns.nodes import nodes
 from api.cli.nouns.usage import usage
+from api.cli.nouns.webhooks import webhooks
 from api.cli.options import StateOption
 from api.cli.plan import plan
 from api.cli.status import status
@@ -104,9 +106,16 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, doctor, status, top, chat, jobs, explain, cancel, delete, usage, plan, backup):
+for _command in (check, doctor, status, top, logs, chat, jobs, explain, cancel, delete, usage, plan, backup):
     app.command()(_command)
-for _name, _group in (("models", models), ("nodes", nodes), ("keys", keys), ("accounts", accounts), ("db", db)):
+for _name, _group in (
+    ("models", models),
+    ("nodes", nodes),
+    ("keys", keys),
+    ("accounts", accounts),
+    ("webhooks", webhooks),
+    ("db", db),
+):
     app.add_typer(_group, name=_name)
 
 

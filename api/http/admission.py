@@ -7,10 +7,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http import routes
 from api.http.answers import error_response, limit_headers, told_of
 from api.http.callers import caller
 from api.http.front.paths import is_under
 from api.http.incoming import Incoming
+from api.replica.door_counts import DoorCounts
 from api.replica.gateway import Gateway
 from cluster.limits.windows import Bucket, Decision, refusal
 
@@ -36,7 +38,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         incoming = Incoming(scope, receive)
-        sending = _ChargedSend(send, incoming)
+        sending = _ChargedSend(scope, send, incoming)
         try:
             if _is_guarded(scope):
                 await _admit(scope, sending)
@@ -52,12 +54,13 @@ class Admission:
 
 
 class _ChargedSend:
-    """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own.
+    """An answer on its way out, which is counted. It carries the limit headers of `charged`, unless it has its own.
 
     Where the client does not come to the end of its request, the answer is the connection's last one.
     """
 
-    def __init__(self, send: Send, incoming: Incoming) -> None:
+    def __init__(self, scope: Scope, send: Send, incoming: Incoming) -> None:
+        self._scope = scope
         self._send = send
         self._incoming = incoming
         self.charged: Decision | None = None
@@ -72,6 +75,8 @@ class _ChargedSend:
             if self.charged is not None:
                 for name, value in limit_headers(self.charged).items():
                     headers.setdefault(name, value)
+            counts: DoorCounts = self._scope["app"].state.gateway.counts
+            counts.answered(routes.template(self._scope), self._scope["method"], message["status"])
         await self._send(message)
 
 

@@ -14,12 +14,12 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Route
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from actors.wire.calls import AWAY
 from actors.wire.outage import Outage
+from api.http import routes
 from api.http.front.paths import is_under
 from api.http.front.request_ids import request_id_of
 from cluster.errors import (
@@ -164,11 +164,5 @@ def limit_headers(window: Decision | RateLimited) -> dict[str, str]:
 
 def _allowed_methods(request: Request) -> set[str]:
     """Of all routes of the path: the framework tells those of the first one only."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    methods = {
-        method
-        for route in routes
-        if route.matches(request.scope)[0] is not Match.NONE
-        for method in route.methods or ()
-    }
+    methods = {method for route in routes.of_path(request.scope) for method in route.methods or ()}
     return methods | {"HEAD"} if "GET" in methods else methods

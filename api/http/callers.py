@@ -26,7 +26,7 @@ async def caller(gateway: Gateway, scope: Scope) -> Principal:
     headers = Headers(scope=scope)
     cookie = session_cookie(headers)
     if cookie is None or "authorization" in headers:
-        return await gateway.authenticate(_bearer_token(headers))
+        return await gateway.authenticate(bearer_token(headers))
     principal, session = await gateway.signed_in(cookie)
     if scope["method"] not in SAFE_METHODS and headers.get(CSRF_HEADER) != session.csrf_token:
         raise Forbidden(f"{CSRF_HEADER}: not this session's")
@@ -38,7 +38,7 @@ def session_cookie(headers: Headers) -> str | None:
     return cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE)
 
 
-def _bearer_token(headers: Headers) -> str:
+def bearer_token(headers: Headers) -> str:
     """Raises Unauthorized for any other scheme, for what is malformed, and for more than one."""
     given = headers.getlist("authorization")
     match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None

@@ -73,6 +73,7 @@ _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: F
 _ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
 _ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
 _GROUPINGS = ("key", "model", "day")
+_PARTS_OF_METRICS = ("all", "system", "engines")
 _SHOWN_CHARACTERS = 64
 
 
@@ -136,6 +137,12 @@ def _grouping(value: str) -> str:
     return value
 
 
+def _part_of_metrics(value: str) -> str:
+    if value not in _PARTS_OF_METRICS:
+        raise PydanticCustomError("part", "must be one of all, system, engines")
+    return value
+
+
 # What may be left out is documented without null, which no query can hold.
 KnownAndOnce = Depends(_known_and_once)
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()]
@@ -150,6 +157,12 @@ Minutes = Annotated[
     Field(ge=1, le=1440),
     BeforeValidator(_whole_number),
     Query(description="How many of the last minutes to tell of"),
+]
+PartOfMetrics = Annotated[
+    Literal["all", "system", "engines"],
+    BeforeValidator(_part_of_metrics),
+    WithJsonSchema({"type": "string", "enum": list(_PARTS_OF_METRICS)}),
+    Query(description="All, or without what each engine counts of itself, or that alone"),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
 POSITION_PATTERN = rf"^({END_ID}|([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}})$"

@@ -15,6 +15,7 @@ from api.http.sse import EventStream
 from api.http.uploads import LargeBody, check_size
 from api.jobs.placement import JobPlacement, placement_body
 from api.jobs.schemas import Job, JobAccepted, JobList, JobRequest, accepted_body, job_body
+from api.jobs.timeline import JobTimeline, timeline_body
 from cluster.errors import (
     BadRequest,
     BudgetExceeded,
@@ -150,6 +151,12 @@ async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath
     return Answer(placement_body(await gateway.placement(job_id, account_seen(caller))))
 
 
+@router.get("/jobs/{job_id}/timeline", response_model=JobTimeline, responses=errors(JobNotFound))
+async def get_timeline(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
+    """What became of a job: when it was queued, placed, told its first token, was moved, and ended, in milliseconds."""
+    return Answer(timeline_body(job_id, await gateway.timeline(job_id, account_seen(caller))))
+
+
 @router.get(
     "/jobs/{job_id}/stream",
     status_code=200,
@@ -172,7 +179,8 @@ async def stream_job(
     record = await gateway.job(job_id, account_seen(caller))
     if position is None:
         return Response(status_code=204)
-    return EventStream(gateway.streams.read(record.id, record.account_id, position))
+    pieces = gateway.streams.read(record.id, record.account_id, position)
+    return EventStream(pieces, resumes=position.offset > 0)
 
 
 def _body(caller: Principal, record: JobRecord) -> Job:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
@@ -11,8 +12,10 @@ from actors.backends.prompts.counter import PromptCounter
 from actors.outgoing import urls
 from actors.outgoing.urls import UrlRefused
 from actors.wire.calls import AWAY, Gone, InTime, tell, within
+from actors.wire.handing_in import HandingIn
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
+from api.replica.door_counts import DoorCounts
 from api.replica.forms import Forms
 from api.replica.intake import Intake
 from api.replica.media.fetching import Fetcher
@@ -31,13 +34,14 @@ from cluster.errors import (
     JobNotFound,
     KeyNotFound,
     NodeNotFound,
+    Unauthorized,
 )
 from cluster.ids import AccountId, DeliveryId, EngineId, JobId, KeyId, NodeId, WebhookId
 from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
-from cluster.measures.measures import Counted
-from cluster.messages.explanations import Explanation
+from cluster.measures.measures import Totals
+from cluster.messages.explanations import Explanation, Moment
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
@@ -45,6 +49,7 @@ from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
 from cluster.messages.webhooks import Delivery, DeliveryQuery, NewWebhook, Webhook, WebhookChange
 from cluster.messages.work import Job
 from cluster.settings.schema import Settings
+from cluster.timeline import timeline
 from cluster.timing import Timing
 from cluster.webhooks import events as webhook_events
 from cluster.webhooks import signing
@@ -84,7 +89,8 @@ class State(NamedTuple):
 
     models: Sequence[ModelView] | None
     nodes: Sequence[NodeView] | None
-    measures: Sequence[Counted] | None
+    totals: Totals | None
+    gauges: Mapping[str, float] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
     counts: bool | None
@@ -110,14 +116,18 @@ class Gateway:
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
+        self._metrics_key = settings.metrics.key
         self._clock = clock
         self._timing = timing
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
+        self._journal = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
         self._principals = Principals(self._ledger, clock, timing)
         self._sessions = Sessions(self._ledger, clock)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
-        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s)
+        self.counts = DoorCounts()
+        self._handing_in = HandingIn(self.counts.tallies, self._ledger, timing, self.counts.gauges)
+        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s, decided=self.counts.decided)
         self.prompts = PromptCounter(settings.models)
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
@@ -145,8 +155,10 @@ class Gateway:
     async def start(self) -> None:
         await self.streams.start()
         await self.prompts.start()
+        self._handing_in.start()
 
     async def stop(self) -> None:
+        await self._handing_in.stop()
         await self.streams.stop()
         await self.prompts.stop()
         await self._fetcher.close()
@@ -165,6 +177,14 @@ class Gateway:
         session = await self._sessions.read(cookie)
         return await self._principals.signed_in(session.key_hash), session
 
+    async def require_metrics_reader(self, token: Callable[[], str]) -> None:
+        """Where metrics have a key, raises Unauthorized for who presents neither that nor an admin's."""
+        if not self._metrics_key:
+            return
+        presented = token()
+        if not compare_digest(presented, self._metrics_key) and (await self.authenticate(presented)).role != "admin":
+            raise Unauthorized()
+
     async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
         """Charge a request to the key, whichever replica it reached."""
         return await self._allowances.charge(principal, bucket)
@@ -177,10 +197,12 @@ class Gateway:
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        (models, nodes), (measures, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
+        await self._if_promptly(self._handing_in.hand_in())  # what this replica knows is told with the rest
+        (models, nodes), (totals, gauges, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
-                self._if_promptly(self._ledger.measures()),
+                self._if_promptly(self._ledger.totals()),
+                self._if_promptly(self._ledger.gauges()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
             ),
@@ -190,7 +212,7 @@ class Gateway:
                 self._if_promptly(self._restarts()),
             ),
         )
-        return State(models, nodes, measures, speeds, can_write, counts, streams, restarts)
+        return State(models, nodes, totals, gauges, speeds, can_write, counts, streams, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()
@@ -266,6 +288,13 @@ class Gateway:
         attempts = await self._ledger.placements(record.id)
         standing = None if record.status.ended else await self._scheduler.explain(record.id)
         return Explanation(record.id, tuple(attempts), standing)
+
+    async def timeline(self, job_id: JobId, account_id: AccountId | None) -> Sequence[Moment]:
+        """What became of the job, in its order. Raises JobNotFound."""
+        record = await self.job(job_id, account_id)
+        attempts = await self._ledger.placements(record.id)
+        heard = () if record.status.ended else await self._journal.heard(record.id)
+        return timeline(record, attempts, heard)
 
     async def models(self) -> ModelsNow:
         """Their speeds as they were known last, where the database cannot tell them now."""

@@ -1,10 +1,12 @@
 """How an order becomes a job, whichever API it came by."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from actors.backends.prompts.counter import Prompt, PromptCounter, prompt_of
+from actors.machine.log_lines import about_job
 from actors.telemetry import origins, spans
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
@@ -26,6 +28,8 @@ from cluster.timing import Timing
 if TYPE_CHECKING:
     from actors.ledger import Ledger
     from actors.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 
@@ -80,6 +84,7 @@ class Intake:
         prompt = await self._prompt(model, order)
         sampling = await self._contexts.bounded(model, order, prompt.tokens)
         job = replace(self._job(caller, order, choice, sampling, prompt.tokens), webhook_id=webhook_id)
+        logger.debug("is submitted: model %s, prompt tokens: %s", job.asked_for, prompt.tokens, extra=about_job(job))
         await self._allowances.charge_tokens(caller, most_usage(job))
         prefix = of_adapter(prompt.prefix, job.adapter)
         return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued, prefix))

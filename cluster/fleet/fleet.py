@@ -437,7 +437,8 @@ class Fleet:
 
     def _node_view(self, node: Machine) -> NodeView:
         engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
-        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, tuple(sorted(node.weights)))
+        weights, loads = tuple(sorted(node.weights)), node.gpu_loads
+        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, weights, loads)
 
 
 def _each_once(engines: Iterable[EngineId]) -> tuple[EngineId, ...]:

@@ -195,6 +195,7 @@ class ServedModel:
                 AdapterView(each.id, self.adapters.engines(each.id), self.lacks(each.id))
                 for each in self.model.adapters
             ),
+            leased=sum(len(replica.tokens_of) for replica in self.replicas.values()),
         )
 
     def waits_for(self, now_s: float) -> str:

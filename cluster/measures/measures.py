@@ -1,13 +1,14 @@
 """What is added up of ended jobs of one kind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, field
 
 from cluster.measures import buckets
 from cluster.measures.histogram import Histogram
-from cluster.messages.money import Usage
+from cluster.measures.tallies import Tally
+from cluster.messages.money import BudgetUnit, Usage
 from cluster.messages.placements import MovedBy
 
 Operation = Literal["chat", "text_completion", "embeddings", "score", "rerank"]
@@ -111,6 +112,14 @@ class Counted(Struct, frozen=True):
     model: str
     operation: Operation
     measures: Measures
+
+
+class Totals(Struct, frozen=True):
+    """All that is counted for good: of ended jobs, and by processes; and what open jobs hold of budgets, by unit."""
+
+    measures: Sequence[Counted] = ()
+    tallies: Sequence[Tally] = ()
+    reserved: Mapping[BudgetUnit, int] = field(default_factory=dict)
 
 
 def _seconds(since_ms: int, until_ms: int) -> float:

@@ -4,9 +4,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cluster.ids import JobId, NodeId
+from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import ModelView
-from cluster.messages.placements import Placed, Verdict
+from cluster.messages.placements import MovedBy, Placed, Verdict
 from cluster.messages.work import Priority
 
 Stage = Literal["being accepted", "waiting", "with an engine", "moving", "looked for", "ending"]
@@ -52,3 +52,17 @@ class Explanation(Struct, frozen=True):
     job_id: JobId
     attempts: tuple[Placed, ...]
     standing: Standing | None = None
+
+
+MomentEvent = Literal["queued", "placed", "first_token", "moved", "ended"]
+
+
+class Moment(Struct, frozen=True):
+    """Something happened with a job: it was given to an engine, told its first token there, or lost it."""
+
+    event: MomentEvent
+    at_ms: int
+    attempt: int | None = None
+    node_id: NodeId | None = None
+    engine_id: EngineId | None = None
+    moved_by: MovedBy | None = None

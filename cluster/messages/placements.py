@@ -44,6 +44,7 @@ class Placed(Struct, frozen=True):
 
     `moved_by` is why it had lost the engine before, where there was one. `cached_tokens` are those of its prompt that
     the engine had in its cache, None until it has told. It has `passed` so many jobs of its account that came earlier.
+    From `first_ms` to `last_ms` it was heard of, None where that is not known.
     """
 
     job_id: JobId
@@ -55,3 +56,13 @@ class Placed(Struct, frozen=True):
     moved_by: MovedBy | None = None
     cached_tokens: int | None = None
     passed: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+
+class Heard(Struct, frozen=True, array_like=True):
+    """When the first and when the last token of an attempt was heard."""
+
+    attempt: int
+    first_ms: int
+    last_ms: int

@@ -111,15 +111,15 @@ class Due(Struct, frozen=True):
 
 
 class Room(Struct, frozen=True):
-    """What a Courier can take on: `total` attempts, of each endpoint `of_each`, of some of them `less`.
+    """What a Courier can take on: so much in `total`, `of_each` endpoint, or less `of_some`.
 
-    It takes none of those that are `under_way`.
+    It takes none of those that are `under_way` to an endpoint.
     """
 
     total: int
     of_each: int
-    less: Mapping[WebhookId, int]
-    under_way: tuple[DeliveryId, ...]
+    of_some: Mapping[WebhookId, int]
+    under_way: Mapping[WebhookId, tuple[DeliveryId, ...]]
 
 
 class Attempted(Struct, frozen=True):

@@ -5,6 +5,7 @@ Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Tim
 """
 
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -15,7 +16,7 @@ from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.media import Given, MediumHash
 from cluster.messages.money import Rates, Usage
 from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
-from cluster.messages.placements import Placed
+from cluster.messages.placements import Heard, Placed
 
 Role = Literal["system", "user", "assistant"]
 
@@ -302,8 +303,8 @@ class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
     `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
-    `marks` say what the text means. `first_text_ms` is when the first of it came, None where none came or nobody can
-    tell; `gaps_ms` are how long it was silent each time that the job had moved.
+    `marks` say what the text means. `heard` is when tokens of its attempts were heard, as far as that is known;
+    `first_text_ms` is when the first of all came, None where none came or nobody can tell.
     """
 
     job_id: JobId
@@ -313,9 +314,14 @@ class Ended(Struct, frozen=True):
     ran: Placed | None = None
     epoch: int = 1
     marks: tuple[Mark, ...] = ()
+    heard: tuple[Heard, ...] = ()
     first_text_ms: int | None = None
-    gaps_ms: tuple[int, ...] = ()
     origin: Origin = UNKNOWN_ORIGIN
+
+    @property
+    def gaps_ms(self) -> tuple[int, ...]:
+        """How long the text was silent each time that the job had moved."""
+        return tuple(then.first_ms - before.last_ms for before, then in pairwise(self.heard))
 
 
 JobAttempt = tuple[JobId, int]

@@ -101,6 +101,12 @@ class Webhooks(Struct, frozen=True):
     timeout_s: int = 15
 
 
+class Metrics(Struct, frozen=True):
+    """Who may read `/metrics`: everybody, or, where there is a `key`, who presents it or the key of an admin."""
+
+    key: str = ""
+
+
 SpotNoticesOf = Literal["none", "aws", "gcp"]
 
 LogFormat = Literal["text", "json"]
@@ -158,6 +164,7 @@ class Settings(Struct, frozen=True):
     webhooks: Webhooks = Webhooks()
     logs: Logs = Logs()
     traces: Traces = Traces()
+    metrics: Metrics = Metrics()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -181,6 +188,7 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "webhooks": _webhooks,
                 "logs": _logs,
                 "traces": _traces,
+                "metrics": _metrics,
                 "models": partial(_models, judge),
             },
         )
@@ -298,6 +306,10 @@ def _ratio(value: Value) -> float:
     if ratio > 1:
         raise value.is_not("a number from 0 to 1")
     return ratio
+
+
+def _metrics(value: Value) -> Metrics:
+    return Metrics(**section(value, {"key": text}))
 
 
 def _host(value: Value) -> str:

@@ -83,9 +83,10 @@ def due(connection: Connection, room: Room, now_ms: int) -> list[Due]:
     """
     found: list[Due] = []
     for endpoint in connection.execute(_WITH_DUE, {"now": now_ms}):
-        here = min(room.total - len(found), room.less.get(endpoint.id, room.of_each))
+        here = min(room.total - len(found), room.of_some.get(endpoint.id, room.of_each))
         if here > 0:
-            asked = {"webhook": endpoint.id, "now": now_ms, "under_way": room.under_way, "room": here}
+            under_way = room.under_way.get(endpoint.id, ())
+            asked = {"webhook": endpoint.id, "now": now_ms, "under_way": under_way, "room": here}
             secrets = webhooks.signing_secrets(endpoint, now_ms)
             found += [_due(row, endpoint, secrets) for row in connection.execute(_DUE, asked)]
     return found

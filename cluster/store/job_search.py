@@ -16,7 +16,7 @@ from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.records import JobPage, JobPosition, JobQuery
 from cluster.store import job_rows
-from cluster.store.tables import JOBS
+from cluster.store.tables import JOBS, KEYS
 
 
 class Pace(NamedTuple):
@@ -47,6 +47,8 @@ def search(
 ) -> JobPage:
     """The account's jobs, or everybody's; those of one millisecond in an order of their own, always the same."""
     end_s = clock.monotonic_s() + pace.turn_s
+    if _contradicts_itself(connection, account_id, query):
+        return JobPage(())
     leading, rest = _ordered(connection, account_id, query, pace.many)
     size = pace.first_part if rest else query.limit + 1
     before, found = query.before, list[JobId]()
@@ -58,6 +60,15 @@ def search(
             break
         size = min(2 * size, pace.longest_part)
     return _page(connection, found, query.limit, before)
+
+
+def _contradicts_itself(connection: Connection, account_id: AccountId | None, query: JobQuery) -> bool:
+    """Whether no job can be all of this: there is one account to a key, and an error to failed jobs alone."""
+    if query.error is not None and query.status not in (None, JobState.FAILED):
+        return True
+    if query.key_id is None or account_id is None:
+        return False
+    return connection.scalar(select(KEYS.c.account_id).where(KEYS.c.id == query.key_id)) != account_id
 
 
 def _ordered(
@@ -121,12 +132,13 @@ def _count(connection: Connection, condition: _Condition, query: JobQuery, many:
 
 
 def _between(query: JobQuery, before: JobPosition | None) -> list[ColumnElement[bool]]:
+    """By one limit at each end, so that an index is read between them and nowhere else."""
     within: list[ColumnElement[bool]] = []
     if query.since_ms is not None:
         within.append(JOBS.c.created_ms >= query.since_ms)
-    if query.until_ms is not None:
+    if query.until_ms is not None and (before is None or query.until_ms <= before[0]):
         within.append(JOBS.c.created_ms < query.until_ms)
-    if before is not None:
+    elif before is not None:
         within.append(tuple_(JOBS.c.created_ms, JOBS.c.id) < before)
     return within
 
@@ -150,6 +162,8 @@ def _matching(connection: Connection, part: Select[Any], conditions: Sequence[_C
 
 
 def _page(connection: Connection, found: Sequence[JobId], limit: int, looked_to: JobPosition | None) -> JobPage:
+    if not found:
+        return JobPage((), looked_to)
     rows = connection.execute(_newest_first(job_rows.RECORDS).where(JOBS.c.id.in_(found[:limit]))).mappings()
     records = tuple(job_rows.record(row) for row in rows)
     if len(found) > limit:

@@ -19,12 +19,13 @@ from sqlalchemy import (
 from cluster.ids import AccountId, JobId
 from cluster.job_states import JobEvent, JobState, advance
 from cluster.measures.measures import COMPLETED, EndedJob
+from cluster.measures.tallies import SETTLED
 from cluster.messages.money import Rates
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobRecord
 from cluster.messages.webhooks import Event
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
-from cluster.store import budgets, deliveries, job_rows, measures, media, placements, usage
+from cluster.store import budgets, deliveries, job_rows, measures, media, placements, tallies, usage
 from cluster.store.measures import Kind
 from cluster.store.tables import JOBS, USAGE
 from cluster.store.usage import Billed
@@ -69,10 +70,12 @@ def finish(
     for event, end_as in _END.items():
         if rows := [job_rows.ended_row(first[job.job_id]) for job in billed if _event(first[job.job_id]) is event]:
             connection.execute(end_as, rows)
+    placements.hear(connection, [first[job.job_id] for job in billed])
     usage.add(connection, billed)
     measures.add(connection, _measured(connection, billed, first))
-    reached = budgets.settle(connection, billed)
-    _tell(connection, billed, reached, listening)
+    settlement = budgets.settle(connection, billed)
+    tallies.add(connection, {(SETTLED, (unit,)): spent for unit, spent in settlement.spent.items()})
+    _tell(connection, billed, settlement.reached, listening)
     media.let_go(connection, [job.job_id for job in billed])
     return billed, _ended(connection, first.keys() - {job.job_id for job in billed})
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from cluster.ids import JobId
 from cluster.messages.placements import Placed, Verdict
+from cluster.messages.work import Ended
 from cluster.store.tables import JOBS, PLACEMENTS
 
 
@@ -26,6 +27,17 @@ def add(connection: Connection, placements: Sequence[Placed]) -> None:
         connection.execute(_ADD_CACHED, found)
 
 
+def hear(connection: Connection, ended: Sequence[Ended]) -> None:
+    """Records when tokens were heard of the attempts of these jobs, which have ended in this transaction."""
+    rows = [
+        {"job": end.job_id, "number": heard.attempt, "first_ms": heard.first_ms, "last_ms": heard.last_ms}
+        for end in ended
+        for heard in end.heard
+    ]
+    if rows:
+        connection.execute(_HEAR, rows)
+
+
 def of_job(connection: Connection, job_id: JobId) -> list[Placed]:
     """The job's attempts, in their order."""
     wanted = select(PLACEMENTS).where(PLACEMENTS.c.job_id == job_id).order_by(PLACEMENTS.c.attempt)
@@ -40,6 +52,8 @@ def of_job(connection: Connection, job_id: JobId) -> list[Placed]:
             moved_by=row.moved_by,
             cached_tokens=row.cached_tokens,
             passed=row.passed,
+            first_ms=row.first_ms,
+            last_ms=row.last_ms,
         )
         for row in connection.execute(wanted)
     ]
@@ -79,3 +93,4 @@ _ADD = insert(PLACEMENTS).from_select(
 )
 _ADD_REASONS = update(PLACEMENTS).where(*_IS_ATTEMPT, PLACEMENTS.c.considered == _NO_REASONS)
 _ADD_CACHED = update(PLACEMENTS).where(*_IS_ATTEMPT)
+_HEAR = update(PLACEMENTS).where(*_IS_ATTEMPT)

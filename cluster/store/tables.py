@@ -189,7 +189,7 @@ class PlacementRow(SQLModel, table=True):
     """One attempt to run a job. `considered` is JSON, `moved_by` why the job had lost the one before.
 
     `cached_tokens` is told at the end of the job's last one. It has `passed` so many jobs of its account that came
-    earlier.
+    earlier. `first_ms` and `last_ms` are when the first and the last token was heard of it, told at the job's end.
     """
 
     __tablename__ = "placements"
@@ -203,6 +203,8 @@ class PlacementRow(SQLModel, table=True):
     moved_by: str | None = None
     cached_tokens: int | None = None
     passed: int = 0
+    first_ms: int | None = Field(default=None, sa_type=BigInteger)
+    last_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class IdempotencyRow(SQLModel, table=True):

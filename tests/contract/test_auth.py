@@ -33,6 +33,7 @@ GUARDED = [
     ("POST", "/api/v1/jobs/job_0000000000000000/cancel"),
     ("DELETE", "/api/v1/jobs/job_0000000000000000"),
     ("GET", "/api/v1/jobs/job_0000000000000000/placement"),
+    ("GET", "/api/v1/jobs/job_0000000000000000/timeline"),
     ("GET", "/api/v1/models"),
     ("GET", "/api/v1/nodes"),
     ("GET", "/api/v1/nodes/node_0000000000000000"),
@@ -163,7 +164,14 @@ def test_an_expired_key_is_unknown(new_key: KeyMaker) -> None:
     assert datetime.now(UTC) >= expires.replace(microsecond=0)
 
 
-JOB_ROUTES = (("GET", ""), ("GET", "/stream"), ("POST", "/cancel"), ("GET", "/placement"), ("DELETE", ""))
+JOB_ROUTES = (
+    ("GET", ""),
+    ("GET", "/stream"),
+    ("POST", "/cancel"),
+    ("GET", "/placement"),
+    ("GET", "/timeline"),
+    ("DELETE", ""),
+)
 
 
 def test_another_accounts_job_is_indistinguishable_from_none(

@@ -15,6 +15,7 @@ OPERATIONS = {
     ("delete", "/api/v1/jobs/{job_id}"): {204, 401, 404, 409, 429},
     ("post", "/api/v1/jobs/{job_id}/cancel"): {200, 401, 404, 409, 429},
     ("get", "/api/v1/jobs/{job_id}/placement"): {200, 401, 404, 429},
+    ("get", "/api/v1/jobs/{job_id}/timeline"): {200, 401, 404, 429},
     ("get", "/api/v1/models"): {200, 400, 401, 429},
     ("get", "/api/v1/nodes"): {200, 401, 429},
     ("get", "/api/v1/nodes/{node_id}"): {200, 401, 404, 429},

@@ -45,6 +45,16 @@ class Collector:
             self._spans += _spans(ExportTraceServiceRequest.FromString(body))
             self._changed.notify_all()
 
+    def of_trace(self, trace_id: str, count: int, within_s: float = 20.0) -> list[Told]:
+        """The spans of this trace, once there are so many. Blocks."""
+
+        def known() -> list[Told]:
+            return [span for span in self._spans if span.trace_id == trace_id]
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(known()) >= count, within_s), tree(known())
+            return known()
+
     def spans(self, *names: str, within_s: float = 20.0) -> list[Told]:
         """All spans, once there is one of each of these names. Blocks."""
         with self._changed:

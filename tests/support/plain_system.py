@@ -70,6 +70,7 @@ QUICK = Timing(
     repeat_s=0.005,
     reconnect_s=0.005,
     ask_again_s=0.5,
+    hand_in_s=0.02,
 )
 """Heartbeats, ticks and pauses between attempts in milliseconds."""
 

@@ -16,6 +16,7 @@ from api.replica.gateway import Gateway
 from api.replica.intake import Intake
 from cluster.catalogue import Catalogue, Model
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, StartError
+from cluster.measures.measures import Totals
 from cluster.messages.work import Submission
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
@@ -186,13 +187,21 @@ class Unwritable(NoCluster):
     async def models(self) -> Any:
         return []
 
-    nodes = measures = models
+    nodes = models
 
     async def watching(self, reader_id: str) -> Any:
         return []
 
-    async def speeds(self) -> Any:
+    async def totals(self) -> Any:
+        return Totals()
+
+    async def gauges(self) -> Any:
         return {}
+
+    speeds = gauges
+
+    async def tally(self, *told: Any) -> None:
+        pass
 
     async def ready(self) -> None:
         if self.full is not None:

@@ -21,7 +21,7 @@ SEEN = {"queued", "running"}
 
 
 async def measured(system: PlainSystem) -> Measures:
-    (counted,) = await system.ledger.measures()
+    (counted,) = (await system.ledger.totals()).measures
     return counted.measures
 
 

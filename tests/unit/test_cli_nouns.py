@@ -166,6 +166,11 @@ def test_a_key_is_revoked_by_its_whole_id_or_name(infernet: Typed, stage: Stage,
     assert changes(stage) == [(f"DELETE /keys/{NIGHTLY['id']}", {})]
 
 
+def test_a_revocation_as_json_names_the_ids(infernet: Typed) -> None:
+    out = infernet("keys", "revoke", "nightly job", "--yes", "--json").out
+    assert json.loads(out) == {"revoked": [NIGHTLY["id"]]}
+
+
 @pytest.mark.parametrize("which", ["night", "key_1", "", "NIGHTLY JOB"])
 def test_no_beginning_revokes_a_key(infernet: Typed, stage: Stage, which: str) -> None:
     code, _, err = infernet("keys", "revoke", which, "--yes")
@@ -324,6 +329,82 @@ def test_a_drain_is_waited_for_no_longer_than_told(infernet: Typed, stage: Stage
 
 def test_a_node_is_undrained(infernet: Typed) -> None:
     assert infernet("nodes", "undrain", "gpu-1") == (0, f"{NODE_ID} is online\n", "")
+
+
+# Webhooks ---------------------------------------------------------------------------------------------------------
+
+HOOK = {
+    "id": "hook_" + "a" * 16,
+    "account_id": ACCOUNT["id"],
+    "url": "https://example.org/hook",
+    "events": ["job.completed", "job.failed"],
+    "status": "disabled",
+    "disabled_by": "gone",
+    "created_at": "2026-04-30T14:23:41Z",
+}
+DELIVERY = {
+    "id": "msg_" + "b" * 16,
+    "event": "job.failed",
+    "status": "waiting",
+    "created_at": "2026-04-30T14:23:41Z",
+    "attempts": 2,
+    "response_status": 500,
+}
+
+
+@pytest.fixture
+def hooks(stage: Stage) -> Stage:
+    path = f"/webhooks/{HOOK['id']}"
+    stage.answers |= {
+        "GET /webhooks": {"webhooks": [HOOK]},
+        "POST /webhooks": {**HOOK, "secret": "whsec_x"},
+        f"POST {path}/rotate": {**HOOK, "secret": "whsec_y"},
+        f"PATCH {path}": HOOK,
+        f"DELETE {path}": None,
+        f"GET {path}/deliveries": {"deliveries": [DELIVERY]},
+        f"POST {path}/test": DELIVERY,
+        f"POST {path}/deliveries/{DELIVERY['id']}/redeliver": DELIVERY,
+    }
+    return stage
+
+
+def test_webhooks_are_listed(infernet: Typed, hooks: Stage) -> None:
+    head, row = infernet("webhooks").out.splitlines()
+    assert head.split() == ["WEBHOOK", "STATUS", "ENDPOINT", "EVENTS", "ACCOUNT", "CREATED"]
+    assert "disabled (gone)" in row
+
+
+@pytest.mark.parametrize(("args", "secret"), [(("create", HOOK["url"]), "whsec_x"), (("rotate", "hook"), "whsec_y")])
+def test_a_webhooks_secret_is_shown_once(infernet: Typed, hooks: Stage, args: tuple[str, ...], secret: str) -> None:
+    assert infernet("webhooks", *args).out.splitlines()[-1] == secret
+    assert infernet("webhooks", *args, "--quiet").out == f"{secret}\n"
+
+
+def test_a_webhook_is_made_and_changed_in_what_was_given(infernet: Typed, hooks: Stage) -> None:
+    infernet("webhooks", "create", str(HOOK["url"]), "--event", "job.failed", "--account", "search")
+    infernet("webhooks", "edit", "hook", "--disable")
+    assert changes(hooks) == [
+        ("POST /webhooks", {"url": HOOK["url"], "events": ["job.failed"], "account": ACCOUNT["id"]}),
+        (f"PATCH /webhooks/{HOOK['id']}", {"enabled": False}),
+    ]
+
+
+def test_a_webhook_is_deleted_by_its_whole_id(infernet: Typed, hooks: Stage) -> None:
+    assert infernet("webhooks", "delete", "hook", "--yes").code == 4
+    assert infernet("webhooks", "delete", str(HOOK["id"])).code == 2
+    assert infernet("webhooks", "delete", str(HOOK["id"]), "--yes").code == 0
+    assert changes(hooks) == [(f"DELETE /webhooks/{HOOK['id']}", {})]
+
+
+def test_deliveries_are_listed_and_made_again(infernet: Typed, hooks: Stage) -> None:
+    _, row = infernet("webhooks", "deliveries", "hook", "--status", "waiting").out.splitlines()
+    assert row.split()[:3] == [DELIVERY["id"], "job.failed", "waiting"]
+    assert infernet("webhooks", "test", "hook").code == 0
+    assert infernet("webhooks", "redeliver", "hook", str(DELIVERY["id"])).code == 0
+    assert [asked for asked, _ in changes(hooks)] == [
+        f"POST /webhooks/{HOOK['id']}/test",
+        f"POST /webhooks/{HOOK['id']}/deliveries/{DELIVERY['id']}/redeliver",
+    ]
 
 
 # Jobs -------------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def documented() -> set[str]:
 def _general(line: str) -> str:
     line = re.sub(r"sqlite:///[\w./-]+", "sqlite:///PATH", line)
     line = re.sub(r"(?<![\w.:/-])/[\w./-]+", "PATH", line)
-    line = re.sub(r"\b(python3?(\.\d+)?|pytest|infernet|nc) \(process", "PROGRAM (process", line)
+    line = re.sub(r"there listens .* \(process", "there listens PROGRAM (process", line)
     return re.sub(r"\d[\d.,:]*", "N", line).rstrip()
 
 

@@ -1,11 +1,9 @@
 """What the Journal keeps of one job: what is told of all its attempts together."""
 
-from msgspec.structs import replace
-
 from actors.journaling.entry import Entry
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.money import Usage
-from cluster.messages.placements import Placed
+from cluster.messages.placements import Heard, Placed
 from cluster.messages.work import Delta, Finished
 
 A = JobId("job_1")
@@ -32,12 +30,16 @@ def test_of_a_job_whose_beginning_nobody_has_heard_it_is_not_known() -> None:
     assert entry.counted(Finished(Usage(3, 2), "stop")).usage.cached_tokens is None
 
 
-def test_the_first_word_and_the_silences_after_each_move_are_kept() -> None:
+def test_when_tokens_of_each_attempt_were_heard_is_kept() -> None:
     entry = Entry(A)
-    assert (entry.first_ms, entry.gaps_ms) == (None, ())
-    for attempt, begins_ms, ends_ms in ((1, 100, 180), (2, 500, 510), (4, 1_510, 1_600)):
-        at = replace(ran(attempt), placed_ms=begins_ms)
-        entry.begin(Delta(A, attempt, 0, "ab", 0, (1,), 3, ends=(2,), epoch=1), at)
-        for heard_ms in (begins_ms, ends_ms):
-            entry.take(Delta(A, attempt, 0, "ab", 0, (1,), 3, ends=(2,), epoch=1), heard_ms)
-    assert (entry.first_ms, entry.gaps_ms) == (100, (320, 1_000))
+    assert entry.heard == ()
+    entry.begin(begun := Delta(A, 1, 0, "", epoch=1), ran(1))
+    entry.take(begun, 5)
+    assert entry.heard == ()
+    for attempt, moments in ((1, (100, 180)), (2, (500,)), (4, (1_510, 1_600))):
+        for first, heard_ms in enumerate(moments):
+            delta = Delta(A, attempt, 0, "ab", 0, (1,), 3, ends=(2,), epoch=1)
+            if not first:
+                entry.begin(delta, ran(attempt))
+            entry.take(delta, heard_ms)
+    assert entry.heard == (Heard(1, 100, 180), Heard(2, 500, 500), Heard(4, 1_510, 1_600))

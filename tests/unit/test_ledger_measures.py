@@ -10,6 +10,7 @@ from cluster.measures import buckets
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.measures import Measures
 from cluster.messages.money import Usage
+from cluster.messages.placements import Heard
 from cluster.messages.work import Finished, Form, Submission
 from cluster.store import jobs
 from cluster.store.database import Database
@@ -29,14 +30,14 @@ from tests.support.ledger_stage import (
 
 
 async def measured(ledger: Ledger) -> dict[tuple[str, str], Measures]:
-    return {(each.model, each.operation): each.measures for each in await ledger.measures()}
+    return {(each.model, each.operation): each.measures for each in (await ledger.totals()).measures}
 
 
 def test_jobs_are_measured_once_and_whoever_comes_after_goes_on(place: Place) -> None:
     one, two, lost = job(model="a"), job(model="b"), job(model="a")
 
     async def before(ledger: Ledger) -> None:
-        assert await ledger.measures() == []
+        assert await measured(ledger) == {}
         await create(ledger, one, two, lost)
         await ledger.finish([completed(two), failed(lost), completed(lost), completed(job())])
         await asyncio.gather(*(ledger.finish([completed(one), completed(two)]) for _ in range(3)))
@@ -60,7 +61,8 @@ def test_jobs_are_measured_once_and_whoever_comes_after_goes_on(place: Place) ->
 def test_the_way_of_a_job_is_measured_from_its_attempts_and_its_end(place: Place) -> None:
     one = job()
     ran = replace(placed(one, attempt=3, after_ms=1_500), considered=())
-    end = replace(completed(one, tokens=11, after_ms=4_000), ran=ran, first_text_ms=NOW + 2_000, gaps_ms=(300,))
+    heard = (Heard(1, NOW + 2_000, NOW + 2_100), Heard(3, NOW + 2_400, NOW + 4_000))
+    end = replace(completed(one, tokens=11, after_ms=4_000), ran=ran, first_text_ms=NOW + 2_000, heard=heard)
 
     async def scenario(ledger: Ledger) -> None:
         await create(ledger, one)
@@ -147,7 +149,7 @@ def test_what_is_not_committed_is_not_measured(place: Place) -> None:
         await create(ledger, one)
 
     async def after(ledger: Ledger) -> None:
-        assert await ledger.measures() == []
+        assert await measured(ledger) == {}
         await ledger.finish([replace(completed(one), end=Finished(Usage(3, 4), "stop"))])
         (sums,) = (await measured(ledger)).values()
         assert (sums.completed, sums.completion_tokens) == (1, 4)

@@ -34,7 +34,10 @@ class PlainKind:
         return f"{self.name}/{key}" if key else self.name
 
     def start(self, key: str, *args: object, **options: object) -> None:
-        self.running.setdefault(key, (VERSION, fingerprint(*args)))
+        self.running.setdefault(key, (VERSION, self.made_of(*args)))
+
+    def made_of(self, *args: object) -> str:
+        return fingerprint(*args)
 
     def actor_id(self, key: str = "") -> str | None:
         return "an id" if key in self.running else None

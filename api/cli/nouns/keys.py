@@ -177,6 +177,7 @@ def revoke(
         typer.Argument(metavar="KEY...", help="Whole ids, or whole names.", autocompletion=completing.active_keys),
     ],
     yes: YesOption = False,
+    as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
     state: StateOption = None,
@@ -191,7 +192,10 @@ def revoke(
         for each in chosen:
             confirm(f"Revoke {_described(each, client)}? This cannot be undone.", yes)
             client.send("DELETE", f"/keys/{each['id']}")
-            print(f"{each['id']} {each.get('name')!r} is revoked")
+            if not as_json:
+                print(f"{each['id']} {each.get('name')!r} is revoked")
+    if as_json:
+        show_json({"revoked": [each["id"] for each in chosen]})
 
 
 def _is_name(given: str, known: list[Json]) -> bool:

@@ -1,6 +1,7 @@
 """What is measured of a database: each thing that a system asks of it, again and again."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,17 +13,28 @@ from sqlalchemy import create_engine
 
 from actors.ledger import Ledger
 from cluster.clock import wall_ms
-from cluster.ids import JobId
+from cluster.ids import AccountId, JobId, NodeId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageQuery
 from cluster.messages.records import JobQuery
 from cluster.messages.work import Submission
 from cluster.store import migrations
 from cluster.store.usage_days import DAY_MS
-from tests.support.ledger_stage import DEFAULT, OURS, Place, completed, job, url
+from tests.support.ledger_stage import (
+    DEFAULT,
+    OUR_KEY,
+    OURS,
+    THEIR_KEY,
+    THEIRS,
+    Place,
+    completed,
+    job,
+    url,
+)
 
 START: Final = "start: open, open jobs, marks, speeds"
 AT_ONCE = 64
+SEARCHES = 1_000
 
 Call = Callable[[], Awaitable[object]]
 
@@ -61,12 +73,13 @@ async def measured(ledger: Ledger, repeats: int) -> dict[str, list[float]]:
     now_ms = wall_ms()
     drawn = random.Random(1)
     deep = now_ms - 200 * DAY_MS
-    first_page = await ledger.jobs(OURS, JobQuery(100))
+    first_page = (await ledger.jobs(OURS, JobQuery(100))).records
     month = UsageQuery(OURS, now_ms - 60 * DAY_MS, now_ms - 30 * DAY_MS, "day")
     reads: dict[str, Call] = {
         "list: the newest 20": lambda: ledger.jobs(OURS, JobQuery(21)),
         "list: completed ones": lambda: ledger.jobs(OURS, JobQuery(21, JobState.COMPLETED)),
-        "list: failed ones, of which there are none": lambda: ledger.jobs(OURS, JobQuery(21, JobState.FAILED)),
+        "list: failed ones": lambda: ledger.jobs(OURS, JobQuery(21, JobState.FAILED)),
+        "list: pending ones, of which there are none": lambda: ledger.jobs(OURS, JobQuery(21, JobState.PENDING)),
         "list: a page of half a year ago": lambda: ledger.jobs(OURS, JobQuery(21, before=(deep, JobId("job_")))),
         "one job": lambda: ledger.job(drawn.choice(first_page).id, OURS),
         "usage: all of it": lambda: ledger.usage(UsageQuery(OURS)),
@@ -75,10 +88,27 @@ async def measured(ledger: Ledger, repeats: int) -> dict[str, list[float]]:
         "speeds of the models": ledger.speeds,
     }
     found = {name: [await _timed(call) for _ in range(repeats)] for name, call in reads.items()}
+    found[f"search: {SEARCHES} of all that can be asked together"] = await _searches(ledger, now_ms)
     found["submission"] = [await _timed(partial(_submit, ledger)) for _ in range(repeats)]
     found[f"{AT_ONCE} submissions at once"] = [await _timed(partial(_submit_many, ledger)) for _ in range(repeats)]
     found["end of a job"] = [await _end_one(ledger) for _ in range(repeats)]
     return found
+
+
+async def _searches(ledger: Ledger, now_ms: int) -> list[float]:
+    """The first page, or one from the middle, of what is asked for by any filters at once."""
+    accounts = (None, OURS, THEIRS, AccountId("acct_none"))
+    models, keys = (None, "model3", "model4", "none"), (None, OUR_KEY, THEIR_KEY)
+    nodes = (None, *(NodeId(f"node_{number}") for number in range(4)))
+    errors, times = (None, "timeout", "no_capacity", "cancelled"), ((None, None), (100, 70))
+    befores = (None, (now_ms - 180 * DAY_MS, JobId("job_")))
+    together = [*itertools.product(accounts, (None, *JobState), models, keys, nodes, errors, times, befores)]
+    seconds = []
+    for account, state, model, key, node, error, (since, until), before in random.Random(1).sample(together, SEARCHES):
+        since_ms, until_ms = (None if days is None else now_ms - days * DAY_MS for days in (since, until))
+        query = JobQuery(20, state, since_ms, before, until_ms, model, key, node, error)
+        seconds.append(await _timed(partial(ledger.jobs, account, query)))
+    return seconds
 
 
 async def submitting(ledger: Ledger, until: "asyncio.Event", pause_s: float = 0.01) -> list[float]:

@@ -34,15 +34,22 @@ _TEXTS = {
     "labels": json.dumps({"trace": "0123456789abcdef"}),
     "content": b"t" * TEXT_CHARACTERS,
 }
-# Nine of ten jobs are ours. They are spread over the days as they were made.
+# Nine of ten jobs are ours, and one of fifty failed. They are spread over the days as they were made. One of the models
+# ran on one node alone, the others on both, and one of five thousand jobs on a third.
 _JOBS = """
 INSERT INTO jobs (id, account_id, key_id, model, state, request, labels, created_ms, deadline_ms, prompt_rate,
-                  completion_rate, node_id, engine_id, attempt, placed_ms, content, finish_reason, prompt_tokens,
-                  completion_tokens, ended_ms, epoch)
+                  completion_rate, node_id, engine_id, attempt, placed_ms, content, finish_reason, error, error_message,
+                  prompt_tokens, completion_tokens, ended_ms, epoch)
 SELECT 'job_' || {random_id}, CASE WHEN i % 10 = 0 THEN '{theirs}' ELSE '{ours}' END,
-       CASE WHEN i % 10 = 0 THEN '{their_key}' ELSE '{our_key}' END, 'model' || (i % {models}), 'completed', :request,
-       :labels, at_ms, at_ms + 300000, 1, 2, 'node_0', 'model/0', 1, at_ms + 50, :content, 'stop', 150, 200,
-       at_ms + 2000, 1
+       CASE WHEN i % 10 = 0 THEN '{their_key}' ELSE '{our_key}' END, 'model' || (i % {models}),
+       CASE WHEN i % 50 = 7 THEN 'failed' ELSE 'completed' END, :request,
+       :labels, at_ms, at_ms + 300000, 1, 2,
+       CASE WHEN i % 5000 = 3 THEN 'node_2' WHEN i % {models} = 4 OR i % 3 = 0 THEN 'node_1' ELSE 'node_0' END,
+       'model/0', 1, at_ms + 50, :content,
+       CASE WHEN i % 50 = 7 THEN NULL ELSE 'stop' END,
+       CASE WHEN i % 10000 = 7 THEN 'no_capacity' WHEN i % 100 = 7 THEN 'timeout'
+            WHEN i % 50 = 7 THEN 'engine_error' END,
+       CASE WHEN i % 50 = 7 THEN 'It failed' END, 150, 200, at_ms + 2000, 1
 FROM (SELECT i, :begin + i * :step AS at_ms FROM {numbers} AS numbers) AS moments
 """
 _PLACEMENTS = """

@@ -10,6 +10,7 @@ depends_on = None
 
 
 _FAILED = sa.text("error IS NOT NULL")
+_HEARD = ("first_ms", "last_ms")
 _INDEXES = {
     "jobs_by_time": [],
     "jobs_of_key": ["key_id"],
@@ -20,6 +21,8 @@ _INDEXES_OF_FAILED = {"jobs_failed": [], "jobs_by_error": ["error"]}
 
 
 def upgrade() -> None:
+    for name in _HEARD:
+        op.add_column("placements", sa.Column(name, sa.BigInteger(), nullable=True))
     for name, columns in _INDEXES.items():
         op.create_index(name, "jobs", [*columns, "created_ms", "id"])
     for name, columns in _INDEXES_OF_FAILED.items():
@@ -30,3 +33,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in (*_INDEXES, *_INDEXES_OF_FAILED):
         op.drop_index(name, "jobs")
+    for name in _HEARD:
+        op.drop_column("placements", name)
