@@ -1,12 +1,13 @@
 """All that routes may talk to: who asks, what they may still ask for, and what of the cluster they asked for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from actors.backends.prompts.counter import PromptCounter
 from actors.outgoing import urls
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_USAGE_PART = 10_000
+"""So many sums are asked for at once."""
 
 
 def _no_engine(engine_id: EngineId) -> "Engine":
@@ -424,6 +428,18 @@ class Gateway:
         """The last so many minutes, the current one among them, of the whole system."""
         ended, active = await asyncio.gather(self._ledger.ended_minutes(minutes), self._scheduler.activity(minutes))
         return history(self.now_ms(), minutes, ended, active)
+
+    async def all_usage(self, query: UsageQuery) -> AsyncGenerator[list[UsageSum], None]:
+        """The same, however many groups there are, some at a time. What ends meanwhile is in none of them."""
+        if query.until_ms is None:
+            query = replace(query, until_ms=self.now_ms())
+        query = replace(query, limit=_USAGE_PART)
+        while True:
+            part = await self.usage(query)
+            yield part
+            if len(part) < _USAGE_PART or not query.group_by:
+                return
+            query = replace(query, after=part[-1].groups)
 
     def now_ms(self) -> int:
         return self._clock.wall_ms()

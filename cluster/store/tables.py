@@ -152,7 +152,10 @@ class UsageRow(SQLModel, table=True):
     cost: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     ended_ms: int = Field(sa_type=BigInteger)
 
-    __table_args__: ClassVar[tuple[Index, ...]] = (Index("usage_of_account", "account_id", "ended_ms"),)
+    __table_args__: ClassVar[tuple[Index, ...]] = (
+        Index("usage_of_account", "account_id", "ended_ms"),
+        Index("usage_by_end", "ended_ms"),
+    )
 
 
 class UsageDayRow(SQLModel, table=True):

@@ -43,7 +43,9 @@ def test_each_is_told_with_what_to_do(state: dict[str, Any], said: str) -> None:
 
 
 def test_of_a_failure_the_last_line_is_told() -> None:
-    [problem] = problems(WELL._replace(models=(a_model("failed", message="Trying\nRuntimeError: CUDA out of memory\n"),)))
+    [problem] = problems(
+        WELL._replace(models=(a_model("failed", message="Trying\nRuntimeError: CUDA out of memory\n"),))
+    )
     assert (problem.cure, problem.address) == ("RuntimeError: CUDA out of memory", "/models/m/x")
     [long] = problems(WELL._replace(models=(a_model("failed", message="x" * 10_000),)))
     assert len(long.cure) <= 240

@@ -43,6 +43,7 @@ class Figure {
     const line = colour(this.element, "plot-line");
     const axis = { stroke: colour(this.element, "plot-text"), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
     const drawn = this.plot.bars ? bars : lines;
+    this.element.classList.toggle("bars", Boolean(this.plot.bars));
     const series = this.plot.series.map((each, number) => ({
       label: each.name,
       value: (_, __, ___, at) => this.written(each.values[at]),

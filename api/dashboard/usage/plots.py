@@ -52,7 +52,7 @@ def _empty(names: Sequence[str], bars: int) -> _Values:
 
 
 def _series(values: _Values, unit: int) -> list[Series]:
-    return [{"name": name, "values": [each / unit if unit > 1 else each for each in row]} for name, row in values.items()]
+    return [{"name": name, "values": [each / unit for each in row]} for name, row in values.items()]
 
 
 def _midnight_s(day: date) -> int:

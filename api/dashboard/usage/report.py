@@ -39,7 +39,8 @@ class Asked(NamedTuple):
 
     def parameters(self) -> dict[str, str]:
         """What an address has to say to ask for this."""
-        said = {"period": self.period.name, "group_by": self.group_by, "account": self.account_id or EVERYBODY}
+        whose = self.account_id or EVERYBODY
+        said: dict[str, str] = {"period": self.period.name, "group_by": self.group_by, "account": whose}
         if self.period.name != "days":
             return said
         days = {"since": self.period.first, "until": self.period.last}

@@ -28,9 +28,11 @@ def upgrade() -> None:
     for name, columns in _INDEXES_OF_FAILED.items():
         columns = [*columns, "created_ms", "id"]
         op.create_index(name, "jobs", columns, sqlite_where=_FAILED, postgresql_where=_FAILED)
+    op.create_index("usage_by_end", "usage", ["ended_ms"])
 
 
 def downgrade() -> None:
+    op.drop_index("usage_by_end", "usage")
     for name in (*_INDEXES, *_INDEXES_OF_FAILED):
         op.drop_index(name, "jobs")
     for name in _HEARD:
