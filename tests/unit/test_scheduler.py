@@ -21,6 +21,7 @@ from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages import webhooks
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Gpu, Hardware, NodeOrders, NodeReport
+from cluster.messages.models import ModelSettings
 from cluster.messages.people import ShareMark
 from cluster.messages.placements import Placed
 from cluster.messages.work import (
@@ -71,6 +72,7 @@ class PlainLedger:
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
         self.weight_of: dict[AccountId, int] = {}
+        self.settings_of_models: list[ModelSettings] = []
         self.marks: dict[tuple[str, AccountId], ShareMark] = {}
 
     async def share_marks(self) -> list[ShareMark]:
@@ -78,6 +80,9 @@ class PlainLedger:
 
     async def mark_shares(self, marks: Sequence[ShareMark], scheduler: str) -> None:
         self.marks |= {(mark.model, mark.account_id): mark for mark in marks}
+
+    async def model_settings(self) -> list[ModelSettings]:
+        return self.settings_of_models
 
     async def weights(self) -> dict[AccountId, int]:
         return self.weight_of
