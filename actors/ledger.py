@@ -449,6 +449,7 @@ class Ledger:
         """Nothing more is told to it. Raises WebhookNotFound."""
         now_ms = self._now_ms()
         await self._write(partial(webhooks.remove, caller=caller, webhook_id=webhook_id, now_ms=now_ms))
+        self._has_removed = True
 
     async def test_webhook(self, caller: Principal, webhook_id: WebhookId, event: Event) -> Delivery:
         """This event on its way to this endpoint alone. Raises WebhookNotFound, and Conflict for a disabled one."""

@@ -35,6 +35,10 @@ class NewWebhook(Struct, frozen=True):
     secret: str
     created_ms: int
 
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"NewWebhook({self.id})"
+
 
 class Webhook(Struct, frozen=True):
     """An endpoint, as its owner is told of it. Nothing is sent to it while it is disabled."""
