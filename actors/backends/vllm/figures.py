@@ -9,11 +9,11 @@ from cluster.messages.machines import EngineFigures
 
 
 def count_only() -> None:
-    """Have vLLM's engines in this process take no times of single tokens: nobody is told them, and they cost the most."""
+    """Have vLLM's engines in this process take no times of single tokens: nobody is told them, and they cost most."""
     from vllm.v1.engine import llm_engine
     from vllm.v1.metrics.stats import IterationStats
 
-    class Counts(IterationStats):
+    class Counts(IterationStats):  # type: ignore[misc]  # vLLM's classes are of no type here
         """What a step came to, in numbers."""
 
         def update_from_output(
