@@ -1,5 +1,6 @@
 """The commands of those who administer a system, as they type them, against a whole one."""
 
+import asyncio
 import csv
 import io
 import json
@@ -11,8 +12,8 @@ from msgspec.structs import replace
 
 from cluster.ids import JobId
 from cluster.settings.schema import Webhooks
-from tests.support.command import infernet
 from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
+from tests.support.typed import Ended, typed
 
 # One whose jobs take as long as their commands.
 SLOW = replace(SIM, engine={**SIM.engine, "token_s": 0.02})
@@ -20,34 +21,42 @@ SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "con
 
 
 class Shell:
-    """Types commands that talk to this server."""
+    """Types commands that talk to this server, with this key."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._env = {"INFERNET_URL": url, "INFERNET_KEY": key}
+        self._url = url
+        self._key = key
 
     async def __call__(self, *arguments: str) -> str:
         """What it prints. It succeeds."""
-        code, out, err = await infernet(*arguments, **self._env)
+        code, out, err = await self._typed(*arguments)
         assert code == 0, err
         return out
 
     async def json(self, *arguments: str) -> Any:
         return json.loads(await self(*arguments, "--json"))
 
-    async def code(self, *arguments: str) -> int:
-        """Of one that fails, which is told in one line."""
-        code, _, err = await infernet(*arguments, **self._env)
+    async def fails(self, *arguments: str) -> object:
+        """The code of one that fails, which is told in one line."""
+        code, _, err = await self._typed(*arguments)
         assert err.count("\n") == 1, err
         return code
 
+    async def ends_with(self, *arguments: str) -> object:
+        """The code of one that may fail."""
+        return (await self._typed(*arguments)).code
+
     def as_(self, key: str) -> "Shell":
-        return Shell(self._env["INFERNET_URL"], key)
+        return Shell(self._url, key)
+
+    async def _typed(self, *arguments: str) -> Ended:
+        return await asyncio.to_thread(typed, *arguments, "--url", self._url, "--key", self._key)
 
 
 Scenario = Callable[[PlainSystem, Shell], Awaitable[None]]
 
 
-def typed(database: Path, scenario: Scenario, **options: Any) -> None:
+def typing(database: Path, scenario: Scenario, **options: Any) -> None:
     async def main() -> None:
         async with PlainSystem(database, **options) as system:
             await system.ready()
@@ -67,17 +76,20 @@ def test_a_key_from_its_making_to_its_end(database: Path) -> None:
         assert (made["account_id"], made["models"], made["budget"]["amount"]) == (account, ["sim"], 2_500_000)
         member = shell.as_(secret)
         assert [key["id"] for key in (await member.json("keys"))["keys"]] == [made["id"]]
-        assert await member.code("accounts") == 5
+        assert await member.fails("accounts") == 5
         await shell("keys", "edit", "night", "--submissions-per-minute", "7", "--no-budget", "--never-expires")
         (changed,) = (await member.json("keys"))["keys"]
         assert changed["limits"] == {**made["limits"], "submissions_per_minute": 7}
         assert not {"budget", "expires_at"} & set(changed)
-        assert await shell.code("keys", "revoke", "night", "--yes") == 4
+        assert await shell.fails("keys", "revoke", "night", "--yes") == 4
         await shell("keys", "revoke", "nightly", "--yes")
-        await until(lambda: member.code("keys"))  # refused within 5 s
-        assert await member.code("keys") == 5
 
-    typed(database, scenario)
+        async def is_refused() -> bool:
+            return (await member.ends_with("keys")) == 5
+
+        await until(is_refused)
+
+    typing(database, scenario)
 
 
 def test_an_account_is_changed_in_what_is_named(database: Path) -> None:
@@ -90,7 +102,7 @@ def test_an_account_is_changed_in_what_is_named(database: Path) -> None:
         assert (team["weight"], team["max_queued"], team["budget"]["amount"]) == (2, 5, 7)
         assert (team["limits"]["reads_per_minute"], team["limits"]["submissions_per_hour"]) == (9, 8)
 
-    typed(database, scenario)
+    typing(database, scenario)
 
 
 def test_jobs_are_found_explained_cancelled_and_added_up(database: Path) -> None:
@@ -108,14 +120,14 @@ def test_jobs_are_found_explained_cancelled_and_added_up(database: Path) -> None
         assert sorted(job["id"] for job in found["jobs"]) == sorted(jobs)
         assert jobs[0] in await shell("explain", jobs[0][:-4])
         await shell("cancel", open_job)
-        assert await shell.code("cancel", open_job) == 7
-        assert await shell.code("explain", "job_" + "0" * 20) == 4
+        assert await shell.fails("cancel", open_job) == 7
+        assert await shell.fails("explain", "job_" + "0" * 20) == 4
         usage = await shell.json("usage", "--by", "model", "--by", "account")
         assert [(row["model"], row["jobs"]) for row in usage["usage"]] == [("sim", 4)]
         table = list(csv.DictReader(io.StringIO(await shell("usage", "--by", "model", "--csv", "-"))))
         assert [(row["model"], row["jobs"]) for row in table] == [("sim", "4")]
 
-    typed(database, scenario, models=(SLOW,))
+    typing(database, scenario, models=(SLOW,))
 
 
 def test_a_node_is_drained_to_its_last_job_and_given_jobs_again(database: Path) -> None:
@@ -131,7 +143,7 @@ def test_a_node_is_drained_to_its_last_job_and_given_jobs_again(database: Path) 
         await system.ended(JobId(job))
         assert (await shell.json("nodes"))["nodes"][0]["status"] == "online"
 
-    typed(database, scenario, models=(SLOW,))
+    typing(database, scenario, models=(SLOW,))
 
 
 def test_a_model_is_scaled_shown_and_restarted(database: Path) -> None:
@@ -143,9 +155,9 @@ def test_a_model_is_scaled_shown_and_restarted(database: Path) -> None:
         after = [engine["engine_id"] for engine in (await shell.json("models", "show", "sim"))["engines"]]
         assert not set(before) & set(after)
         assert "as the settings say" in await shell("models", "scale", "sim", "--as-settings")
-        assert await shell.code("models", "show", "none") == 4
+        assert await shell.fails("models", "show", "none") == 4
 
-    typed(database, scenario)
+    typing(database, scenario)
 
 
 def test_a_webhook_from_its_making_to_its_end(database: Path) -> None:
@@ -163,7 +175,7 @@ def test_a_webhook_from_its_making_to_its_end(database: Path) -> None:
         await shell("webhooks", "delete", hook["id"], "--yes")
         assert (await shell.json("webhooks"))["webhooks"] == []
 
-    typed(database, scenario, webhooks=Webhooks(private_hosts=("127.0.0.1",), timeout_s=2))
+    typing(database, scenario, webhooks=Webhooks(private_hosts=("127.0.0.1",), timeout_s=2))
 
 
 def test_top_tells_what_runs_and_a_doctor_finds_nothing(database: Path) -> None:
@@ -173,4 +185,4 @@ def test_top_tells_what_runs_and_a_doctor_finds_nothing(database: Path) -> None:
         assert "sim" in await shell("top")
         assert "was completed in" in await shell("doctor", "--only", "job")
 
-    typed(database, scenario)
+    typing(database, scenario)
