@@ -56,6 +56,11 @@ def utc_month(ms: int) -> int:
     return at.year * 100 + at.month
 
 
+def utc_day_number(day: str) -> int:
+    """The number of a day that `utc_day` tells."""
+    return (datetime.fromisoformat(day) - datetime(1970, 1, 1)).days
+
+
 def utc_day(number: int) -> str:
     """The day that begins `number` days after the Unix epoch, in UTC: `2026-04-30`."""
     return datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d")

@@ -64,11 +64,14 @@ def error_content(body: Any) -> Document:
 
 
 _NO_VALUE: Document = {"allOf": [{"type": "string"}, {"type": "number"}]}
-EVENTS: Document = {"text/event-stream": {"schema": _NO_VALUE}}
-"""The content of an answer that, where the request asks for it, is a stream in the place of JSON.
+NO_JSON: Document = {"schema": _NO_VALUE}
+"""The content of an answer that, where the request asks for it, is something else in the place of JSON.
 
 What a client reads as JSON is never that: by a schema that no value has, its generated types say so.
 """
+
+EVENTS: Document = {"text/event-stream": NO_JSON}
+"""The same of a stream."""
 
 
 def takes(body: type[BaseModel], **parameters: Any) -> Document:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.routing import APIRoute
@@ -18,6 +18,8 @@ from cluster.errors import (
     DeliveryNotFound,
     JobNotFound,
     KeyNotFound,
+    ModelNotFound,
+    NotFound,
     WebhookNotFound,
 )
 from cluster.ids import AccountId, DeliveryId, JobId, KeyId, NodeId, WebhookId
@@ -72,8 +74,9 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
 _ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
-_GROUPINGS = ("key", "model", "day")
 _PARTS_OF_METRICS = ("all", "system", "engines")
+_GROUPINGS: tuple[UsageGrouping, ...] = ("account", "key", "model", "day")
+_GROUPING = f"({'|'.join(_GROUPINGS)})"
 _SHOWN_CHARACTERS = 64
 
 
@@ -131,9 +134,15 @@ def _valid_delivery_cursor(value: str) -> str:
     return value
 
 
-def _grouping(value: str) -> str:
-    if value not in _GROUPINGS:
-        raise PydanticCustomError("grouping", "must be one of key, model, day")
+def _groupings(value: str) -> str:
+    if not set(value.split(",")) <= set(_GROUPINGS):
+        raise PydanticCustomError("grouping", "must be of account, key, model and day, with commas between")
+    return value
+
+
+def _usage_format(value: str) -> str:
+    if value not in ("json", "csv"):
+        raise PydanticCustomError("format", "must be json or csv")
     return value
 
 
@@ -186,10 +195,16 @@ DeliveryCursor = Annotated[
     Query(description="The `next_cursor` of the page before"),
 ]
 GroupBy = Annotated[
-    UsageGrouping | None,
-    BeforeValidator(_grouping),
-    WithJsonSchema({"type": "string", "enum": list(_GROUPINGS)}),
-    Query(),
+    str | None,
+    BeforeValidator(_groupings),
+    WithJsonSchema({"type": "string", "pattern": f"^{_GROUPING}(,{_GROUPING})*$"}),
+    Query(description="Several with commas between, such as `day,model`"),
+]
+UsageFormat = Annotated[
+    Literal["json", "csv"] | None,
+    BeforeValidator(_usage_format),
+    WithJsonSchema({"type": "string", "enum": ["json", "csv"]}),
+    Query(description="Goes before what the header Accept asks for"),
 ]
 _NAME_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"}
 ModelName = Annotated[
@@ -227,6 +242,12 @@ AccountName = Annotated[
 def state_of(status: StatusName) -> JobState | None:
     """The state to list, None for all."""
     return None if status == "all" else JobState(status)
+
+
+def groupings(names: str | None) -> tuple[UsageGrouping, ...]:
+    """What to group by, each once, in the order in which it was asked for."""
+    asked = () if names is None else names.split(",")
+    return tuple(dict.fromkeys(cast(UsageGrouping, name) for name in asked))
 
 
 def parse_position(name: str, value: str | None) -> Position | None:
@@ -271,6 +292,15 @@ async def _delivery_id(delivery_id: Annotated[str, Path()]) -> DeliveryId:
     return DeliveryId(delivery_id)
 
 
+async def _model_name(model_id: Annotated[str, Path()]) -> str:
+    if not model_id:
+        raise NotFound("No such path")
+    if "\0" in model_id:
+        raise ModelNotFound("No such model")
+    return model_id
+
+
+ModelPath = Annotated[str, Depends(_model_name)]
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]

@@ -1,12 +1,13 @@
 """All that routes may talk to: who asks, what they may still ask for, and what of the cluster they asked for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from actors.backends.prompts.counter import PromptCounter
 from actors.outgoing import urls
@@ -33,6 +34,7 @@ from cluster.errors import (
     JobCancelled,
     JobNotFound,
     KeyNotFound,
+    ModelNotFound,
     NodeNotFound,
     Unauthorized,
 )
@@ -43,6 +45,7 @@ from cluster.measures.history import History, history
 from cluster.measures.measures import Totals
 from cluster.messages.explanations import Explanation, Moment
 from cluster.messages.machines import ModelView, NodeView
+from cluster.messages.models import BoundsChange, ModelDetail
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
@@ -63,6 +66,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_USAGE_PART = 10_000
+"""So many sums are asked for at once."""
 
 
 def _no_engine(engine_id: EngineId) -> "Engine":
@@ -298,9 +304,36 @@ class Gateway:
 
     async def models(self) -> ModelsNow:
         """Their speeds as they were known last, where the database cannot tell them now."""
-        views, speeds = await asyncio.gather(self.model_views(), self._if_promptly(self._ledger.speeds()))
+        return ModelsNow(*await asyncio.gather(self.model_views(), self.speeds()))
+
+    async def model(self, name: str) -> ModelDetail:
+        """All that is known of the model of this name, or of this adapter's. Raises ModelNotFound."""
+        model = self.catalogue.model(name)
+        detail = await self._scheduler.model(model.id)
+        if detail is None:
+            raise ModelNotFound(f"Model {name} is not registered on the network")
+        return detail
+
+    async def speeds(self) -> Mapping[str, int]:
+        """Output tokens per second by model and adapter, as they were known last."""
+        speeds = await self._if_promptly(self._ledger.speeds())
         self._speeds = self._speeds if speeds is None else speeds
-        return ModelsNow(views, self._speeds)
+        return self._speeds
+
+    async def change_model(self, name: str, change: BoundsChange) -> ModelDetail:
+        """The model, with other bounds of its replicas. Raises ModelNotFound, and BadRequest for what is no bounds."""
+        model = self.catalogue.model(name)
+        await self._ledger.change_bounds(model.id, change, model.replicas)
+        await self._scheduler.learn_model_settings()
+        return await self.model(model.id)
+
+    async def restart_model(self, name: str) -> ModelDetail:
+        """The model, whose replicas are replaced one after the other from now on. Raises ModelNotFound."""
+        model = self.catalogue.model(name)
+        before = {each.model: each.restarts for each in await self._ledger.model_settings()}
+        await self._ledger.restart_model(model.id, before.get(model.id, 0) + 1)
+        await self._scheduler.learn_model_settings()
+        return await self.model(model.id)
 
     async def model_views(self) -> Sequence[ModelView]:
         return await self._scheduler.models()
@@ -424,6 +457,18 @@ class Gateway:
         """The last so many minutes, the current one among them, of the whole system."""
         ended, active = await asyncio.gather(self._ledger.ended_minutes(minutes), self._scheduler.activity(minutes))
         return history(self.now_ms(), minutes, ended, active)
+
+    async def all_usage(self, query: UsageQuery) -> AsyncGenerator[list[UsageSum], None]:
+        """The same, however many groups there are, some at a time. What ends meanwhile is in none of them."""
+        if query.until_ms is None:
+            query = replace(query, until_ms=self.now_ms())
+        query = replace(query, limit=_USAGE_PART)
+        while True:
+            part = await self.usage(query)
+            yield part
+            if len(part) < _USAGE_PART or not query.group_by:
+                return
+            query = replace(query, after=part[-1].groups)
 
     def now_ms(self) -> int:
         return self._clock.wall_ms()

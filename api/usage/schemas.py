@@ -1,5 +1,6 @@
 """Usage: what ended jobs have consumed, added up."""
 
+from collections.abc import Sequence
 from typing import Annotated, NotRequired
 
 from pydantic import Field
@@ -11,8 +12,9 @@ Sum = Annotated[int, Field(ge=0)]
 
 
 class UsageRow(TypedDict):
-    """The sums of one group, which is named by the key that `group_by` asked for."""
+    """The sums of one group, which is named by the keys that `group_by` asked for."""
 
+    account: NotRequired[Annotated[str, Field(description="An account's id")]]
     key: NotRequired[Annotated[str, Field(description="A key's id")]]
     model: NotRequired[Annotated[str, Field(description="A model's id")]]
     day: NotRequired[Annotated[str, Field(description="In UTC", json_schema_extra={"format": "date"})]]
@@ -28,17 +30,17 @@ class UsageReport(TypedDict):
     usage: list[UsageRow]
 
 
-def usage_report_body(sums: list[UsageSum], group_by: UsageGrouping | None) -> UsageReport:
+def usage_report_body(sums: Sequence[UsageSum], group_by: Sequence[UsageGrouping]) -> UsageReport:
     return {"usage": [_row(total, group_by) for total in sums]}
 
 
-def _row(total: UsageSum, group_by: UsageGrouping | None) -> UsageRow:
+def _row(total: UsageSum, group_by: Sequence[UsageGrouping]) -> UsageRow:
     row: UsageRow = {
         "jobs": total.jobs,
         "prompt_tokens": total.prompt_tokens,
         "completion_tokens": total.completion_tokens,
         "cost": total.cost,
     }
-    if group_by is not None and total.group is not None:
-        row[group_by] = total.group
+    for grouping, group in zip(group_by, total.groups, strict=True):
+        row[grouping] = group
     return row

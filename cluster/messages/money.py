@@ -48,22 +48,30 @@ class BudgetState(Struct, frozen=True):
     reserved: int = 0
 
 
-UsageGrouping = Literal["key", "model", "day"]
+UsageGrouping = Literal["account", "key", "model", "day"]
 
 
 class UsageQuery(Struct, frozen=True):
-    """Which usage to add up: of jobs that ended from `since_ms` on and before `until_ms`."""
+    """Which usage to add up: of jobs that ended from `since_ms` on and before `until_ms`, of one account or of all.
 
-    account_id: AccountId
+    With a `limit` so many sums at most, those that come after the groups of `after`.
+    """
+
+    account_id: AccountId | None
     since_ms: int | None = None
     until_ms: int | None = None
-    group_by: UsageGrouping | None = None
+    group_by: tuple[UsageGrouping, ...] = ()
+    after: tuple[str, ...] | None = None
+    limit: int | None = None
 
 
 class UsageSum(Struct, frozen=True):
-    """Usage added up. `group` is a key's id, a model's id or a day (`YYYY-MM-DD`, UTC); `cost` is in millionths."""
+    """Usage added up of what has these `groups` in common, one of each grouping; `cost` is in millionths.
 
-    group: str | None
+    Accounts, keys and models have their ids, and days, of UTC, are `YYYY-MM-DD`.
+    """
+
+    groups: tuple[str, ...]
     jobs: int
     prompt_tokens: int
     completion_tokens: int

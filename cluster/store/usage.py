@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, tuple_, union_all
 
-from cluster.clock import utc_day
+from cluster.clock import utc_day, utc_day_number
 from cluster.ids import AccountId, JobId, KeyId, WebhookId
 from cluster.limits.pricing import cost
 from cluster.measures.measures import Operation
@@ -52,13 +52,14 @@ def add(connection: Connection, ended: Sequence[Billed]) -> None:
 def sums(connection: Connection, query: UsageQuery) -> list[UsageSum]:
     """The usage that `query` asks for, in the order of the groups; without a grouping one sum, of nothing too."""
     used = union_all(*_parts(query)).subquery()
+    groups = [used.c[_COLUMNS[grouping]] for grouping in query.group_by]
     added_up: list[ColumnElement[Any]] = [func.coalesce(func.sum(used.c[count]), 0) for count in COUNTS]
-    if query.group_by is None:
-        return [_sum(None, counts) for counts in connection.execute(select(*added_up))]
-    group = used.c[_GROUPS[query.group_by]]
-    rows = connection.execute(select(group, *added_up).group_by(group).order_by(group))
-    named = utc_day if query.group_by == "day" else str
-    return [_sum(named(name), counts) for name, *counts in rows]
+    wanted = select(*groups, *added_up)
+    if groups:
+        wanted = wanted.group_by(*groups).order_by(*groups).limit(query.limit)
+    if query.after is not None:
+        wanted = wanted.where(tuple_(*groups) > tuple(map(_stored, query.group_by, query.after)))
+    return [_sum(query.group_by, row) for row in connection.execute(wanted)]
 
 
 def _parts(query: UsageQuery) -> Iterator[Select[Any]]:
@@ -77,8 +78,10 @@ def _parts(query: UsageQuery) -> Iterator[Select[Any]]:
 
 
 def _of_days(query: UsageQuery, first: int | None, end: int | None) -> Select[Any]:
-    days = select(USAGE_DAYS.c.key_id, USAGE_DAYS.c.model, USAGE_DAYS.c.day, *(USAGE_DAYS.c[name] for name in COUNTS))
-    days = days.where(USAGE_DAYS.c.account_id == query.account_id)
+    columns = (*_COLUMNS.values(), *COUNTS)
+    days = select(*(USAGE_DAYS.c[name] for name in columns))
+    if query.account_id is not None:
+        days = days.where(USAGE_DAYS.c.account_id == query.account_id)
     if first is not None:
         days = days.where(USAGE_DAYS.c.day >= first)
     if end is not None:
@@ -89,13 +92,24 @@ def _of_days(query: UsageQuery, first: int | None, end: int | None) -> Select[An
 def _of_rows(query: UsageQuery, *conditions: ColumnElement[bool]) -> Select[Any]:
     counts = (USAGE.c[name] for name in COUNTS[1:])
     day = (USAGE.c.ended_ms // DAY_MS).label("day")
-    rows = select(USAGE.c.key_id, USAGE.c.model, day, literal(1).label("jobs"), *counts)
-    return rows.where(USAGE.c.account_id == query.account_id, *conditions)
+    rows = select(USAGE.c.account_id, USAGE.c.key_id, USAGE.c.model, day, literal(1).label("jobs"), *counts)
+    if query.account_id is not None:
+        rows = rows.where(USAGE.c.account_id == query.account_id)
+    return rows.where(*conditions)
 
 
-def _sum(group: str | None, counts: Sequence[Any]) -> UsageSum:
+def _sum(groupings: Sequence[UsageGrouping], row: Sequence[Any]) -> UsageSum:
+    groups, counts = row[: len(groupings)], row[len(groupings) :]
     # Sums are of another type than what they add up, in some databases.
-    return UsageSum(group, *map(int, counts))
+    return UsageSum(tuple(map(_told, groupings, groups)), *map(int, counts))
+
+
+def _told(grouping: UsageGrouping, group: Any) -> str:
+    return utc_day(group) if grouping == "day" else str(group)
+
+
+def _stored(grouping: UsageGrouping, group: str) -> str | int:
+    return utc_day_number(group) if grouping == "day" else group
 
 
 def _row(billed: Billed) -> dict[str, Any]:
@@ -109,4 +123,5 @@ def _row(billed: Billed) -> dict[str, Any]:
     } | asdict(billed.usage)
 
 
-_GROUPS: dict[UsageGrouping, str] = {"key": "key_id", "model": "model", "day": "day"}
+# In the order in which both tables' parts have them.
+_COLUMNS: dict[UsageGrouping, str] = {"account": "account_id", "key": "key_id", "model": "model", "day": "day"}

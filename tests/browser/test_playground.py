@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.axe import violations
 from tests.support.own_system import OwnSystem, own_system
 from tests.support.plain_system import SIM
 
@@ -55,6 +56,7 @@ def test_a_conversation_goes_on_and_is_told_by_its_figures(playground: Page) -> 
     expect(answers.last).to_contain_text(EQUAL)
     expect(page.locator(".turn.asked").first).to_contain_text("<script>alert(1)</script>")
     expect(page.locator("#code")).to_contain_text(first.split("\n")[0][:40])
+    assert violations(page) == []
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator(".turn")).to_have_count(0)
 

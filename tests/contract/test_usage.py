@@ -1,6 +1,10 @@
 """GET /usage: each ended job counted exactly once, at the catalogue's prices."""
 
+import csv
+import io
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -44,7 +48,7 @@ def test_one_row_of_totals(used: Any) -> None:
 
 def test_each_grouping_adds_up_to_the_total(used: Any) -> None:
     one, _, _ = used
-    for group in ("key", "model", "day"):
+    for group in ("account", "key", "model", "day"):
         found = rows(one.api, group_by=group)
         assert all(set(row) == {group, *SUMS} for row in found)
         assert [row[group] for row in found] == sorted(row[group] for row in found)
@@ -100,6 +104,8 @@ def test_since_and_until(used: Any) -> None:
         ("group_by", ""),
         ("group_by", "week"),
         ("group_by", "Key"),
+        ("group_by", "key;day"),
+        ("format", "xml"),
         ("since", ""),
         ("since", "yesterday"),
         ("until", ""),
@@ -124,3 +130,46 @@ def test_jobs_of_v1_count_like_any_other(fast: str, new_key: KeyMaker, new_accou
     (row,) = rows(api)
     assert (row["jobs"], row["prompt_tokens"]) == (1, usage["prompt_tokens"])
     assert row["completion_tokens"] == usage["completion_tokens"]
+
+
+def test_several_groupings_at_once(used: Any) -> None:
+    one, _, jobs = used
+    found = rows(one.api, group_by="day,model,key")
+    assert all(set(row) == {"day", "model", "key", *SUMS} for row in found)
+    names = [(row["day"], row["model"], row["key"]) for row in found]
+    assert names == sorted(set(names))
+    assert total(found) == rows(one.api)[0]
+    counted = Counter((job["completed_at"][:10], job["model"], key.id) for key, job in jobs)
+    assert {name: row["jobs"] for name, row in zip(names, found, strict=True)} == counted
+
+
+def test_an_admin_adds_up_all_accounts(used: Any, admin: Api) -> None:
+    one, _, _ = used
+    found = {row["account"]: row for row in rows(admin, account="all", group_by="account")}
+    ours = one.body["account_id"]
+    assert found[ours] == {"account": ours, **rows(one.api)[0]}
+    assert rows(admin, account=ours) == rows(one.api)
+    assert rows(one.api, group_by="account") == [found[ours]]
+    refused(one.api.get("/usage", params={"account": "all"}), 403, "forbidden", "account")
+
+
+@pytest.mark.parametrize("asked", [{"params": {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}], ids=str)
+def test_as_a_table(used: Any, asked: dict[str, Any]) -> None:
+    one, _, _ = used
+    params = {"group_by": "model,day", **asked.get("params", {})}
+    response = one.api.get("/usage", params=params, headers=asked.get("headers", {}))
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/csv")
+    head, *table = csv.reader(io.StringIO(response.text))
+    assert head == ["model", "day", *SUMS]
+    told = rows(one.api, group_by="model,day")
+    assert [line[:5] for line in table] == [[str(row[name]) for name in head[:5]] for row in told]
+    assert [Decimal(line[5]) for line in table] == [Decimal(row["cost"]) / 1_000_000 for row in told]
+
+
+def test_the_format_goes_before_the_header(used: Any) -> None:
+    one, _, _ = used
+    response = one.api.get("/usage", params={"format": "json"}, headers={"Accept": "text/csv"})
+    assert answered(response)["usage"] == rows(one.api)
+    table = one.api.get("/usage", params={"format": "csv", "since": "2099-01-01"}).text
+    assert list(csv.reader(io.StringIO(table))) == [list(SUMS), ["0", "0", "0", "0.000000"]]

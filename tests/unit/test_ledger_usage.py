@@ -47,15 +47,15 @@ def test_usage_is_added_up_by_key_model_or_day(place: Place) -> None:
         await ledger.finish([completed(one, tokens=tokens) for one, tokens in zip(jobs, (1, 2, 3, 4), strict=True)])
 
         async def sums(group_by: str | None = None, since: int | None = None, until: int | None = None) -> object:
-            return await ledger.usage(UsageQuery(OURS, since, until, group_by))  # type: ignore[arg-type]
+            return await ledger.usage(UsageQuery(OURS, since, until, (group_by,) if group_by else ()))  # type: ignore[arg-type]
 
-        assert await sums() == [UsageSum(None, 3, 9, 6, 13 + 1)]
-        assert await sums("key") == [UsageSum(OUR_KEY, 1, 3, 1, 13), UsageSum(second, 2, 6, 5, 1)]
-        assert await sums("model") == [UsageSum("a", 2, 6, 4, 13), UsageSum("b", 1, 3, 2, 1)]
-        assert await sums("day") == [UsageSum("2027-01-14", 1, 3, 1, 13), UsageSum("2027-01-15", 2, 6, 5, 1)]
-        assert await sums("day", until=MIDNIGHT) == [UsageSum("2027-01-14", 1, 3, 1, 13)]
-        assert await sums("model", since=MIDNIGHT, until=MIDNIGHT + 2_000) == [UsageSum("b", 1, 3, 2, 1)]
-        assert await sums(since=NOW) == [UsageSum(None, 0, 0, 0, 0)]
+        assert await sums() == [UsageSum((), 3, 9, 6, 13 + 1)]
+        assert await sums("key") == [UsageSum((OUR_KEY,), 1, 3, 1, 13), UsageSum((second,), 2, 6, 5, 1)]
+        assert await sums("model") == [UsageSum(("a",), 2, 6, 4, 13), UsageSum(("b",), 1, 3, 2, 1)]
+        assert await sums("day") == [UsageSum(("2027-01-14",), 1, 3, 1, 13), UsageSum(("2027-01-15",), 2, 6, 5, 1)]
+        assert await sums("day", until=MIDNIGHT) == [UsageSum(("2027-01-14",), 1, 3, 1, 13)]
+        assert await sums("model", since=MIDNIGHT, until=MIDNIGHT + 2_000) == [UsageSum(("b",), 1, 3, 2, 1)]
+        assert await sums(since=NOW) == [UsageSum((), 0, 0, 0, 0)]
         assert await sums("day", since=NOW) == []
 
     with_ledger(place, scenario)

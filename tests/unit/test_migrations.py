@@ -84,7 +84,7 @@ def test_what_an_older_version_wrote_is_read_and_ended_by_this_one(fresh: Place)
         (left,) = await ledger.open_jobs()
         assert (left.job.id, left.job.sampling, left.job.rates) == ("job_2", Sampling(max_tokens=5), Rates())
         await ledger.finish([Ended(left.job.id, "bye", Finished(Usage(2, 3), "stop"), 90)])
-        assert await ledger.usage(UsageQuery(AccountId("acct_1"))) == [UsageSum(None, 2, 6, 8, 0)]
+        assert await ledger.usage(UsageQuery(AccountId("acct_1"))) == [UsageSum((), 2, 6, 8, 0)]
         assert [record.content for record in (await ledger.jobs(AccountId("acct_1"), JobQuery())).records] == [
             "bye",
             "hello",

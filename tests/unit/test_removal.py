@@ -82,7 +82,7 @@ def test_it_is_removed_once_and_nothing_brings_it_back(place: Place) -> None:
         assert await ledger.job(one.id, OURS) is None
         assert await ledger.open_jobs() == []
         assert counts(place) == {"jobs": 0, "placements": 0, "idempotency": 0, "usage": 1}
-        assert (await ledger.usage(UsageQuery(OURS)))[0] == UsageSum(None, 1, 3, 20, 43)
+        assert (await ledger.usage(UsageQuery(OURS)))[0] == UsageSum((), 1, 3, 20, 43)
 
     with_ledger(place, scenario)
 
@@ -166,7 +166,7 @@ def test_jobs_go_when_they_have_ended_so_many_days_ago(place: Place) -> None:
         young = await ended(ledger, job(NOW + DAY_MS))
         running = job()
         await create(ledger, running)
-        used = await ledger.usage(UsageQuery(OURS, group_by="day"))
+        used = await ledger.usage(UsageQuery(OURS, group_by=("day",)))
         clock.ms = NOW + 2_000 + 3 * DAY_MS
         await ledger.prune_jobs()
         assert counts(place)["jobs"] == 27
@@ -178,7 +178,7 @@ def test_jobs_go_when_they_have_ended_so_many_days_ago(place: Place) -> None:
         assert {record.id for record in (await ledger.jobs(OURS, JobQuery())).records} == {young.id, running.id}
         assert counts(place) == {"jobs": 2, "placements": 1, "idempotency": 1, "usage": 26}
         assert [opened.job.id for opened in await ledger.open_jobs()] == [running.id]
-        assert await ledger.usage(UsageQuery(OURS, group_by="day")) == used
+        assert await ledger.usage(UsageQuery(OURS, group_by=("day",))) == used
         await ledger.remove(old[0].id, OURS)
         await ledger.stop()
 

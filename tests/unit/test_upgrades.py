@@ -38,7 +38,7 @@ def test_all_that_was_there_is_there_and_what_was_open_goes_on(fresh: Place, ver
             assert (good.metadata, good.epoch) == ({"of": each}, 2 if each >= "0004" else 1)
             assert good.usage.cached_tokens == (3 if each >= "0008" else None)
             assert len(await ledger.placements(good.id)) == (each >= "0002")
-        days = await ledger.usage(UsageQuery(OURS, group_by="day"))
+        days = await ledger.usage(UsageQuery(OURS, group_by=("day",)))
         assert [day.jobs for day in days] == [2] * len(written)
         (total,) = await ledger.usage(UsageQuery(OURS))
         ended = 2 * len(written)

@@ -2,15 +2,19 @@
 
 import asyncio
 import random
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
-from itertools import product
+from itertools import permutations, product
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from actors.ledger import Ledger
+from cluster.clock import utc_day
 from cluster.ids import KeyId
-from cluster.messages.money import Rates, UsageQuery, UsageSum
+from cluster.messages.money import Rates, UsageGrouping, UsageQuery, UsageSum
 from cluster.messages.people import NewKey
 from cluster.messages.work import Ended, Job
 from cluster.store import usage
@@ -77,10 +81,48 @@ def test_sums_are_those_of_the_rows_for_any_time(place: Place) -> None:
         await asyncio.gather(*(ledger.finish([end]) for _, end in made))
         for since, until in product(moments, moments):
             for grouping in (None, "key", "model", "day"):
-                told = await ledger.usage(UsageQuery(OURS, since, until, grouping))  # type: ignore[arg-type]
+                told = await ledger.usage(UsageQuery(OURS, since, until, (grouping,) if grouping else ()))  # type: ignore[arg-type]
                 wanted = sorted(expected(grouping, since, until).items(), key=lambda item: str(item[0]))
                 counts = [[each.jobs, each.prompt_tokens, each.completion_tokens, each.cost] for each in told]
                 assert counts == [of_group for _, of_group in wanted] or (grouping is None and counts == [[0] * 4])
+
+    with_ledger(place, scenario)
+
+
+GROUPINGS: tuple[UsageGrouping, ...] = ("account", "key", "model", "day")
+
+
+def test_any_groupings_together_of_all_accounts_in_parts_of_any_length(place: Place) -> None:
+    made = some_jobs()
+
+    def expected(groupings: Sequence[UsageGrouping], since: int | None) -> dict[tuple[str, ...], int]:
+        found: Counter[tuple[str, ...]] = Counter()
+        for one, end in made:
+            if (since or 0) <= end.ended_ms:
+                day = utc_day(end.ended_ms // DAY_MS)
+                of = {"account": one.account_id, "key": one.key_id, "model": one.model, "day": day}
+                found[tuple(of[grouping] for grouping in groupings)] += end.end.usage.completion_tokens
+        return dict(sorted(found.items()))
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.create_key(ADMIN, NewKey(SECOND, OURS, "second", "inft_" + "2" * 32, "member", NOW))
+        await create(ledger, *(one for one, _ in made))
+        await asyncio.gather(*(ledger.finish([end]) for _, end in made))
+        for count, since in product(range(1, 5), (None, MIDNIGHT + 1)):
+            for groupings in permutations(GROUPINGS, count):
+                query = UsageQuery(None, since, group_by=groupings)
+                told = await ledger.usage(query)
+                assert {each.groups: each.completion_tokens for each in told} == expected(groupings, since)
+                assert [each.groups for each in told] == sorted(each.groups for each in told)
+                parts: list[UsageSum] = []
+                while part := await ledger.usage(
+                    replace(query, after=parts[-1].groups if parts else None, limit=count)
+                ):
+                    assert len(part) <= count
+                    parts += part
+                assert parts == told
+        (total,) = await ledger.usage(UsageQuery(None))
+        assert (total.groups, total.jobs) == ((), len(made))
 
     with_ledger(place, scenario)
 
@@ -134,7 +176,7 @@ def test_whole_days_are_told_without_a_look_at_any_row(place: Place) -> None:
     database.commit([lambda connection: connection.execute(text("DELETE FROM usage"))])
     for query in (UsageQuery(OURS), UsageQuery(OURS, MIDNIGHT, MIDNIGHT + DAY_MS), UsageQuery(OURS, MIDNIGHT)):
         (told,) = database.read(partial(usage.sums, query=query))
-        assert told == UsageSum(None, 1, 3, 20, 43), query
+        assert told == UsageSum((), 1, 3, 20, 43), query
     (told,) = database.read(partial(usage.sums, query=UsageQuery(OURS, MIDNIGHT + 1, MIDNIGHT + DAY_MS)))
     assert told.jobs == 0
     database.close()
@@ -146,7 +188,7 @@ def test_a_time_that_ends_before_it_begins_holds_nothing(place: Place, since: in
         one = job(MIDNIGHT)
         await create(ledger, one)
         await ledger.finish([completed(one)])
-        assert await ledger.usage(UsageQuery(OURS, since, until)) == [UsageSum(None, 0, 0, 0, 0)]
-        assert await ledger.usage(UsageQuery(OURS, since, until, "day")) == []
+        assert await ledger.usage(UsageQuery(OURS, since, until)) == [UsageSum((), 0, 0, 0, 0)]
+        assert await ledger.usage(UsageQuery(OURS, since, until, ("day",))) == []
 
     with_ledger(place, scenario)

@@ -74,7 +74,7 @@ async def measured(ledger: Ledger, repeats: int) -> dict[str, list[float]]:
     drawn = random.Random(1)
     deep = now_ms - 200 * DAY_MS
     first_page = (await ledger.jobs(OURS, JobQuery(100))).records
-    month = UsageQuery(OURS, now_ms - 60 * DAY_MS, now_ms - 30 * DAY_MS, "day")
+    month = UsageQuery(OURS, now_ms - 60 * DAY_MS, now_ms - 30 * DAY_MS, ("day",))
     reads: dict[str, Call] = {
         "list: the newest 20": lambda: ledger.jobs(OURS, JobQuery(21)),
         "list: completed ones": lambda: ledger.jobs(OURS, JobQuery(21, JobState.COMPLETED)),
@@ -83,7 +83,7 @@ async def measured(ledger: Ledger, repeats: int) -> dict[str, list[float]]:
         "list: a page of half a year ago": lambda: ledger.jobs(OURS, JobQuery(21, before=(deep, JobId("job_")))),
         "one job": lambda: ledger.job(drawn.choice(first_page).id, OURS),
         "usage: all of it": lambda: ledger.usage(UsageQuery(OURS)),
-        "usage: all of it, by day": lambda: ledger.usage(UsageQuery(OURS, group_by="day")),
+        "usage: all of it, by day": lambda: ledger.usage(UsageQuery(OURS, group_by=("day",))),
         "usage: 30 days that begin within one": lambda: ledger.usage(month),
         "speeds of the models": ledger.speeds,
     }
