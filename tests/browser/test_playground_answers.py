@@ -30,6 +30,7 @@ class Api:
     def __init__(self, page: Page) -> None:
         self.sent: list[dict[str, Any]] = []
         self.resumed: list[str | None] = []
+        self.refusal: tuple[int, dict[str, str]] | None = None
         self.first = events({"text": "Hello"})
         self.rest: list[str] = []
         self.job: dict[str, Any] = {"id": JOB, "status": "completed", "result": result("Hello")}
@@ -38,9 +39,12 @@ class Api:
         page.route(f"**/api/v1/jobs/{JOB}", lambda route: route.fulfill(json=self.job))
 
     def submit(self, route: Route) -> None:
+        if self.refusal is not None:
+            status, body = self.refusal
+            return route.fulfill(status=status, json=body)
         self.sent.append(route.request.post_data_json)
         headers = {"Content-Type": "text/event-stream", "X-Job-Id": JOB}
-        route.fulfill(body=self.first, headers=headers)
+        return route.fulfill(body=self.first, headers=headers)
 
     def resume(self, route: Route) -> None:
         self.resumed.append(route.request.headers.get("last-event-id"))
@@ -126,34 +130,30 @@ def test_why_a_job_failed_is_told(page: Page, api: Api) -> None:
     expect(answer).to_contain_text("ended: engine_error")
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "message", "field"),
-    [
-        (400, "bad_request", "tools[0].function.name: is required", "tools"),
-        (400, "bad_request", "messages[1].content: must be a text", "message"),
-        (400, "bad_request", "messages[0].content: must be a text", "system"),
-        (400, "context_length_exceeded", "This model's maximum context length is 8 tokens", "message"),
-        (404, "model_not_found", "Model sim is not registered on the network", "model"),
-        (503, "no_capacity", "The queue is full", "model"),
-        (402, "budget_exceeded", "The key's budget has no room", ""),
-        (429, "rate_limited", "Too many requests", ""),
-        (400, "bad_request", "cut: is no field of the API's", ""),
-        (401, "unauthorized", "Invalid or expired bearer token", ""),
-    ],
-)
-def test_a_refusal_is_told_in_its_words_where_it_belongs(
-    page: Page, api: Api, status: int, code: str, message: str, field: str
-) -> None:
+REFUSALS = [
+    (400, "bad_request", "tools[0].function.name: is required", "tools"),
+    (400, "bad_request", "messages[1].content: must be a text", "message"),
+    (400, "bad_request", "messages[0].content: must be a text", "system"),
+    (400, "context_length_exceeded", "This model's maximum context length is 8 tokens", "message"),
+    (404, "model_not_found", "Model sim is not registered on the network", "model"),
+    (503, "no_capacity", "The queue is full", "model"),
+    (402, "budget_exceeded", "The key's budget has no room", ""),
+    (429, "rate_limited", "Too many requests", ""),
+    (400, "bad_request", "cut: is no field of the API's", ""),
+    (401, "unauthorized", "Invalid or expired bearer token", ""),
+]
+
+
+def test_a_refusal_is_told_in_its_words_where_it_belongs(page: Page, api: Api) -> None:
     page.get_by_label("System").fill("Be brief.")
-    page.unroute("**/api/v1/jobs")
-    refusal = {"error": code, "error_message": message}
-    page.route("**/api/v1/jobs", lambda route: route.fulfill(status=status, json=refusal))
     page.get_by_label("Message").fill("Hello")
-    page.get_by_role("button", name="Send").click()
-    place = page.locator(f"#{field}-problem" if field else "#refused")
-    expect(place).to_be_visible()
-    expect(place).to_contain_text("sign in again" if status == 401 else message)
-    expect(page.get_by_label("Message")).to_have_value("Hello")
+    for status, code, message, field in REFUSALS:
+        api.refusal = (status, {"error": code, "error_message": message})
+        page.get_by_role("button", name="Send").click()
+        place = page.locator(f"#{field}-problem" if field else "#refused")
+        expect(place).to_contain_text("sign in again" if status == 401 else message)
+        expect(page.get_by_label("Message")).to_have_value("Hello")
+        expect(page.get_by_role("button", name="Send")).to_be_enabled()
 
 
 def test_a_server_that_cannot_be_reached_is_told(page: Page, api: Api) -> None:
