@@ -124,7 +124,9 @@ async def _make_node(
     )
 
 
-async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval_s: float) -> "Engine":
+async def _make_engine(
+    engine_id: EngineId, model: Model, node: NodeId, interval_s: float, restarts: int = 0
+) -> "Engine":
     from actors import backends
     from actors.backends.builtin import resolve_source
     from actors.engine import Engine
@@ -140,7 +142,7 @@ async def _make_engine(engine_id: EngineId, model: Model, node: NodeId, interval
         backend,
         interval_s,
         on_death=_leave,
-        made_of=make_of(model),
+        made_of=make_of(model, restarts),
         ask_for_media=LEDGER.at().media,
     )
 

@@ -17,6 +17,7 @@ from actors.machine.log_lines import about, about_job
 from actors.telemetry import spans
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
+from cluster.catalogue import Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
 from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId, new_holder_id
@@ -25,8 +26,9 @@ from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.history import EndedMinutes
 from cluster.measures.measures import Totals
-from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WRITES, Sheet, Tallies
+from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WEBHOOKS, WRITES, Sheet, Tallies
 from cluster.messages.media import Medium, MediumHash
+from cluster.messages.models import BoundsChange, ModelSettings
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import (
     Account,
@@ -64,6 +66,7 @@ from cluster.store import (
     keys,
     measures,
     media,
+    model_settings,
     own_secrets,
     placements,
     removal,
@@ -286,9 +289,10 @@ class Ledger:
         is where some of them run already.
         """
         with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
-            answers = await self._write(
-                partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
-            )
+            accept = partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
+            answers = await self._write(partial(accept, listening=self._listening))
+        if self._listening and any(isinstance(answer, BudgetExceeded) for answer in answers):
+            self._something_to_tell.set()
         for each in new:
             logger.debug("is written down", extra=about_job(each.job))
         return answers
@@ -376,6 +380,24 @@ class Ledger:
                 self._has_removed = not await self._database.forget()
         except DatabaseFailed as error:
             logger.warning("jobs that ended too long ago were not removed, and will be later: %s", error)
+
+    # Models -------------------------------------------------------------------------------------------------------
+
+    async def model_settings(self) -> list[ModelSettings]:
+        """What admins have set of models while the system runs."""
+        return await self._read(model_settings.all_of_them)
+
+    async def change_bounds(self, model: str, change: BoundsChange, replicas: Replicas) -> ModelSettings:
+        """What is set of this model then. May be repeated. `replicas` is what its settings say.
+
+        Raises BadRequest for bounds that do not go together.
+        """
+        changed = partial(model_settings.change_bounds, model=model, change=change, replicas=replicas)
+        return await self._write(changed)
+
+    async def restart_model(self, model: str, restarts: int) -> ModelSettings:
+        """The model's engines have been restarted so many times, or more often already. May be repeated."""
+        return await self._write(partial(model_settings.restart, model=model, restarts=restarts))
 
     # Pictures and sounds ------------------------------------------------------------------------------------------
 
@@ -465,6 +487,8 @@ class Ledger:
     async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
         """Writes down what came of these attempts. May be repeated."""
         await self._write(partial(deliveries.record, attempted=attempted))
+        for each in attempted:
+            self._tallies.count(WEBHOOKS, _came_to(each))
 
     async def prune_deliveries(self) -> None:
         """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
@@ -595,4 +619,15 @@ class Ledger:
 
 
 def _totals(connection: Connection) -> Totals:
-    return Totals(measures.totals(connection), tallies.sums(connection), budgets.reserved(connection))
+    return Totals(
+        measures.totals(connection),
+        tallies.sums(connection),
+        budgets.reserved(connection),
+        deliveries.untold(connection),
+    )
+
+
+def _came_to(attempted: Attempted) -> str:
+    if attempted.problem is None:
+        return "delivered"
+    return "given_up" if attempted.next_ms is None else "failed"

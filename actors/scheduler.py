@@ -32,6 +32,7 @@ from cluster.measures.activity import MINUTE_MS, ActiveMinute, Activity
 from cluster.measures.tallies import CACHE_TOKENS, Tallies
 from cluster.messages.explanations import Standing
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
+from cluster.messages.models import ModelDetail, ModelSettings
 from cluster.messages.people import ShareMark
 from cluster.messages.seats import ClusterReport, SeatOrder
 from cluster.messages.work import Accepted, Job, OpenJob, Released, Submission
@@ -93,14 +94,14 @@ class Scheduler:
         self.surveying = Every(timing.survey_s, self._survey, "seeing to the seats")
         self.comparing = Every(timing.compare_s, self._compare, "comparing with the Ledger")
         self.role = Role(SCHEDULER_ROLE, ledger, self._superseded, clock, timing)
-        self._begin((), (), ())
+        self._begin((), (), (), ())
 
     async def start(self) -> None:
         """Take up every job that has not ended, then keep time."""
         await self.role.take()
         existing = await asyncio.to_thread(self._known_engines)
         marks = await self._ledger.share_marks()
-        self._begin(existing, await self._ledger.open_jobs(), marks)
+        self._begin(existing, await self._ledger.open_jobs(), marks, await self._ledger.model_settings())
         await self.learn_weights()
         self.role.start()
         self.ticking.start()
@@ -109,9 +110,15 @@ class Scheduler:
         self._handing_in.start()
         tell(self._measure_all(), "finding out what models take of GPUs' memory")
 
-    def _begin(self, existing: Iterable[EngineId], open_jobs: Iterable[OpenJob], marks: Iterable[ShareMark]) -> None:
+    def _begin(
+        self,
+        existing: Iterable[EngineId],
+        open_jobs: Iterable[OpenJob],
+        marks: Iterable[ShareMark],
+        admins: Iterable[ModelSettings],
+    ) -> None:
         unmeasured = [model.id for model in self._to_measure()]
-        self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured)
+        self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured, admins)
         self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
         self._spans = JobSpans(open_jobs)
         self._errands = Errands(
@@ -190,6 +197,16 @@ class Scheduler:
     async def learn_weights(self) -> None:
         """Ask the Ledger for the accounts' shares again: they have changed, or may have."""
         self.leases.places.queue.weigh(await self._ledger.weights())
+
+    async def learn_model_settings(self) -> None:
+        """Ask the Ledger again for what admins have set of models: it has changed, or may have."""
+        if self.fleet.set(await self._ledger.model_settings()):
+            self.ticking.hasten()
+
+    async def model(self, model: str) -> ModelDetail | None:
+        """All that is known of this model. None of one that the catalogue does not list."""
+        queued, now_ms = self.leases.places.queue.waiting_for(model), self._clock.wall_ms()
+        return self.fleet.model_detail(model, queued, self._now_s(), now_ms)
 
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
@@ -320,6 +337,7 @@ class Scheduler:
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
         await self.learn_weights()
+        await self.learn_model_settings()
         self._carry_out(self.leases.attached())
         held = self.leases.durable()
         open_attempts = await self._ledger.open_attempts()

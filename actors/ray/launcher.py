@@ -75,7 +75,14 @@ class RayLauncher:
         options: dict[str, Any] = self._options(model, place)
         creating = asyncio.create_task(
             asyncio.to_thread(
-                self._engines.start, order.id, order.id, model, self._node_id, self._interval_s, **options
+                self._engines.start,
+                order.id,
+                order.id,
+                model,
+                self._node_id,
+                self._interval_s,
+                order.restarts,
+                **options,
             )
         )
         try:

@@ -57,7 +57,7 @@ def _nodes(state: State) -> Iterator[Problem]:
             yield Problem(
                 f"Node {view.hardware.hostname} is offline",
                 "Its jobs go on elsewhere. Look whether the machine runs and reaches the head; then it joins again.",
-                "/nodes",
+                f"/nodes/{view.id}",
             )
 
 

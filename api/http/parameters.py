@@ -18,6 +18,8 @@ from cluster.errors import (
     DeliveryNotFound,
     JobNotFound,
     KeyNotFound,
+    ModelNotFound,
+    NotFound,
     WebhookNotFound,
 )
 from cluster.ids import AccountId, DeliveryId, JobId, KeyId, NodeId, WebhookId
@@ -72,9 +74,9 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
 _ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
+_PARTS_OF_METRICS = ("all", "system", "engines")
 _GROUPINGS: tuple[UsageGrouping, ...] = ("account", "key", "model", "day")
 _GROUPING = f"({'|'.join(_GROUPINGS)})"
-_PARTS_OF_METRICS = ("all", "system", "engines")
 _SHOWN_CHARACTERS = 64
 
 
@@ -290,6 +292,15 @@ async def _delivery_id(delivery_id: Annotated[str, Path()]) -> DeliveryId:
     return DeliveryId(delivery_id)
 
 
+async def _model_name(model_id: Annotated[str, Path()]) -> str:
+    if not model_id:
+        raise NotFound("No such path")
+    if "\0" in model_id:
+        raise ModelNotFound("No such model")
+    return model_id
+
+
+ModelPath = Annotated[str, Depends(_model_name)]
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]

@@ -1,13 +1,17 @@
-"""The models that can be used, and those of the catalogue."""
+"""The models that can be used, and those of the catalogue. What admins set of one holds until they set it otherwise."""
 
 from fastapi import APIRouter, Response
 
 from api.http.answers import Answer
-from api.http.dependencies import Caller, CurrentGateway
-from api.http.openapi import GUARDED, errors
-from api.http.parameters import Flag, KnownAndOnce
+from api.http.bodies import parse
+from api.http.dependencies import Admin, Body, Caller, CurrentGateway
+from api.http.openapi import GUARDED, errors, takes
+from api.http.parameters import Flag, KnownAndOnce, ModelPath
+from api.models.detail import ModelDetail, ModelPatch, detail_body
 from api.models.schemas import ModelList, catalogue_body, model_body
-from cluster.errors import BadRequest
+from api.replica.gateway import Gateway
+from cluster.errors import BadRequest, Forbidden, ModelNotFound, PayloadTooLarge
+from cluster.messages import models
 
 router = APIRouter(tags=["models"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 
@@ -20,3 +24,31 @@ async def list_models(gateway: CurrentGateway, caller: Caller, all: Flag = False
         serving = [view for view in now.views if view.nodes]
         return Answer({"models": [model_body(view, now.tokens_per_second, gateway.catalogue) for view in serving]})
     return Answer({"models": [catalogue_body(view, now.tokens_per_second, gateway.catalogue) for view in now.views]})
+
+
+@router.get("/models/{model_id:path}", response_model=ModelDetail, responses=errors(ModelNotFound))
+async def get_model(gateway: CurrentGateway, caller: Caller, model_id: ModelPath) -> Response:
+    """One model, by its id, an alias or an adapter's id: its replicas, how many there may be, and the last failures."""
+    return await _told(gateway, await gateway.model(model_id))
+
+
+@router.patch(
+    "/models/{model_id:path}",
+    response_model=ModelDetail,
+    responses=errors(BadRequest, Forbidden, ModelNotFound, PayloadTooLarge),
+    openapi_extra=takes(ModelPatch),
+)
+async def change_model(gateway: CurrentGateway, caller: Admin, model_id: ModelPath, body: Body) -> Response:
+    """Set how many replicas there may be, until it is set otherwise; null is what the settings say. Only for admins."""
+    return await _told(gateway, await gateway.change_model(model_id, parse(ModelPatch, body).change()))
+
+
+@router.post("/models/{model_id:path}/restart", response_model=ModelDetail, responses=errors(Forbidden, ModelNotFound))
+async def restart_model(gateway: CurrentGateway, caller: Admin, model_id: ModelPath) -> Response:
+    """Replace the model's replicas one after the other; no job is lost. Only for admins."""
+    return await _told(gateway, await gateway.restart_model(model_id))
+
+
+async def _told(gateway: Gateway, detail: models.ModelDetail) -> Response:
+    speeds = await gateway.speeds()
+    return Answer(detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue))

@@ -34,6 +34,7 @@ from cluster.errors import (
     JobCancelled,
     JobNotFound,
     KeyNotFound,
+    ModelNotFound,
     NodeNotFound,
     Unauthorized,
 )
@@ -44,6 +45,7 @@ from cluster.measures.history import History, history
 from cluster.measures.measures import Totals
 from cluster.messages.explanations import Explanation, Moment
 from cluster.messages.machines import ModelView, NodeView
+from cluster.messages.models import BoundsChange, ModelDetail
 from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
@@ -302,9 +304,36 @@ class Gateway:
 
     async def models(self) -> ModelsNow:
         """Their speeds as they were known last, where the database cannot tell them now."""
-        views, speeds = await asyncio.gather(self.model_views(), self._if_promptly(self._ledger.speeds()))
+        return ModelsNow(*await asyncio.gather(self.model_views(), self.speeds()))
+
+    async def model(self, name: str) -> ModelDetail:
+        """All that is known of the model of this name, or of this adapter's. Raises ModelNotFound."""
+        model = self.catalogue.model(name)
+        detail = await self._scheduler.model(model.id)
+        if detail is None:
+            raise ModelNotFound(f"Model {name} is not registered on the network")
+        return detail
+
+    async def speeds(self) -> Mapping[str, int]:
+        """Output tokens per second by model and adapter, as they were known last."""
+        speeds = await self._if_promptly(self._ledger.speeds())
         self._speeds = self._speeds if speeds is None else speeds
-        return ModelsNow(views, self._speeds)
+        return self._speeds
+
+    async def change_model(self, name: str, change: BoundsChange) -> ModelDetail:
+        """The model, with other bounds of its replicas. Raises ModelNotFound, and BadRequest for what is no bounds."""
+        model = self.catalogue.model(name)
+        await self._ledger.change_bounds(model.id, change, model.replicas)
+        await self._scheduler.learn_model_settings()
+        return await self.model(model.id)
+
+    async def restart_model(self, name: str) -> ModelDetail:
+        """The model, whose replicas are replaced one after the other from now on. Raises ModelNotFound."""
+        model = self.catalogue.model(name)
+        before = {each.model: each.restarts for each in await self._ledger.model_settings()}
+        await self._ledger.restart_model(model.id, before.get(model.id, 0) + 1)
+        await self._scheduler.learn_model_settings()
+        return await self.model(model.id)
 
     async def model_views(self) -> Sequence[ModelView]:
         return await self._scheduler.models()

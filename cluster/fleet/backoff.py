@@ -31,6 +31,11 @@ class StartBackoff:
         self.retry_at_s = now_s + min(FIRST_BACKOFF_S * 2**self.failures, LONGEST_BACKOFF_S)
         self.failures += 1
 
+    def try_anew(self) -> None:
+        """Somebody has seen to what kept it from coming up, or may have: no failure counts any more."""
+        if self.failures:
+            self.failures, self.message, self.retry_at_s = 0, "", 0.0
+
     def found_room(self) -> None:
         if self.no_room_since_s is not None:
             self.no_room_since_s, self.message = None, ""

@@ -31,6 +31,7 @@ from cluster.messages.machines import (
     NodeStatus,
     NodeView,
 )
+from cluster.messages.models import EngineFailure, ModelDetail, ModelSettings
 from cluster.messages.seats import ClusterReport, SeatOrder
 from cluster.placement import NOTHING, NOWHERE, Cached, Loaded, Ranking
 from cluster.prefixes.predictions import Predictions
@@ -62,6 +63,7 @@ class Fleet:
         now_s: float,
         timing: Timing = Timing(),
         unmeasured: Iterable[str] = (),
+        admins: Iterable[ModelSettings] = (),
     ) -> None:
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
@@ -75,6 +77,7 @@ class Fleet:
         self._unmeasured = set(unmeasured)
         self._timing = timing
         self._settle_by_s = now_s + timing.settle_s
+        self.set(admins)
 
     # What happens -------------------------------------------------------------------------------------------------
 
@@ -84,7 +87,7 @@ class Fleet:
         joined = not node.online
         node.hear(report, now_s, now_ms)
         ready = [engine for engine in report.engines if self._take_in(engine, now_s)]
-        failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s)]
+        failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s, now_ms)]
         vanished = _vanished(node, report) if report.complete else []
         if report.complete:
             self._seating.release(node)
@@ -136,6 +139,15 @@ class Fleet:
         self._models[model].demand = demand
         self._seating.has_changed = True  # or may, now
 
+    def set(self, admins: Iterable[ModelSettings]) -> bool:
+        """Go by what admins have set of models; of the others they have set nothing. True where that changes anything.
+
+        What they set of a model that the catalogue does not list is kept for when it does again.
+        """
+        of_model = {each.model: each for each in admins}
+        changes = [served.set(of_model.get(name, ModelSettings(name))) for name, served in self._models.items()]
+        return any(changes)
+
     def never_adopt(self, engine_id: EngineId) -> None:
         """This engine is dead or to end, whatever its node has yet to notice."""
         self._numbers.end(engine_id)
@@ -173,7 +185,8 @@ class Fleet:
     def orders(self, node_id: NodeId) -> NodeOrders:
         """All that this node is to do."""
         node = self._nodes[node_id]
-        engines = [EngineOrder(r.id, r.model.id) for r in node.replicas.values() if r.node is node]
+        here = [replica for replica in node.replicas.values() if replica.node is node]
+        engines = [EngineOrder(r.id, r.model.id, r.peers.admins.restarts) for r in here]
         return NodeOrders(tuple(engines), node.draining)
 
     def seat_orders(self) -> list[SeatOrder]:
@@ -313,6 +326,11 @@ class Fleet:
     def model_views(self, queued: dict[str, int], now_s: float) -> list[ModelView]:
         return [served.view(queued.get(model, 0), now_s) for model, served in self._models.items()]
 
+    def model_detail(self, model: str, queued: int, now_s: float, now_ms: int) -> ModelDetail | None:
+        """All that is known of this model. None of one that the catalogue does not list."""
+        served = self._models.get(model)
+        return None if served is None else served.detail(queued, now_s, now_ms)
+
     def node_views(self) -> list[NodeView]:
         return [self._node_view(node) for node in self._nodes.values()]
 
@@ -339,7 +357,7 @@ class Fleet:
     def _take_in(self, engine: EngineReport, now_s: float) -> bool:
         """Note what an engine tells; true when that makes it ready."""
         self._unseen.discard(engine.id)
-        replica = self._replicas.get(engine.id) or self._adopt(engine)
+        replica = self._replicas.get(engine.id) or self._adopt(engine, now_s)
         if replica is None or engine.state not in ("starting", "ready"):
             return False
         became_ready = engine.state == "ready" and replica.state != "ready"
@@ -348,16 +366,17 @@ class Fleet:
             replica.peers.backoff = StartBackoff(has_served=True)
         return became_ready
 
-    def _note_failure(self, engine: EngineReport, now_s: float) -> bool:
+    def _note_failure(self, engine: EngineReport, now_s: float, now_ms: int) -> bool:
         """Keep why an ordered engine failed; true when it did."""
         replica = self._replicas.get(engine.id)
         if engine.state != "failed" or replica is None:
             return False
+        replica.peers.failures.append(EngineFailure(engine.id, engine.node_id, now_ms, engine.message))
         if not replica.is_outdated:
             replica.peers.backoff.failed(engine.message, now_s)
         return True
 
-    def _adopt(self, engine: EngineReport) -> Replica | None:
+    def _adopt(self, engine: EngineReport, now_s: float) -> Replica | None:
         """Keep an engine that nobody here ordered, if one like it is wanted."""
         served = self._models.get(engine.model)
         if served is None or self._numbers.has_ended(engine.id) or engine.state not in ("starting", "ready"):
@@ -366,7 +385,7 @@ class Fleet:
             return None
         served.backoff.found_room()
         self._numbers.saw(engine.id)
-        return self._join(engine.id, served, self._nodes[engine.node_id])
+        return self._join(engine.id, served, now_s, self._nodes[engine.node_id])
 
     def _wants(self, served: ServedModel, engine: EngineReport) -> bool:
         """There may be one more of this model; or a machine of it is being drained, and it has jobs to end."""
@@ -380,8 +399,10 @@ class Fleet:
         self.drop(replica.id)
         self.never_adopt(replica.id)
 
-    def _join(self, engine_id: EngineId, served: ServedModel, node: Machine, *further: Machine) -> Replica:
-        replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served, further)
+    def _join(
+        self, engine_id: EngineId, served: ServedModel, now_s: float, node: Machine, *further: Machine
+    ) -> Replica:
+        replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served, further, now_s)
         replica.join()
         self._seating.take(engine_id)
         return replica
@@ -396,12 +417,12 @@ class Fleet:
         for seat in self._seating.too_small(served):
             self._give_up_too_small(seat, now_s)
         for engine_id, machines in self._seating.found(served):
-            self._join(engine_id, served, *machines)
+            self._join(engine_id, served, now_s, *machines)
         for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
             if served.model.books:
                 self._seating.ask(self._numbers.new(served.model.id), served, now_s)
             elif least_crowded := room.least_crowded(self._nodes.values()):
-                self._join(self._numbers.new(served.model.id), served, least_crowded)
+                self._join(self._numbers.new(served.model.id), served, now_s, least_crowded)
 
     def _give_up_too_small(self, seat: Seat, now_s: float) -> None:
         """A start that fails: or else one such machine after the other would come."""

@@ -7,6 +7,7 @@ from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState, Make
+from cluster.messages.models import ReplicaView
 from cluster.placement import Candidate
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Replica:
         node: Machine,
         peers: "ServedModel",
         further: Sequence[Machine] = (),
+        since_s: float = 0.0,
     ) -> None:
         self.id = engine_id
         self.model = model
@@ -36,6 +38,8 @@ class Replica:
         self.machines = (node, *further)
         self.peers = peers
         self.report: EngineReport | None = None
+        self.since_s = since_s
+        """Since when it has been in its state."""
         self.tokens_of: dict[JobId, int] = {}
         self._unread: dict[JobId, int] = {}
         self.assigned_tokens = 0
@@ -168,6 +172,8 @@ class Replica:
 
     def hear(self, report: EngineReport, now_s: float) -> None:
         """Take in what the engine tells of itself."""
+        if report.state != self.state:
+            self.since_s = now_s
         before, self.report = self.report, report
         self.peers.hear(report, self.is_outdated)
         if self.is_outdated and self.id in self.peers.counted:
@@ -233,6 +239,20 @@ class Replica:
         """Take the place that is due now. One that has left stays out."""
         if self.peers.replicas.get(self.id) is self:
             self.peers.ranking.put(self.candidate())
+
+    def view(self, now_s: float, now_ms: int) -> ReplicaView:
+        """This engine, as clients are told of it."""
+        return ReplicaView(
+            id=self.id,
+            node_id=self.node.id,
+            state=self.state,
+            since_ms=now_ms - round((now_s - self.since_s) * 1000),
+            running=len(self.tokens_of),
+            slots=self.report.slots if self.report else 0,
+            phase=self.phase if self.state == "starting" else "",
+            retiring=self.retiring_since_s is not None,
+            outdated=self.is_outdated,
+        )
 
     def candidate(self) -> Candidate:
         """This engine, as placement looks at it."""

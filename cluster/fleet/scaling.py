@@ -51,6 +51,16 @@ class ModelScaling:
         self.wanted = bounds.min
 
     @property
+    def bounds(self) -> Replicas:
+        """How many there may be."""
+        return self._bounds
+
+    def bound(self, bounds: Replicas) -> None:
+        """From now on there may be so many."""
+        self._bounds = bounds
+        self.wanted = self._within_bounds(self.wanted)
+
+    @property
     def reason(self) -> str:
         """Why so many were wanted at the last look. It is put into words when somebody asks."""
         return "nothing has been decided yet" if self._looked is None else self._explain(*self._looked)

@@ -1,10 +1,12 @@
 """A model of the catalogue, as the network serves it: its engines, how many there are to be, and how starts went."""
 
+from collections import deque
 from collections.abc import Sequence
 
-from cluster.catalogue import Model
+from cluster.catalogue import Model, Replicas
 from cluster.fleet.adapters import LoadedAdapters
 from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.bounds import bounds_of
 from cluster.fleet.gpu_memory import Demand
 from cluster.fleet.makes import make_of
 from cluster.fleet.replica import Replica
@@ -13,9 +15,12 @@ from cluster.fleet.scaling import Load, ModelScaling
 from cluster.fleet.seat import Seat
 from cluster.ids import EngineId
 from cluster.messages.machines import AdapterView, EngineReport, Make, ModelState, ModelView
+from cluster.messages.models import EngineFailure, ModelDetail, ModelSettings
 from cluster.placement import Answers, Cached, Loaded, Ranking, ruled_out_by
 from cluster.prefixes.predictions import Predictions
 from cluster.queue import LaneId
+
+_FAILURES_TOLD = 5
 
 _LIKELY = 4
 """So many of the least loaded engines are asked for what they have of a prompt, besides those that have the most."""
@@ -39,6 +44,10 @@ class ServedModel:
         self.answers = Answers()
         self.adapters = LoadedAdapters()
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
+        self.admins = ModelSettings(model.id)
+        """What admins have set of it."""
+        self.failures: deque[EngineFailure] = deque(maxlen=_FAILURES_TOLD)
+        """The last of its engines that failed."""
         self.rolling = Rolling(self)
         self.backoff = StartBackoff()
         self.demand: Demand | None = None
@@ -47,6 +56,24 @@ class ServedModel:
         """How many jobs its engines have ended or handed on."""
         self._context_length = _declared(model, model.traits.context_option)
         self._slots = _declared(model, model.traits.slots_option)
+
+    # What admins set ----------------------------------------------------------------------------------------------
+
+    def set(self, admins: ModelSettings) -> bool:
+        """Go by what admins have set of it from now on. True where that changes anything."""
+        if admins == self.admins:
+            return False
+        if admins.restarts != self.admins.restarts:
+            self.make = make_of(self.model, admins.restarts)
+            self.backoff.try_anew()
+        self.admins = admins
+        self.scaling.bound(bounds_of(self.model.replicas, admins))
+        return True
+
+    @property
+    def bounds(self) -> Replicas:
+        """How many replicas of it there may be."""
+        return self.scaling.bounds
 
     # Its engines --------------------------------------------------------------------------------------------------
 
@@ -108,13 +135,13 @@ class ServedModel:
     @property
     def can_spare_one(self) -> bool:
         """It would still have as many as it has to have."""
-        return len(self.counted) > self.model.replicas.min and self.scaling.wanted > self.model.replicas.min
+        return len(self.counted) > self.bounds.min and self.scaling.wanted > self.bounds.min
 
     def may_adopt(self, made_of: Make | None) -> bool:
         """There may be one more that is made of this; of those that are as wanted, whatever else there is."""
         if made_of is None or made_of == self.make:
-            return len(self.counted) - len(self.rolling.outdated) < self.model.replicas.max
-        return len(self.counted) < self.model.replicas.max + 1
+            return len(self.counted) - len(self.rolling.outdated) < self.bounds.max
+        return len(self.counted) < self.bounds.max + 1
 
     def scale(self, waiting: int, now_s: float) -> Sequence[Seat]:
         """Decide how many there are to be. Those too many retire; while some are missing, those that retire stay.
@@ -197,6 +224,12 @@ class ServedModel:
             ),
             leased=sum(len(replica.tokens_of) for replica in self.replicas.values()),
         )
+
+    def detail(self, queued: int, now_s: float, now_ms: int) -> ModelDetail:
+        """All that is known of it."""
+        replicas = [replica.view(now_s, now_ms) for replica in self.replicas.values()]
+        view, failures = self.view(queued, now_s), tuple(self.failures)
+        return ModelDetail(view, self.bounds, self.admins.sets_bounds, tuple(replicas), failures)
 
     def waits_for(self, now_s: float) -> str:
         """What the engine that is nearest to being ready waits for."""

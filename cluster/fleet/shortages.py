@@ -105,7 +105,7 @@ class Shortages:
         left: dict[str, int] = {}
         for replica in replicas:
             peers = replica.peers
-            left.setdefault(peers.model.id, len(peers.counted) - peers.model.replicas.min)
+            left.setdefault(peers.model.id, len(peers.counted) - peers.bounds.min)
             if left[peers.model.id] > 0 and self._is_spare(replica, now_s):
                 left[peers.model.id] -= 1
                 yield replica

@@ -144,10 +144,11 @@ class NodeReport(Struct, frozen=True):
 
 
 class EngineOrder(Struct, frozen=True):
-    """An engine that a node is to keep running."""
+    """An engine that a node is to keep running, after so many restarts of its model's."""
 
     id: EngineId
     model: str
+    restarts: int = 0
 
 
 class NodeOrders(Struct, frozen=True):

@@ -53,7 +53,10 @@ class KeyRow(SQLModel, table=True):
 
 
 class BudgetRow(SQLModel, table=True):
-    """The budget of an account or a key, which is its owner. `month` is that of `spent`, 0 if it is for all time."""
+    """The budget of an account or a key, which is its owner. `month` is that of `spent`, 0 if it is for all time.
+
+    `told` is the highest threshold that was told of in it.
+    """
 
     __tablename__ = "budgets"
 
@@ -64,6 +67,7 @@ class BudgetRow(SQLModel, table=True):
     month: int
     spent: int = Field(sa_type=BigInteger)
     reserved: int = Field(sa_type=BigInteger)
+    told: int = Field(default=0, sa_column_kwargs=_NOTHING)
 
 
 class JobRow(SQLModel, table=True):
@@ -252,6 +256,21 @@ class ShareRow(SQLModel, table=True):
     counter: float = Field(sa_type=Double)
 
 
+class ModelSettingsRow(SQLModel, table=True):
+    """What admins have set of a model while the system runs; null is what the settings file says.
+
+    Its engines have been restarted on demand so many times.
+    """
+
+    __tablename__ = "model_settings"
+
+    model: str = Field(primary_key=True)
+    min: int | None = None
+    max: int | None = None
+    idle_s: int | None = None
+    restarts: int = 0
+
+
 class MediumRow(SQLModel, table=True):
     """A picture or a sound, under the SHA-256 of its bytes. A submission brought it last at `brought_ms`."""
 
@@ -412,6 +431,7 @@ IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 WINDOWS = SQLModel.metadata.tables["rate_windows"]
 SHARES = SQLModel.metadata.tables["shares"]
 MEDIA = SQLModel.metadata.tables["media"]
+MODEL_SETTINGS = SQLModel.metadata.tables["model_settings"]
 JOB_MEDIA = SQLModel.metadata.tables["job_media"]
 MEASURES = SQLModel.metadata.tables["measures"]
 MEASURE_MINUTES = SQLModel.metadata.tables["measure_minutes"]

@@ -21,7 +21,7 @@ FIXED = (
 def addresses(system: OwnSystem) -> list[str]:
     """All of them, for an admin: those that are always there, and one of each kind that names a thing."""
     webhook = f"/settings/webhooks/{_webhook(system)}/deliveries"
-    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim", webhook]
+    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim", f"/nodes/{system.plain.node_ids[0]}", webhook]
 
 
 def _webhook(system: OwnSystem) -> str:

@@ -98,7 +98,9 @@ def test_a_page_tells_what_was_asked_what_it_cost_and_why_it_ran_there(page: Pag
     prompt_tokens = ended(api, job_id)["result"]["usage"]["prompt_tokens"]
     expect(page.locator("#now")).to_contain_text(f"0.{prompt_tokens + 2 * 20:06d}")
     expect(page.get_by_role("img", name="The phases below, to scale")).to_be_visible()
-    expect(page.get_by_role("region", name="Phases")).to_contain_text("Queued")
+    phases = page.get_by_role("region", name="Phases")
+    for phase in ("Queued", "Prefill", "Decode"):
+        expect(phases).to_contain_text(phase)
     expect(page.get_by_role("region", name="Engines considered")).to_contain_text("chosen")
 
 

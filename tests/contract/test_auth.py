@@ -35,6 +35,9 @@ GUARDED = [
     ("GET", "/api/v1/jobs/job_0000000000000000/placement"),
     ("GET", "/api/v1/jobs/job_0000000000000000/timeline"),
     ("GET", "/api/v1/models"),
+    ("GET", "/api/v1/models/sim"),
+    ("PATCH", "/api/v1/models/sim"),
+    ("POST", "/api/v1/models/sim/restart"),
     ("GET", "/api/v1/nodes"),
     ("GET", "/api/v1/nodes/node_0000000000000000"),
     ("POST", "/api/v1/nodes/node_0000000000000000/drain"),
@@ -218,6 +221,8 @@ def test_a_member_on_an_admin_route_is_forbidden(api: Api, admin: Api) -> None:
     refused(api.post("/accounts", {"name": "mine"}), 403, "forbidden")
     refused(api.get("/accounts/acct_0"), 403, "forbidden")
     refused(api.patch("/accounts/acct_0", {"weight": 2}), 403, "forbidden")
+    refused(api.patch("/models/nothing", {"replicas": None}), 403, "forbidden")
+    refused(api.post("/models/nothing/restart"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/drain"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/undrain"), 403, "forbidden")
     assert answered(admin.get(f"/nodes/{node}"))["status"] == "online"

@@ -1,9 +1,11 @@
 """GET /models."""
 
+import time
+
 import pytest
 
 from tests.contract.catalogue import Catalogue
-from tests.contract.client import Api, answered, refused
+from tests.contract.client import NODE_ID, TIME, Api, answered, refused
 from tests.contract.given import question
 
 
@@ -53,3 +55,88 @@ def test_the_average_is_of_generation(api: Api, slow: str, catalogue: Catalogue)
 @pytest.mark.parametrize("value", ["", "maybe", "2", "\0"])
 def test_all_is_a_truth_value(api: Api, value: str) -> None:
     refused(api.get("/models", params={"all": value}), 400, "bad_request", "all")
+
+
+ENGINE = {"engine_id", "node_id", "state", "since", "running"}
+
+
+def test_one_model(api: Api, fast: str, catalogue: Catalogue) -> None:
+    model = answered(api.get(f"/models/{fast}"))
+    entry = catalogue.entry(fast)
+    assert set(model) == {*entry, "bounds", "engines", "failures"}
+    assert {name: model[name] for name in ("id", "state", "price", "context_length")} == {
+        name: entry[name] for name in ("id", "state", "price", "context_length")
+    }
+    settings = {"min": 2, "max": 2, "idle_s": 300}
+    assert model["bounds"] == {**settings, "set_by": "settings", "settings": settings}
+    assert len(model["engines"]) == model["replicas"] == 2
+    for engine in model["engines"]:
+        assert ENGINE <= set(engine) <= ENGINE | {"slots", "phase", "retiring", "outdated"}
+        assert NODE_ID.fullmatch(engine["node_id"])
+        assert (engine["state"], engine["slots"]) == ("ready", 256)
+        assert TIME.fullmatch(engine["since"])
+    assert answered(api.get("/models/sim:latest"))["id"] == fast
+
+
+def test_why_a_model_failed(api: Api, broken: str) -> None:
+    model = answered(api.get(f"/models/{broken}"))
+    assert model["engines"] == []
+    assert {failure["message"] for failure in model["failures"]} == {"the weights are torn"}
+    for failure in model["failures"]:
+        assert set(failure) == {"engine_id", "node_id", "at", "message"}
+
+
+@pytest.mark.parametrize("name", ["unheard:of", "org/unheard", "%00", "x" * 300])
+def test_a_model_that_there_is_not(api: Api, admin: Api, name: str) -> None:
+    refused(api.get(f"/models/{name}"), 404, "model_not_found")
+    refused(admin.patch(f"/models/{name}", {"replicas": None}), 404, "model_not_found")
+    refused(admin.post(f"/models/{name}/restart"), 404, "model_not_found")
+
+
+def test_how_many_replicas_there_may_be(admin: Api, fast: str) -> None:
+    before = answered(admin.get(f"/models/{fast}"))["bounds"]
+    try:
+        changed = answered(admin.patch(f"/models/{fast}", {"replicas": {"max": 3, "idle_s": 60}}))["bounds"]
+        assert changed == before | {"max": 3, "idle_s": 60, "set_by": "admin"}
+        assert answered(admin.patch(f"/models/{fast}", {"replicas": {"idle_s": None}}))["bounds"] == changed | {
+            "idle_s": 300
+        }
+    finally:
+        assert answered(admin.patch(f"/models/{fast}", {"replicas": None}))["bounds"] == before
+
+
+@pytest.mark.parametrize(
+    ("replicas", "field"),
+    [
+        *((bad, "replicas") for bad in (1, [], "x")),
+        *(({"min": bad}, "replicas.min") for bad in (-1, 1.5, "1", True, 2**63, 3)),
+        *(({"max": bad}, "replicas.max") for bad in (0, -1, "1", 1)),
+        *(({"idle_s": bad}, "replicas.idle_s") for bad in (0, "1", 2**63)),
+        ({"least": 1}, "replicas.least"),
+    ],
+    ids=str,
+)
+def test_what_is_no_bound_is_named(admin: Api, fast: str, replicas: object, field: str) -> None:
+    before = answered(admin.get(f"/models/{fast}"))["bounds"]
+    message = refused(admin.patch(f"/models/{fast}", {"replicas": replicas}), 400, "bad_request", field)
+    assert message.startswith(field)
+    assert answered(admin.get(f"/models/{fast}"))["bounds"] == before
+
+
+def test_a_restart_loses_no_job(admin: Api, api: Api, slow: str) -> None:
+    before = {engine["engine_id"] for engine in answered(api.get(f"/models/{slow}"))["engines"]}
+    job = api.submit(question(slow, max_tokens=100))["id"]
+    api.read_some(job)
+    told = answered(admin.post(f"/models/{slow}/restart"))
+    assert told["id"] == slow
+    assert api.read(job).text == api.job(job)["result"]["content"]
+    assert api.job(job)["status"] == "completed"
+
+    def engines() -> set[str]:
+        return {engine["engine_id"] for engine in answered(api.get(f"/models/{slow}"))["engines"]}
+
+    began_s = time.monotonic()
+    while before & engines():
+        assert time.monotonic() - began_s < 60
+        time.sleep(0.2)
+    assert api.run(question(slow, max_tokens=2))["status"] == "completed"

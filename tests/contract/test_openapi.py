@@ -17,6 +17,9 @@ OPERATIONS = {
     ("get", "/api/v1/jobs/{job_id}/placement"): {200, 401, 404, 429},
     ("get", "/api/v1/jobs/{job_id}/timeline"): {200, 401, 404, 429},
     ("get", "/api/v1/models"): {200, 400, 401, 429},
+    ("get", "/api/v1/models/{model_id}"): {200, 400, 401, 404, 429},
+    ("patch", "/api/v1/models/{model_id}"): {200, 400, 401, 403, 404, 413, 429},
+    ("post", "/api/v1/models/{model_id}/restart"): {200, 401, 403, 404, 429},
     ("get", "/api/v1/nodes"): {200, 401, 429},
     ("get", "/api/v1/nodes/{node_id}"): {200, 401, 404, 429},
     ("get", "/api/v1/nodes/{node_id}/status"): {200, 404},
@@ -100,7 +103,7 @@ def test_its_statuses(document: dict[str, Any], operation: tuple[str, str]) -> N
     openai = is_openais(operation[1])
     # /v1 waits for the end of a job, and has statuses for its failures.
     assert openai or all(200 <= status < 300 or status in CODES for status in statuses)
-    for status in statuses - {200, 201, 204}:
+    for status in statuses - {200, 201, 202, 204}:
         (schema,) = [media["schema"] for media in responses[str(status)]["content"].values()]
         fields = set(resolved(document, schema)["properties"])
         assert fields == ({"error"} if openai else {"error", "error_message"})

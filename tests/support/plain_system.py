@@ -271,7 +271,14 @@ class PlainSystem:
         me = Process(f"engine/{order.id}")
         ask_for_media = self._called("ledger", me).media
         engine = me.content = Engine(
-            order.id, model.id, node_id, backend, self._interval_s, actor.kill, make_of(model), ask_for_media
+            order.id,
+            model.id,
+            node_id,
+            backend,
+            self._interval_s,
+            actor.kill,
+            make_of(model, order.restarts),
+            ask_for_media,
         )
         self._engine_objects.append(engine)
         actor.run_in(me)

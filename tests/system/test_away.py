@@ -38,6 +38,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/completions": {"model": "real", "prompt": "Hi"},
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/keys/key_0": {"name": "desktop"},
+    "/api/v1/models/sim": {"replicas": {"min": 1}},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
     "/api/v1/webhooks": {"url": "https://example.org/hook"},
@@ -63,6 +64,7 @@ def operations() -> Iterator[tuple[str, str]]:
             webhook_id="hook_0",
             delivery_id="msg_0",
             model="sim",
+            model_id="sim",
         )
         yield from ((method.upper(), named) for method in methods if path not in ALONE)
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from api.dashboard.jobs import conversation
 from api.dashboard.jobs.advice import advice
-from api.dashboard.jobs.timeline import timeline
+from api.dashboard.jobs.timeline import drawn
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
 from api.http.dependencies import Caller, CurrentGateway
@@ -63,8 +63,8 @@ async def cancel(request: Request, gateway: CurrentGateway, caller: Caller, job_
 
 async def _now(gateway: Gateway, caller: Principal, record: JobRecord, asked: Job) -> dict[str, object]:
     explanation = await gateway.placement(record.id, account_seen(caller))
+    moments = await gateway.timeline(record.id, account_seen(caller))
     ended = record if isinstance(record, EndedRecord) else None
-    until_ms = gateway.now_ms() if ended is None else ended.ended_ms
     return {
         "job": job_body(record),
         "is_open": ended is None,
@@ -72,7 +72,7 @@ async def _now(gateway: Gateway, caller: Principal, record: JobRecord, asked: Jo
         "usage": None if ended is None else usage_body(ended.usage),
         "cost": None if ended is None else cost(asked.rates, ended.usage),
         "advice": advice(record.error) if isinstance(record, FailedRecord) else None,
-        "timeline": timeline(record.created_ms, explanation.attempts, None, until_ms),
+        "timeline": drawn(moments, gateway.now_ms()),
         "placement": placement_body(_shortened(explanation)),
         "earlier_attempts": max(0, len(explanation.attempts) - _MOST_ATTEMPTS),
     }

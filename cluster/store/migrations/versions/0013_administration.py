@@ -29,9 +29,16 @@ def upgrade() -> None:
         columns = [*columns, "created_ms", "id"]
         op.create_index(name, "jobs", columns, sqlite_where=_FAILED, postgresql_where=_FAILED)
     op.create_index("usage_by_end", "usage", ["ended_ms"])
+    op.create_table(
+        "model_settings",
+        sa.Column("model", sa.String(), primary_key=True),
+        *(sa.Column(name, sa.Integer(), nullable=True) for name in ("min", "max", "idle_s")),
+        sa.Column("restarts", sa.Integer(), nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("model_settings")
     op.drop_index("usage_by_end", "usage")
     for name in (*_INDEXES, *_INDEXES_OF_FAILED):
         op.drop_index(name, "jobs")
