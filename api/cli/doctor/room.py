@@ -10,6 +10,7 @@ from msgspec import Struct
 from api.cli.doctor.findings import Finding, fault, ok, warning
 from api.cli.doctor.subject import Subject
 from api.cli.run import places
+from cluster.catalogue import is_local
 from cluster.errors import StartError
 
 _AREA = "disk"
@@ -69,7 +70,7 @@ def _places(subject: Subject) -> Iterator[Place]:
 
 def _loads_from_a_hub(subject: Subject) -> bool:
     return subject.settings is not None and any(
-        model.backend == "vllm" and not model.source.startswith(("builtin:", "/")) for model in subject.settings.models
+        model.backend == "vllm" and not is_local(model.source) for model in subject.settings.models
     )
 
 
