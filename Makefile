@@ -24,11 +24,14 @@ QUICK_CLIENTS := $(foreach client,langchain pydantic-ai instructor generated,$(C
 # PostgreSQL's programs: Debian puts them outside PATH.
 POSTGRES := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb)$(shell command -v initdb),,postgres-programs)
 
+# Debian's Chromium: browsers that others build come from outside the package registry.
+CHROMIUM := $(if $(shell command -v chromium || command -v google-chrome),,chromium-program)
+
 # What plays machines: namespaces of this one, with their own sshd. Debian's sshd lies outside some users' PATH.
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
+.PHONY: help install demo test browser chromium-program contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
 	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -57,7 +60,7 @@ $(CLIENTS)/%/installed: tests/contract/clients/requirements/%.txt | $(INSTALLED)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CLIENTS)/$*/bin/python --requirement $< && touch $@
 
 test: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Run all tests that need no GPU
-	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture tests/browser
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
 	@$(PYTEST) -m 'not long' tests/differential
 	@$(PYTEST) -m 'not long' tests/outages tests/chaos tests/elastic
@@ -81,6 +84,15 @@ contract-postgres: install $(POSTGRES) $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Th
 
 postgres: install $(POSTGRES)  ## Run a PostgreSQL for trying things out, on a port of its own; its data go when it ends
 	@$(BIN)/python -m tests.support.postgres
+
+browser: install $(CHROMIUM)  ## Look at every page of the dashboard in Chromium
+	@$(BIN)/python -m pytest $(PARALLEL) tests/browser $(ARGS)
+
+chromium-program:
+	@apt-get --version >/dev/null 2>&1 && [ $$(id -u) = 0 ] || \
+	{ echo "Chromium is not here. As root: apt-get install chromium"; exit 1; }; \
+	echo "Installing Debian's chromium ..."; \
+	apt-get install --quiet --quiet --yes --no-install-recommends chromium fonts-dejavu-core >/dev/null
 
 postgres-programs:
 	@apt-get --version >/dev/null 2>&1 && [ $$(id -u) = 0 ] || \

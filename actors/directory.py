@@ -15,10 +15,11 @@ from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId, node_id
 from cluster.messages.people import KeyLimits
 from cluster.release import Release
-from cluster.settings.schema import SpotNoticesOf
+from cluster.settings.schema import SpotNoticesOf, Webhooks
 
 if TYPE_CHECKING:
     from actors.backends.base import Backend
+    from actors.courier import Courier
     from actors.engine import Engine
     from actors.engine_part import EnginePart
     from actors.journal import Journal
@@ -72,6 +73,13 @@ async def _make_scheduler(models: tuple[Model, ...]) -> "Scheduler":
     )
 
 
+async def _make_courier(settings: Webhooks) -> "Courier":
+    from actors.courier import Courier
+    from actors.couriering.posting import Poster
+
+    return Courier(LEDGER.at(), Poster(settings))
+
+
 async def _make_supervisor(release: Release, admin_key: str | None) -> "Supervisor":
     from actors.ray.world import RayWorld
     from actors.supervisor import Supervisor
@@ -87,6 +95,7 @@ async def _make_node(
     resources: Mapping[str, float],
 ) -> "NodeAgent":
     from actors.backends import sources
+    from actors.machine.gpu_loads import GpuLoads
     from actors.machine.hardware import probe
     from actors.machine.scheduling_class import restore_priority
     from actors.node import NodeAgent
@@ -102,14 +111,16 @@ async def _make_node(
         from actors.ray.machines import announce_end
 
         spot_watch = SpotWatch(notices_of(spot_notices), partial(announce_end, ray_node_id))
+    hardware = probe(resources)
     return NodeAgent(
         me,
-        probe(resources),
+        hardware,
         SCHEDULER.at(),
         launcher,
         on_superseded=_leave,
         spot_watch=spot_watch,
         look_for_weights=partial(sources.models_here, models),
+        gpu_loads=GpuLoads().read if hardware.gpus else None,
     )
 
 
@@ -190,6 +201,7 @@ LEDGER: "Kind[Ledger]" = Kind("actors.ledger:Ledger", _make_ledger, core=True)
 RATE_LIMITER: "Kind[RateLimiter]" = Kind("actors.rate_limiter:RateLimiter", _make_rate_limiter, core=True)
 JOURNAL: "Kind[Journal]" = Kind("actors.journal:Journal", _make_journal, _FRAMES, core=True)
 SCHEDULER: "Kind[Scheduler]" = Kind("actors.scheduler:Scheduler", _make_scheduler, core=True)
+COURIER: "Kind[Courier]" = Kind("actors.courier:Courier", _make_courier, core=True)
 SUPERVISOR: "Kind[Supervisor]" = Kind("actors.supervisor:Supervisor", _make_supervisor, core=True)
 NODE: "Kind[NodeAgent]" = Kind("actors.node:NodeAgent", _make_node, core=True)
 ENGINE: "Kind[Engine]" = Kind("actors.engine:Engine", _make_engine, _FRAMES)

@@ -9,8 +9,10 @@ from actors.backends.base import Backend, BackendDied, Chunk, Loaded, Media
 from actors.backends.generating import Generating
 from actors.backends.generation import Generation
 from actors.machine import gc
+from actors.machine.log_lines import about, about_job
 from actors.media.fetching import Fetching
 from actors.media.shelf import AskFor, MediaShelf
+from actors.telemetry.generations import GenerationSpans
 from actors.wire.frames import JobLog, Outbox
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState, Make
@@ -57,6 +59,7 @@ class Engine:
         self._logs: dict[JobId, JobLog] = {}
         self._unconfirmed: set[JobId] = set()
         self._generating = Generating()
+        self._spans = GenerationSpans(engine_id)
         self._shelf = MediaShelf(ask_for_media)
         self._fetching = Fetching(self._shelf, self._begin, self._fail)
         self._outbox = Outbox(interval_s, with_tokens=True)
@@ -102,6 +105,10 @@ class Engine:
         for dispatch in fresh:
             job_id, log = dispatch.job.id, TokenLog(dispatch.resume, dispatch.epoch)
             self._logs[job_id] = JobLog(job_id, dispatch.attempt, log, dispatch.resume.prompt_ids)
+            self._logs[job_id].origin = dispatch.job.origin
+            self._spans.begin(dispatch)
+            tokens = len(dispatch.resume.token_ids)
+            logger.debug("attempt %d begins here, at token %d", dispatch.attempt, tokens, extra=about_job(dispatch.job))
             if dispatch.confirmed:
                 self._unconfirmed.discard(job_id)
                 self._outbox.watch(self._logs[job_id], log.length, len(log.token_ids))
@@ -142,6 +149,7 @@ class Engine:
                 if waiting is not None:
                     self._generating.begin(waiting)  # it is told of as one that was stopped
                 self._generating.stop(job_id, attempt)
+                self._spans.drop(job_id)
 
     async def settled(self, jobs: Sequence[JobAttempt]) -> None:
         """The ends of these are durable: their outputs may go."""
@@ -150,6 +158,7 @@ class Engine:
                 del self._logs[job_id]
                 self._unconfirmed.discard(job_id)
                 self._generating.forget(job_id)
+                self._spans.drop(job_id)
                 self._outbox.unwatch(job_id)
 
     async def forget(self, jobs: Sequence[JobAttempt]) -> None:
@@ -199,6 +208,7 @@ class Engine:
             block_tokens=self._loaded.block_tokens,
             made_of=self._made_of,
             adapters=tuple(self._backend.adapters)[-_MOST_ADAPTERS_TOLD:],
+            figures=self._backend.figures,
         )
 
     async def stop(self) -> None:
@@ -230,7 +240,10 @@ class Engine:
             job_log.log.append(chunk.text, chunk.token_ids, chunk.ends, chunk.marks)
             if chunk.end is not None:
                 job_log.log.close(chunk.end)
+                logger.debug("attempt %d is done", chunk.attempt, extra=about(chunk.job_id, job_log.origin))
             job_log.touch()
+            if job_log.origin.trace:
+                self._spans.hear(chunk)
 
     def _die(self, error: BackendDied) -> None:
         # An engine without its backend is no engine: ending the process tells everybody at once.

@@ -17,10 +17,13 @@ from actors.journaling.entry import Entry
 from actors.journaling.finishing import Finish, Finishing
 from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
+from actors.machine.log_lines import about
+from actors.telemetry import inference, spans
 from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.role import Role
-from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster import traceparent
+from cluster.clock import SYSTEM_CLOCK, Clock, wall_ns
 from cluster.errors import EngineFailed
 from cluster.ids import EngineId, JobId
 from cluster.liveness.roles import JOURNAL_ROLE
@@ -28,7 +31,7 @@ from cluster.messages.machines import EngineReport
 from cluster.messages.money import Usage
 from cluster.messages.placements import Heard, Placed
 from cluster.messages.records import EndedRecord
-from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, JobAttempt, Output
+from cluster.messages.work import UNTOLD, Delta, End, Ended, Failed, Failure, Fenced, Finished, JobAttempt, Output
 from cluster.text.attempts import Ruling
 from cluster.timing import Timing
 
@@ -240,6 +243,7 @@ class Journal:
     def _fail(self, failure: Failure) -> None:
         entry = self._entry(failure.job_id)
         if entry.attempts.ending is None:
+            entry.origin = failure.origin
             entry.take_output(failure.output)
             usage = Usage(entry.prompt_tokens, len(entry.log.token_ids))
             self._end(entry, Failed(usage, failure.error, failure.error_message), engine_failed=False)
@@ -265,14 +269,29 @@ class Journal:
         ran = None if entry.ran is None else replace(entry.ran, cached_tokens=entry.cached_tokens)
         log = entry.log
         now_ms, heard = self._clock.wall_ms(), self._heard(entry)
-        ended = Ended(entry.job_id, log.text, end, now_ms, ran, log.epoch, tuple(log.marks), heard)
+        # A Journal before this one may have heard of it first.
+        first_text_ms = heard[0].first_ms if heard and self._before.is_new(entry.job_id) else None
+        marks = tuple(log.marks)
+        ended = Ended(entry.job_id, log.text, end, now_ms, ran, log.epoch, marks, heard, first_text_ms, entry.origin)
+        began_ns = wall_ns()
         before = await self._finishing.make_durable(Finish(ended, engine_failed, entry.told_by))
+        self._tell_end(entry, end, began_ns)
         entry.attempts.settle()
         if before is not None:
             entry.turn_to(before)
         entry.log.close(end)
         entry.touch()
         asyncio.get_running_loop().call_later(self._timing.linger_s, self._entries.pop, entry.job_id, None)
+
+    def _tell_end(self, entry: Entry, end: End, began_ns: int) -> None:
+        """How the job ended, and how long it took until that was durable."""
+        if trace := entry.origin.trace:
+            place = traceparent.of_job(trace, entry.job_id, spans.END)
+            told = inference.answered(end) | {"infernet.job.id": entry.job_id}
+            job = traceparent.of_job(trace, entry.job_id)
+            spans.tell(spans.END, place, job, began_ns, wall_ns(), told, inference.error(end))
+        how, tokens = end.finish_reason if isinstance(end, Finished) else end.error, end.usage.completion_tokens
+        logger.debug("has ended: %s, %d tokens", how, tokens, extra=about(entry.job_id, entry.origin))
 
     async def _audit(self) -> None:
         """Hear nothing of jobs that have ended, nor of attempts that were overtaken before this Journal began.
@@ -305,7 +324,7 @@ class Journal:
 
     def _forget(self, entry: Entry) -> None:
         """The job has ended, however long ago. Its readers ask again, and the Ledger knows."""
-        logger.warning("%s has ended before: what is told of it is not heard", entry.job_id)
+        logger.warning("has ended before: what is told of it is not heard", extra=about(entry.job_id, entry.origin))
         del self._entries[entry.job_id]
         for outbox in list(entry.watchers):
             outbox.unwatch(entry.job_id)

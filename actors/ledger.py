@@ -2,23 +2,34 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from secrets import token_urlsafe
 
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from actors.database.access import Access
+from actors.database.gauges import Gauges
 from actors.database.holders import Holders
+from actors.machine.log_lines import about, about_job
+from actors.telemetry import spans
 from actors.wire.every import Every
+from actors.wire.handing_in import HandingIn
 from cluster.catalogue import Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
-from cluster.ids import AccountId, JobId, KeyId
+from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId, new_holder_id
 from cluster.keys import checksum, new_secret
 from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
+from cluster.measures.activity import MINUTE_MS
+from cluster.measures.history import EndedMinutes
+from cluster.measures.measures import Totals
+from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WRITES, Sheet, Tallies
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.models import BoundsChange, ModelSettings
-from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
+from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import (
     Account,
     AccountChange,
@@ -32,28 +43,44 @@ from cluster.messages.people import (
 )
 from cluster.messages.placements import Placed
 from cluster.messages.records import EndedRecord, JobPage, JobQuery, JobRecord
-from cluster.messages.work import Accepted, Ended, Idempotency, OpenAttempt, OpenJob, Submission
+from cluster.messages.webhooks import (
+    Attempted,
+    Delivery,
+    DeliveryQuery,
+    Due,
+    Event,
+    NewWebhook,
+    Room,
+    Webhook,
+    WebhookChange,
+)
+from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
+    budgets,
+    deliveries,
     first_admin,
     idempotency,
     job_search,
     jobs,
     keys,
+    measures,
     media,
     model_settings,
+    own_secrets,
     placements,
     removal,
     shares,
     speeds,
     submissions,
+    tallies,
     usage,
+    webhooks,
     windows,
 )
 from cluster.store.database import Database
 from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
-from cluster.totals import Totals
 
 logger = logging.getLogger(__name__)
 
@@ -90,16 +117,31 @@ class Ledger:
         self._writing_uses = Every(timing.key_uses_s, self.write_uses, "writing when keys were used last")
         self._pruning = Every(timing.prune_media_s, self.prune_media, "removing media that no job needs")
         self._pruning_jobs = Every(timing.prune_jobs_s, self.prune_jobs, "removing jobs that ended too long ago")
-        from_then_on = (self._writing_uses, self._pruning, self._pruning_jobs)
+        self._pruning_minutes = Every(timing.prune_minutes_s, self.prune_minutes, "removing minutes that are over")
+        self._pruning_deliveries = Every(timing.prune_deliveries_s, self.prune_deliveries, "removing old deliveries")
+        self._told_writes = 0
+        self._tallies = Tallies(new_holder_id())
+        self._handing_in = HandingIn(self._tallies, self, timing, before=self._count_commits)
+        self._loops = (
+            self._writing_uses,
+            self._pruning,
+            self._pruning_jobs,
+            self._pruning_minutes,
+            self._pruning_deliveries,
+        )
+        from_then_on = (*self._loops, self._handing_in.loop)
         self._database = Access(database_url, self._prepare, from_then_on, clock, timing)
         self._read = self._database.read
         self._write = self._database.write
         self._first_admin_key: str | None = None
-        self._totals = Totals()
+        self._gauges = Gauges(clock, timing.gauges_s)
         self._roles = Roles()
         self._uses: dict[KeyId, int] = {}
         self._holders = Holders(timing.known_keys_s)
         self._has_removed = False
+        # The accounts that have, or had, endpoints: known here, so that the end of most jobs asks nothing of them.
+        self._listening: set[AccountId] = set()
+        self._something_to_tell = asyncio.Event()
 
     async def start(self) -> None:
         """Opens the database, brings its schema up to date, makes the first admin key if there is no key.
@@ -111,10 +153,10 @@ class Ledger:
 
     async def stop(self) -> None:
         """Finishes the writes under way and closes the database. A stopped Ledger stays stopped."""
-        self._writing_uses.stop()
-        self._pruning.stop()
-        self._pruning_jobs.stop()
+        for loop in self._loops:
+            loop.stop()
         await self.write_uses()
+        await self._handing_in.stop()
         await self._database.close()
 
     async def abandon(self) -> None:
@@ -147,6 +189,10 @@ class Ledger:
         principals = await self._holders.find(key_hashes, lambda: self._read(find), now_ms)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
         return principals
+
+    async def session_secret(self) -> str:
+        """The secret by which sessions are signed: made when it is asked for first, and kept."""
+        return await self._write(partial(own_secrets.kept, name="sessions", new=token_urlsafe(32)))
 
     async def authenticate(self, key_hash: str) -> Principal | None:
         """The holder of the key with this hash; None if it is unknown, revoked or expired."""
@@ -242,7 +288,13 @@ class Ledger:
         What a job may consume at most is reserved of its budgets with that, once however often this is called. `begun`
         is where some of them run already.
         """
-        return await self._write(partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms()))
+        with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
+            answers = await self._write(
+                partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
+            )
+        for each in new:
+            logger.debug("is written down", extra=about_job(each.job))
+        return answers
 
     async def over_budget(self, submissions_: Sequence[Submission]) -> dict[JobId, BudgetExceeded]:
         """Those of these jobs that their budgets have no room for now, each looked at alone."""
@@ -265,14 +317,21 @@ class Ledger:
         """
         if journal is not None and not self._roles.hold(JOURNAL_ROLE, journal, begins=False):
             raise Superseded("another Journal has begun")
-        billed, before = await self._write(partial(jobs.finish, ended=ended))
-        for each in billed:
-            self._totals.add(each.model, each.usage, each.failed)
+        with spans.of_jobs("ledger write", spans.END, ((each.job_id, each.origin) for each in ended)):
+            billed, before = await self._write(partial(jobs.finish, ended=ended, listening=self._listening))
+        for end in ended:
+            logger.debug("its end is written down", extra=about(end.job_id, end.origin))
+        if any(each.account_id in self._listening for each in billed):
+            self._something_to_tell.set()
         return before
 
     async def job(self, job_id: JobId, account_id: AccountId | None) -> JobRecord | None:
         """The job; None if there is none, or it is another account's than the one named."""
         return await self._read(partial(jobs.record, job_id=job_id, account_id=account_id))
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job | None:
+        """The job as it was accepted; None if there is none, or it is another account's than the one named."""
+        return await self._read(partial(jobs.asked, job_id=job_id, account_id=account_id))
 
     async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
         """The account's jobs that `query` asks for, or everybody's, newest first."""
@@ -360,15 +419,121 @@ class Ledger:
         except DatabaseFailed as error:
             logger.warning("media that no job needs were not removed, and will be later: %s", error)
 
+    # Webhooks -----------------------------------------------------------------------------------------------------
+
+    async def create_webhook(self, maker: Principal, webhook: NewWebhook) -> Webhook:
+        """The endpoint as it stands; repeated, nothing changes. Raises BadRequest, Forbidden and Conflict."""
+        # Before it is written: whatever ends from then on is looked at.
+        self._listening.add(webhook.account_id)
+        return await self._write(partial(webhooks.create, maker=maker, asked=webhook))
+
+    async def webhooks(self, account_id: AccountId | None) -> list[Webhook]:
+        """The account's endpoints, or everybody's, the oldest first."""
+        return await self._read(partial(webhooks.of_account, account_id=account_id))
+
+    async def webhook_at(self, account_id: AccountId, url: str) -> WebhookId:
+        """The account's endpoint with this URL. Raises BadRequest where there is none that is enabled."""
+        return await self._read(partial(webhooks.at, account_id=account_id, url=url))
+
+    async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
+        """The endpoint as it stands then. May be repeated. Raises WebhookNotFound, Forbidden and Conflict."""
+        return await self._write(partial(webhooks.change, caller=caller, webhook_id=webhook_id, asked=change))
+
+    async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId, secret: str) -> Webhook:
+        """From now on this secret signs, and the one before for a day. Raises WebhookNotFound and Forbidden."""
+        rotate = partial(webhooks.rotate, caller=caller, webhook_id=webhook_id, secret=secret, now_ms=self._now_ms())
+        return await self._write(rotate)
+
+    async def remove_webhook(self, caller: Principal, webhook_id: WebhookId) -> None:
+        """Nothing more is told to it. Raises WebhookNotFound."""
+        now_ms = self._now_ms()
+        await self._write(partial(webhooks.remove, caller=caller, webhook_id=webhook_id, now_ms=now_ms))
+
+    async def test_webhook(self, caller: Principal, webhook_id: WebhookId, event: Event) -> Delivery:
+        """This event on its way to this endpoint alone. Raises WebhookNotFound, and Conflict for a disabled one."""
+        delivery = await self._write(partial(deliveries.test, caller=caller, webhook_id=webhook_id, event=event))
+        self._something_to_tell.set()
+        return delivery
+
+    async def deliveries(self, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery) -> list[Delivery]:
+        """The endpoint's deliveries that `query` asks for, the newest first. Raises WebhookNotFound."""
+        return await self._read(partial(deliveries.of_webhook, caller=caller, webhook_id=webhook_id, query=query))
+
+    async def redeliver(self, caller: Principal, webhook_id: WebhookId, delivery: DeliveryId) -> Delivery:
+        """The delivery, tried again from now on. Raises WebhookNotFound, DeliveryNotFound and Conflict."""
+        now_ms = self._now_ms()
+        again = await self._write(
+            partial(deliveries.redeliver, caller=caller, webhook_id=webhook_id, delivery=delivery, now_ms=now_ms)
+        )
+        self._something_to_tell.set()
+        return again
+
+    async def happened(self, events: Sequence[Event]) -> None:
+        """Writes down whom these are to be told. May be repeated: each is told once."""
+        if await self._somebody_listens():
+            await self._write(partial(deliveries.add, events=events, named={}))
+            self._something_to_tell.set()
+
+    async def due_deliveries(self, room: Room, wait_s: float) -> list[Due]:
+        """What is to be told now, as far as there is room; where there is nothing, it is waited for so long."""
+        if found := await self._due(room):
+            return found
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._something_to_tell.wait()
+        return await self._due(room)
+
+    async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
+        """Writes down what came of these attempts. May be repeated."""
+        await self._write(partial(deliveries.record, attempted=attempted))
+
+    async def prune_deliveries(self) -> None:
+        """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
+        if not self._listening:
+            return
+        prune = partial(deliveries.prune, now_ms=self._now_ms())
+        try:
+            while True:
+                may_be_more = await self._write(prune)
+                if not may_be_more:
+                    return
+                await asyncio.sleep(self._timing.prune_pause_s)
+        except DatabaseFailed as error:
+            logger.warning("old deliveries were not removed, and will be later: %s", error)
+
     # What adds up -------------------------------------------------------------------------------------------------
 
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
         """Usage added up, in the order of the groups; without a grouping one sum, even of nothing."""
         return await self._read(partial(usage.sums, query=query))
 
-    async def totals(self) -> list[ModelTotals]:
-        """What has ended, per model, since this process began."""
-        return self._totals.all()
+    async def totals(self) -> Totals:
+        """All that is counted, of jobs and by processes."""
+        return await self._read(_totals)
+
+    async def tally(self, source: str, sheet: Sheet | None, gauges: Mapping[str, float]) -> None:
+        """Adds up what this process has counted, each sheet once, and takes what it tells of now for its present."""
+        self._gauges.tell(source, gauges)
+        if sheet is not None:
+            await self._write(partial(tallies.take, sheet=sheet, now_ms=self._now_ms()))
+
+    async def gauges(self) -> dict[str, float]:
+        """What the processes that are heard tell of now, added up. Asked of no database."""
+        return self._gauges.sums()
+
+    async def ended_minutes(self, minutes: int) -> EndedMinutes:
+        """What has ended in each of the last so many minutes, the current one among them, and the cost of today."""
+        now_ms = self._now_ms()
+        since_ms = now_ms - (minutes - 1) * MINUTE_MS
+        return await self._read(partial(measures.ended_minutes, since_ms=since_ms, now_ms=now_ms))
+
+    async def prune_minutes(self) -> None:
+        """Removes what was measured of minutes that nobody asks for any more. What cannot be now is the next time."""
+        try:
+            await self._write(partial(measures.prune, now_ms=self._now_ms()))
+            await self._write(partial(tallies.prune, now_ms=self._now_ms()))
+        except DatabaseFailed as error:
+            logger.warning("minutes that are over were not removed, and will be later: %s", error)
 
     async def speeds(self) -> dict[str, int]:
         """Per model: output tokens per second of generation, averaged over its last 32 completed jobs."""
@@ -397,11 +562,32 @@ class Ledger:
             raise Superseded("another Scheduler has begun")
         await self._write(partial(shares.mark, marks=marks))
 
+    def _count_commits(self) -> None:
+        """That this was handed in is no reason to hand it in again: a system at rest writes nothing."""
+        commits = self._database.commits
+        if commits.writes > self._told_writes + 1:
+            self._told_writes = commits.writes
+            self._tallies.reach(COMMITS, total=commits.count)
+            self._tallies.reach(WRITES, total=commits.writes)
+            self._tallies.reach(COMMIT_SECONDS, total=commits.seconds)
+
     # Inside -------------------------------------------------------------------------------------------------------
 
     def _with_last_use(self, key: Key) -> Key:
         at_ms = self._uses.get(key.id)
         return key if at_ms is None else replace(key, last_used_ms=max(at_ms, key.last_used_ms or 0))
+
+    async def _due(self, room: Room) -> list[Due]:
+        if not await self._somebody_listens():
+            return []
+        # Cleared first: what is written down from here on is looked at again.
+        self._something_to_tell.clear()
+        return await self._read(partial(deliveries.due, room=room, now_ms=self._now_ms()))
+
+    async def _somebody_listens(self) -> bool:
+        """Or did, once. It is known as soon as the database has been opened."""
+        await self._database.opened()
+        return bool(self._listening)
 
     async def _prune(self, before_ms: int) -> None:
         """In turns, between which others write."""
@@ -414,7 +600,8 @@ class Ledger:
             await asyncio.sleep(self._timing.prune_pause_s)
 
     def _prepare(self, database: Database) -> None:
-        """Makes the first admin key, if there is no key."""
+        """Learns who listens, and makes the first admin key, if there is no key."""
+        self._listening |= database.read(webhooks.accounts)
         if database.read(keys.any_exists):
             return
         secret = self._admin_key or new_secret()
@@ -426,3 +613,7 @@ class Ledger:
             if answer is not None:
                 raise answer
         self._first_admin_key = None if self._admin_key else secret
+
+
+def _totals(connection: Connection) -> Totals:
+    return Totals(measures.totals(connection), tallies.sums(connection), budgets.reserved(connection))

@@ -14,7 +14,7 @@ from actors.wire.calls import Gone, Unreachable, tell
 from actors.wire.every import Every
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import EngineId, NodeId, new_holder_id
-from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeOrders, NodeReport
+from cluster.messages.machines import EngineOrder, EngineReport, GpuLoad, Hardware, NodeOrders, NodeReport
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class NodeAgent:
         on_superseded: Callable[[], None] = lambda: None,
         spot_watch: "SpotWatch | None" = None,
         look_for_weights: Callable[[], Sequence[str]] = tuple,
+        gpu_loads: Callable[[], Sequence[GpuLoad]] | None = None,
     ) -> None:
         self._id = node_id
         self._hardware = hardware
@@ -96,6 +97,8 @@ class NodeAgent:
         self._spot_watch = spot_watch
         self._look_for_weights = look_for_weights
         self._cached: tuple[str, ...] | None = None
+        self._read_gpu_loads = gpu_loads
+        self._gpu_loads: tuple[GpuLoad, ...] = ()
         self._replicas: dict[EngineId, _Replica] = {}
         self._stopping: set[EngineId] = set()
         self._draining = False
@@ -105,11 +108,14 @@ class NodeAgent:
         self._complete = False
         self._heartbeat = Every(timing.heartbeat_s, self._beat, "heartbeat")
         self._reconciling = Every(timing.reconcile_s, self._reconcile, "looking for engines")
+        self._looking_at_gpus = Every(timing.heartbeat_s, self._look_at_gpus, "looking at the GPUs")
 
     async def start(self) -> None:
         """Begin to report, and take over the engines that run here already."""
         self._heartbeat.start()
         self._reconciling.start()
+        if self._read_gpu_loads is not None:
+            self._looking_at_gpus.start()
         tell(self._note_weights(), "looking for weights")
         if self._spot_watch is not None:
             self._spot_watch.start()
@@ -129,6 +135,7 @@ class NodeAgent:
     def _stop_looking(self) -> None:
         self._heartbeat.stop()
         self._reconciling.stop()
+        self._looking_at_gpus.stop()
         if self._spot_watch is not None:
             self._spot_watch.stop()
 
@@ -145,6 +152,7 @@ class NodeAgent:
             self._begins,
             tuple(self._stopping),
             self._cached,
+            self._gpu_loads,
         )
 
     async def apply(self, orders: NodeOrders, reported: Set[EngineId]) -> None:
@@ -188,6 +196,11 @@ class NodeAgent:
         if not self._complete:
             self._complete = True
             self._heartbeat.hasten()
+
+    async def _look_at_gpus(self) -> None:
+        """Find out what the GPUs are used for. The driver may take its time, and no heartbeat waits for it."""
+        assert self._read_gpu_loads is not None
+        self._gpu_loads = tuple(await asyncio.to_thread(self._read_gpu_loads))
 
     async def _note_weights(self) -> None:
         """Find out which models' weights this machine has, for the reports from now on."""

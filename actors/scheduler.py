@@ -6,25 +6,30 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
+from actors.scheduling.job_spans import JobSpans
 from actors.wire.calls import tell
 from actors.wire.every import Every
+from actors.wire.handing_in import HandingIn
 from actors.wire.role import Role
 from cluster import acceptance
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity
+from cluster.fleet.alarms import Alarms
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.gpu_memory import Demand
-from cluster.ids import EngineId, JobId, NodeId
+from cluster.ids import EngineId, JobId, NodeId, new_holder_id
 from cluster.leases import standings
 from cluster.leases.actions import Action, Fail
 from cluster.leases.leases import Leases
 from cluster.liveness.attention import AttendedTime
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
+from cluster.measures.activity import MINUTE_MS, ActiveMinute, Activity
+from cluster.measures.tallies import CACHE_TOKENS, Tallies
 from cluster.messages.explanations import Standing
 from cluster.messages.machines import ModelView, NodeOrders, NodeReport, NodeView
 from cluster.messages.models import ModelDetail, ModelSettings
@@ -76,6 +81,11 @@ class Scheduler:
         self._on_superseded = on_superseded
         self._measure = measure
         self._attended = AttendedTime(timing.tick_s, timing.late_s)
+        self._activity = Activity()
+        self._alarms = Alarms()
+        self._alarming: asyncio.Task[None] | None = None
+        self._tallies = Tallies(new_holder_id())
+        self._handing_in = HandingIn(self._tallies, ledger, timing, before=self._count_cached)
         self._idle = asyncio.Event()
         self._agents = Roles()
         # Who waits for the next report of a node.
@@ -97,6 +107,7 @@ class Scheduler:
         self.ticking.start()
         self.surveying.start()
         self.comparing.start()
+        self._handing_in.start()
         tell(self._measure_all(), "finding out what models take of GPUs' memory")
 
     def _begin(
@@ -109,8 +120,16 @@ class Scheduler:
         unmeasured = [model.id for model in self._to_measure()]
         self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured, admins)
         self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
+        self._spans = JobSpans(open_jobs)
         self._errands = Errands(
-            self.leases, self._ledger, self._journal, self._engine, self._now, self._timing, self.role.holder
+            self.leases,
+            self._ledger,
+            self._journal,
+            self._engine,
+            self._now,
+            self._timing,
+            self.role.holder,
+            self._spans,
         )
 
     async def stop(self) -> None:
@@ -124,8 +143,15 @@ class Scheduler:
         self._on_superseded()
 
     def _stop_keeping_time(self) -> None:
-        for every in (self.ticking, self.surveying, self.comparing):
+        for every in (self.ticking, self.surveying, self.comparing, self._handing_in.loop):
             every.stop()
+
+    def _count_cached(self) -> None:
+        """Count what of prompts was expected in engines' caches, and what was found there."""
+        for model in self._catalogue.models:
+            if (predictions := self.fleet.predictions(model.id)) is not None:
+                for kind, tokens in asdict(predictions.totals).items():
+                    self._tallies.reach(CACHE_TOKENS, model.id, kind, total=tokens)
 
     # The ingress asks ---------------------------------------------------------------------------------------------
 
@@ -136,6 +162,7 @@ class Scheduler:
         begun = self.leases.submitted(wanted, self._clock.wall_ms())
         refusals |= begun.refused
         taken = [s for s in wanted if s.job.id not in refusals]
+        self._spans.submitted(s.job for s in taken)
         self._carry_out(begun.orders)
         try:
             await asyncio.sleep(0)  # orders leave first: the first token waits for them, and nobody yet for the Ledger
@@ -144,6 +171,7 @@ class Scheduler:
             self._carry_out(self.leases.confirmed([s.job for s in taken if _is_created(s.job, answers[s.job.id])]))
         finally:
             self._carry_out(self.leases.answered(wanted))
+            self._spans.refused(s.job.id for s in taken if s.job.id not in self.leases.places)
             self._errands.answered(placed.job_id for placed in begun.placed)
         self._carry_out(self.leases.dispatched(self._clock.wall_ms()))
         return [refusals.get(s.job.id) or answers[s.job.id] for s in submissions]
@@ -183,6 +211,10 @@ class Scheduler:
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
         return self.fleet.model_views(queued, self._now_s())
+
+    async def activity(self, minutes: int) -> list[ActiveMinute]:
+        """What was seen of the last so many minutes, also the current one; not of those in which nobody looked."""
+        return self._activity.since(self._clock.wall_ms() // MINUTE_MS - minutes + 1)
 
     async def ready_engines(self, model: str) -> list[EngineId]:
         """The model's engines that can be asked something."""
@@ -246,6 +278,7 @@ class Scheduler:
 
     async def released(self, released: Sequence[Released]) -> None:
         """These attempts have ended their jobs, durably."""
+        self._spans.released(released, self.leases.is_ending)
         self._carry_out(self.leases.released(released, *self._now()))
 
     async def engine_lost(self, engine_id: EngineId) -> None:
@@ -279,6 +312,22 @@ class Scheduler:
 
     async def _tick(self) -> None:
         self._carry_out(self.leases.tick(*self._now()))
+        places = self.leases.places
+        self._activity.note(self._clock.wall_ms(), len(places.queue), places.working, places.generated)
+        self._look_for_alarms()
+
+    def _look_for_alarms(self) -> None:
+        if self.leases.quiescent:
+            return  # the system ends, and its nodes before this
+        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self._clock.wall_ms())
+        if self._alarms.untold and (self._alarming is None or self._alarming.done()):
+            self._alarming = tell(self._tell_alarms(), "ledger.happened")
+
+    async def _tell_alarms(self) -> None:
+        """Tried again at the next tick where it fails."""
+        events = self._alarms.untold
+        await self._ledger.happened(events)
+        self._alarms.told(events)
 
     async def _survey(self) -> None:
         """Have the cluster keep the seats that there are to be, and hear of its machines."""
@@ -293,7 +342,9 @@ class Scheduler:
         held = self.leases.durable()
         open_attempts = await self._ledger.open_attempts()
         now_ms = self._clock.wall_ms()
-        self._carry_out(self.leases.ended(held - {job_id for job_id, _, _ in open_attempts}, now_ms))
+        ended = held - {job_id for job_id, _, _ in open_attempts}
+        self._carry_out(self.leases.ended(ended, now_ms))
+        self._spans.refused(ended)
         if strays := self.leases.strays(open_attempts, now_ms):
             logger.warning("%d jobs that the Ledger has open are taken up", len(strays))
             self._carry_out(self.leases.taken_up(await self._ledger.open_jobs(strays)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from msgspec.structs import replace
 from ray import serve
 from ray.serve import Application
 from ray.serve._private.constants import SERVE_LOGGER_NAME
@@ -14,7 +15,9 @@ from ray.serve._private.constants import SERVE_LOGGER_NAME
 from actors.backends.judge import Backends
 from actors.directory import JOURNAL, LEDGER, RATE_LIMITER, SCHEDULER, SUPERVISOR, engine
 from actors.machine import gc, logs, scheduling_class
-from actors.ray import lifecycle, machines, replica_address, replica_port
+from actors.ray import lifecycle, machines, replica_address, replica_port, secrets
+from actors.telemetry import observing
+from actors.telemetry.observing import Observing
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.secrets import ADMIN_KEY_VARIABLE, admin_key_of, with_secrets
@@ -23,6 +26,7 @@ from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.defaults import with_database
+from cluster.settings.schema import Metrics
 
 APP_NAME = "infernet"
 
@@ -42,12 +46,14 @@ class Ingress:
 
     async def __init__(self, release: Release) -> None:  # type: ignore[misc]  # Serve awaits it
         scheduling_class.use_batch()
-        log_with_the_others()
+        log_with_the_others(Observing.of(release.settings))
         await asyncio.to_thread(replica_address.listen_where_haproxy_looks)
         replica_port.listen_where_the_node_does()
-        await lifecycle.begin(with_secrets(release, os.environ), admin_key_of(os.environ))
+        resolved = with_secrets(release, os.environ)
+        await lifecycle.begin(resolved, admin_key_of(os.environ))
+        metrics = await asyncio.to_thread(_recalled, resolved.settings.metrics)
         self._gateway = Gateway(
-            release.settings,
+            replace(release.settings, metrics=metrics),
             LEDGER.at(),
             RATE_LIMITER.at(),
             SCHEDULER.at(),
@@ -63,11 +69,16 @@ class Ingress:
         return create_app(self._gateway, self._cors_origins, tells_request_ids=False)
 
 
-def log_with_the_others() -> None:
-    """Have this replica's own lines in the log of the run, or where there is none, in Serve's log of this replica."""
-    if logs.VARIABLE in os.environ:
-        logs.begin(f"ingress/{serve.get_replica_context().replica_id.unique_id}")
-    else:
+def _recalled(metrics: Metrics) -> Metrics:
+    """With its key, if there is one: of `infernet up` it is the name under which the cluster's head keeps it."""
+    return Metrics(secrets.recall(secrets.keep(metrics.key))) if metrics.key else metrics
+
+
+def log_with_the_others(observed: Observing) -> None:
+    """Tell as `observed` says: in the log of the run, or where there is none, in Serve's log of this replica."""
+    observing.begin(f"ingress/{serve.get_replica_context().replica_id.unique_id}", observed)
+    if logs.VARIABLE not in os.environ:
+        logs.end()
         log_where_serve_does()
 
 

@@ -22,6 +22,11 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def wall_ns() -> int:
+    """Nanoseconds since the Unix epoch: for spans, which are shorter than a millisecond."""
+    return time.time_ns()
+
+
 def monotonic_s() -> float:
     """Seconds on a clock that never steps: for durations within a process."""
     return time.monotonic()

@@ -11,7 +11,9 @@
     │   ├── JobNotFound
     │   ├── NodeNotFound
     │   ├── KeyNotFound
-    │   └── AccountNotFound
+    │   ├── AccountNotFound
+    │   ├── WebhookNotFound
+    │   └── DeliveryNotFound
     ├── MethodNotAllowed      405
     ├── PayloadTooLarge       413
     ├── RateLimited           429
@@ -144,6 +146,18 @@ class AccountNotFound(NotFound):
     """No such account. Only admins ask for one."""
 
     code = "account_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """No such webhook, or another account's: the two are not told apart."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """No such delivery of this webhook: it may have been removed since it ended."""
+
+    code = "delivery_not_found"
 
 
 class MethodNotAllowed(InfernetError):

@@ -1,5 +1,6 @@
-"""Identifiers: a kind, an underscore and random lowercase hex."""
+"""Identifiers: a kind, an underscore and lowercase hex, random unless said otherwise."""
 
+import hashlib
 import secrets
 from typing import NewType
 
@@ -8,6 +9,8 @@ NodeId = NewType("NodeId", str)
 EngineId = NewType("EngineId", str)
 AccountId = NewType("AccountId", str)
 KeyId = NewType("KeyId", str)
+WebhookId = NewType("WebhookId", str)
+DeliveryId = NewType("DeliveryId", str)
 
 _HEX_DIGITS = 20
 _NODE_HEX_DIGITS = 16
@@ -23,6 +26,21 @@ def new_account_id() -> AccountId:
 
 def new_key_id() -> KeyId:
     return KeyId(f"key_{_random_hex()}")
+
+
+def new_webhook_id() -> WebhookId:
+    return WebhookId(f"hook_{_random_hex()}")
+
+
+def new_event_key() -> str:
+    """Names one event that nothing else names."""
+    return f"event_{_random_hex()}"
+
+
+def delivery_id(event_key: str, webhook_id: WebhookId) -> DeliveryId:
+    """The id of this event's delivery to this endpoint: always the same, so that it is made once."""
+    told = hashlib.sha256(f"{event_key} {webhook_id}".encode()).hexdigest()
+    return DeliveryId(f"msg_{told[:_HEX_DIGITS]}")
 
 
 def new_reader_id() -> str:

@@ -86,6 +86,11 @@ class Timing(Struct, frozen=True):
     stopped_s: float = 2.0
     stuck_s: float = 4.0
 
+    # Courier
+    # How long it waits for something to deliver while nothing is under way, and how often it looks while something is.
+    courier_wait_s: float = 1.0
+    courier_look_s: float = 0.05
+
     # Ingress replica
     # How long a client waits for what takes no time when all is well; then it is told to come again.
     answer_s: float = 9.0
@@ -96,6 +101,11 @@ class Timing(Struct, frozen=True):
     key_remembered_s: float = 4.0
     # A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
     key_renewed_s: float = 2.0
+
+    # Everybody who counts
+    # How often what was counted is handed in, and how long one counts who has told nothing more of what is so now.
+    hand_in_s: float = 5.0
+    gauges_s: float = 20.0
 
     # RateLimiter
     # How long a read waits until it is durable that it was counted.
@@ -112,6 +122,10 @@ class Timing(Struct, frozen=True):
     prune_jobs_s: float = 60.0
     prune_turn_s: float = 0.01
     prune_pause_s: float = 0.05
+    # How often what was measured of minutes long ago is removed.
+    prune_minutes_s: float = 3600.0
+    # How often deliveries of webhooks that ended long ago are removed.
+    prune_deliveries_s: float = 60.0
     # How long a call waits for the database before its caller is told that it is away.
     database_s: float = 8.0
     # How long a connection may stay without an answer before it is given up, and the call made again on a new one.

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from cluster.ids import JobId
+from cluster.messages.machines import EngineFigures
 from cluster.messages.marks import Mark
 from cluster.messages.media import MediumHash
 from cluster.messages.work import Asking, Dispatch, End, Form, JobAttempt, Sampling
@@ -91,6 +92,11 @@ class Backend(Protocol):
     @property
     def adapters(self) -> Sequence[str]:
         """The model's adapters that it has loaded, the one used last last. Asked from any thread."""
+        ...
+
+    @property
+    def figures(self) -> EngineFigures | None:
+        """What it counts of itself; None where it counts nothing. Asked from any thread."""
         ...
 
     @property

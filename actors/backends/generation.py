@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from actors.backends.base import Chunk
 from actors.backends.stop_strings import Piece, StopStringFilter
+from actors.machine.log_lines import about_job
 from cluster.messages.marks import FinishReason
 from cluster.messages.money import Usage
 from cluster.messages.work import Dispatch, End, Failed, Finished
@@ -19,6 +20,7 @@ class Generation:
         "_announced",
         "_prompt_ids",
         "_stop_strings",
+        "about",
         "attempt",
         "cached_tokens",
         "completion_tokens",
@@ -28,8 +30,12 @@ class Generation:
     )
 
     def __init__(self, dispatch: Dispatch, prompt_tokens: int = 0, prompt_ids: Sequence[int] = ()) -> None:
-        """`prompt_ids` are told with the first chunk, and so are the `cached_tokens` that were set by then."""
+        """`prompt_ids` are told with the first chunk, and so are the `cached_tokens` that were set by then.
+
+        `about` is the `extra` of lines in the log that concern it.
+        """
         self.job_id = dispatch.job.id
+        self.about = about_job(dispatch.job)
         self.attempt = dispatch.attempt
         self.prompt_tokens = prompt_tokens
         self.cached_tokens: int | None = None

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from actors.backends.base import NO_MEDIA, Backend, BackendDied, Loaded, Media, Sink
 from actors.backends.failures import one_line
+from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
 
@@ -44,6 +45,10 @@ class SpreadBackend:
     @property
     def adapters(self) -> Sequence[str]:
         return self._first.adapters
+
+    @property
+    def figures(self) -> EngineFigures | None:
+        return self._first.figures
 
     @property
     def phase(self) -> str:

@@ -19,6 +19,15 @@ from cluster.timing import Timing
 R = TypeVar("R")
 
 
+class Commits:
+    """What the commits of this process came to, in all."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.writes = 0
+        self.seconds = 0.0
+
+
 class Access:
     """Writes that arrive while a commit is under way gather and are committed together. Reads do not wait for writes.
 
@@ -35,6 +44,7 @@ class Access:
         self._prepare = prepare
         self._clock = clock
         self._timing = timing
+        self.commits = Commits()
         self._database: Database | None = None
         self._opening: asyncio.Task[None] | None = None
         # One thread writes, because one at a time may; the others read, on connections of their own.
@@ -123,7 +133,12 @@ class Access:
 
     async def _commit(self, writes: list[Write[object]]) -> Sequence[object]:
         database = await self.opened()
-        return await _run(self._writer, partial(database.commit, writes))
+        begun_s = self._clock.monotonic_s()
+        answers = await _run(self._writer, partial(database.commit, writes))
+        self.commits.count += 1
+        self.commits.writes += len(writes)
+        self.commits.seconds += self._clock.monotonic_s() - begun_s
+        return answers
 
     async def _in_time(self, call: Awaitable[R], outage: Outage) -> R:
         try:

@@ -59,6 +59,7 @@ class Entry(JobLog):
         self.ran = ran
         self.cached_tokens = None
         self.note_teller(ran.engine_id, ran.attempt)
+        self.origin = delta.origin or self.origin
         self._turn_to(delta.epoch)
         if delta.token_offset + len(delta.token_ids) < len(self.log.token_ids):
             self.cut(delta.token_offset + len(delta.token_ids))

@@ -6,14 +6,15 @@ away, as `rotate` does, goes on in a new one.
 
 import logging
 import os
-import time
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import cast
 
 from actors.machine import private_files
+from actors.machine.log_lines import formatter
 from actors.machine.repeats import Repeats
+from cluster.settings.schema import Logs
 
 VARIABLE = "INFERNET_LOG"
 """The environment variable that names the log of the run, for the processes of its machine."""
@@ -26,19 +27,26 @@ _OURS = ("actors", "api", "cluster")
 _ours: logging.Handler | None = None
 
 
-def begin(component: str) -> None:
-    """From now on every line has its time in UTC, its level, and which process wrote it. May be repeated."""
+def begin(part: str, settings: Logs = Logs()) -> None:
+    """From now on every line has its time in UTC, its level, and which process wrote it. May be repeated.
+
+    `part` is what the process is, and which one of several after a slash.
+    """
     global _ours
     end()
     _ours = _handler()
-    line = f"%(asctime)s.%(msecs)03dZ %(levelname)s {component}[{os.getpid()}] %(message)s"
-    formatter = logging.Formatter(line, "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    _ours.setFormatter(formatter)
+    _ours.setFormatter(formatter(part, settings.format))
     _ours.addFilter(Repeats())
     logging.getLogger().addHandler(_ours)
+    set_levels(part, settings)
+
+
+def set_levels(part: str, settings: Logs) -> None:
+    """Lines of ours are told from this part's level on. Those of others are told as they were."""
+    kind = part.partition("/")[0]
+    level = next((level for name, level in settings.levels.items() if name == kind), settings.level)
     for name in _OURS:
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(level.upper())
 
 
 def end() -> None:

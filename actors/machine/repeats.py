@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 
+from actors.machine.log_lines import job_of
+
 _WINDOW_S = 30.0
 _SAME = 1
 _ALIKE = 20
@@ -18,7 +20,7 @@ class _Count:
 
 
 class Repeats(logging.Filter):
-    """Lets through, in half a minute, of warnings and errors the same text once, and of one kind twenty.
+    """Lets through, in half a minute, of warnings and errors the same text of a job once, and of one kind twenty.
 
     Of a kind are those that one place in the code writes. How many were left out is told with the next one.
     """
@@ -33,7 +35,7 @@ class Repeats(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         kind = (record.pathname, record.lineno)
-        same = self._count(self._same, (*kind, record.getMessage()))
+        same = self._count(self._same, (*kind, record.getMessage(), job_of(record)))
         alike = self._count(self._alike, kind)
         if same.told >= _SAME or alike.told >= _ALIKE:
             same.untold += 1

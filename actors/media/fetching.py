@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from actors.backends.base import Media
+from actors.machine.log_lines import about_job
 from actors.media.shelf import MediaShelf, MediumLost
 from cluster.messages.work import Dispatch, JobAttempt
 from cluster.timing import Timing
@@ -58,8 +59,8 @@ class Fetching:
             try:
                 return await self._shelf.get(form.media if form else ())
             except MediumLost as error:
-                logger.error("job %s: %s", dispatch.job.id, error)  # noqa: TRY400
+                logger.error("%s", error, extra=about_job(dispatch.job))  # noqa: TRY400
                 return None
             except Exception as error:  # noqa: BLE001 - told, and asked again: the Ledger comes back
-                logger.warning("job %s waits for its media (%s)", dispatch.job.id, type(error).__name__)
+                logger.warning("waits for its media (%s)", type(error).__name__, extra=about_job(dispatch.job))
                 await asyncio.sleep(self._repeat_s)

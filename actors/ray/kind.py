@@ -1,7 +1,8 @@
 """How a plain class runs as a Ray actor. This is the one place that says `ray.remote` of an actor.
 
-Ray sees one class per kind, named like the plain class, with the methods `call` and `stream`. `call` awaits a method
-of the plain object, `stream` passes on the items of an async generator; both take the method's name first. `Remote`
+Ray sees one class per kind, named like the plain class, with the methods `call`, `traced` and `stream`. `call` awaits a
+method of the plain object, `traced` does so as part of a trace, `stream` passes on the items of an async generator; all
+take the method's name. `Remote`
 names every call `Class.method`, so that Ray's dashboard, `ray list tasks` and traces show which method ran. `pulse` is
 answered by the process itself, whether its object has started or not.
 """
@@ -15,13 +16,17 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import ray
+from msgspec import structs
 from ray._private import state
 from ray.util import list_named_actors
 
-from actors.machine import gc, logs, scheduling_class
+from actors.machine import gc, scheduling_class
 from actors.ray.host import Host
-from actors.ray.remote import CALL, NAMESPACE, PULSE, STREAM, Pulse, Remote
+from actors.ray.remote import CALL, NAMESPACE, PULSE, STREAM, TRACED, Pulse, Remote
+from actors.telemetry import observing, origins, spans
+from actors.telemetry.observing import Observing
 from cluster import clock
+from cluster.messages.origin import Origin
 from cluster.release import VERSION, fingerprint
 
 T = TypeVar("T")
@@ -69,7 +74,11 @@ class Kind(Generic[T]):
             "max_restarts": -1 if self._core else 0,
             "num_cpus": 0,
         }
-        self.actor_class().options(**(defaults | options)).remote(fingerprint(*args), *args)
+        self.actor_class().options(**(defaults | options)).remote(self.made_of(*args), observing.mine(), *args)
+
+    def made_of(self, *args: object) -> str:
+        """Of what an actor is made that this process starts with these `args`, in short."""
+        return fingerprint(observing.mine(), *args)
 
     def at(self, key: str = "") -> T:
         """The actor `key`, to be called like an object of its class."""
@@ -136,9 +145,9 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
         gc.freeze()
         return hosted
 
-    async def init(self: Any, made_of: str, *args: object) -> None:
+    async def init(self: Any, made_of: str, observed: Observing, *args: object) -> None:
         scheduling_class.use_batch()
-        logs.begin(str(ray.get_runtime_context().get_actor_name()))
+        observing.begin(str(ray.get_runtime_context().get_actor_name()), observed)
         self._made_of = made_of
         self._host = Host(class_name, partial(made, *args))
         if core:
@@ -149,6 +158,10 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
     async def call(self: Any, method: str, *args: object) -> Any:
         return await self._host.call(method, *args)
 
+    async def traced(self: Any, origin: Origin, method: str, *args: object) -> Any:
+        with origins.within(*structs.astuple(origin)), spans.inside(f"{class_name}.{method}", "server"):
+            return await self._host.call(method, *args)
+
     async def stream(self: Any, method: str, *args: object) -> AsyncGenerator[Any, None]:
         async with aclosing(getattr(await self._host.started(), method)(*args)) as items:
             async for item in items:
@@ -157,4 +170,4 @@ def _hosted(class_name: str, make: Callable[..., Awaitable[object]], core: bool)
     async def pulse(self: Any) -> Pulse:
         return Pulse(os.getpid(), threading.get_native_id(), VERSION, self._made_of)
 
-    return type(class_name, (), {"__init__": init, CALL: call, STREAM: stream, PULSE: pulse})
+    return type(class_name, (), {"__init__": init, CALL: call, TRACED: traced, STREAM: stream, PULSE: pulse})

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
+from actors.directory import COURIER, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import machines, seats, secrets
 from actors.ray.wards import RayWard
 from actors.supervising.watch import Watch
@@ -16,6 +16,7 @@ from actors.wire.calls import NotStarted, Unreachable
 from actors.wire.every import Every
 from cluster.errors import DatabaseFailed, StartError
 from cluster.release import UNKNOWN, Described, Release
+from cluster.settings.schema import Metrics
 from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ _STOP_S = 22.0  # an engine has 20 s to stop
 
 def sealed(release: Release, admin_key: str | None) -> tuple[Release, str | None]:
     """Both with their secrets kept by the cluster's head, and the secrets' names in their place. Blocks."""
-    settings = replace(release.settings, database=secrets.keep(release.settings.database))
+    settings = release.settings
+    metrics = Metrics(secrets.keep(settings.metrics.key)) if settings.metrics.key else settings.metrics
+    settings = replace(settings, database=secrets.keep(settings.database), metrics=metrics)
     return replace(release, settings=settings), None if admin_key is None else secrets.keep(admin_key)
 
 
@@ -93,7 +96,7 @@ async def stop() -> None:
     for name, actor in (("RateLimiter", RATE_LIMITER.at()), ("Ledger", LEDGER.at())):
         await _stop_or_tell(name, actor.stop())
     # Whoever calls goes before whom it calls.
-    for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, LEDGER):
+    for kind in (JOURNAL, SCHEDULER, RATE_LIMITER, COURIER, LEDGER):
         await asyncio.to_thread(kind.kill)
     # After who would make them anew. The engines that sat there were stopped with their nodes.
     await asyncio.to_thread(seats.remove_all)

@@ -20,9 +20,9 @@ from actors.engine_part import EnginePart
 from actors.ray import seats
 from actors.ray.kind import Kind
 from actors.ray.remote import NAMESPACE
+from actors.telemetry import observing
 from cluster.catalogue import Model
 from cluster.ids import EngineId, node_id
-from cluster.release import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class RayParts:
             scheduling_strategy=place,
             runtime_env={"env_vars": env},
         )
-        return actor_class.remote(fingerprint(*args), *args)
+        return actor_class.remote(self._kind.made_of(*args), observing.mine(), *args)
 
 
 def _reason(ended: Future[str]) -> str:

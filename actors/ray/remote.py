@@ -12,6 +12,7 @@ import ray
 from msgspec import Struct
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, RayTaskError, RuntimeEnvSetupError
 
+from actors.telemetry import origins, spans
 from actors.wire.calls import Gone, Unreachable, Unreached
 from cluster import clock
 
@@ -19,6 +20,8 @@ NAMESPACE = "infernet"
 # The methods of every actor, as Ray knows it: each takes the name of a method of the plain object, and its arguments.
 CALL = "call"
 STREAM = "stream"
+# As `call`, for a request that is traced: before all else it takes the request, and the span that called.
+TRACED = "traced"
 # This one takes nothing: it is answered by the process, not by the object in it.
 PULSE = "pulse"
 _LOOKUP_STEP_S = 0.1
@@ -54,7 +57,7 @@ class Remote:
         self._retries = retries
         self._lookup_s = lookup_s
         self._handle: Any = None
-        self._methods: dict[str, Any] = {}
+        self._methods: dict[tuple[str, str], Any] = {}
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_"):
@@ -68,7 +71,10 @@ class Remote:
         return cast(Pulse, await self._answer(PULSE, PULSE, 0))
 
     async def _call(self, method: str, *args: Any) -> Any:
-        return await self._answer(CALL, method, self._retries, method, *args)
+        if not origins.current().trace:
+            return await self._answer(CALL, method, self._retries, method, *args)
+        with spans.inside(f"{self._class_name}.{method}", "client"):
+            return await self._answer(TRACED, method, self._retries, origins.current(), method, *args)
 
     async def _answer(self, ray_method: str, shown: str, retries: int, *args: Any) -> Any:
         try:
@@ -95,12 +101,12 @@ class Remote:
             ray.cancel(items)
 
     async def _method(self, ray_method: str, method: str, **options: Any) -> Any:
-        if method not in self._methods:
+        if (ray_method, method) not in self._methods:
             if self._handle is None:
                 self._handle = await _find(self._name, self._lookup_s)
             shown = f"{self._class_name}.{method}"
-            self._methods[method] = getattr(self._handle, ray_method).options(name=shown, **options)
-        return self._methods[method]
+            self._methods[ray_method, method] = getattr(self._handle, ray_method).options(name=shown, **options)
+        return self._methods[ray_method, method]
 
     def _unreachable(self, error: RayError) -> Unreachable:
         self._handle = None

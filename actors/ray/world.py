@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.directory import JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
+from actors.directory import COURIER, JOURNAL, LEDGER, NODE, RATE_LIMITER, SCHEDULER, SUPERVISOR
 from actors.ray import haproxy, machines, seats
 from actors.ray.autoscaler import Autoscaler
 from actors.ray.haproxy import PROXY_PREFIX, SERVE_NAMESPACE
@@ -19,7 +19,7 @@ from actors.ray.kind import Kind
 from actors.ray.wards import RayWard
 from actors.wire.calls import Unreachable
 from cluster.ids import node_id
-from cluster.release import VERSION, fingerprint
+from cluster.release import VERSION
 from cluster.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class RayWorld:
                 (RATE_LIMITER, ()),
                 (JOURNAL, (self._interval_s,)),
                 (SCHEDULER, (self._models,)),
+                (COURIER, (settings.webhooks,)),
             )
         ]
         self._autoscaler = Autoscaler()
@@ -83,11 +84,11 @@ class RayWorld:
         await asyncio.gather(*map(_hear, self.wards(await asyncio.to_thread(self.machines))))
 
     def end_outdated(self) -> None:
-        for _, args, ward in self._core:
-            self._end_if_outdated(ward, args)
+        for kind, args, ward in self._core:
+            self._end_if_outdated(ward, kind.made_of(*args))
         for machine, ward in self._nodes.items():
             if machine in self._node_args:
-                self._end_if_outdated(ward, self._node_args[machine])
+                self._end_if_outdated(ward, NODE.made_of(*self._node_args[machine]))
 
     def restarts(self) -> Mapping[str, int]:
         return {kind.full_name(): kind.restarts() for kind in (SUPERVISOR, *(kind for kind, _, _ in self._core))}
@@ -98,7 +99,7 @@ class RayWorld:
             if actor["namespace"] == SERVE_NAMESPACE and name.startswith(PROXY_PREFIX):
                 self._keep_proxy(name)
 
-    def _end_if_outdated(self, ward: RayWard, args: tuple[object, ...]) -> None:
+    def _end_if_outdated(self, ward: RayWard, made_of: str) -> None:
         """One of another version is not ended: it would only begin anew as it is. It is told of, once."""
         heard = ward.heard
         if heard is None:
@@ -106,7 +107,7 @@ class RayWorld:
         if heard.version != VERSION and ward.name not in self._foreign:
             self._foreign.add(ward.name)
             logger.error("%s is of version %s, this of %s: start the system anew", ward.name, heard.version, VERSION)
-        if heard.version == VERSION and heard.made_of != fingerprint(*args):
+        if heard.version == VERSION and heard.made_of != made_of:
             logger.warning("%s has other settings by now: it begins anew", ward.name)
             ward.kill()
 

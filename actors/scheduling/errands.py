@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
+from actors.machine.log_lines import about, about_job
+from actors.scheduling.job_spans import JobSpans
 from actors.wire.calls import Gone, Unreachable, tell
 from cluster.ids import EngineId, JobId
 from cluster.leases.actions import Abort, Action, Ask, Attach, Confirm, Fail, Fence, Forget, Mark, Order, Record
@@ -37,6 +39,7 @@ class Errands:
         now: Callable[[], tuple[float, int]],
         timing: Timing,
         holder: str,
+        spans: JobSpans,
     ) -> None:
         self._leases = leases
         self._ledger = ledger
@@ -45,6 +48,7 @@ class Errands:
         self._now = now
         self._timing = timing
         self._holder = holder
+        self._spans = spans
         # The orders that are on their way for jobs which are not confirmed yet.
         self._orders: dict[JobId, asyncio.Task[None]] = {}
         # The engines that are being asked whether they can be reached.
@@ -77,6 +81,9 @@ class Errands:
                     tell(self._mark(marks), "ledger.mark_shares")
 
     def _order(self, engine_id: EngineId, dispatches: Sequence[Dispatch]) -> None:
+        self._spans.ordered(engine_id, dispatches)
+        for dispatch in dispatches:
+            logger.debug("goes to %s, attempt %d", engine_id, dispatch.attempt, extra=about_job(dispatch.job))
         order = tell(self._send(engine_id, dispatches), f"dispatch to {engine_id}")
         self._orders |= {dispatch.job.id: order for dispatch in dispatches if not dispatch.confirmed}
 
@@ -129,11 +136,16 @@ class Errands:
             raise
 
     async def _fence(self, attempts: Sequence[JobAttempt]) -> None:
+        self._spans.lost(attempts, self._leases.why_moved)
         try:
             fences = await self._journal.fence(attempts)
         except BaseException:
             self._leases.not_fenced(attempts)
             raise
+        for fence in fences:
+            if (waiting := self._leases.places.waiting(fence.job_id)) and not fence.ended:
+                told = len(fence.output.token_ids)
+                logger.info("goes on after token %d: %s", told, waiting.moved_by, extra=about_job(waiting.job))
         self.carry_out(self._leases.fenced(attempts, fences, self._now()[1]))
 
     async def _mark(self, marks: Sequence[ShareMark]) -> None:
@@ -150,6 +162,9 @@ class Errands:
         except BaseException:
             self._leases.not_failed(failures)
             raise
+        self._spans.failed(failures)
+        for failure in failures:
+            logger.debug("has ended: %s", failure.error, extra=about(failure.job_id, failure.origin))
         self.carry_out(self._leases.failed(failures))
 
     def lose(self, engine_id: EngineId) -> None:

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from actors.telemetry import origins
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -33,7 +35,7 @@ class Batcher(Generic[T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._drain is None:
-            self._drain = asyncio.create_task(self._drain_waiting())
+            self._drain = asyncio.create_task(self._drain_waiting(), context=origins.apart())
         return await future
 
     async def _drain_waiting(self) -> None:

@@ -12,10 +12,11 @@ from contextlib import aclosing
 import msgspec
 
 from cluster.ids import JobId
+from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.work import Delta
 from cluster.text.token_log import TokenLog
 
-VERSION = 5
+VERSION = 6
 """Which frames these are: it changes with `Delta` and what it is made of. The first that had one was 2."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -93,7 +94,7 @@ class JobLog:
     `watchers` are the outboxes that tell of it, and where each stands.
     """
 
-    __slots__ = ("attempt", "cached_tokens", "job_id", "log", "prompt_ids", "prompt_tokens", "watchers")
+    __slots__ = ("attempt", "cached_tokens", "job_id", "log", "origin", "prompt_ids", "prompt_tokens", "watchers")
 
     def __init__(
         self, job_id: JobId, attempt: int = 0, log: TokenLog | None = None, prompt_ids: Sequence[int] = ()
@@ -103,6 +104,7 @@ class JobLog:
         self.log = log or TokenLog()
         self.prompt_tokens = 0
         self.cached_tokens: int | None = None
+        self.origin = UNKNOWN_ORIGIN
         self.prompt_ids: Sequence[int] = ()
         self.keep_prompt(prompt_ids)
         self.watchers: dict[Outbox, _Cursor] = {}
@@ -162,9 +164,11 @@ class _Cursor:
         ends: tuple[int, ...] = ()
         prompt_ids: tuple[int, ...] = ()
         cached_tokens: int | None = None
+        origin: Origin | None = None
         if with_tokens:
             if not self.has_sent:
                 prompt_ids, cached_tokens = tuple(source.prompt_ids), source.cached_tokens
+                origin = None if source.origin == UNKNOWN_ORIGIN else source.origin
             token_ids, ends = tuple(log.token_ids[first:]), tuple(log.ends[first:])
         mark_offset, marks = self.marks, tuple(log.marks[self.marks :]) if log.marks else ()
         if not text and not token_ids and not marks and log.end is None:
@@ -188,6 +192,7 @@ class _Cursor:
             cached_tokens,
             mark_offset,
             marks,
+            origin,
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
+from actors.telemetry import origins
 from actors.wire.calls import tell
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class Notices(Generic[T]):
     def add(self, notices: Iterable[T]) -> None:
         self._gathered += notices
         if self._telling is None and self._gathered:
-            self._telling = asyncio.create_task(self._tell_while_there_are())
+            self._telling = asyncio.create_task(self._tell_while_there_are(), context=origins.apart())
 
     def stop(self) -> None:
         """Tell nothing more."""

@@ -9,8 +9,9 @@ from typing import Annotated
 import httpx
 import typer
 
+from api.cli import completing
 from api.cli.client import Client, connect
-from api.cli.connection import KeyOption, StateOption, UrlOption
+from api.cli.options import KeyOption, StateOption, UrlOption
 from api.cli.render import show_json, usage_line
 from api.cli.responses import Json, RemoteError, Said
 from cluster.errors import NoCapacity
@@ -21,7 +22,9 @@ _RECORD_WAIT_S = 5
 
 def chat(
     prompt: Annotated[str, typer.Argument(help="What to ask.")],
-    model: Annotated[str | None, typer.Option("--model", help="Default: the first that is ready.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Default: the first that is ready.", autocompletion=completing.models)
+    ] = None,
     system: Annotated[str | None, typer.Option("--system", help="How the model should behave.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Longest answer, in tokens.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", help="From 0 to 2.")] = None,

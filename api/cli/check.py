@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.connection import StateOption, state_folder
+from api.cli.connection import state_folder
+from api.cli.options import JsonOption, StateOption
+from api.cli.render import show_json
 from api.cli.settings import flags_layer, notes, read_secrets, read_settings
 from cluster.errors import ConfigError, StartError
 from cluster.settings.schema import Settings
@@ -18,14 +20,26 @@ def check(
     port: Annotated[int | None, typer.Option(help="As of `infernet up`.")] = None,
     model: Annotated[str | None, typer.Option(help="As of `infernet up`.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="As of `infernet up`: models may be elsewhere, then.")] = None,
+    as_json: JsonOption = False,
     state: StateOption = None,
 ) -> None:
     """Tell every mistake in settings, with its line and column, and start nothing."""
-    flags = flags_layer(config_file, host, port, model)
-    settings = read_settings(config_file, flags, os.environ, state_folder(state, os.environ), here=ray_address is None)
-    release, _ = read_secrets(settings, os.environ)
-    _check_database(release.settings)
-    for note in notes(settings, os.environ, ray_address):
+    folder = state_folder(state, os.environ)
+    try:
+        flags = flags_layer(config_file, host, port, model)
+        settings = read_settings(config_file, flags, os.environ, folder, here=ray_address is None)
+        release, _ = read_secrets(settings, os.environ)
+        _check_database(release.settings)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        show_json({"mistakes": error.message.splitlines(), "notes": [], "models": []})
+        raise typer.Exit(1) from None
+    doubts = list(notes(settings, os.environ, ray_address))
+    if as_json:
+        show_json({"mistakes": [], "notes": doubts, "models": [each.id for each in settings.models]})
+        return
+    for note in doubts:
         print(f"Note: {note}")
     print(f"{config_file or 'The environment'}: no mistakes; serves {_listed(settings)} at {_door(settings)}")
 

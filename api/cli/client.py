@@ -16,7 +16,7 @@ from httpx_sse import EventSource
 
 from api.cli.connection import Connection, resolve
 from api.cli.proxies import http_client
-from api.cli.responses import Json, Reader, RemoteError, Said, check, parse_job, parse_list
+from api.cli.responses import Json, Reader, RemoteError, Said, check, parse, parse_job, parse_list
 from cluster.clock import wall_ms
 
 _API = "/api/v1"
@@ -36,16 +36,20 @@ class Client:
     Every call raises RemoteError for a refusal and httpx.HTTPError when no whole answer comes.
     `headers` are those of the last answer, refusals and streams included: X-Job-Id, X-RateLimit-*.
     `pauses_s` are the waits before each attempt to mend a broken stream; text that arrives starts them anew.
+    `timeout_s` is how long an answer may take.
     """
 
-    def __init__(self, connection: Connection, pauses_s: Iterable[float] = _PAUSES_S) -> None:
+    def __init__(
+        self, connection: Connection, pauses_s: Iterable[float] = _PAUSES_S, timeout_s: float = _TIMEOUT_S
+    ) -> None:
         self.url = connection.url
+        self._key = connection.key
         self.headers = httpx.Headers()
         self._pauses_s = tuple(pauses_s)
         self._http = http_client(
             base_url=connection.url,
             headers={"Authorization": f"Bearer {connection.key}"},
-            timeout=_timeout(_TIMEOUT_S),
+            timeout=_timeout(timeout_s),
         )
 
     def __enter__(self) -> Self:
@@ -99,6 +103,23 @@ class Client:
     def nodes(self) -> Json:
         """`{"nodes": [...]}`: the machines of the cluster."""
         return parse_list(self._call("GET", f"{_API}/nodes"), "nodes")
+
+    def listed(self, path: str, name: str, **params: str | int | None) -> Json:
+        """What the API has under this path: an object with a list of objects under `name`."""
+        return parse_list(self._call("GET", f"{_API}{path}", params=_given(**params)), name)
+
+    def read(self, path: str, **params: str | int | None) -> Json:
+        """The object that the API has under this path."""
+        return parse(self._call("GET", f"{_API}{path}", params=_given(**params)))
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Have the API do something. What it answers, or nothing where it answers nothing."""
+        answer = self._call(method, f"{_API}{path}", **({} if body is None else {"json": body}))
+        return parse(answer) if answer else {}
+
+    def uses(self, prefix: str) -> bool:
+        """Whether this client's own key begins so."""
+        return bool(prefix) and self._key.startswith(prefix)
 
     def ready(self) -> bool:
         """Whether the server can accept a job."""

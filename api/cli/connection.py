@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import httpx
-import typer
 
 from cluster.errors import ConfigError
 from cluster.settings.environment import given
@@ -20,19 +18,6 @@ from cluster.settings.references import resolved
 _FILE = "connection.json"
 _DEFAULT_STATE = "~/.infernet"
 _LAST_PORT = 65_535
-
-UrlOption = Annotated[
-    str | None,
-    typer.Option("--url", help="The server, such as http://127.0.0.1:8000 (or set INFERNET_URL)."),
-]
-KeyOption = Annotated[
-    str | None,
-    typer.Option("--key", help="An API key. INFERNET_KEY keeps it out of the process list."),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option("--state", help="The folder `infernet up` keeps its state in (or set INFERNET_STATE)."),
-]
 
 
 @dataclass(frozen=True)

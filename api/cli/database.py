@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.connection import StateOption, state_folder
+from api.cli.connection import state_folder
+from api.cli.options import JsonOption, StateOption
 from api.cli.render import show_json
 from cluster.clock import iso_utc
 from cluster.settings import layers
@@ -26,6 +27,7 @@ db = typer.Typer(help="Look at the database, and bring its schema up to date.", 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy is to be.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: JsonOption = False,
     config_file: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
@@ -33,12 +35,15 @@ def backup(
     from cluster.store.backup import back_up
 
     size = back_up(_database(config_file, state), file, force)
-    print(f"{file}: {size:,} bytes, checked")
+    if as_json:
+        show_json({"file": str(file), "bytes": size})
+    else:
+        print(f"{file}: {size:,} bytes, checked")
 
 
 @db.command()
 def check(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
     config_file: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
@@ -58,7 +63,7 @@ def check(
 
 
 @db.command()
-def upgrade(config_file: ConfigOption = None, state: StateOption = None) -> None:
+def upgrade(as_json: JsonOption = False, config_file: ConfigOption = None, state: StateOption = None) -> None:
     """Bring the database's schema up to date, as the next start would. Refused while a system uses it."""
     from cluster.store.database import Database
     from cluster.store.inspection import schema_of
@@ -66,10 +71,13 @@ def upgrade(config_file: ConfigOption = None, state: StateOption = None) -> None
     url = _database(config_file, state)
     before, how = schema_of(url)
     Database(url).close()
-    if how == "current":
+    now, _ = schema_of(url)
+    if as_json:
+        show_json({"schema": now, "before": before})
+    elif how == "current":
         print(f"The schema is {before}, the newest: nothing was to be done")
     else:
-        print(f"The schema is {schema_of(url)[0]} now; before there was {before or 'none'}")
+        print(f"The schema is {now} now; before there was {before or 'none'}")
 
 
 def _database(config_file: Path | None, state: Path | None) -> str:

@@ -10,20 +10,32 @@ from typing import Annotated
 import typer
 
 from api.cli import exits
+from api.cli.cancel import cancel
 from api.cli.chat import chat
 from api.cli.check import check
-from api.cli.connection import StateOption, state_folder
+from api.cli.connection import state_folder
 from api.cli.database import backup, db
 from api.cli.delete import delete
+from api.cli.doctor.command import doctor
 from api.cli.explain import explain
-from api.cli.lists import jobs, models, nodes, status
+from api.cli.groups import Helping
+from api.cli.jobs import jobs
+from api.cli.logs.command import logs
+from api.cli.nouns.accounts import accounts
+from api.cli.nouns.keys import keys
+from api.cli.nouns.models import models
+from api.cli.nouns.nodes import nodes
+from api.cli.nouns.usage import usage
+from api.cli.nouns.webhooks import webhooks
+from api.cli.options import StateOption
 from api.cli.plan import plan
+from api.cli.status import status
+from api.cli.top.command import top
 
 app = typer.Typer(
     name="infernet",
     help="LLM inference on your own machines.",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=Helping,
     pretty_exceptions_enable=False,
 )
 
@@ -94,15 +106,23 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, status, chat, jobs, explain, delete, models, nodes, plan, backup):
+for _command in (check, doctor, status, top, logs, chat, jobs, explain, cancel, delete, usage, plan, backup):
     app.command()(_command)
-app.add_typer(db, name="db")
+for _name, _group in (
+    ("models", models),
+    ("nodes", nodes),
+    ("keys", keys),
+    ("accounts", accounts),
+    ("webhooks", webhooks),
+    ("db", db),
+):
+    app.add_typer(_group, name=_name)
 
 
 def main() -> None:
-    """Run the command line, and end as `exits` says. Typer itself ends what went well, and what was not understood."""
+    """Run the command line, and end as `exits` says."""
     _print_anything()
-    sys.exit(exits.code_of(app))
+    sys.exit(exits.code_of(lambda: app(prog_name="infernet", standalone_mode=False)))
 
 
 def _print_anything() -> None:

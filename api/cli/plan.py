@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from api.cli.options import JsonOption
 from api.cli.render import show_json, show_table
 from cluster.catalogue import Model
 from cluster.errors import ConfigError
@@ -49,7 +50,7 @@ def plan(
     ] = _USUAL.step_s_per_job * 1000,
     load_s: Annotated[float, typer.Option(min=0, help="Seconds that a replica takes to start.")] = _USUAL.load_s,
     speeds: Annotated[Path | None, typer.Option(help="These numbers for each model by itself, a YAML file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Play a trace against the scheduler's rules, without any machine: which ones would it need?"""
     settings = load(config, os.environ)

@@ -130,23 +130,25 @@ def one_line(text: str) -> str:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their columns, for eyes on a terminal, else one line each."""
-    terminal = sys.stdout.isatty()
-    # Markup off: an id may hold brackets. Wide where nobody looks, so that nothing is cut or folded.
-    output = Console(
-        file=sys.stdout, markup=False, emoji=False, highlight=False, width=None if terminal else _PLAIN_WIDTH
-    )
-    table = Table(*columns, box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(_cell, row))
-    output.print(table)
+        table.add_row(*map(cell, row))
+    plain_console().print(table)
 
 
-def _cell(value: object) -> str:
+def plain_console() -> Console:
+    """Where tables go. Wide where nobody looks, so that nothing is cut or folded; an id may hold brackets."""
+    width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+    return Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=width)
+
+
+def cell(value: object) -> str:
+    """A value as it stands in a table."""
     match value:
         case None | "" | []:
             return "-"
         case list():
-            counts = Counter(map(_cell, value))
+            counts = Counter(map(cell, value))
             return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
         case dict():
             return _named(value)

@@ -3,15 +3,17 @@
 import logging
 import re
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http import routes
 from api.http.answers import error_response, limit_headers, told_of
+from api.http.callers import caller
 from api.http.front.paths import is_under
 from api.http.incoming import Incoming
+from api.replica.door_counts import DoorCounts
 from api.replica.gateway import Gateway
-from cluster.errors import Unauthorized
 from cluster.limits.windows import Bucket, Decision, refusal
 
 logger = logging.getLogger(__name__)
@@ -20,8 +22,6 @@ _GUARDED = ("/api", "/v1", "/v2", "/tokenize", "/detokenize", "/score", "/rerank
 _NODE_STATUS = re.compile(r"/api/v1/nodes/[^/]+/status")
 _POOLING = ("/v1/embeddings", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank")
 _SUBMISSIONS = {("POST", path) for path in ("/api/v1/jobs", "/v1/chat/completions", *_POOLING)}
-# A scheme's name is matched in any case, and one or more spaces follow: RFC 9110, section 11.
-_BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 
 
 class Admission:
@@ -38,7 +38,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         incoming = Incoming(scope, receive)
-        sending = _ChargedSend(send, incoming)
+        sending = _ChargedSend(scope, send, incoming)
         try:
             if _is_guarded(scope):
                 await _admit(scope, sending)
@@ -54,12 +54,13 @@ class Admission:
 
 
 class _ChargedSend:
-    """An answer on its way out. It carries the limit headers of `charged`, unless it has others of its own.
+    """An answer on its way out, which is counted. It carries the limit headers of `charged`, unless it has its own.
 
     Where the client does not come to the end of its request, the answer is the connection's last one.
     """
 
-    def __init__(self, send: Send, incoming: Incoming) -> None:
+    def __init__(self, scope: Scope, send: Send, incoming: Incoming) -> None:
+        self._scope = scope
         self._send = send
         self._incoming = incoming
         self.charged: Decision | None = None
@@ -74,13 +75,15 @@ class _ChargedSend:
             if self.charged is not None:
                 for name, value in limit_headers(self.charged).items():
                     headers.setdefault(name, value)
+            counts: DoorCounts = self._scope["app"].state.gateway.counts
+            counts.answered(routes.template(self._scope), self._scope["method"], message["status"])
         await self._send(message)
 
 
 async def _admit(scope: Scope, sending: _ChargedSend) -> None:
-    """Raises Unauthorized and RateLimited."""
+    """Raises Unauthorized, RateLimited, and Forbidden for a session's change without its token."""
     gateway: Gateway = scope["app"].state.gateway
-    principal = await gateway.authenticate(_bearer_token(Headers(scope=scope)))
+    principal = await caller(gateway, scope)
     sending.charged = await gateway.charge(principal, _bucket(scope))
     if not sending.charged.allowed:
         raise refusal(sending.charged, "requests")
@@ -91,15 +94,6 @@ def _is_guarded(scope: Scope) -> bool:
     if scope["method"] == "GET" and _NODE_STATUS.fullmatch(scope["path"]):
         return False
     return any(is_under(prefix, scope["path"]) for prefix in _GUARDED)
-
-
-def _bearer_token(headers: Headers) -> str:
-    """Raises Unauthorized for any other scheme, for what is malformed, and for more than one."""
-    given = headers.getlist("authorization")
-    match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
-    if match is None:
-        raise Unauthorized()
-    return match[1]
 
 
 def _bucket(scope: Scope) -> Bucket:

@@ -14,12 +14,12 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Route
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from actors.wire.calls import AWAY
 from actors.wire.outage import Outage
+from api.http import routes
 from api.http.front.paths import is_under
 from api.http.front.request_ids import request_id_of
 from cluster.errors import (
@@ -77,16 +77,23 @@ _OWN_SHAPE = ErrorShape((), error_body, lambda _: {})
 
 def error_response(request: Request, error: Exception) -> Response:
     """The answer to this request that tells of this error. Of one that nobody foresaw it says nothing."""
+    error = tellable(request, error)
+    shape = _shape(request)
+    headers = {**shape.headers(error), **error_headers(request, error)}
+    return JSONResponse(shape.body(error), error.status, headers)
+
+
+def tellable(request: Request, error: Exception) -> InfernetError:
+    """What a client may be told of this error. One that nobody foresaw is logged."""
+    error = _translated(request, error)
     if isinstance(error, AWAY):
         _outage(request).failed(error)
-        error = NoCapacity("The control plane does not answer; try again")
-    elif not isinstance(error, InfernetError) or isinstance(error, _NOT_FOR_CLIENTS):
+        return NoCapacity("The control plane does not answer; try again")
+    if not isinstance(error, InfernetError) or isinstance(error, _NOT_FOR_CLIENTS):
         # Neither the message nor the traceback: they may hold what the client sent.
         logger.error("%s failed: %s", told_of(request.scope), type(error).__name__)
-        error = InternalError()
-    shape = _shape(request)
-    headers = {**shape.headers(error), **_headers(request, error)}
-    return JSONResponse(shape.body(error), error.status, headers)
+        return InternalError()
+    return error
 
 
 def told_of(scope: Scope) -> str:
@@ -103,7 +110,7 @@ def add_handlers(app: FastAPI, *shapes: ErrorShape) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    return error_response(request, _translated(request, error))
+    return error_response(request, error)
 
 
 def _translated(request: Request, error: Exception) -> Exception:
@@ -132,7 +139,8 @@ def _shape(request: Request) -> ErrorShape:
     return next((shape for shape in shapes if any(is_under(each, path) for each in shape.prefixes)), _OWN_SHAPE)
 
 
-def _headers(request: Request, error: InfernetError) -> Mapping[str, str]:
+def error_headers(request: Request, error: InfernetError) -> Mapping[str, str]:
+    """What an error tells besides its body, in whichever shape that is."""
     match error:
         case Unauthorized():
             return {"WWW-Authenticate": "Bearer"}
@@ -156,11 +164,5 @@ def limit_headers(window: Decision | RateLimited) -> dict[str, str]:
 
 def _allowed_methods(request: Request) -> set[str]:
     """Of all routes of the path: the framework tells those of the first one only."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    methods = {
-        method
-        for route in routes
-        if route.matches(request.scope)[0] is not Match.NONE
-        for method in route.methods or ()
-    }
+    methods = {method for route in routes.of_path(request.scope) for method in route.methods or ()}
     return methods | {"HEAD"} if "GET" in methods else methods

@@ -12,17 +12,30 @@ from pydantic_core import PydanticCustomError
 from api.http.bodies import INT64, OptionalMoment, without_nul
 from api.http.sse import END_ID
 from api.replica.intake import MAX_IDEMPOTENCY_KEY_CHARACTERS
-from cluster.errors import AccountNotFound, BadRequest, JobNotFound, KeyNotFound, ModelNotFound, NotFound
-from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.errors import (
+    AccountNotFound,
+    BadRequest,
+    DeliveryNotFound,
+    JobNotFound,
+    KeyNotFound,
+    ModelNotFound,
+    NotFound,
+    WebhookNotFound,
+)
+from cluster.ids import AccountId, DeliveryId, JobId, KeyId, NodeId, WebhookId
 from cluster.job_states import JobState
 from cluster.messages.money import UsageGrouping
 from cluster.messages.records import JobPosition
+from cluster.messages.webhooks import Delivery
 from cluster.messages.work import Position
 from cluster.nearest import hint
 
 CURSOR_PATTERN = r"^[0-9]{1,18}\.job_[0-9a-f]{16,64}$"
 
+DELIVERY_CURSOR_PATTERN = r"^[0-9]{1,18}\.msg_[0-9a-f]{16,64}$"
+
 _cursor = re.compile(CURSOR_PATTERN)
+_delivery_cursor = re.compile(DELIVERY_CURSOR_PATTERN)
 
 
 def encode_cursor(last: JobPosition) -> str:
@@ -38,6 +51,19 @@ def decode_cursor(cursor: str) -> JobPosition:
     return int(created_ms), JobId(job_id)
 
 
+def encode_delivery_cursor(last: Delivery) -> str:
+    return f"{last.created_ms}.{last.id}"
+
+
+def decode_delivery_cursor(cursor: str) -> tuple[int, DeliveryId]:
+    """As `decode_cursor`, in a list of deliveries."""
+    if not _delivery_cursor.fullmatch(cursor):
+        raise ValueError("not a cursor of this list")
+    created_ms, _, delivery = cursor.partition(".")
+    return int(created_ms), DeliveryId(delivery)
+
+
+DeliveryStatusName = Literal["all", "pending", "delivered", "failed"]
 StatusName = Literal["all", "pending", "processing", "completed", "failed"]
 
 MAX_DIGITS = 18
@@ -50,6 +76,7 @@ _ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
 _ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
 _GROUPINGS: tuple[UsageGrouping, ...] = ("account", "key", "model", "day")
 _GROUPING = f"({'|'.join(_GROUPINGS)})"
+_PARTS_OF_METRICS = ("all", "system", "engines")
 _SHOWN_CHARACTERS = 64
 
 
@@ -111,6 +138,20 @@ def _usage_format(value: str) -> str:
     return value
 
 
+def _valid_delivery_cursor(value: str) -> str:
+    try:
+        decode_delivery_cursor(value)
+    except ValueError:
+        raise PydanticCustomError("cursor", "is not a cursor of this list") from None
+    return value
+
+
+def _part_of_metrics(value: str) -> str:
+    if value not in _PARTS_OF_METRICS:
+        raise PydanticCustomError("part", "must be one of all, system, engines")
+    return value
+
+
 # What may be left out is documented without null, which no query can hold.
 KnownAndOnce = Depends(_known_and_once)
 Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()]
@@ -119,6 +160,18 @@ Wait = Annotated[
     Field(ge=0, le=60),
     BeforeValidator(_whole_number),
     Query(description="Answer when the job has ended, or after so many seconds"),
+]
+Minutes = Annotated[
+    int,
+    Field(ge=1, le=1440),
+    BeforeValidator(_whole_number),
+    Query(description="How many of the last minutes to tell of"),
+]
+PartOfMetrics = Annotated[
+    Literal["all", "system", "engines"],
+    BeforeValidator(_part_of_metrics),
+    WithJsonSchema({"type": "string", "enum": list(_PARTS_OF_METRICS)}),
+    Query(description="All, or without what each engine counts of itself, or that alone"),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), Query()]
 POSITION_PATTERN = rf"^({END_ID}|([1-9][0-9]{{0,8}}-)?[0-9]{{1,{MAX_DIGITS}}})$"
@@ -133,6 +186,12 @@ Cursor = Annotated[
     str | None,
     BeforeValidator(_valid_cursor),
     WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
+    Query(description="The `next_cursor` of the page before"),
+]
+DeliveryCursor = Annotated[
+    str | None,
+    BeforeValidator(_valid_delivery_cursor),
+    WithJsonSchema({"type": "string", "pattern": DELIVERY_CURSOR_PATTERN}),
     Query(description="The `next_cursor` of the page before"),
 ]
 GroupBy = Annotated[
@@ -230,9 +289,25 @@ async def _model_name(model_id: Annotated[str, Path()]) -> str:
 
 
 ModelPath = Annotated[str, Depends(_model_name)]
+
+
+async def _webhook_id(webhook_id: Annotated[str, Path()]) -> WebhookId:
+    if "\0" in webhook_id:
+        raise WebhookNotFound("No such webhook")
+    return WebhookId(webhook_id)
+
+
+async def _delivery_id(delivery_id: Annotated[str, Path()]) -> DeliveryId:
+    if "\0" in delivery_id:
+        raise DeliveryNotFound("No such delivery of this webhook")
+    return DeliveryId(delivery_id)
+
+
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]
+WebhookPath = Annotated[WebhookId, Depends(_webhook_id)]
+DeliveryPath = Annotated[DeliveryId, Depends(_delivery_id)]
 
 
 HEADER = "Idempotency-Key"

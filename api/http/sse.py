@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.replica.door_counts import DoorCounts
 from api.replica.live import Piece
 from cluster.messages.marks import PLAIN, Turn
 from cluster.messages.work import End, Finished
@@ -76,13 +77,21 @@ class EventStream(Response):
         pieces: AsyncGenerator[Piece, None],
         headers: Mapping[str, str] | None = None,
         encode: Callable[[Piece], bytes] = encode,
+        resumes: bool = False,
     ) -> None:
+        """`resumes`: the client has had a part of it before."""
         super().__init__(headers={**_HEADERS, **(headers or {})})
         del self.headers["content-length"]
         self._pieces = pieces
         self._encode = encode
+        self._resumes = resumes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        counts: DoorCounts = scope["app"].state.gateway.counts
+        with counts.stream(self._resumes):
+            await self._stream(receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send))
         leaving = asyncio.create_task(left(receive))
         try:

@@ -179,7 +179,8 @@ async def stream_job(
     record = await gateway.job(job_id, account_seen(caller))
     if position is None:
         return Response(status_code=204)
-    return EventStream(gateway.streams.read(record.id, record.account_id, position))
+    pieces = gateway.streams.read(record.id, record.account_id, position)
+    return EventStream(pieces, resumes=position.offset > 0)
 
 
 def _body(caller: Principal, record: JobRecord) -> Job:

@@ -46,6 +46,9 @@ class JobRequest(DialogueFields):
     )
     priority: Annotated[Priority, Field(description="Among the account's own jobs that wait"), LATER] = "normal"
     response_format: Annotated[ResponseFormat | None, LATER] = None
+    webhook_url: Annotated[
+        Text | None, Field(description="The URL of one of the account's webhooks, which is told of the end"), LATER
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +93,7 @@ class JobRequest(DialogueFields):
             form=form,
             media=media,
             most_tokens=self.max_tokens,
+            webhook_url=self.webhook_url,
         )
 
 

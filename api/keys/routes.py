@@ -32,7 +32,7 @@ router = APIRouter(tags=["keys"], dependencies=[KnownAndOnce], responses=errors(
 async def create_key(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
     """Make a key. Its secret is in this answer and nowhere else. Of `limits`, what is left out is the account's."""
     request = parse(KeyRequest, body)
-    asked = await _asked(gateway, caller, request)
+    asked = await asked_key(gateway, caller, request)
     key = await gateway.create_key(caller, asked)
     return Answer(new_key_body(key, asked.secret, gateway.now_ms()), 201, {"Cache-Control": "no-store"})
 
@@ -60,7 +60,7 @@ async def get_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> R
 )
 async def change_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath, body: Body) -> Response:
     """Change a key. Every replica goes by it within 5 s; jobs that have been taken stay."""
-    change = await _change(gateway, caller, key_id, parse(KeyPatch, body))
+    change = await asked_change(gateway, caller, key_id, parse(KeyPatch, body))
     return Answer(key_body(await gateway.change_key(caller, key_id, change), gateway.now_ms()))
 
 
@@ -71,7 +71,7 @@ async def revoke_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -
     return Response(status_code=204)
 
 
-async def _asked(gateway: Gateway, caller: Principal, request: KeyRequest) -> people.NewKey:
+async def asked_key(gateway: Gateway, caller: Principal, request: KeyRequest) -> people.NewKey:
     """The key to be made. Raises BadRequest, Forbidden and ModelNotFound for what it cannot be."""
     created_ms = gateway.now_ms()
     _check_future(request.expires_at, created_ms)
@@ -91,7 +91,7 @@ async def _asked(gateway: Gateway, caller: Principal, request: KeyRequest) -> pe
     )
 
 
-async def _change(gateway: Gateway, caller: Principal, key_id: KeyId, request: KeyPatch) -> people.KeyChange:
+async def asked_change(gateway: Gateway, caller: Principal, key_id: KeyId, request: KeyPatch) -> people.KeyChange:
     """What is to be otherwise. Raises KeyNotFound, and BadRequest and ModelNotFound for what cannot be."""
     key = await gateway.key(key_id, account_seen(caller))
     asked: dict[str, Any] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from actors.machine.log_lines import about
 from api.http.answers import Answer as Whole
 from api.http.answers import told_of
 from api.openai.client_watch import Answer, ClientWatch, WatchedStream, accept_for_client
@@ -47,6 +48,6 @@ async def answered(
     answer, end = await watch.whole(request.receive)
     if isinstance(end, Failed):
         if (status := failure_status(end)) == InternalError.status:
-            logger.error("%s failed: %s of job %s", told_of(request.scope), end.error, accepted.id)
+            logger.error("%s failed: %s", told_of(request.scope), end.error, extra=about(accepted.id))
         return Whole(failure_body(end), status, headers | failure_headers(end))
     return Whole(tell(accepted, answer, end), headers=headers)

@@ -1,5 +1,6 @@
 """What keys may still ask for: charged by the RateLimiter, for keys with large limits some requests ahead."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -57,17 +58,25 @@ class Allowances:
         clock: Clock = SYSTEM_CLOCK,
         most_keys: int = _MOST_KEYS,
         answer_s: float = Timing().answer_s,
+        decided: Callable[[Bucket, bool], None] = lambda bucket, allowed: None,
     ) -> None:
+        """`decided` is told of each decision."""
         # Apart: of what is submitted the database has to know before, and what is read need not wait for that.
         self._reads = Batcher[Take, Decision](rate_limiter.take)
         self._others = Batcher[Take, Decision](rate_limiter.take)
         self._answer_s = answer_s
+        self._decided = decided
         self._clock = clock
         self._most_keys = most_keys
         self._prepaid: dict[tuple[KeyId, Bucket], _Prepaid] = {}
 
     async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
         """Charge one request to the key, whichever replica it reached, if its window has room for it."""
+        decision = await self._charge(principal, bucket)
+        self._decided(bucket, decision.allowed)
+        return decision
+
+    async def _charge(self, principal: Principal, bucket: Bucket) -> Decision:
         slot = (principal.key_id, bucket)
         now_s = self._clock.monotonic_s()
         prepaid = self._prepaid.get(slot)
@@ -90,6 +99,7 @@ class Allowances:
         if tokens > limit:
             raise BadRequest(f"max_tokens: prompt and max_tokens are {tokens} tokens; the key has {limit} a minute")
         decision = await self._take(Take(principal.key_id, "tokens", principal.limits, tokens))
+        self._decided("tokens", decision.allowed)
         if not decision.allowed:
             raise refusal(decision, "tokens")
 

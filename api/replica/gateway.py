@@ -3,44 +3,59 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.backends.prompts.counter import PromptCounter
+from actors.outgoing import urls
+from actors.outgoing.urls import UrlRefused
 from actors.wire.calls import AWAY, Gone, InTime, tell, within
+from actors.wire.handing_in import HandingIn
 from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
+from api.replica.door_counts import DoorCounts
 from api.replica.forms import Forms
 from api.replica.intake import Intake
 from api.replica.media.fetching import Fetcher
 from api.replica.media.keeping import MediaKeeping
 from api.replica.principals import Principals
 from api.replica.room import Room
+from api.replica.sessions import Session, Sessions
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import (
     AccountNotFound,
+    BadRequest,
     Conflict,
     JobCancelled,
     JobNotFound,
     KeyNotFound,
     ModelNotFound,
     NodeNotFound,
+    Unauthorized,
 )
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, DeliveryId, EngineId, JobId, KeyId, NodeId, WebhookId
+from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
+from cluster.measures.history import History, history
+from cluster.measures.measures import Totals
 from cluster.messages.explanations import Explanation, Moment
 from cluster.messages.machines import ModelView, NodeView
 from cluster.messages.models import BoundsChange, ModelDetail
-from cluster.messages.money import ModelTotals, UsageQuery, UsageSum
+from cluster.messages.money import UsageQuery, UsageSum
 from cluster.messages.people import Account, AccountChange, Key, KeyChange, NewKey, Principal
 from cluster.messages.records import FailedRecord, JobPage, JobQuery, JobRecord
+from cluster.messages.webhooks import Delivery, DeliveryQuery, NewWebhook, Webhook, WebhookChange
+from cluster.messages.work import Job
 from cluster.settings.schema import Settings
 from cluster.timeline import timeline
 from cluster.timing import Timing
+from cluster.webhooks import events as webhook_events
+from cluster.webhooks import signing
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -80,7 +95,8 @@ class State(NamedTuple):
 
     models: Sequence[ModelView] | None
     nodes: Sequence[NodeView] | None
-    totals: Sequence[ModelTotals] | None
+    totals: Totals | None
+    gauges: Mapping[str, float] | None
     speeds: Mapping[str, int] | None
     can_write: bool | None
     counts: bool | None
@@ -106,14 +122,18 @@ class Gateway:
     ) -> None:
         self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
+        self._metrics_key = settings.metrics.key
         self._clock = clock
         self._timing = timing
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
         self._journal = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
         self._principals = Principals(self._ledger, clock, timing)
+        self._sessions = Sessions(self._ledger, clock)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
-        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s)
+        self.counts = DoorCounts()
+        self._handing_in = HandingIn(self.counts.tallies, self._ledger, timing, self.counts.gauges)
+        self._allowances = Allowances(self._rate_limiter, clock, answer_s=timing.answer_s, decided=self.counts.decided)
         self.prompts = PromptCounter(settings.models)
         self.contexts = Contexts(self._scheduler, timing.answer_s)
         self.streams = StreamHub(journal, self._ledger, clock, timing)
@@ -121,6 +141,7 @@ class Gateway:
         self.max_body_bytes = settings.media.max_body_bytes
         self.room = Room(settings.media.max_body_bytes)
         self._fetcher = fetcher or Fetcher(settings.media)
+        self._webhook_hosts = settings.webhooks.private_hosts
         self._restarts = restarts
         self._speeds: Mapping[str, int] = {}
         self.intake = Intake(
@@ -140,8 +161,10 @@ class Gateway:
     async def start(self) -> None:
         await self.streams.start()
         await self.prompts.start()
+        self._handing_in.start()
 
     async def stop(self) -> None:
+        await self._handing_in.stop()
         await self.streams.stop()
         await self.prompts.stop()
         await self._fetcher.close()
@@ -149,6 +172,24 @@ class Gateway:
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
         return await self._principals.find(token)
+
+    async def sign_in(self, token: str) -> str:
+        """The cookie of a new session of the holder of this key. Raises Unauthorized."""
+        await self._principals.find(token)
+        return await self._sessions.begin(secret_hash(token))
+
+    async def signed_in(self, cookie: str) -> tuple[Principal, Session]:
+        """Who has this session. Raises Unauthorized when it is over, or its key is not valid any more."""
+        session = await self._sessions.read(cookie)
+        return await self._principals.signed_in(session.key_hash), session
+
+    async def require_metrics_reader(self, token: Callable[[], str]) -> None:
+        """Where metrics have a key, raises Unauthorized for who presents neither that nor an admin's."""
+        if not self._metrics_key:
+            return
+        presented = token()
+        if not compare_digest(presented, self._metrics_key) and (await self.authenticate(presented)).role != "admin":
+            raise Unauthorized()
 
     async def charge(self, principal: Principal, bucket: Bucket) -> Decision:
         """Charge a request to the key, whichever replica it reached."""
@@ -162,10 +203,12 @@ class Gateway:
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        (models, nodes), (totals, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
+        await self._if_promptly(self._handing_in.hand_in())  # what this replica knows is told with the rest
+        (models, nodes), (totals, gauges, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
                 self._if_promptly(self._ledger.totals()),
+                self._if_promptly(self._ledger.gauges()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
             ),
@@ -175,7 +218,7 @@ class Gateway:
                 self._if_promptly(self._restarts()),
             ),
         )
-        return State(models, nodes, totals, speeds, can_write, counts, streams, restarts)
+        return State(models, nodes, totals, gauges, speeds, can_write, counts, streams, restarts)
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()
@@ -204,6 +247,13 @@ class Gateway:
         if record is None:
             raise JobNotFound("No such job")
         return record
+
+    async def asked(self, job_id: JobId, account_id: AccountId | None) -> Job:
+        """The job as it was accepted: what was asked, and how. Raises JobNotFound, for another account's job too."""
+        job = await self._ledger.asked(job_id, account_id)
+        if job is None:
+            raise JobNotFound("No such job")
+        return job
 
     async def cancel(self, job_id: JobId, account_id: AccountId | None) -> JobRecord:
         """The job, cancelled. Raises JobNotFound, and Conflict when it ended otherwise before."""
@@ -355,6 +405,50 @@ class Gateway:
         """With an account, only of its keys. Raises KeyNotFound, and Conflict for the last admin key."""
         await self._ledger.revoke_key(key_id, account_id)
 
+    async def create_webhook(self, maker: Principal, webhook: NewWebhook) -> Webhook:
+        """Raises BadRequest for a URL that nothing may be sent to, Forbidden for events that are not for `maker`, and
+        Conflict for a URL that the account has already, or one too many.
+        """
+        self._check_webhook_url(webhook.url)
+        return await self._ledger.create_webhook(maker, webhook)
+
+    async def webhooks(self, account_id: AccountId | None) -> list[Webhook]:
+        """The account's endpoints, or everybody's, the oldest first."""
+        return await self._ledger.webhooks(account_id)
+
+    async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
+        """Raises what `create_webhook` does, and WebhookNotFound; so do all that follow."""
+        if change.url is not UNSET:
+            self._check_webhook_url(change.url)
+        return await self._ledger.change_webhook(caller, webhook_id, change)
+
+    async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId) -> tuple[Webhook, str]:
+        """The endpoint and its new secret. The one before signs for a day yet. Raises Forbidden."""
+        secret = signing.new_secret()
+        return await self._ledger.rotate_webhook(caller, webhook_id, secret), secret
+
+    async def remove_webhook(self, caller: Principal, webhook_id: WebhookId) -> None:
+        await self._ledger.remove_webhook(caller, webhook_id)
+
+    async def test_webhook(self, caller: Principal, webhook_id: WebhookId) -> Delivery:
+        """An event of the type `webhook.test` on its way. Raises Conflict where the endpoint is disabled."""
+        event = webhook_events.tested(webhook_id, caller.account_id, self.now_ms())
+        return await self._ledger.test_webhook(caller, webhook_id, event)
+
+    async def deliveries(self, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery) -> list[Delivery]:
+        """The endpoint's deliveries that `query` asks for, the newest first."""
+        return await self._ledger.deliveries(caller, webhook_id, query)
+
+    async def redeliver(self, caller: Principal, webhook_id: WebhookId, delivery: DeliveryId) -> Delivery:
+        """The delivery, tried again from now on. Raises DeliveryNotFound, and Conflict for a disabled endpoint."""
+        return await self._ledger.redeliver(caller, webhook_id, delivery)
+
+    def _check_webhook_url(self, url: str) -> None:
+        try:
+            urls.checked(url, self._webhook_hosts)
+        except UrlRefused as refusal:
+            raise BadRequest(f"url: {refusal}") from None
+
     async def usage(self, query: UsageQuery) -> list[UsageSum]:
         """Usage added up, in the order of the groups' names."""
         return await self._ledger.usage(query)
@@ -370,6 +464,11 @@ class Gateway:
             if len(part) < _USAGE_PART or not query.group_by:
                 return
             query = replace(query, after=part[-1].groups)
+
+    async def history(self, minutes: int) -> History:
+        """The last so many minutes, the current one among them, of the whole system."""
+        ended, active = await asyncio.gather(self._ledger.ended_minutes(minutes), self._scheduler.activity(minutes))
+        return history(self.now_ms(), minutes, ended, active)
 
     def now_ms(self) -> int:
         return self._clock.wall_ms()

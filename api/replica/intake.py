@@ -1,10 +1,13 @@
 """How an order becomes a job, whichever API it came by."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from actors.backends.prompts.counter import Prompt, PromptCounter, prompt_of
+from actors.machine.log_lines import about_job
+from actors.telemetry import origins, spans
 from actors.wire.batcher import Batcher
 from actors.wire.calls import within
 from api.replica.allowances import Allowances
@@ -14,7 +17,7 @@ from api.replica.media.keeping import MediaKeeping
 from cluster.catalogue import Catalogue, Choice, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, ContextLengthExceeded, Forbidden
-from cluster.ids import new_job_id
+from cluster.ids import WebhookId, new_job_id
 from cluster.limits.pricing import most_usage, rates
 from cluster.messages.people import Principal
 from cluster.messages.work import Accepted, Idempotency, Job, Order, Sampling, Submission
@@ -25,6 +28,8 @@ from cluster.timing import Timing
 if TYPE_CHECKING:
     from actors.ledger import Ledger
     from actors.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
 
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 
@@ -72,12 +77,14 @@ class Intake:
             if earlier is not None:
                 order.media.clear()
                 return earlier
+        webhook_id = await self._webhook(caller, order)
         choice = self._choice(caller, order)
         model = choice.model
         order = await self._with_media(caller, order)
         prompt = await self._prompt(model, order)
         sampling = await self._contexts.bounded(model, order, prompt.tokens)
-        job = self._job(caller, order, choice, sampling, prompt.tokens)
+        job = replace(self._job(caller, order, choice, sampling, prompt.tokens), webhook_id=webhook_id)
+        logger.debug("is submitted: model %s, prompt tokens: %s", job.asked_for, prompt.tokens, extra=about_job(job))
         await self._allowances.charge_tokens(caller, most_usage(job))
         prefix = of_adapter(prompt.prefix, job.adapter)
         return await self.submit(Submission(job, idempotency, prompt.ids, caller.max_queued, prefix))
@@ -87,7 +94,14 @@ class Intake:
 
         Raises Unreachable when that takes too long; whether there will be such a job is not known then.
         """
-        return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
+        with spans.of_job(spans.SUBMIT, submission.job.id, submission.job.origin):
+            return await within(self._answer_s, self._submissions.add(submission), "the scheduler")
+
+    async def _webhook(self, caller: Principal, order: Order) -> WebhookId | None:
+        """The endpoint that is to be told of the end. Raises BadRequest for a URL that is none of the account's."""
+        if order.webhook_url is None:
+            return None
+        return await self._ledger.webhook_at(caller.account_id, order.webhook_url)
 
     def _choice(self, caller: Principal, order: Order) -> Choice:
         """What is asked for. Raises what says that it cannot be asked for this, or by this caller."""
@@ -145,6 +159,7 @@ class Intake:
             priority=order.priority,
             form=form,
             adapter=choice.adapter_id,
+            origin=origins.current(),
         )
 
 

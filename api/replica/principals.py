@@ -59,7 +59,14 @@ class Principals:
         if given == "wrong":
             raise Unauthorized()
         key_hash = secret_hash(token)
-        asked = self._asked if given == "right" or key_hash in self._held else self._asked_doubtful
+        return await self._find(key_hash, is_doubtful=given != "right" and key_hash not in self._held)
+
+    async def signed_in(self, key_hash: str) -> Principal:
+        """The holder of the key with this hash, which has been valid. Raises Unauthorized when it is not any more."""
+        return await self._find(key_hash, is_doubtful=False)
+
+    async def _find(self, key_hash: str, is_doubtful: bool) -> Principal:
+        asked = self._asked_doubtful if is_doubtful else self._asked
         known = self._held.get(key_hash) or self._unheld.get(key_hash)
         age_s = self._remembered_s if known is None else self._clock.monotonic_s() - known.asked_s
         if known is None or age_s >= self._remembered_s:

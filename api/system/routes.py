@@ -2,16 +2,18 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from typing_extensions import TypedDict
 
 from api.http.answers import Answer
+from api.http.callers import bearer_token
 from api.http.dependencies import CurrentGateway
 from api.http.openapi import PUBLIC, errors
+from api.http.parameters import KnownAndOnce, PartOfMetrics
 from api.replica.gateway import Gateway
-from api.system.metrics import Snapshot
-from cluster.errors import InternalError, NoCapacity
+from api.system.metrics.page import Page
+from cluster.errors import BadRequest, InternalError, NoCapacity, Unauthorized
 from cluster.messages.machines import ModelView
 
 router = APIRouter(tags=["health"])
@@ -55,10 +57,20 @@ async def health(gateway: CurrentGateway) -> Response:
     return Empty()
 
 
-@router.get("/metrics", response_class=MetricsText, responses=errors(InternalError), openapi_extra=PUBLIC)
-async def get_metrics(gateway: CurrentGateway) -> Response:
-    """The system's state as Prometheus metrics, as far as its parts answer. Names no account, key or job."""
-    text = Snapshot(await gateway.state()).text()
+@router.get(
+    "/metrics",
+    response_class=MetricsText,
+    dependencies=[KnownAndOnce],
+    responses=errors(BadRequest, Unauthorized, InternalError),
+    openapi_extra=PUBLIC,
+)
+async def get_metrics(request: Request, gateway: CurrentGateway, part: PartOfMetrics = "all") -> Response:
+    """The system's state as Prometheus metrics, as far as its parts answer. Names no account, key or job.
+
+    Where the settings have a `metrics.key`, it has to be presented, or the key of an admin.
+    """
+    await gateway.require_metrics_reader(lambda: bearer_token(request.headers))
+    text = Page(await gateway.state(), part).text()
     return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

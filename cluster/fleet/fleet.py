@@ -24,9 +24,11 @@ from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import (
     EngineOrder,
     EngineReport,
+    ModelState,
     ModelView,
     NodeOrders,
     NodeReport,
+    NodeStatus,
     NodeView,
 )
 from cluster.messages.models import EngineFailure, ModelDetail, ModelSettings
@@ -332,6 +334,12 @@ class Fleet:
     def node_views(self) -> list[NodeView]:
         return [self._node_view(node) for node in self._nodes.values()]
 
+    def node_statuses(self) -> dict[NodeId, NodeStatus]:
+        return {node.id: node.status for node in self._nodes.values()}
+
+    def model_states(self) -> dict[str, ModelState]:
+        return {model: served.state for model, served in self._models.items()}
+
     # Inside -------------------------------------------------------------------------------------------------------
 
     @property
@@ -450,7 +458,8 @@ class Fleet:
 
     def _node_view(self, node: Machine) -> NodeView:
         engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
-        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, tuple(sorted(node.weights)))
+        weights, loads = tuple(sorted(node.weights)), node.gpu_loads
+        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, weights, loads)
 
 
 def _each_once(engines: Iterable[EngineId]) -> tuple[EngineId, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.fleet.gpu_types import TYPE_LABEL
 from cluster.ids import EngineId, NodeId
-from cluster.messages.machines import Hardware, NodeReport, NodeStatus
+from cluster.messages.machines import GpuLoad, Hardware, NodeReport, NodeStatus
 from cluster.messages.seats import MachineReport
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Machine:
     def __init__(self, node_id: NodeId, hardware: Hardware) -> None:
         self.id = node_id
         self.hardware = hardware
+        self.gpu_loads: tuple[GpuLoad, ...] = ()
         self.in_cluster: bool | None = None
         self.stays = True
         self.labels: Mapping[str, str] = {}
@@ -46,7 +47,7 @@ class Machine:
 
     def hear(self, report: NodeReport, now_s: float, now_ms: int) -> None:
         """Take in what the node tells of itself, but for its engines."""
-        self.hardware = report.hardware
+        self.hardware, self.gpu_loads = report.hardware, report.gpu_loads
         self.heard_s, self.heard_ms = now_s, now_ms
         self.turn(online=True)
         if report.draining and not self._has_told:

@@ -207,7 +207,7 @@ class ServedModel:
         ready = self.ready()
         return ModelView(
             id=self.model.id,
-            state=self._state(),
+            state=self.state,
             fits=self.backoff.no_room_since_s is None,
             message=self.backoff.message,
             nodes=len({machine.id for replica in ready for machine in replica.machines if machine.online}),
@@ -222,6 +222,7 @@ class ServedModel:
                 AdapterView(each.id, self.adapters.engines(each.id), self.lacks(each.id))
                 for each in self.model.adapters
             ),
+            leased=sum(len(replica.tokens_of) for replica in self.replicas.values()),
         )
 
     def detail(self, queued: int, now_s: float, now_ms: int) -> ModelDetail:
@@ -242,7 +243,8 @@ class ServedModel:
             return f"waits for {'room' if first.is_stuck else 'a machine'}, for {now_s - first.since_s:.0f} s now"
         return ""
 
-    def _state(self) -> ModelState:
+    @property
+    def state(self) -> ModelState:
         if self.serves:
             return "ready"
         if self.backoff.message and not self.is_coming:

@@ -53,4 +53,4 @@ class Endings:
 
 
 def _failure(waiting: Waiting, error: InfernetError) -> Failure:
-    return Failure(waiting.job.id, error.code, error.message, waiting.attempt, waiting.resume)
+    return Failure(waiting.job.id, error.code, error.message, waiting.attempt, waiting.resume, waiting.job.origin)

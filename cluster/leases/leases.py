@@ -219,6 +219,15 @@ class Leases:
         """The Journal has shut out the attempts that it answers for. The other jobs are about to end."""
         return self._losses.fenced(asked, fences, now_ms) + self.dispatched(now_ms)
 
+    def is_ending(self, job_id: JobId) -> bool:
+        """Whether this job ends for a reason found here, and that is not known to be durable."""
+        return isinstance(self.places.get(job_id), Ending)
+
+    def why_moved(self, job_id: JobId) -> str:
+        """Why this job was taken from its engine."""
+        waiting = self.places.waiting(job_id)
+        return "" if waiting is None or waiting.moved_by is None else waiting.moved_by
+
     def not_fenced(self, asked: Sequence[JobAttempt]) -> None:
         """Those of these jobs that are still lost are asked for again at the next tick."""
         self._losses.not_fenced(asked)

@@ -93,6 +93,8 @@ class Places:
         self.queue = JobQueue()
         self.working = 0
         """How many jobs engines work on."""
+        self.generated = 0
+        """How many tokens engines have told of."""
         self._fleet = fleet
         self._places: dict[JobId, Place] = {}
         # An account's jobs in a lane share one place: there may be a million of them.
@@ -184,6 +186,7 @@ class Places:
         job = place.waiting.job
         if (more := tokens - self._charged[job.id]) > 0:
             self._charged[job.id] = tokens
+            self.generated += more
             self.queue.charge(job.model, job.account_id, output_tokens=more)
 
     def found(self, place: Begun | Leased, cached_tokens: int | None) -> None:

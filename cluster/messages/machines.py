@@ -1,8 +1,9 @@
 """What nodes, engines and the Scheduler tell each other, and what clients are told of them."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.work import JobAttempt
@@ -32,6 +33,30 @@ class Make(Struct, frozen=True):
     adapters: tuple[int, ...] = ()
 
 
+class EngineFigures(Struct, frozen=True, array_like=True):
+    """What vLLM counts of itself, by its own names: https://docs.vllm.ai/en/stable/usage/metrics/
+
+    The first three are so now, the others are since the engine began. `request_success` are by how requests finished.
+    Those of speculative decoding are 0 where there is none.
+    """
+
+    num_requests_running: int = 0
+    num_requests_waiting: int = 0
+    kv_cache_usage_perc: float = 0.0
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
+    mm_cache_queries: int = 0
+    mm_cache_hits: int = 0
+    num_preemptions: int = 0
+    prompt_tokens: int = 0
+    prompt_tokens_cached: int = 0
+    generation_tokens: int = 0
+    spec_decode_num_drafts: int = 0
+    spec_decode_num_draft_tokens: int = 0
+    spec_decode_num_accepted_tokens: int = 0
+    request_success: Mapping[str, int] = field(default_factory=dict)
+
+
 class EngineReport(Struct, frozen=True):
     """An engine as it tells of itself.
 
@@ -43,7 +68,7 @@ class EngineReport(Struct, frozen=True):
     prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. `phase` is what one that
     starts is doing. It keeps `cache_tokens` of prompts, in blocks of `block_tokens`; both are 0 where it keeps none.
     What it is `made_of` is not known before its process has told. It has these `adapters` loaded, the one used last
-    last.
+    last. Of `figures` there are none where its backend counts none.
     """
 
     id: EngineId
@@ -68,11 +93,22 @@ class EngineReport(Struct, frozen=True):
     block_tokens: int = 0
     made_of: Make | None = None
     adapters: tuple[str, ...] = ()
+    figures: EngineFigures | None = None
 
 
 class Gpu(Struct, frozen=True):
     name: str
     memory_bytes: int
+
+
+class GpuLoad(Struct, frozen=True, array_like=True):
+    """What a GPU is used for now: memory, and the share of time in which it did anything, as its driver tells.
+
+    None where it does not tell.
+    """
+
+    memory_used_bytes: int | None
+    utilization: float | None
 
 
 class Hardware(Struct, frozen=True):
@@ -92,7 +128,7 @@ class NodeReport(Struct, frozen=True):
     NodeAgent has asked the engines that ran before it, its report is not `complete`: there may be more of them. `agent`
     tells it from the one before it, which may only have stood still; it `begins` until it has been answered. `ending`
     are engines that it tells no more of, and that may still hold what they booked. `cached` are the models whose
-    weights are on the machine; None until it has looked.
+    weights are on the machine; None until it has looked. `gpu_loads` are of the GPUs that NVML tells, in their order.
     """
 
     node_id: NodeId
@@ -104,6 +140,7 @@ class NodeReport(Struct, frozen=True):
     begins: bool = False
     ending: tuple[EngineId, ...] = ()
     cached: tuple[str, ...] | None = None
+    gpu_loads: tuple[GpuLoad, ...] = ()
 
 
 class EngineOrder(Struct, frozen=True):
@@ -152,6 +189,7 @@ class NodeView(Struct, frozen=True):
     hardware: Hardware
     engines: tuple[EngineReport, ...]
     weights: tuple[str, ...] = ()
+    gpu_loads: tuple[GpuLoad, ...] = ()
 
 
 class AdapterView(Struct, frozen=True):
@@ -171,7 +209,7 @@ class ModelView(Struct, frozen=True):
     `nodes` is the number of machines with a ready replica, `fits` whether there is room for all that are wanted,
     `message` why it failed or does not fit. `wanted` is how many replicas there are to be, `scaling` why. `starting` is
     what the one that is nearest to being ready waits for. `cache` tells how much of prompts was found in engines'
-    caches, since the Scheduler began.
+    caches, since the Scheduler began. Engines have been `leased` so many jobs.
     """
 
     id: str
@@ -187,3 +225,4 @@ class ModelView(Struct, frozen=True):
     starting: str = ""
     cache: CacheTotals = CacheTotals()
     adapters: tuple[AdapterView, ...] = ()
+    leased: int = 0

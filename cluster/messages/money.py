@@ -76,13 +76,3 @@ class UsageSum(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     cost: int
-
-
-class ModelTotals(Struct, frozen=True):
-    """What has ended of one model since the Ledger's process began."""
-
-    model: str
-    completed: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0

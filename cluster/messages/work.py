@@ -5,15 +5,17 @@ Small, frozen, typed; no ORM rows, dicts or requests cross a process border. Tim
 """
 
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from cluster.ids import AccountId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, JobId, KeyId, NodeId, WebhookId
 from cluster.job_states import JobState
 from cluster.messages.marks import FinishReason, Mark
 from cluster.messages.media import Given, MediumHash
 from cluster.messages.money import Rates, Usage
+from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.placements import Heard, Placed
 
 Role = Literal["system", "user", "assistant"]
@@ -102,7 +104,7 @@ class Job(Struct, frozen=True, array_like=True):
 
     One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
     they could not be; `rates` are what its tokens cost. With an `adapter`, the id of one of the model's, engines of the
-    model generate with that.
+    model generate with that. The endpoint `webhook_id` is told of its end.
     """
 
     id: JobId
@@ -120,6 +122,8 @@ class Job(Struct, frozen=True, array_like=True):
     priority: Priority = "normal"
     form: Form | None = None
     adapter: str = ""
+    webhook_id: WebhookId | None = None
+    origin: Origin = UNKNOWN_ORIGIN
 
     @property
     def asked_for(self) -> str:
@@ -138,7 +142,7 @@ class Order(Struct, frozen=True):
     `model` may be None where there is only one.
     Where there is a `form`, `messages` is as much of it as texts can say. `media` are what its body names by number.
     They may be large: whoever has kept them clears the list. An answer of as much as the context leaves has
-    `most_tokens` at most.
+    `most_tokens` at most. `webhook_url` is that of the account's endpoint that is to be told of the end.
     """
 
     model: str | None
@@ -151,6 +155,7 @@ class Order(Struct, frozen=True):
     form: Form | None = None
     media: list[Given] = field(default_factory=list)
     most_tokens: int | None = None
+    webhook_url: str | None = None
 
 
 class Position(Struct, frozen=True):
@@ -266,7 +271,7 @@ class Delta(Struct, frozen=True, array_like=True):
     `token_offset` is how many tokens came before them, `ends` the position in the job's text at which each ends.
     `prompt_tokens` is 0 until the prompt has been tokenised. Texts of two epochs are two texts. `prompt_ids`, where
     there are any, and `cached_tokens`, how many of the prompt's the engine had in its cache, come with the first that
-    a reader of tokens is told. `mark_offset` is how many marks came before these.
+    a reader of tokens is told, and so does the job's `origin`. `mark_offset` is how many marks came before these.
     """
 
     job_id: JobId
@@ -283,6 +288,7 @@ class Delta(Struct, frozen=True, array_like=True):
     cached_tokens: int | None = None
     mark_offset: int = 0
     marks: tuple[Mark, ...] = ()
+    origin: Origin | None = None
 
 
 class OpenJob(Struct, frozen=True):
@@ -297,7 +303,8 @@ class Ended(Struct, frozen=True):
     """A job has ended: what the Ledger writes, once. `ran` is where, for a job so quick that this is told first.
 
     `content` is its text of this `epoch`, which is 0 where it has none and one that was told may have been lost.
-    `marks` say what the text means. `heard` is when tokens of its attempts were heard, as far as that is known.
+    `marks` say what the text means. `heard` is when tokens of its attempts were heard, as far as that is known;
+    `first_text_ms` is when the first of all came, None where none came or nobody can tell.
     """
 
     job_id: JobId
@@ -308,6 +315,13 @@ class Ended(Struct, frozen=True):
     epoch: int = 1
     marks: tuple[Mark, ...] = ()
     heard: tuple[Heard, ...] = ()
+    first_text_ms: int | None = None
+    origin: Origin = UNKNOWN_ORIGIN
+
+    @property
+    def gaps_ms(self) -> tuple[int, ...]:
+        """How long the text was silent each time that the job had moved."""
+        return tuple(then.first_ms - before.last_ms for before, then in pairwise(self.heard))
 
 
 JobAttempt = tuple[JobId, int]
@@ -339,6 +353,7 @@ class Failure(Struct, frozen=True):
     error_message: str
     attempt: int = 0
     output: Output = Output()
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 class Released(Struct, frozen=True):

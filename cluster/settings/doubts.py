@@ -7,6 +7,7 @@ from cluster.settings.environment import misspelt
 from cluster.settings.schema import Media, Settings
 from cluster.settings.units import duration, size
 
+_COLLECTOR_OF_ALL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _DAY_S = 86_400
 _LONG_MS = 5_000
 _LEAST_BYTES = 1 << 16
@@ -21,6 +22,8 @@ def doubts(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
         waits = duration(settings.stream_interval_ms / 1000)
         yield f"stream_interval_ms: {settings.stream_interval_ms} ms have every piece of text wait for {waits}"
     yield from _of_media(settings.media)
+    if env.get(_COLLECTOR_OF_ALL) and not settings.traces.endpoint:
+        yield f"{_COLLECTOR_OF_ALL} alone turns no traces on: traces.endpoint does"
     for index, model in enumerate(settings.models):
         for doubt in _of_model(model):
             yield f"models[{index}].{doubt}"

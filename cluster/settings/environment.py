@@ -68,7 +68,7 @@ _TEXTS = tuple[str, ...]
 def _scalar_keys(struct: type[Struct]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The paths and types of all settings that are one number, one text, or several texts."""
     for field in structs.fields(struct):
-        if field.type in (int, str, _TEXTS):
+        if field.type in (int, float, str, _TEXTS):
             yield (field.encode_name,), field.type
         elif get_origin(field.type) is Literal:
             yield (field.encode_name,), str

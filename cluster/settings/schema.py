@@ -91,7 +91,58 @@ class Media(Struct, frozen=True):
     fetch_timeout_s: int = 10
 
 
+class Webhooks(Struct, frozen=True):
+    """Where webhooks may be sent: to public addresses, and to these `private_hosts`, each a name or `name:port`.
+
+    An endpoint has `timeout_s` to answer.
+    """
+
+    private_hosts: tuple[str, ...] = ()
+    timeout_s: int = 15
+
+
+class Metrics(Struct, frozen=True):
+    """Who may read `/metrics`: everybody, or, where there is a `key`, who presents it or the key of an admin."""
+
+    key: str = ""
+
+
 SpotNoticesOf = Literal["none", "aws", "gcp"]
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Part = Literal[
+    "infernet",
+    "ingress",
+    "supervisor",
+    "scheduler",
+    "journal",
+    "ledger",
+    "rate_limiter",
+    "courier",
+    "node",
+    "engine",
+    "engine_part",
+]
+"""Whose lines those of a log are."""
+
+
+class Logs(Struct, frozen=True):
+    """How lines are written, and from which level on; `levels` are those of parts that have another one."""
+
+    format: LogFormat = "text"
+    level: LogLevel = "info"
+    levels: Mapping[Part, LogLevel] = {}
+
+
+class Traces(Struct, frozen=True):
+    """Where spans are sent, by OTLP over HTTP; nowhere without an `endpoint`.
+
+    Of requests that come without a decision, this `ratio` is traced.
+    """
+
+    endpoint: str = ""
+    ratio: float = 1.0
 
 
 class Settings(Struct, frozen=True):
@@ -110,6 +161,10 @@ class Settings(Struct, frozen=True):
     stream_interval_ms: int = 20
     spot_notices: SpotNoticesOf = "none"
     media: Media = Media()
+    webhooks: Webhooks = Webhooks()
+    logs: Logs = Logs()
+    traces: Traces = Traces()
+    metrics: Metrics = Metrics()
     models: tuple[Model, ...] = (CAPITALS,)
 
 
@@ -130,6 +185,10 @@ def settings(value: Value, judge: Judge = NO_JUDGE) -> Settings:
                 "stream_interval_ms": integer(0, unit="ms"),
                 "spot_notices": one_of("none", "aws", "gcp"),
                 "media": _media,
+                "webhooks": _webhooks,
+                "logs": _logs,
+                "traces": _traces,
+                "metrics": _metrics,
                 "models": partial(_models, judge),
             },
         )
@@ -202,6 +261,55 @@ def _media(value: Value) -> Media:
         "fetch_timeout_s": integer(1, unit="s"),
     }
     return Media(**section(value, checks))
+
+
+def _webhooks(value: Value) -> Webhooks:
+    return Webhooks(**section(value, {"private_hosts": list_of(_bare_host), "timeout_s": integer(1, 60, unit="s")}))
+
+
+def _bare_host(value: Value) -> str:
+    """As it is compared: an address of IPv6 without the brackets that it has in a URL."""
+    return _host(value).replace("[", "").replace("]", "")
+
+
+def _logs(value: Value) -> Logs:
+    level = one_of(*get_args(LogLevel))
+    checks: dict[str, Check] = {
+        "format": one_of(*get_args(LogFormat)),
+        "level": level,
+        "levels": lambda levels: section(levels, dict.fromkeys(get_args(Part), level)),
+    }
+    return Logs(**section(value, checks))
+
+
+def _traces(value: Value) -> Traces:
+    return Traces(**section(value, {"endpoint": _collector, "ratio": _ratio}))
+
+
+_COLLECTOR = re.compile(r"https?://[^/@?#]+(?:/[^@?#]*)?")
+
+
+def _collector(value: Value) -> str:
+    """A URL that OTLP can be sent to, without what is secret; nothing for none."""
+    if value.content == "":
+        return ""
+    endpoint = word(value)
+    if "@" in endpoint:
+        raise value.refused("must hold no credentials: OTEL_EXPORTER_OTLP_HEADERS in the environment may")
+    if not _COLLECTOR.fullmatch(endpoint):
+        raise value.is_not("a URL such as http://collector:4318")
+    return endpoint.rstrip("/")
+
+
+def _ratio(value: Value) -> float:
+    ratio = number(value)
+    if ratio > 1:
+        raise value.is_not("a number from 0 to 1")
+    return ratio
+
+
+def _metrics(value: Value) -> Metrics:
+    return Metrics(**section(value, {"key": text}))
 
 
 def _host(value: Value) -> str:

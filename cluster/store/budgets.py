@@ -4,18 +4,21 @@ A reservation is made in the transaction that creates its job, and goes in the o
 nor freed twice, whenever a process dies.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from cluster.ids import JobId
 from cluster.limits import budgets
 from cluster.limits.budgets import Balance
-from cluster.messages.money import Budget
+from cluster.messages.money import Budget, BudgetUnit
+from cluster.messages.webhooks import Event
 from cluster.store.tables import BUDGETS, RESERVATIONS
 from cluster.store.usage import Billed
+from cluster.webhooks.events import budget_reached
 
 
 class Reservation(Struct, frozen=True):
@@ -70,20 +73,40 @@ def reserve(connection: Connection, made: Sequence[Reservation], after: Mapping[
         _save(connection, after)
 
 
-def settle(connection: Connection, ended: Sequence[Billed]) -> None:
+def reserved(connection: Connection) -> dict[BudgetUnit, int]:
+    """What jobs that have not ended hold of all budgets, by unit. A job may hold of its key's and of its account's."""
+    of_units = select(BUDGETS.c.unit, func.sum(RESERVATIONS.c.amount)).join_from(
+        RESERVATIONS, BUDGETS, RESERVATIONS.c.owner_id == BUDGETS.c.owner_id
+    )
+    return {unit: int(amount) for unit, amount in connection.execute(of_units.group_by(BUDGETS.c.unit))}
+
+
+class Settlement(NamedTuple):
+    """What came of jobs that ended: what was spent of budgets, by unit, and the thresholds reached by that."""
+
+    spent: Counter[BudgetUnit]
+    reached: list[Event]
+
+
+def settle(connection: Connection, ended: Sequence[Billed]) -> Settlement:
     """Frees all that these jobs have reserved and spends what they are billed, where they had reserved anything."""
+    settlement = Settlement(Counter(), [])
     bills = {billed.job_id: billed for billed in ended}
     held = connection.execute(_HELD, {"jobs": list(bills)}).all()
     if not held:
-        return
+        return settlement
     owners = sorted({row.owner_id for row in held})
     after = {row.owner_id: _balance(row) for row in connection.execute(_OF_OWNERS, {"owners": owners})}
     for row in held:
         billed, balance = bills[row.job_id], after[row.owner_id]
         spent = budgets.amount(balance.budget, billed.rates, billed.usage)
-        after[row.owner_id] = balance.settle(row.amount, spent, billed.ended_ms)
+        before = balance.at(billed.ended_ms)
+        after[row.owner_id] = now = before.settle(row.amount, spent, billed.ended_ms)
+        settlement.spent[balance.budget.unit] += spent
+        settlement.reached.extend(budget_reached(row.owner_id, billed.account_id, before, now, billed.ended_ms))
     _save(connection, after)
     connection.execute(_FREE, [{"job": job_id} for job_id in {row.job_id for row in held}])
+    return settlement
 
 
 def _save(connection: Connection, after: Mapping[str, Balance]) -> None:

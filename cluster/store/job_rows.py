@@ -7,11 +7,25 @@ from msgspec import Struct
 from sqlalchemy import RowMapping, select
 
 from cluster.job_states import JobState
+from cluster.measures.measures import Operation
 from cluster.messages.marks import Mark
 from cluster.messages.money import Rates, Usage
+from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.placements import Placed
 from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord, PendingRecord, ProcessingRecord
-from cluster.messages.work import ChatMessage, End, Ended, Failed, Finished, Form, Job, OpenJob, Priority, Sampling
+from cluster.messages.work import (
+    ChatMessage,
+    End,
+    Ended,
+    Failed,
+    Finished,
+    Form,
+    FormKind,
+    Job,
+    OpenJob,
+    Priority,
+    Sampling,
+)
 from cluster.store.tables import JOBS
 
 # Not the request: it can be long, and a record does not tell it.
@@ -28,8 +42,10 @@ NEW_COLUMNS = (
     "created_ms",
     "deadline_ms",
     "pin",
+    "webhook_id",
     "prompt_rate",
     "completion_rate",
+    "operation",
     "attempt",
 )
 
@@ -43,6 +59,7 @@ class _Request(Struct, frozen=True):
     priority: Priority = "normal"
     form: Form | None = None
     base: str = ""
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 class _Details(Struct, frozen=True, omit_defaults=True):
@@ -56,11 +73,20 @@ class _Details(Struct, frozen=True, omit_defaults=True):
 
 _NONE = _Details()
 
+_OPERATIONS: dict[FormKind, Operation] = {
+    "chat": "chat",
+    "completion": "text_completion",
+    "tokens": "text_completion",
+    "embedding": "embeddings",
+    "score": "score",
+    "rerank": "rerank",
+}
+
 
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
     base = job.model if job.adapter else ""
-    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base)
+    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base, job.origin)
     return {
         "id": job.id,
         "account_id": job.account_id,
@@ -72,10 +98,17 @@ def new_row(job: Job) -> dict[str, Any]:
         "created_ms": job.created_ms,
         "deadline_ms": job.deadline_ms,
         "pin": job.node_id,
+        "webhook_id": job.webhook_id,
         "prompt_rate": job.rates.prompt,
         "completion_rate": job.rates.completion,
+        "operation": operation_of(job.form),
         "attempt": 0,
     }
+
+
+def operation_of(form: Form | None) -> Operation:
+    """What a job with this form asks for."""
+    return "chat" if form is None else _OPERATIONS[form.kind]
 
 
 def placed_row(placed: Placed) -> dict[str, Any]:
@@ -154,6 +187,8 @@ def open_job(row: RowMapping) -> OpenJob:
         priority=request.priority,
         form=request.form,
         adapter=row["model"] if request.base else "",
+        webhook_id=row["webhook_id"],
+        origin=request.origin,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

@@ -73,7 +73,8 @@ class JobRow(SQLModel, table=True):
     `request` (messages, sampling, the prompt's tokens, priority) and `labels` (the client's metadata) are JSON; the
     rates are outside it, because they are read when the job ends. `content` is UTF-8 in a blob, because a model may
     generate NUL, which PostgreSQL's text cannot hold. `details` is JSON: what the content means, and the like, which
-    few jobs have.
+    few jobs have. `operation` is what is asked for, as measures have it. `webhook_id` is the endpoint that its client
+    named for it.
     """
 
     __tablename__ = "jobs"
@@ -88,8 +89,10 @@ class JobRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     deadline_ms: int = Field(sa_type=BigInteger)
     pin: str | None = None
+    webhook_id: str | None = None
     prompt_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
     completion_rate: int = Field(sa_type=BigInteger, sa_column_kwargs=_NOTHING)
+    operation: str = Field(default="chat", sa_column_kwargs={"server_default": "chat"})
 
     node_id: str | None = None
     engine_id: str | None = None
@@ -171,6 +174,8 @@ class UsageDayRow(SQLModel, table=True):
     prompt_tokens: int = Field(sa_type=BigInteger)
     completion_tokens: int = Field(sa_type=BigInteger)
     cost: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("usage_days_by_day", "day"),)
 
 
 class ReservationRow(SQLModel, table=True):
@@ -285,6 +290,108 @@ class JobMediumRow(SQLModel, table=True):
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("job_media_by_hash", "hash"),)
 
 
+class MeasuresRow(SQLModel, table=True):
+    """What has ended of a model, or an adapter, and an operation since there is this table. `sums` are JSON."""
+
+    __tablename__ = "measures"
+
+    model: str = Field(primary_key=True)
+    operation: str = Field(primary_key=True)
+    sums: str = Field(sa_type=Text)
+
+
+class MeasureMinuteRow(SQLModel, table=True):
+    """What of that has ended in one minute of the last days. `minute` counts those since the Unix epoch."""
+
+    __tablename__ = "measure_minutes"
+
+    minute: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    model: str = Field(primary_key=True)
+    operation: str = Field(primary_key=True)
+    sums: str = Field(sa_type=Text)
+
+
+class TallyRow(SQLModel, table=True):
+    """What processes have counted together under this name and these labels, which are a list in JSON."""
+
+    __tablename__ = "tallies"
+
+    name: str = Field(primary_key=True)
+    labels: str = Field(primary_key=True)
+    value: float = Field(sa_type=Double)
+
+
+class TallySourceRow(SQLModel, table=True):
+    """A process that hands in what it has counted, and the number of the last sheet that is in the tallies."""
+
+    __tablename__ = "tally_sources"
+
+    source: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    told_ms: int = Field(sa_type=BigInteger)
+
+
+class WebhookRow(SQLModel, table=True):
+    """An endpoint that is told of events. `events` and `secrets` are JSON; the secrets are kept themselves: they sign.
+
+    One that was removed stays until its deliveries have gone.
+    """
+
+    __tablename__ = "webhooks"
+
+    id: str = Field(primary_key=True)
+    account_id: str = Field(foreign_key="accounts.id")
+    url: str = Field(sa_type=Text)
+    events: str = Field(sa_type=Text)
+    secrets: str = Field(sa_type=Text)
+    created_ms: int = Field(sa_type=BigInteger)
+    disabled_by: str | None = None
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("webhooks_of_account", "account_id", "created_ms", "id"),)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """An event on its way to an endpoint, from the transaction in which it happened: `body` is what is sent.
+
+    It is to be tried at `next_ms`, for three days after `begun_ms`; one that has ended has no `next_ms`.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: str = Field(primary_key=True)
+    webhook_id: str
+    event: str
+    body: str = Field(sa_type=Text)
+    created_ms: int = Field(sa_type=BigInteger)
+    begun_ms: int = Field(sa_type=BigInteger)
+    status: str
+    attempts: int
+    last_status: int | None = None
+    problem: str | None = None
+    next_ms: int | None = Field(default=None, sa_type=BigInteger)
+    ended_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (
+        Index("deliveries_of_webhook", "webhook_id", "created_ms", "id"),
+        Index("deliveries_by_status", "webhook_id", "status", "created_ms", "id"),
+        # Few wait at any time, and all others are to be removed by and by: an index of just these, and of just those.
+        Index(
+            "deliveries_due",
+            "webhook_id",
+            "next_ms",
+            sqlite_where=text("next_ms IS NOT NULL"),
+            postgresql_where=text("next_ms IS NOT NULL"),
+        ),
+        Index(
+            "deliveries_by_end",
+            "ended_ms",
+            sqlite_where=text("ended_ms IS NOT NULL"),
+            postgresql_where=text("ended_ms IS NOT NULL"),
+        ),
+    )
+
+
 class OwnerRow(SQLModel, table=True):
     """The one row that says which system owns the database: the one that was given the number `epoch`.
 
@@ -297,6 +404,15 @@ class OwnerRow(SQLModel, table=True):
     epoch: int = Field(sa_type=BigInteger)
     taken_ms: int = Field(sa_type=BigInteger)
     touched_ms: int = Field(sa_type=BigInteger)
+
+
+class OwnSecretRow(SQLModel, table=True):
+    """A secret that the system made for itself, and that all its processes share."""
+
+    __tablename__ = "own_secrets"
+
+    name: str = Field(primary_key=True)
+    secret: str
 
 
 ACCOUNTS = SQLModel.metadata.tables["accounts"]
@@ -313,4 +429,11 @@ SHARES = SQLModel.metadata.tables["shares"]
 MEDIA = SQLModel.metadata.tables["media"]
 MODEL_SETTINGS = SQLModel.metadata.tables["model_settings"]
 JOB_MEDIA = SQLModel.metadata.tables["job_media"]
+MEASURES = SQLModel.metadata.tables["measures"]
+MEASURE_MINUTES = SQLModel.metadata.tables["measure_minutes"]
+TALLIES = SQLModel.metadata.tables["tallies"]
+TALLY_SOURCES = SQLModel.metadata.tables["tally_sources"]
+WEBHOOKS = SQLModel.metadata.tables["webhooks"]
+DELIVERIES = SQLModel.metadata.tables["deliveries"]
 OWNER = SQLModel.metadata.tables["owner"]
+OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]

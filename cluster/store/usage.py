@@ -12,8 +12,9 @@ from msgspec.structs import asdict
 from sqlalchemy import ColumnElement, Connection, Select, func, insert, literal, select, tuple_, union_all
 
 from cluster.clock import utc_day, utc_day_number
-from cluster.ids import AccountId, JobId, KeyId
+from cluster.ids import AccountId, JobId, KeyId, WebhookId
 from cluster.limits.pricing import cost
+from cluster.measures.measures import Operation
 from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
 from cluster.store import usage_days
 from cluster.store.tables import USAGE, USAGE_DAYS
@@ -21,7 +22,7 @@ from cluster.store.usage_days import COUNTS, DAY_MS
 
 
 class Billed(Struct, frozen=True):
-    """A job that has just ended, and what its owners are billed for it."""
+    """A job that has just ended, and what its owners are billed for it. `webhook_id` is the endpoint named for it."""
 
     job_id: JobId
     account_id: AccountId
@@ -31,6 +32,13 @@ class Billed(Struct, frozen=True):
     usage: Usage
     ended_ms: int
     failed: bool
+    operation: Operation = "chat"
+    created_ms: int = 0
+    webhook_id: WebhookId | None = None
+
+    @property
+    def cost(self) -> int:
+        return cost(self.rates, self.usage)
 
 
 def add(connection: Connection, ended: Sequence[Billed]) -> None:
@@ -110,7 +118,7 @@ def _row(billed: Billed) -> dict[str, Any]:
         "account_id": billed.account_id,
         "key_id": billed.key_id,
         "model": billed.model,
-        "cost": cost(billed.rates, billed.usage),
+        "cost": billed.cost,
         "ended_ms": billed.ended_ms,
     } | asdict(billed.usage)
 

@@ -14,7 +14,7 @@ from api.cli.run import runs
 from tests.support.database_outages import away, locked_sqlite
 from tests.support.serving import Serving
 
-CORE = ("Journal", "Scheduler", "Ledger", "RateLimiter")
+CORE = ("Journal", "Scheduler", "Ledger", "RateLimiter", "Courier")
 HAPROXY = "HAProxy"
 REPLICA = "ServeReplica:infernet"
 PROCESSES = ("Engine", *CORE, "NodeAgent", "Supervisor", REPLICA, HAPROXY)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.chaos.disturbances import CORE, DATABASE, HAPROXY, REPLICA, Deed, Disturbance, may_lose_texts, name_of
 from tests.chaos.streams import MODEL, SETTINGS, Streams, wait_until_whole, wrongs
+from tests.support.collector import Collector, collecting, tree
 from tests.support.serving import Serving
 
 GO_ON_S = 10.0
@@ -33,9 +35,19 @@ DISTURBANCES: list[Disturbance] = [
 ]
 
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    system = Serving(tmp_path_factory.mktemp("chaos"), SETTINGS)
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Serving]:
+    of_clients_choice = {"endpoint": collector.url, "ratio": 0}
+    system = Serving(tmp_path_factory.mktemp("chaos"), SETTINGS | {"traces": of_clients_choice})
     try:
         yield system.wait_until_ready(MODEL)
         assert system.stop() == 0
@@ -55,3 +67,57 @@ def test_streams_of_an_engine_that_is_stopped_go_on_within_10_s(serving: Serving
     assert wrongs(serving, told) == []
     assert 0.5 < max(each.longest_pause_s for each in told) < GO_ON_S
     wait_until_whole(serving)
+
+
+def test_the_spans_of_a_job_whose_engine_is_killed(serving: Serving, collector: Collector) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "canary"}], "stream": True}
+    headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-Id": "of-the-client"}
+    with serving.http() as client, client.stream("POST", "/api/v1/jobs", json=body, headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert any(line.startswith("data: ") for line in lines), "it speaks"
+        collector.spans("prefill")
+        for process in serving.actors("Engine"):
+            process.kill()
+        assert "[DONE]" in "".join(lines)
+        job_id = answer.headers["X-Job-Id"]
+    all_told = collector.spans("job", "decode", "POST /api/v1/jobs")
+    told = [span for span in all_told if "." not in span.name]  # but for calls that a replica makes the first time
+    assert tree(told) == [
+        "POST /api/v1/jobs",
+        "  submit",
+        "    ledger write",
+        "  job",
+        "    queue",
+        f"    chat {MODEL} failed",
+        "      prefill",
+        "    move",
+        f"    chat {MODEL}",
+        "      prefill",
+        "      decode",
+        "    end",
+        "      ledger write",
+    ]
+    assert {span.trace_id for span in all_told} == {TRACE}, "others are not traced"
+    parts = {(span.name, span.part) for span in told}
+    assert parts >= {("submit", "ingress"), ("ledger write", "ledger"), ("job", "scheduler"), ("end", "journal")}
+    assert ("decode", "engine") in parts
+    assert b"canary" not in collector.raw
+    (log,) = serving.state.glob("logs/*/infernet.log")
+    moved = [line for line in log.read_text().splitlines() if f"job={job_id} request=of-the-client" in line]
+    assert ["goes on after token" in line for line in moved] == [True]
+    wait_until_whole(serving)
+
+
+def test_a_call_from_one_process_to_another_is_two_spans(serving: Serving, collector: Collector) -> None:
+    trace = "0" + TRACE[1:]
+    with serving.http() as client:
+        headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        assert client.get("/api/v1/models", headers=headers).status_code == 200
+    told = collector.of_trace(trace, 5)
+    assert sorted(tree(told)) == [
+        *("    Ledger.speeds", "    Scheduler.models"),
+        *("  Ledger.speeds", "  Scheduler.models"),
+        "GET /api/v1/models",
+    ]
+    both = [(span.kind, span.part) for span in told if span.name == "Scheduler.models"]
+    assert sorted(both) == [(Span.SPAN_KIND_SERVER, "scheduler"), (Span.SPAN_KIND_CLIENT, "ingress")]

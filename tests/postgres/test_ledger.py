@@ -7,6 +7,7 @@ from tests.unit.test_ledger_keys import *  # noqa: F403
 from tests.unit.test_ledger_media import *  # noqa: F403
 from tests.unit.test_ledger_shares import *  # noqa: F403
 from tests.unit.test_ledger_usage import *  # noqa: F403
+from tests.unit.test_ledger_webhooks import *  # noqa: F403
 from tests.unit.test_removal import *  # noqa: F403
 from tests.unit.test_usage_days import *  # noqa: F403
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -59,6 +60,14 @@ class Stage:
     """What the text is before it is the answer, and where each of these ends."""
     cancelled: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)
+    """What is answered to other requests, by `METHOD PATH` under /api/v1: a body, or several in their order.
+
+    None is 204, and a status, a code and a message are a refusal.
+    """
+    sent: list[tuple[str, Any]] = field(default_factory=list)
+    """Those requests, and what they brought: a body, or parameters."""
     gate: threading.Event = field(default_factory=threading.Event)
 
 
@@ -100,6 +109,7 @@ class ContractServer:
                 Route(f"{api}/jobs/{{id}}/cancel", self._cancel, methods=["POST"]),
                 Route(f"{api}/models", self._models),
                 Route(f"{api}/nodes", self._nodes),
+                Route(f"{api}/{{rest:path}}", self._other, methods=["GET", "POST", "PATCH", "DELETE"]),
             ]
         )
 
@@ -169,6 +179,8 @@ class ContractServer:
         return JSONResponse({"id": JOB, **self.stage.placement})
 
     async def _cancel(self, request: Request) -> Response:
+        if request.path_params["id"] in self.stage.ended:
+            return _error(409, "conflict", "The job has ended")
         self.stage.cancelled.append(request.path_params["id"])
         return JSONResponse({"id": JOB, "status": "failed", "error": "cancelled"})
 
@@ -186,6 +198,25 @@ class ContractServer:
 
     async def _nodes(self, request: Request) -> Response:
         return JSONResponse({"nodes": self.stage.nodes})
+
+    async def _other(self, request: Request) -> Response:
+        asked = f"{request.method} /{request.path_params['rest']}"
+        if asked not in self.stage.answers:
+            raise HTTPException(404)
+        if not _authorised(request):
+            return _unauthorised()
+        brought = await request.body()
+        self.stage.sent.append((asked, json.loads(brought) if brought else dict(request.query_params)))
+        answer = self.stage.answers[asked]
+        if isinstance(answer, list):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        match answer:
+            case None:
+                return Response(status_code=204, headers=RATE)
+            case (int(status), str(code), str(message)):
+                return _error(status, code, message)
+            case _:
+                return JSONResponse(answer, headers=RATE)
 
 
 def _event(kind: str, text: str, end: str) -> bytes:

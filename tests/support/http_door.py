@@ -62,6 +62,9 @@ class NoCluster:
         admin = Principal(AccountId("acct"), KeyId("key"), "admin", self.limits)
         return [admin if key_hash == secret_hash(ADMIN_KEY) else None for key_hash in key_hashes]
 
+    async def session_secret(self) -> str:
+        return "s" * 43
+
     async def mark_windows(self, marks: Any) -> None:
         pass
 

@@ -19,6 +19,8 @@ from msgspec.structs import replace
 
 from actors import backends
 from actors.backends.base import Backend
+from actors.courier import Courier, Sends
+from actors.couriering.posting import Poster
 from actors.engine import Engine
 from actors.journal import Journal
 from actors.ledger import Ledger
@@ -38,7 +40,7 @@ from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.records import JobRecord
 from cluster.messages.work import ChatMessage, End, Job, Position, Sampling
-from cluster.settings.schema import Media, Settings
+from cluster.settings.schema import Media, Settings, Webhooks
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
 from tests.support.seats import GivenCluster
@@ -68,6 +70,7 @@ QUICK = Timing(
     repeat_s=0.005,
     reconnect_s=0.005,
     ask_again_s=0.5,
+    hand_in_s=0.02,
 )
 """Heartbeats, ticks and pauses between attempts in milliseconds."""
 
@@ -186,6 +189,7 @@ class PlainSystem:
         interval_s: float = INTERVAL_S,
         media: Media | None = None,
         fetcher: Fetcher | None = None,
+        webhooks: Webhooks | None = None,
     ) -> None:
         """`faults` are options of the simulated backend that one engine has and its model has not."""
         self.path = database
@@ -195,6 +199,7 @@ class PlainSystem:
             job_timeout_s=job_timeout_s,
             models=tuple(models),
             media=media or Media(),
+            webhooks=webhooks or Webhooks(),
         )
         self._fetcher = fetcher
         self.timing = timing
@@ -208,7 +213,8 @@ class PlainSystem:
         self.engines: dict[EngineId, Actor] = {}
         self.launchers: dict[NodeId, PlainLauncher] = {}
         self._outside = Process("outside")
-        self._actors = {name: Actor(name, core=True) for name in ("ledger", "rate_limiter", "journal", "scheduler")}
+        core = ("ledger", "rate_limiter", "journal", "scheduler", "courier")
+        self._actors = {name: Actor(name, core=True) for name in core}
         self.nodes: dict[NodeId, Actor] = {}
         self._engine_objects: list[Engine] = []
 
@@ -232,7 +238,7 @@ class PlainSystem:
         await self.gateway.stop()
         for node_id in list(self.nodes):
             await self.kill_node(node_id)
-        for name in ("scheduler", "journal"):
+        for name in ("courier", "scheduler", "journal"):
             await self._stop(name)
         for engine_id in list(self.engines):
             self.kill_engine(engine_id)
@@ -312,6 +318,18 @@ class PlainSystem:
         )
         await me.run(self.journal.start())
         self._actors["journal"].run_in(me)
+
+    async def start_courier(self, sends: Sends | None = None) -> None:
+        """Most tests need none: it looks for webhooks all the time."""
+        me = Process("courier")
+        sends = sends or Poster(self.settings.webhooks)
+        me.content = self.courier = Courier(self._called("ledger", me), sends, self.clock, self.timing)
+        await me.run(self.courier.start())
+        self._actors["courier"].run_in(me)
+
+    async def lose_courier(self) -> None:
+        """Its process ends with whatever it was about to do."""
+        self._actors["courier"].kill()
 
     def superseded(self, process: Process) -> None:
         """This process has heard that it is not the one of its name any more."""
@@ -469,7 +487,10 @@ class PlainSystem:
         gateway = self.new_gateway()
         config = uvicorn.Config(create_app(gateway), log_config=None, log_level="critical")
         server = uvicorn.Server(config)
-        listening = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends at once only on sockets that say that they are TCP's.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         serving = asyncio.create_task(server.serve([listening]))
         async with httpx.AsyncClient(base_url=url, headers=_authorization(ADMIN_KEY), timeout=PATIENCE_S) as client:

@@ -16,6 +16,7 @@ from api.http.dependencies import MAX_BODY_BYTES, Admin, Body, Caller
 from api.http.front.heads import Heads
 from api.http.front.request_ids import RequestIds
 from api.openai.error_shape import OPENAI_ERRORS
+from api.replica.door_counts import DoorCounts
 from cluster.errors import Conflict, NoCapacity, Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.limits.windows import Bucket, Decision, refusal
@@ -31,6 +32,7 @@ class Door:
 
     def __init__(self) -> None:
         self.charged: list[Bucket] = []
+        self.counts = DoorCounts()
         self.failing: Exception | None = None
 
     async def authenticate(self, token: str) -> Principal:
@@ -383,3 +385,31 @@ def test_a_body_without_a_length_is_counted_as_it_comes(api: Api) -> None:
     response = api("POST", "/v1/chat/completions", content=parts())
     assert response.status_code == 413
     assert set(json.loads(response.text)) == {"error"}
+
+
+def test_answers_are_counted_by_the_path_as_the_application_has_it_and_by_nothing_that_strangers_can_make_up() -> None:
+    asked = [
+        ("GET", "/api/v1/nodes/a/status", "member-key"),
+        ("GET", "/api/v1/nodes/b/status", "member-key"),
+        ("GET", "/api/v1/jobs", "unknown"),
+        ("GET", "/api/v1/jobs", "spent-key"),
+        ("PATCH", "/api/v1/jobs", "member-key"),
+        ("BREW", "/api/v1/jobs", "member-key"),
+        ("GET", "/api/v1/made/up", "member-key"),
+        ("GET", "/another", "member-key"),
+        ("GET", "/another", "unknown"),
+    ]
+
+    api = Api()
+    for method, path, key in asked:
+        api(method, path, key)
+    sheet = api.door.counts.tallies.sheet()
+    assert sheet is not None
+    assert {tally.labels: tally.count for tally in sheet.tallies if tally.name == "requests"} == {
+        ("/api/v1/nodes/{node_id}/status", "GET", "200"): 2,
+        ("/api/v1/jobs", "GET", "401"): 1,
+        ("/api/v1/jobs", "GET", "429"): 1,
+        ("/api/v1/jobs", "PATCH", "405"): 1,
+        ("/api/v1/jobs", "other", "405"): 1,
+        ("", "GET", "404"): 3,
+    }

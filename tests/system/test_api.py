@@ -577,6 +577,7 @@ def test_not_ready_when_the_control_plane_does_not_answer_and_metrics_say_so() -
                 metrics = await client.get("/metrics")
                 assert metrics.status_code == 200
                 samples = [line for line in metrics.text.splitlines() if not line.startswith("#")]
+                assert samples.pop().startswith("infernet_build_info{")
                 up = {"scheduler": 0, "ledger": 0, "database": 0, "rate_limiter": counts, "journal": 0}
                 assert samples == [f'infernet_up{{part="{part}"}} {value}.0' for part, value in up.items()]
 

@@ -359,6 +359,11 @@ def test_metrics_tell_no_secrets(database: Path) -> None:
         await system.ended(job_id)
         await until(lambda: system.scheduler.leases.idle, "an engine that is idle")
         async with door(system.gateway, key=None) as prometheus:
+
+            async def has_counted() -> bool:
+                return "infernet_prompt_cache_tokens_total{" in (await prometheus.get("/metrics")).text
+
+            await until(has_counted, "the Scheduler's counts handed in")
             response = await prometheus.get("/metrics")
         assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         lines = response.text.splitlines()

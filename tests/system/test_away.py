@@ -16,6 +16,7 @@ from api.replica.gateway import Gateway
 from api.replica.intake import Intake
 from cluster.catalogue import Catalogue, Model
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, StartError
+from cluster.measures.measures import Totals
 from cluster.messages.work import Submission
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
@@ -40,6 +41,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/models/sim": {"replicas": {"min": 1}},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
+    "/api/v1/webhooks": {"url": "https://example.org/hook"},
+    "/api/v1/webhooks/hook_0": {"events": []},
 }
 REAL = Model("real", source="org/real", gpus=0)
 """A model whose engines are asked what a completion means."""
@@ -54,7 +57,14 @@ def operations() -> Iterator[tuple[str, str]]:
     """Every operation of the application that asks another part of the system for something."""
     for path, methods in create_app(bare_gateway()).openapi()["paths"].items():
         named = path.format(
-            job_id="job_0", node_id="node_0", key_id="key_0", account_id="acct_0", model="sim", model_id="sim"
+            job_id="job_0",
+            node_id="node_0",
+            key_id="key_0",
+            account_id="acct_0",
+            webhook_id="hook_0",
+            delivery_id="msg_0",
+            model="sim",
+            model_id="sim",
         )
         yield from ((method.upper(), named) for method in methods if path not in ALONE)
 
@@ -179,13 +189,21 @@ class Unwritable(NoCluster):
     async def models(self) -> Any:
         return []
 
-    nodes = totals = models
+    nodes = models
 
     async def watching(self, reader_id: str) -> Any:
         return []
 
-    async def speeds(self) -> Any:
+    async def totals(self) -> Any:
+        return Totals()
+
+    async def gauges(self) -> Any:
         return {}
+
+    speeds = gauges
+
+    async def tally(self, *told: Any) -> None:
+        pass
 
     async def ready(self) -> None:
         if self.full is not None:

@@ -160,11 +160,17 @@ def test_metrics_tell_what_was_expected_and_what_was_found(database: Path) -> No
         async with caching(database, engines=1) as system:
             first, second = await asked(system, dialogue(1)), await asked(system, dialogue(1))
             assert (first.cached_tokens, second.cached_tokens) == (0, 2 * BLOCK)
-            async with system.client(key=None) as prometheus:
-                lines = (await prometheus.get("/metrics")).text.splitlines()
             prompt = prompt_tokens(dialogue(1))
-            for kind, tokens in (("prompt", 2 * prompt), ("predicted", 2 * BLOCK), ("actual", 2 * BLOCK)):
-                assert f'infernet_prompt_cache_tokens_total{{kind="{kind}",model="sim"}} {float(tokens)}' in lines
+            wanted = {
+                f'infernet_prompt_cache_tokens_total{{kind="{kind}",model="sim"}} {float(tokens)}'
+                for kind, tokens in (("prompt", 2 * prompt), ("predicted", 2 * BLOCK), ("actual", 2 * BLOCK))
+            }
+            async with system.client(key=None) as prometheus:
+
+                async def are_told() -> bool:
+                    return wanted <= set((await prometheus.get("/metrics")).text.splitlines())
+
+                await until(are_told, "the Scheduler's counts handed in")
 
     run(scenario())
 

@@ -8,9 +8,8 @@ from cluster.catalogue import Price
 from cluster.ids import AccountId, JobId, KeyId
 from cluster.limits import budgets, pricing
 from cluster.limits.budgets import Balance
-from cluster.messages.money import Budget, BudgetState, ModelTotals, Rates, Usage
+from cluster.messages.money import Budget, BudgetState, Rates, Usage
 from cluster.messages.work import ChatMessage, Job, Sampling
-from cluster.totals import Totals
 
 
 def ms(year: int, month: int) -> int:
@@ -101,13 +100,3 @@ def test_a_job_needs_at_most_its_prompt_and_all_that_it_may_generate() -> None:
 
 def test_a_prompt_that_was_not_counted_is_taken_for_its_bytes_and_what_a_template_may_add() -> None:
     assert pricing.most_usage(job(None, "für", "a")) == Usage(4 + 1 + 2 * 16 + 256, 9)
-
-
-def test_totals_are_counted_per_model_in_the_order_of_their_names() -> None:
-    totals = Totals()
-    assert totals.all() == []
-    totals.add("b", Usage(1, 2), failed=True)
-    totals.add("a", Usage(3, 4), failed=False)
-    totals.add("b", Usage(10, 20), failed=False)
-    totals.add("b", Usage(100, 200), failed=False)
-    assert totals.all() == [ModelTotals("a", 1, 0, 3, 4), ModelTotals("b", 2, 1, 111, 222)]

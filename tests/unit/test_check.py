@@ -1,5 +1,6 @@
 """`infernet check`: every mistake in settings at once, by the real command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -137,3 +138,15 @@ def test_of_a_cluster_folders_may_be_elsewhere(folder: Path) -> None:
     file.write_text("models: [{id: a, source: /models/on-the-workers}]\n")
     assert checked(file)[0] == 1
     assert checked(file, "--ray-address", "auto")[0] == 0
+
+
+def test_as_json_it_is_lists_of_mistakes_and_notes(folder: Path) -> None:
+    file = folder / "infernet.yaml"
+    file.write_text("server: {prot: 80}\n")
+    code, mistakes, told = checked(file, "--json")
+    assert (code, mistakes) == (1, [])
+    assert [line.partition(": ")[0] for line in json.loads(told)["mistakes"]] == [f"{file}:1:10"]
+    file.write_text("job_timeout_s: 300000\nmodels: [{id: a, backend: simulated}]\n")
+    code, _, told = checked(file, "--json")
+    assert (code, json.loads(told)["mistakes"], json.loads(told)["models"]) == (0, [], ["a"])
+    assert len(json.loads(told)["notes"]) == 1

@@ -130,8 +130,8 @@ def test_explain_as_json_is_the_job_and_its_placement(stage: Stage) -> None:
 
 
 def test_explain_of_nobodys_job_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = ended(monkeypatch, capsys, "explain", "job_of_another")
-    assert (code, out, err) == (1, "", "infernet: No such job (job_not_found)\n")
+    code, out, err = ended(monkeypatch, capsys, "explain", f"{JOB}00")
+    assert (code, out, err) == (4, "", "infernet: No such job (job_not_found)\n")
 
 
 def test_delete_removes_a_job(stage: Stage) -> None:
@@ -142,7 +142,7 @@ def test_delete_removes_a_job(stage: Stage) -> None:
 
 def test_delete_of_nobodys_job_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ended(monkeypatch, capsys, "delete", "job_of_another")
-    assert (code, out, err) == (1, "", "infernet: No such job (job_not_found)\n")
+    assert (code, out, err) == (4, "", "infernet: No such job (job_not_found)\n")
 
 
 def test_chat_as_json_is_the_job() -> None:
@@ -173,7 +173,7 @@ def test_chat_without_a_ready_model_says_so(
 ) -> None:
     stage.models = []
     code, out, err = ended(monkeypatch, capsys, "chat", "Hello")
-    assert (code, out) == (1, "")
+    assert (code, out) == (6, "")
     assert "--model" in err
     assert stage.submitted == []
 
@@ -294,19 +294,29 @@ def test_the_state_folder_gives_the_connection(
 
 
 @pytest.mark.parametrize(
-    ("args", "line"),
+    ("args", "expected", "line"),
     [
-        (("models", "--key", "inft_wrong"), "Invalid or expired bearer token (unauthorized)"),
-        (("models", "--url", "nowhere"), "must begin with http://"),
-        (("models", "--url", "http://127.0.0.1:1"), "Cannot reach http://127.0.0.1:1/"),
-        (("chat", "Hello", "--model", "none"), "No model 'none' (model_not_found)"),
+        (("models", "--url", "nowhere"), 1, "must begin with http://"),
+        (("nodes", "drain"), 2, "Missing argument 'NODE' (`infernet nodes drain --help` says more)"),
+        (("model",), 2, "No such command 'model'. Did you mean 'models'"),
+        (("keys", "rm", "x"), 2, "No such command 'rm'"),
+        (("nodes", "--url", "http://other", "drain", "x"), 2, "unexpected extra argument"),
+        (("jobs", "--limit", "many"), 2, "--limit"),
+        (("models", "--url", "http://127.0.0.1:1"), 3, "Cannot reach http://127.0.0.1:1/"),
+        (("chat", "Hello", "--model", "none"), 4, "No model 'none' (model_not_found)"),
+        (("nodes", "drain", "node_other"), 4, "No node begins with 'node_other'"),
+        (("models", "--key", "inft_wrong"), 5, "Invalid or expired bearer token (unauthorized)"),
     ],
 )
-def test_a_failure_is_one_line_and_exit_code_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], line: str
+def test_a_failure_is_one_line_and_a_code_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: tuple[str, ...],
+    expected: int,
+    line: str,
 ) -> None:
     code, out, err = ended(monkeypatch, capsys, *args)
-    assert (code, out) == (1, "")
+    assert (code, out) == (expected, "")
     assert err.startswith("infernet: ")
     assert err.count("\n") == 1
     assert line in err

@@ -260,9 +260,9 @@ def test_variables_that_are_empty_or_name_no_setting_count_as_not_set() -> None:
         ("- 1", "1: must be a mapping, not a list"),
         ("\nserver:\n  prot: 80", "3: server.prot: unknown key; did you mean port?"),
         ("xyz: 1", "1: xyz: unknown key; known are server, database, limits, job_timeout_s, retention_days, "
-                   "stream_interval_ms, spot_notices, media, models"),
+                   "stream_interval_ms, spot_notices, media, webhooks, logs, traces, metrics, models"),
         ('"a\\nb": 1\n', '1: "a\\nb": unknown key; known are server, database, limits, job_timeout_s, retention_days, '
-                         'stream_interval_ms, spot_notices, media, models'),
+                         'stream_interval_ms, spot_notices, media, webhooks, logs, traces, metrics, models'),
         ("server: {port: 1}\njob_timeout_s: 1\nserver: {}", "3: server: is already set on line 1"),
         ("server:\n  port: 1\n  port: 2", "3: server.port: is already set on line 2"),
         ("database: 5", "1: database: must be text: put 5 in quotes"),

@@ -71,7 +71,7 @@ def test_simulated_model_needs_nothing() -> None:
     ],
 )
 def test_engine_args(gpus: int, engine: dict[str, Any], expected: dict[str, Any]) -> None:
-    common = {"model": "/folder", "disable_log_stats": True}
+    common = {"model": "/folder", "disable_log_stats": False}
     assert engine_args(Model(id="m", gpus=gpus, engine=engine), "/folder") == common | expected
 
 
@@ -80,7 +80,7 @@ def test_engine_args_of_a_part_differ_by_its_rank_alone() -> None:
     first, second = (engine_args(model, "/folder", Place(rank, f"10.0.0.{rank}", "10.0.0.0", 1234)) for rank in (0, 1))
     assert first == {
         "model": "/folder",
-        "disable_log_stats": True,
+        "disable_log_stats": False,
         "tensor_parallel_size": 8,
         "pipeline_parallel_size": 2,
         "nnodes": 2,

@@ -18,6 +18,8 @@ STATUS_OF = {
     "node_not_found": 404,
     "key_not_found": 404,
     "account_not_found": 404,
+    "webhook_not_found": 404,
+    "delivery_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,

@@ -14,6 +14,7 @@ from actors.wire.frames import VERSION, JobLog, OtherVersion, Outbox, decode, en
 from cluster.ids import JobId
 from cluster.messages.marks import Prompt, Stopped, Tokens, Turn
 from cluster.messages.money import Usage
+from cluster.messages.origin import Origin
 from cluster.messages.work import Delta, Finished
 from cluster.text.token_log import Gap, TokenLog
 from tests.support.plain_system import run, settled
@@ -229,9 +230,11 @@ def test_a_prompt_that_is_kept_is_told_once_to_whom_is_told_tokens(with_tokens: 
 
 def test_a_frame_is_these_bytes() -> None:
     """A change of them is another version: actors of two versions must not understand each other half."""
-    told = Delta(A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,), 9, 1, MARKS)
+    told = Delta(
+        A, 2, 6, "é🦊", 1, (7, 90_000), 3, Finished(Usage(3, 2), "stop"), (7, 8), 2, (5,), 9, 1, MARKS, Origin("~", "0")
+    )
     golden = (
-        "92 05 91 9e a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
+        "92 06 91 9f a5 6a6f625f61 02 06 a6 c3a9f09fa68a 01 92 07 ce00015f90 03"
         "84 a474797065 a846696e6973686564"
         "a57573616765 84 ad70726f6d70745f746f6b656e73 03 b1636f6d706c6574696f6e5f746f6b656e73 02"
         "ad6361636865645f746f6b656e73 c0 b0726561736f6e696e675f746f6b656e73 c0"
@@ -241,10 +244,11 @@ def test_a_frame_is_these_bytes() -> None:
         "95 a6746f6b656e73 06 01 92 07 ce00015f90 a45b7b7d5d"
         "96 a773746f70706564 08 01 a66c656e677468 a178 02"
         "98 a670726f6d7074 00 01 91 05 a170 a65b6e756c6c5d a0 a0"
+        "92 a17e a130"
     )
     assert encode([told]) == bytes.fromhex(golden)
     assert decode(bytes.fromhex(golden)) == [told]
-    assert VERSION == 5
+    assert VERSION == 6
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def public_methods(subject: type) -> dict[str, Any]:
 
 
 def test_every_kind_is_looked_at() -> None:
-    core = {"LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "SUPERVISOR", "NODE"}
+    core = {"LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "SUPERVISOR", "NODE", "COURIER"}
     assert set(KINDS) == core | {"ENGINE", "ENGINE_PART"}
 
 

@@ -1,4 +1,4 @@
-"""What the Ledger adds up: usage and its cost, totals since it began, and the marks of rate windows."""
+"""What the Ledger adds up: usage and its cost, and the marks of rate windows."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from actors.ledger import Ledger
 from cluster.catalogue import Price
 from cluster.ids import KeyId
 from cluster.limits import pricing
-from cluster.messages.money import ModelTotals, Rates, Usage, UsageQuery, UsageSum
+from cluster.messages.money import Rates, Usage, UsageQuery, UsageSum
 from cluster.messages.people import NewKey, WindowMark
 from cluster.store.database import Database
 from tests.support.ledger_stage import (
@@ -23,7 +23,6 @@ from tests.support.ledger_stage import (
     Place,
     completed,
     create,
-    failed,
     job,
     url,
     with_ledger,
@@ -68,24 +67,6 @@ def test_usage_is_found_by_its_index(place: Place) -> None:
     (step,) = database.read(lambda connection: connection.execute(text(plan)).all())
     assert "USING INDEX usage_of_account (account_id=? AND ended_ms>? AND ended_ms<?)" in step.detail
     database.close()
-
-
-def test_totals_are_of_what_really_ended_since_the_ledger_began(place: Place) -> None:
-    one, two, lost = job(model="a"), job(model="b"), job(model="a")
-
-    async def before(ledger: Ledger) -> None:
-        assert await ledger.totals() == []
-        await create(ledger, one, two, lost)
-        await ledger.finish([completed(two), failed(lost), completed(lost), completed(job())])
-        await asyncio.gather(*(ledger.finish([completed(one), completed(two)]) for _ in range(3)))
-        assert await ledger.totals() == [ModelTotals("a", 1, 1, 6, 21), ModelTotals("b", 1, 0, 3, 20)]
-
-    async def after(ledger: Ledger) -> None:
-        await ledger.finish([completed(one)])
-        assert await ledger.totals() == []
-
-    with_ledger(place, before)
-    with_ledger(place, after)
 
 
 def test_the_marks_of_windows_that_are_not_over_come_back(place: Place) -> None:

@@ -171,12 +171,13 @@ def test_stopping_goes_on_whoever_does_not_stop(monkeypatch: pytest.MonkeyPatch)
         ("LEDGER", Unreachable("ledger has not started yet"), False),
         ("JOURNAL", None, False),
         ("SCHEDULER", None, False),
+        ("COURIER", None, False),
     ):
         monkeypatch.setattr(lifecycle, name, Kind(name, failure, hangs))
     monkeypatch.setattr(lifecycle, "_STOP_S", 0.01)
     monkeypatch.setattr(seats, "remove_all", lambda: done.append("remove seats"))
     run(lifecycle.stop())
-    killed = ("SUPERVISOR", "NODE", "JOURNAL", "SCHEDULER", "RATE_LIMITER", "LEDGER")
+    killed = ("SUPERVISOR", "NODE", "JOURNAL", "SCHEDULER", "RATE_LIMITER", "COURIER", "LEDGER")
     assert done == [*(f"kill {name}" for name in killed), "remove seats"]
 
 

@@ -1,21 +1,31 @@
 """Logs say when and who, each thing once in a while, and are there after the run that wrote them."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from actors import directory
 from actors.machine import logs
+from actors.machine.log_lines import about
 from actors.machine.repeats import Repeats
+from actors.ray.kind import Kind
 from api.cli.run import kept_logs, run_log, runs
 from cluster.errors import StartError
+from cluster.settings.schema import Part
 
 WRITES = """
 import logging
 from actors.machine import logs
+from actors.machine.log_lines import about
+from actors.telemetry import origins
+from cluster.messages.origin import Origin
+from cluster.settings.schema import Logs
 logs.begin("scheduler")
 logging.getLogger("actors.scheduler").warning("engine %s is lost", "sim/0")
 logging.getLogger("actors.node").info("engine sim/1 is started")
@@ -48,6 +58,78 @@ def test_all_processes_of_a_run_write_to_one_private_file(tmp_path: Path) -> Non
         assert written_by({logs.VARIABLE: str(log)}).stderr == ""
     assert without_times(log.read_text()) == LINES * 2
     assert log.stat().st_mode & 0o077 == 0
+
+
+CONCERNS = (
+    WRITES
+    + """
+logs.begin("engine/sim/0", Logs({format!r}, "warning", {{"engine": "debug", "node": "error"}}))
+told = logging.getLogger("actors.engine")
+told.debug("a")
+told.info("b", extra=about("job_1"))
+trace = "00-" + "4b" * 16 + "-00f067aa0ba902b7-01"
+told.warning("c %s", "d", extra=about("job_1", Origin("of-a-client", trace)))
+with origins.within("another", ""):
+    told.error("e")
+    told.error("f", extra=about("job_2", Origin("of-the-job", "")))
+try:
+    raise ValueError("x" + chr(10) + "y")
+except ValueError:
+    told.exception("g")
+logs.begin("node/n", Logs({format!r}, "warning", {{"engine": "debug", "node": "error"}}))
+told.warning("not from a node")
+logs.begin("ledger", Logs({format!r}, "warning", {{"engine": "debug", "node": "error"}}))
+told.info("not at this level")
+told.warning("h")
+"""
+)
+
+
+def concerns(written_as: str, tmp_path: Path) -> list[str]:
+    log = tmp_path / "infernet.log"
+    env = {**os.environ, logs.VARIABLE: str(log)}
+    subprocess.run([sys.executable, "-c", CONCERNS.format(format=written_as)], env=env, check=True)
+    return log.read_text().splitlines()[2:]
+
+
+def test_lines_say_what_they_concern(tmp_path: Path) -> None:
+    lines = [line.partition("] ")[2] for line in concerns("text", tmp_path) if "] " in line]
+    assert lines == [
+        "a",
+        "b job=job_1",
+        f"c d job=job_1 request=of-a-client trace={'4b' * 16}",
+        "e request=another",
+        "f job=job_2 request=of-the-job",
+        "g",
+        "h",
+    ]
+
+
+def test_as_json_a_line_is_an_object_of_fixed_fields(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in concerns("json", tmp_path)]
+    fields = ["time", "level", "part", "pid", "message", "job", "request", "trace"]
+    assert {tuple(line) for line in lines} == {tuple(fields)}
+    assert [(line["level"], line["part"]) for line in lines[:3]] == [
+        ("debug", "engine/sim/0"),
+        ("info", "engine/sim/0"),
+        ("warning", "engine/sim/0"),
+    ]
+    assert [tuple(line.values())[5:] for line in lines[:5]] == [
+        (None, None, None),
+        ("job_1", None, None),
+        ("job_1", "of-a-client", "4b" * 16),
+        (None, "another", None),
+        ("job_2", "of-the-job", None),
+    ]
+    assert len(lines[0]["time"]) == len("2026-11-27T09:31:25.123Z")
+    assert lines[5]["message"].startswith("g\nTraceback ")
+    assert lines[5]["message"].endswith("ValueError: x\ny")
+    assert (lines[-1]["part"], lines[-1]["message"]) == ("ledger", "h")
+
+
+def test_every_part_has_a_level_of_its_own() -> None:
+    kinds = {kind.full_name() for kind in vars(directory).values() if isinstance(kind, Kind)}
+    assert set(get_args(Part)) == {"infernet", "ingress", *kinds}
 
 
 def test_a_log_that_is_moved_away_goes_on_in_a_new_file_and_the_oldest_go(tmp_path: Path) -> None:
@@ -86,8 +168,10 @@ class Clock:
         return self.now_s
 
 
-def warning(text: str, line: int = 1, level: int = logging.WARNING) -> logging.LogRecord:
-    return logging.LogRecord("actors.x", level, "x.py", line, "%s", (text,), None)
+def warning(text: str, line: int = 1, level: int = logging.WARNING, job_id: str = "") -> logging.LogRecord:
+    record = logging.LogRecord("actors.x", level, "x.py", line, "%s", (text,), None)
+    record.__dict__.update(about(job_id))
+    return record
 
 
 def test_of_the_same_and_of_what_is_alike_only_some_lines_are_written() -> None:
@@ -95,6 +179,7 @@ def test_of_the_same_and_of_what_is_alike_only_some_lines_are_written() -> None:
     repeats = Repeats(clock)
     assert [repeats.filter(warning("away")) for _ in range(5)] == [True, False, False, False, False]
     assert repeats.filter(warning("away", line=2)), "another place says it"
+    assert repeats.filter(warning("away", job_id="job_1")), "of a job"
     assert all(repeats.filter(warning("told", level=logging.INFO)) for _ in range(50)), "those are no errors"
     alike = [repeats.filter(warning(f"engine {number} is lost", line=3)) for number in range(200)]
     assert (alike.count(True), alike[:20].count(True)) == (20, 20)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 
-from api.replica.media.addresses import AddressRefused, PublicAddresses
+from actors.outgoing.addresses import AddressRefused, PublicAddresses
 from api.replica.media.fetching import Fetcher, FetchRefused
 from cluster.settings.schema import Media
 from tests.support.picture_host import HOST, RED, Host, picture_host

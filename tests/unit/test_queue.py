@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.messages.explanations import Turn
 from cluster.messages.money import Rates
+from cluster.messages.origin import Origin
 from cluster.messages.work import ChatMessage, Form, Job, Output, Priority, Sampling
 from cluster.prefixes.chain import HASH_BYTES
 from cluster.queue import MOST_JUMPED, SUSPECT_AFTER, JobQueue, LaneId, Waiting
@@ -215,6 +216,7 @@ FIELDS[Job] = {
     "priority": st.sampled_from(["high", "normal", "low"]),
     "form": st.none() | st.builds(Form, **FIELDS[Form]),
     "adapter": texts,
+    "origin": st.builds(Origin, texts, texts),
 }
 FIELDS[Waiting] = {
     "job": st.builds(Job, **FIELDS[Job]),

@@ -49,7 +49,12 @@ def test_settings_may_name_where_the_database_is(tmp_path: Path) -> None:
     config.write_text("database: env:INFERNET_DB\n")
     release = Release(load(config, {}), made_ms=1)
     assert with_secrets(release, {"INFERNET_DB": URL}).settings.database == URL
-    assert secret_variables(release.settings, {}) == {"INFERNET_DB", "INFERNET_DATABASE", "INFERNET_ADMIN_KEY"}
+    assert secret_variables(release.settings, {}) == {
+        "INFERNET_DB",
+        "INFERNET_DATABASE",
+        "INFERNET_METRICS_KEY",
+        "INFERNET_ADMIN_KEY",
+    }
 
 
 def test_the_admin_key_may_be_elsewhere(tmp_path: Path) -> None:

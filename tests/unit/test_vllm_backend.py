@@ -56,6 +56,7 @@ class ScriptedEngine(VllmEngine):
     prompts_tell_time = False
     thinks = False
     loaded_adapters: tuple[str, ...] = ()
+    figures = None
     adapters = ("known",)
 
     def __init__(self, structured: bool = False) -> None:

@@ -14,7 +14,7 @@ from actors.ray.world import RayWorld
 from cluster.catalogue import Model
 from cluster.ids import EngineId, node_id
 from cluster.release import VERSION, fingerprint
-from cluster.settings.schema import Settings
+from cluster.settings.schema import Settings, Webhooks
 from tests.support.plain_system import run
 
 MACHINE = "a" * 56
@@ -34,7 +34,10 @@ class PlainKind:
         return f"{self.name}/{key}" if key else self.name
 
     def start(self, key: str, *args: object, **options: object) -> None:
-        self.running.setdefault(key, (VERSION, fingerprint(*args)))
+        self.running.setdefault(key, (VERSION, self.made_of(*args)))
+
+    def made_of(self, *args: object) -> str:
+        return fingerprint(*args)
 
     def actor_id(self, key: str = "") -> str | None:
         return "an id" if key in self.running else None
@@ -61,7 +64,7 @@ class PlainRemote:
 
 @pytest.fixture
 def kinds(monkeypatch: pytest.MonkeyPatch) -> dict[str, PlainKind]:
-    kinds = {name: PlainKind(name) for name in ("LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "NODE")}
+    kinds = {name: PlainKind(name) for name in ("LEDGER", "RATE_LIMITER", "JOURNAL", "SCHEDULER", "COURIER", "NODE")}
     for name, kind in kinds.items():
         monkeypatch.setattr(world_module, name, kind)
     monkeypatch.setattr(world_module, "_this_machine", lambda: MACHINE)
@@ -102,9 +105,17 @@ def test_what_is_as_wanted_stays(kinds: dict[str, PlainKind]) -> None:
         (Settings(database="kept:2", models=(MODEL,)), ["LEDGER"]),
         (Settings(database="kept:1", models=(MODEL,), retention_days=30), ["LEDGER"]),
         (Settings(database="kept:1", models=(MODEL,), stream_interval_ms=50), ["JOURNAL", "NODE"]),
+        (Settings(database="kept:1", models=(MODEL,), webhooks=Webhooks(timeout_s=5)), ["COURIER"]),
         (Settings(database="kept:1", models=(MODEL,), job_timeout_s=5), []),
     ],
-    ids=["other models", "another database", "another retention", "another interval", "what only the ingress uses"],
+    ids=[
+        "other models",
+        "another database",
+        "another retention",
+        "another interval",
+        "other webhooks",
+        "what only the ingress uses",
+    ],
 )
 def test_what_is_made_of_other_settings_begins_anew(
     settings: Settings, outdated: list[str], kinds: dict[str, PlainKind]

@@ -36,6 +36,7 @@ from actors.backends.vllm.rendering import (
 from actors.backends.vllm.rendering_pooled import check_pooled, render_pooled
 from actors.backends.vllm.warm_up import warm_up, warm_up_pooling
 from cluster.catalogue import Model
+from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,11 @@ class VllmBackend:
     def adapters(self) -> Sequence[str]:
         engine = self._engine
         return () if engine is None else engine.loaded_adapters
+
+    @property
+    def figures(self) -> EngineFigures | None:
+        engine = self._engine
+        return None if engine is None else engine.figures
 
     def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         for dispatch in dispatches:
@@ -262,14 +268,14 @@ class VllmBackend:
         try:
             add()
         except AdapterRefused as refusal:
-            log.error("job %s: %s", generation.job_id, refusal)  # noqa: TRY400
+            log.error("%s", refusal, extra=generation.about)  # noqa: TRY400
             self._refuse(generation.fail("engine_error", f"{FAILED}: {refusal}", retryable=True), engine)
             return False
         except Exception as error:
             if engine.is_dead(error):
                 raise
             kind = type(error).__name__  # not the error itself: it may quote the prompt
-            log.error("job %s: vLLM refused it (%s)", generation.job_id, kind)  # noqa: TRY400
+            log.error("vLLM refused it (%s)", kind, extra=generation.about)  # noqa: TRY400
             invalid = isinstance(error, InvalidRequest)
             self._refuse(generation.fail("engine_error", FAILED, retryable=not invalid), engine)
             return False
@@ -299,7 +305,7 @@ class VllmBackend:
         if produced.error is None:
             chunk = self._turned(generation, choice, produced)
         else:
-            log.error("job %s: vLLM finished it with %r", generation.job_id, produced.error)
+            log.error("vLLM finished it with %r", produced.error, extra=generation.about)
             # By vLLM's own words its `error` is one to be tried again; `abort` is not of our doing here.
             chunk = generation.fail("engine_error", FAILED, retryable=True)
         if produced.finished:
@@ -319,7 +325,7 @@ class VllmBackend:
             if not isinstance(generation, MarkedGeneration):
                 raise
             kind = type(error).__name__  # not the error itself: it may quote the answer
-            log.error("job %s: its answer could not be parsed (%s)", generation.job_id, kind)  # noqa: TRY400
+            log.error("its answer could not be parsed (%s)", kind, extra=generation.about)  # noqa: TRY400
             return generation.fail("engine_error", f"{FAILED}: the model's parser failed on what it wrote")
 
     def _take(self, pooled: Pooled, engine: VllmEngine) -> Chunk | None:

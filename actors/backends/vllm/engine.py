@@ -11,6 +11,7 @@ from actors.backends.failures import one_line
 from actors.backends.vllm import processes, structured
 from actors.backends.vllm.adapters import Adapters
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
+from actors.backends.vllm.figures import Figures
 from actors.backends.vllm.frontend import Frontend
 from actors.backends.vllm.logprobs import LogprobTeller, prompt_logprobs
 from actors.backends.vllm.pooling import PoolingFrontend
@@ -18,6 +19,7 @@ from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from cluster.conversation import Conversation
 from cluster.json_schemas import UnsupportedSchema
+from cluster.messages.machines import EngineFigures
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Sampling
 
@@ -98,10 +100,17 @@ class VllmEngine:
     A second one may call `tokenise`, `detokenizer`, `verify` and `verify_sampling`.
     """
 
-    def __init__(self, engine: Any, conversation: Conversation, adapters: Adapters | None = None) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        conversation: Conversation,
+        adapters: Adapters | None = None,
+        figures: Figures | None = None,
+    ) -> None:
         self._engine = engine
         self._conversation = conversation
         self._adapters = adapters or Adapters(engine)
+        self._figures = figures
         self._recommended: dict[str, Any] = engine.model_config.get_diff_sampling_param()  # reads a file
         self._answers: dict[str, _Answer] = {}
 
@@ -119,6 +128,11 @@ class VllmEngine:
     def loaded_adapters(self) -> tuple[str, ...]:
         """The adapters that it has loaded, the one used last last. Asked from any thread."""
         return self._adapters.loaded
+
+    @property
+    def figures(self) -> EngineFigures | None:
+        """What vLLM counts of itself; None where it has been told not to. Asked from any thread."""
+        return None if self._figures is None else self._figures.tell(self.is_idle())
 
     @property
     def block_tokens(self) -> int:

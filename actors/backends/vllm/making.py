@@ -17,6 +17,7 @@ from actors.backends.vllm.adapters import Adapters
 from actors.backends.vllm.adapters import engine_args as adapter_args
 from actors.backends.vllm.engine import VllmEngine
 from actors.backends.vllm.environment import between_machines
+from actors.backends.vllm.figures import Figures
 from actors.machine import scheduling_class
 from cluster.catalogue import Model, is_local
 from cluster.conversation import SERVER_OPTIONS
@@ -31,7 +32,7 @@ def engine_args(model: Model, source: str, place: Place | None = None) -> dict[s
 
     With a `place`, those of its part there: all parts of an engine are told the same, but for their rank.
     """
-    args: dict[str, Any] = {"model": source, "disable_log_stats": True}
+    args: dict[str, Any] = {"model": source, "disable_log_stats": False}
     if model.gpus == 0:
         args["enforce_eager"] = True  # compiling takes minutes on a CPU
     if place is not None:
@@ -126,7 +127,8 @@ def make_engine(
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_multiprocessing=True,
         )
-    return VllmEngine(engine, model.conversation, _loaded(engine, model, adapters, phases))
+    loaded = _loaded(engine, model, adapters, phases)
+    return VllmEngine(engine, model.conversation, loaded, Figures().install(engine))
 
 
 def _loaded(engine: Any, model: Model, files: Mapping[str, AdapterFiles], phases: Phases) -> Adapters:

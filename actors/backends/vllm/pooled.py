@@ -33,7 +33,7 @@ class PooledGeneration(Generation):
         try:
             text = self.asked.answer(self._made)
         except NotNumbers:
-            log.error("job %s: the model has answered with something that is no number", self.job_id)  # noqa: TRY400
+            log.error("the model has answered with something that is no number", extra=self.about)  # noqa: TRY400
             return self.fail("engine_error", "The model has answered with something that is no number")
         self.ended = True
         return replace(self._chunk([], Finished(self._usage, "stop")), text=text)

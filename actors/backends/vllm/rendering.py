@@ -18,6 +18,7 @@ from actors.backends.vllm.frontend import Asked, ParsedAnswer, RequestRefused, b
 from actors.backends.vllm.logprobs import LogprobTeller
 from actors.backends.vllm.sampling import LOGPROBS
 from actors.backends.vllm.structured import Constraint
+from actors.machine.log_lines import about_job
 from cluster.json_schemas import UnsupportedSchema
 from cluster.messages.marks import Prompt
 from cluster.messages.work import Dispatch, Form, Job, Sampling
@@ -70,11 +71,11 @@ def render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool, med
     except (InvalidRequest, RequestRefused) as error:
         raise RenderingFailed(f"{FAILED}: {error}") from error
     except NotItsText as error:
-        log.error("job %s: what it goes on from is not the text of its tokens", dispatch.job.id)  # noqa: TRY400
+        log.error("what it goes on from is not the text of its tokens", extra=about_job(dispatch.job))  # noqa: TRY400
         raise RenderingFailed(f"{FAILED}: it cannot go on from what it has") from error
     except Exception as error:
         kind = type(error).__name__  # not the error itself: it may quote the prompt
-        log.error("job %s: the chat template failed (%s)", dispatch.job.id, kind)  # noqa: TRY400
+        log.error("the chat template failed (%s)", kind, extra=about_job(dispatch.job))  # noqa: TRY400
         raise RenderingFailed(f"{FAILED}: {refusal(error)}") from error
 
 

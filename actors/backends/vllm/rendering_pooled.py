@@ -7,6 +7,7 @@ from actors.backends.vllm.frontend import RequestRefused
 from actors.backends.vllm.pooled import PooledGeneration
 from actors.backends.vllm.pooling import AskedToPool
 from actors.backends.vllm.rendering import FAILED, RenderingFailed
+from actors.machine.log_lines import about_job
 from cluster.messages.work import Dispatch, Form
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def render_pooled(engine: VllmEngine, dispatch: Dispatch) -> PooledGeneration:
         raise RenderingFailed(f"{FAILED}: {error}") from error
     except Exception as error:
         kind = type(error).__name__  # not the error itself: it may quote the prompt
-        log.error("job %s: its prompts could not be rendered (%s)", dispatch.job.id, kind)  # noqa: TRY400
+        log.error("its prompts could not be rendered (%s)", kind, extra=about_job(dispatch.job))  # noqa: TRY400
         raise RenderingFailed(f"{FAILED}: its prompts could not be rendered") from error
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from actors.telemetry.observing import Observing
 from api.cli.render import console
 from api.cli.run import run_log, system
 from api.cli.run.door.limits import Limits, open_files
@@ -36,7 +37,7 @@ def serve(
     service = Service.taken_from(os.environ)
     for variable in secret_variables(settings, os.environ):
         os.environ.pop(variable, None)
-    with run_log.written(folder) as logs:
+    with run_log.written(folder, Observing.of(settings)) as logs:
         cluster = _cluster(ray_address, settings.server, folder, logs)
         system.run(_serve(release, admin_key, folder, service, cluster))
     console.print("Stopped.")

@@ -15,7 +15,7 @@ BYTES = 8 * 1024 * 1024
 NAME = "infernet.log"
 """What our processes write."""
 
-_FOLDER = "logs"
+FOLDER = "logs"
 _SESSION = "session_"
 _TIME = "%Y-%m-%d_%H-%M-%S"
 _TIME_CHARACTERS = len("2026-11-27_09-31-25")
@@ -23,7 +23,7 @@ _TIME_CHARACTERS = len("2026-11-27_09-31-25")
 
 def begin(state: Path) -> Path:
     """A folder for the logs of a run that begins now. Those of long ago are removed."""
-    folder = state / _FOLDER / datetime.now(UTC).strftime(_TIME)
+    folder = state / FOLDER / datetime.now(UTC).strftime(_TIME)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for old in sorted(path for path in folder.parent.glob("*") if path.is_dir())[:-RUNS]:
         shutil.rmtree(old, ignore_errors=True)

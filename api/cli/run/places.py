@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cluster.errors import StartError
 
-_STATE_BYTES = 32 << 20
-_TEMP_BYTES = 128 << 20
+STATE_BYTES = 32 << 20
+TEMP_BYTES = 128 << 20
 # HAProxy's sockets lie under it, in a folder named by Ray's 56 hex digits, and their paths may have 97 characters.
 _LONGEST_TEMP = 8
 _SHARED_MEMORY = Path("/dev/shm")
@@ -21,7 +21,7 @@ def require_state(state: Path) -> None:
         _require_writable(state)
     except OSError as error:
         raise StartError(f"cannot use the state folder {state}: {error.strerror}; {cure}") from None
-    _require_room(state, _STATE_BYTES)
+    _require_room(state, STATE_BYTES)
 
 
 def temporary() -> Path:
@@ -35,7 +35,7 @@ def temporary() -> Path:
         _require_writable(folder)
     except OSError as error:
         raise _no_temporary(f"{folder}: {error.strerror}") from None
-    _require_room(folder, _TEMP_BYTES)
+    _require_room(folder, TEMP_BYTES)
     return folder
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actors.machine import logs
+from actors.telemetry import observing
+from actors.telemetry.observing import Observing
 from api.cli.run import kept_logs
 from cluster.errors import InfernetError
 from cluster.release import VERSION
@@ -15,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def written(state: Path) -> Iterator[Path]:
+def written(state: Path, observed: Observing = Observing()) -> Iterator[Path]:
     """The folder of the logs of the run that this process is; it writes there, too, why the run ended."""
     folder = kept_logs.begin(state)
     os.environ[logs.VARIABLE] = str(folder / kept_logs.NAME)
-    logs.begin("infernet")
+    observing.begin("infernet", observed)
     logger.info("version %s begins", VERSION)
     try:
         yield folder

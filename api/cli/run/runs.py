@@ -46,6 +46,25 @@ def claimed(state: Path) -> Iterator[None]:
         yield
 
 
+def is_claimed(state: Path) -> bool:
+    """Whether a process uses the folder now."""
+    path = state / _LOCK_FILE
+    if not path.exists():
+        return False
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def recorded(state: Path) -> str | None:
+    """The mark of the run that began last with this folder, and was not cleared away."""
+    run_file = state / _RUN_FILE
+    return str(json.loads(run_file.read_text())["temp"]) if run_file.exists() else None
+
+
 def record(state: Path, temp: Path, logs: Path) -> None:
     """A run begins, whose processes are marked with, and whose files are in, the folder `temp`.
 
@@ -70,7 +89,7 @@ def clear(state: Path) -> None:
 
 def processes(run: str) -> list[psutil.Process]:
     """The processes of this run, without the one that asks."""
-    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _run_of(process) == run]
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and run_of(process) == run]
 
 
 def end(run: str) -> int:
@@ -89,7 +108,8 @@ def end(run: str) -> int:
     return len(found)
 
 
-def _run_of(process: psutil.Process) -> str | None:
+def run_of(process: psutil.Process) -> str | None:
+    """The run that a process belongs to, as far as this user may know."""
     try:
         return process.environ().get(MARK)
     except (psutil.Error, OSError):

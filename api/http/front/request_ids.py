@@ -6,6 +6,8 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.telemetry import origins
+
 REQUEST_ID = "X-Request-Id"
 REQUEST_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}"
 """What a client may call its request: anything else is answered under a name of ours."""
@@ -38,7 +40,8 @@ class RequestIds:
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        await self._app(scope, receive, telling if self._tells else send)
+        with origins.within(request_id, ""):
+            await self._app(scope, receive, telling if self._tells else send)
 
 
 def _given(scope: Scope) -> str | None:

@@ -1,12 +1,13 @@
 """Media fetched from the hosts that the settings allow, once, and within limits."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import httpcore
 import httpx
 
-from api.replica.media.addresses import AddressRefused, Lookup, PublicAddresses, resolve
+from actors.outgoing.addresses import AddressRefused, Lookup, PublicAddresses, resolve
+from actors.outgoing.network import CheckedNetwork
 from cluster.settings.schema import Media
 
 _MOST_REDIRECTS = 3
@@ -23,7 +24,7 @@ class Fetcher:
 
     def __init__(self, settings: Media, lookup: Lookup | None = None) -> None:
         self._settings = settings
-        backend = _CheckedNetwork(lookup or PublicAddresses(resolve))
+        backend = CheckedNetwork(lookup or PublicAddresses(resolve))
         self._pool = httpcore.AsyncConnectionPool(
             network_backend=backend, max_connections=_MOST_CONNECTIONS, max_keepalive_connections=0
         )
@@ -75,41 +76,6 @@ class Fetcher:
             if len(content) > most:
                 raise FetchRefused(f"is larger than {most} bytes")
         return bytes(content)
-
-
-class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """A name is looked up once, and what was looked at is connected to. TLS is still about the name."""
-
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses: Sequence[str] = await self._lookup(host.strip("[]"), port)
-        for address in addresses[:-1]:
-            try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        raise AddressRefused
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)
 
 
 def _is_allowed(target: httpx.URL, hosts: Sequence[str]) -> bool:

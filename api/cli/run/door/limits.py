@@ -63,6 +63,8 @@ class Limits(Struct, frozen=True):
             f"timeout http-request {self.request_s}s",
             f"timeout http-keep-alive {self.idle_s}s",
             f"timeout client {self.stalled_s}s",
+            # Who shares this machine may be a proxy, which tells by itself whom it asks for.
+            "option forwardfor except 127.0.0.0/8",
             # Browsers open connections that they may not need.
             "option http-ignore-probes",
             "stick-table type ipv6 size 1m expire 1h store conn_cur",

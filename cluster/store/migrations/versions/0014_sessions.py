@@ -1,4 +1,7 @@
-"""The secret by which sessions of the dashboard are signed."""
+"""Secrets that the system made for itself, such as the one by which sessions of the dashboard are signed."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0014"
 down_revision = "0013"
@@ -7,8 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "own_secrets",
+        sa.Column("name", sa.String(), primary_key=True),
+        sa.Column("secret", sa.String(), nullable=False),
+    )
 
 
 def downgrade() -> None:
-    pass
+    op.drop_table("own_secrets")

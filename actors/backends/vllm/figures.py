@@ -1,0 +1,72 @@
+"""What vLLM counts of itself: of all that it makes at each step, what is told of an engine."""
+
+from collections import Counter
+from typing import Any
+
+from msgspec.structs import replace
+
+from cluster.messages.machines import EngineFigures
+
+
+class Figures:
+    """Takes the place of vLLM's own loggers in an engine, which write logs and keep histograms of every token.
+
+    Told by the thread that steps the engine, after each step, and asked from any.
+    """
+
+    def __init__(self) -> None:
+        self._now = EngineFigures()
+        self._counts: Counter[str] = Counter()
+        self._finished: Counter[str] = Counter()
+
+    def tell(self, idle: bool) -> EngineFigures:
+        """What has been counted. vLLM tells nothing of an engine that has become idle otherwise than by a step."""
+        counted = EngineFigures(**self._counts, request_success=dict(self._finished))
+        if idle:
+            return counted
+        now = self._now
+        return replace(
+            counted,
+            num_requests_running=now.num_requests_running,
+            num_requests_waiting=now.num_requests_waiting,
+            kv_cache_usage_perc=now.kv_cache_usage_perc,
+        )
+
+    def install(self, engine: Any) -> "Figures | None":
+        """Have this engine, vLLM's `LLMEngine`, tell of its steps; None of one with `disable_log_stats`."""
+        if engine.logger_manager is None:
+            return None
+        engine.logger_manager = self
+        return self
+
+    # As vLLM's StatLoggerManager -------------------------------------------------------------------------------------
+
+    def record(self, scheduler_stats: Any, iteration_stats: Any, mm_cache_stats: Any = None) -> None:
+        """Take in what a step came to."""
+        counts = self._counts
+        if scheduler_stats is not None:
+            waiting = scheduler_stats.num_waiting_reqs + scheduler_stats.num_skipped_waiting_reqs
+            self._now = EngineFigures(scheduler_stats.num_running_reqs, waiting, scheduler_stats.kv_cache_usage)
+            counts["prefix_cache_queries"] += scheduler_stats.prefix_cache_stats.queries
+            counts["prefix_cache_hits"] += scheduler_stats.prefix_cache_stats.hits
+            if (speculated := scheduler_stats.spec_decoding_stats) is not None:
+                counts["spec_decode_num_drafts"] += speculated.num_drafts
+                counts["spec_decode_num_draft_tokens"] += speculated.num_draft_tokens
+                counts["spec_decode_num_accepted_tokens"] += speculated.num_accepted_tokens
+        if mm_cache_stats is not None:
+            counts["mm_cache_queries"] += mm_cache_stats.queries
+            counts["mm_cache_hits"] += mm_cache_stats.hits
+        if iteration_stats is not None:
+            prompts = iteration_stats.prompt_token_stats
+            counts["num_preemptions"] += iteration_stats.num_preempted_reqs
+            counts["prompt_tokens"] += prompts.total
+            counts["prompt_tokens_cached"] += prompts.cached_tokens
+            counts["generation_tokens"] += iteration_stats.num_generation_tokens
+            for request in iteration_stats.finished_requests:
+                self._finished[str(request.finish_reason)] += 1
+
+    def record_sleep_state(self, sleep: int = 0, level: int = 0) -> None:
+        """Engines here never sleep."""
+
+    def log(self) -> None:
+        """Nothing is written in logs: what is counted is told when it is asked for."""

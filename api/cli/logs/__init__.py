@@ -1,0 +1,1 @@
+"""`infernet logs`: what the processes of a run wrote."""

@@ -1,0 +1,1 @@
+"""Groups of commands, one for each noun of the API."""

@@ -1,0 +1,1 @@
+"""`infernet top`: a system at work, looked at again and again."""

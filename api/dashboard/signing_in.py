@@ -1,0 +1,74 @@
+"""Signing in with a key, and out again."""
+
+import math
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+
+from api.dashboard.attempts import Attempts, address_of
+from api.dashboard.rendering import page
+from api.dashboard.routing import OpenRoute, pages
+from api.http.callers import SESSION_COOKIE
+from api.http.dependencies import CurrentGateway
+from api.replica.sessions import LASTS_S
+from cluster.errors import Unauthorized
+
+router = APIRouter(route_class=OpenRoute)
+_signed_in = pages()
+
+_WRONG = "Invalid or expired key"
+
+
+@router.get("/signin")
+async def show_form(request: Request, next: str = "/") -> Response:
+    """The form that asks for a key."""
+    return page(request, "signin.html", {"next": _inside(next), "problem": None})
+
+
+@router.post("/signin")
+async def sign_in(
+    request: Request,
+    gateway: CurrentGateway,
+    key: Annotated[str, Form()] = "",
+    next: Annotated[str, Form()] = "/",
+) -> Response:
+    """Begin a session, and go on to where the visitor wanted to."""
+    attempts: Attempts = request.app.state.attempts
+    address, then = address_of(request), _inside(next)
+    if wait_s := math.ceil(attempts.wait_s(address)):
+        problem = f"Too many attempts; try again in {wait_s} s"
+        return page(request, "signin.html", {"next": then, "problem": problem}, 429, {"Retry-After": str(wait_s)})
+    try:
+        cookie = await gateway.sign_in(key.strip())
+    except Unauthorized:
+        attempts.failed(address)
+        return page(request, "signin.html", {"next": then, "problem": _WRONG}, 401)
+    response = RedirectResponse(then, 303)
+    response.set_cookie(
+        SESSION_COOKIE, cookie, max_age=LASTS_S, httponly=True, samesite="lax", secure=_is_encrypted(request)
+    )
+    return response
+
+
+@_signed_in.post("/signout")
+async def sign_out(request: Request) -> Response:
+    """End the session in this browser."""
+    response = RedirectResponse("/signin", 303)
+    response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax", secure=_is_encrypted(request))
+    return response
+
+
+def _inside(path: str) -> str:
+    """The path, if it is one of this server's; else the first page."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_ours else "/"
+
+
+def _is_encrypted(request: Request) -> bool:
+    """Whether the browser speaks TLS, with us or with a proxy before us."""
+    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
+
+
+router.include_router(_signed_in)

@@ -1,0 +1,135 @@
+"""Webhooks: endpoints that are told of events, and what they have been told."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.http.bodies import Change, ExactRequest, Text, Time
+from cluster.clock import iso_utc
+from cluster.messages import webhooks
+from cluster.messages.webhooks import DeliveryStatus, EventType, Problem, TestType, WebhookChange
+
+_ENDS_OF_JOBS: tuple[EventType, ...] = ("job.completed", "job.failed")
+
+Url = Annotated[
+    Text,
+    Field(max_length=2048, description="`https:`, to a public address, unless the settings name the host"),
+]
+Events = Annotated[
+    list[EventType],
+    Field(
+        max_length=16,
+        description="What it is told of; of nodes and models only admins are. Jobs may name it besides",
+    ),
+]
+DeliveryId = Annotated[str, Field(pattern="^msg_[0-9a-f]{16,}$", description="The `webhook-id` of every attempt")]
+
+
+class WebhookRequest(ExactRequest):
+    """An endpoint to be told of events. Only an admin may name another account."""
+
+    url: Url
+    events: Events = Field(default_factory=lambda: list(_ENDS_OF_JOBS))
+    account: Annotated[Text, Field(description="Whose it is to be; the caller's, if not given")] | None = None
+
+
+class WebhookPatch(Change):
+    """What of an endpoint is to be otherwise: what is left out stays."""
+
+    url: Annotated[Url, Field(default_factory=str)]
+    events: Annotated[Events, Field(default_factory=list)]
+    enabled: Annotated[bool, Field(default_factory=bool, description="Whether anything is sent to it")]
+
+    def change(self) -> WebhookChange:
+        asked: dict[str, Any] = {}
+        if self.asks_for("url"):
+            asked["url"] = self.url
+        if self.asks_for("events"):
+            asked["events"] = tuple(dict.fromkeys(self.events))
+        if self.asks_for("enabled"):
+            asked["enabled"] = self.enabled
+        return WebhookChange(**asked)
+
+
+class Webhook(TypedDict):
+    """An endpoint. `disabled_by` says whether somebody asked for that, or it answered 410 itself (`gone`)."""
+
+    id: Annotated[str, Field(pattern="^hook_[0-9a-f]{16,}$")]
+    account_id: str
+    url: str
+    events: list[EventType]
+    status: Literal["enabled", "disabled"]
+    created_at: Time
+    disabled_by: NotRequired[Literal["request", "gone"]]
+
+
+class NewWebhook(Webhook):
+    """An endpoint that has just been made, or given another secret."""
+
+    secret: Annotated[str, Field(description="It signs. It is shown here, and never again", pattern="^whsec_")]
+
+
+class WebhookList(TypedDict):
+    """Endpoints, the oldest first."""
+
+    webhooks: list[Webhook]
+
+
+class Delivery(TypedDict):
+    """An event on its way to an endpoint, or one that has been there."""
+
+    id: DeliveryId
+    event: EventType | TestType
+    status: DeliveryStatus
+    created_at: Time
+    attempts: Annotated[int, Field(ge=0)]
+    response_status: NotRequired[Annotated[int, Field(description="What the endpoint answered last")]]
+    problem: NotRequired[Annotated[Problem, Field(description="Why the last attempt failed")]]
+    next_attempt_at: NotRequired[Time]
+    ended_at: NotRequired[Time]
+
+
+class DeliveryList(TypedDict):
+    """Deliveries, newest first."""
+
+    deliveries: list[Delivery]
+    next_cursor: NotRequired[Annotated[str, Field(description="Only when more follow")]]
+
+
+def webhook_body(webhook: webhooks.Webhook) -> Webhook:
+    body: Webhook = {
+        "id": webhook.id,
+        "account_id": webhook.account_id,
+        "url": webhook.url,
+        "events": list(webhook.events),
+        "status": "enabled" if webhook.disabled_by is None else "disabled",
+        "created_at": iso_utc(webhook.created_ms),
+    }
+    if webhook.disabled_by is not None:
+        body["disabled_by"] = webhook.disabled_by
+    return body
+
+
+def new_webhook_body(webhook: webhooks.Webhook, secret: str) -> NewWebhook:
+    return {**webhook_body(webhook), "secret": secret}
+
+
+def delivery_body(delivery: webhooks.Delivery) -> Delivery:
+    """What there is nothing of is left out."""
+    body: Delivery = {
+        "id": delivery.id,
+        "event": delivery.event,
+        "status": delivery.status,
+        "created_at": iso_utc(delivery.created_ms),
+        "attempts": delivery.attempts,
+    }
+    if delivery.last_status is not None:
+        body["response_status"] = delivery.last_status
+    if delivery.problem is not None:
+        body["problem"] = delivery.problem
+    if delivery.next_ms is not None:
+        body["next_attempt_at"] = iso_utc(delivery.next_ms)
+    if delivery.ended_ms is not None:
+        body["ended_at"] = iso_utc(delivery.ended_ms)
+    return body

@@ -1,0 +1,386 @@
+"""The Ledger's webhooks: what is to be told is written with what happened, once, and is there until it has ended."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import event as sqlalchemy_events
+from sqlalchemy.engine import Engine
+
+from actors.ledger import Ledger
+from cluster.errors import BadRequest, Conflict, DeliveryNotFound, Forbidden, WebhookNotFound
+from cluster.ids import AccountId, DeliveryId, KeyId, WebhookId, new_webhook_id
+from cluster.messages.money import Budget, Rates
+from cluster.messages.people import AccountChange, Principal
+from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, NewWebhook, Room, WebhookChange
+from cluster.messages.work import Submission
+from cluster.store.deliveries import KEPT_MS
+from cluster.store.webhooks import FORMER_SECRET_SIGNS_MS, MOST_OF_AN_ACCOUNT
+from cluster.webhooks import events
+from cluster.webhooks.schedule import GIVE_UP_MS
+from tests.support.ledger_stage import (
+    ADMIN,
+    NOW,
+    OUR_KEY,
+    OURS,
+    THEIRS,
+    Clock,
+    Place,
+    completed,
+    create,
+    elsewhere,
+    failed,
+    job,
+    with_ledger,
+)
+
+MEMBER = Principal(OURS, OUR_KEY, "member", ADMIN.limits)
+STRANGER = Principal(THEIRS, KeyId("key_theirs"), "member", ADMIN.limits)
+SECRET = "whsec_c2VjcmV0"
+PLENTY = Room(100, 100, {}, {})
+ALL = DeliveryQuery(100)
+
+
+def hook(url: str = "https://example.org/hook", account: AccountId = OURS, **fields: Any) -> NewWebhook:
+    given = {"events": ("job.completed", "job.failed"), "secret": SECRET, "created_ms": NOW}
+    return NewWebhook(new_webhook_id(), account, url, **(given | fields))
+
+
+async def ended(ledger: Ledger, **fields: Any) -> str:
+    made = job(**fields)
+    await create(ledger, made)
+    await ledger.finish([completed(made)])
+    return made.id
+
+
+async def due(ledger: Ledger, room: Room = PLENTY) -> list[Due]:
+    return await ledger.due_deliveries(room, 0.0)
+
+
+def attempted(due: Due, **fields: Any) -> Attempted:
+    return Attempted(due.id, due.webhook_id, due.attempts + 1, NOW + 3_000, **fields)
+
+
+async def only(ledger: Ledger, webhook: NewWebhook) -> Delivery:
+    (delivery,) = await ledger.deliveries(MEMBER, webhook.id, ALL)
+    return delivery
+
+
+def test_the_end_of_a_job_and_what_is_told_of_it_are_one_transaction(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        first, second = job(), job()
+        await create(ledger, first, second)
+        await ledger.finish([completed(first), failed(second)])
+        told = await due(ledger)
+        assert {each.body for each in told} == {
+            events.body(events.job_ended(first.id, OURS, False, first.created_ms + 2_000)),
+            events.body(events.job_ended(second.id, OURS, True, second.created_ms + 3_000)),
+        }
+        assert all((each.url, each.secrets, each.attempts) == (webhook.url, (SECRET,), 0) for each in told)
+        assert SECRET not in repr(told)
+
+    clock = Clock()
+    clock.ms += 10_000
+    with_ledger(place, scenario, clock)
+
+
+def test_an_end_that_is_told_again_is_told_to_endpoints_once(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.create_webhook(MEMBER, hook())
+        made = job()
+        await create(ledger, made)
+        for _ in range(2):
+            await ledger.finish([completed(made), failed(made)])
+        assert len(await due(ledger)) == 1
+
+    with_ledger(place, scenario, _later())
+
+
+def test_what_is_to_be_told_outlives_the_ledger_and_so_does_who_listens(place: Place) -> None:
+    webhook = hook()
+    ids: list[DeliveryId] = []
+
+    async def before(ledger: Ledger) -> None:
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        (told,) = await due(ledger)
+        await ledger.record_attempts([attempted(told, status=500, problem="refused", next_ms=NOW + 5_000)])
+        ids.append(told.id)
+
+    async def after(ledger: Ledger) -> None:
+        (told,) = await due(ledger)
+        assert (told.id, told.attempts) == (ids[0], 1)
+        await ended(ledger)
+        assert len(await due(ledger)) == 2
+
+    with_ledger(place, before, _later())
+    with_ledger(place, after, _later())
+
+
+def _later() -> Clock:
+    clock = Clock()
+    clock.ms += 60_000
+    return clock
+
+
+def test_where_nobody_listens_the_end_of_a_job_asks_nothing_more(place: Place) -> None:
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    async def scenario(ledger: Ledger) -> None:
+        made = job()
+        await create(ledger, made)
+        sqlalchemy_events.listen(Engine, "before_cursor_execute", note)
+        try:
+            await ledger.finish([completed(made)])
+            assert await due(ledger) == []
+        finally:
+            sqlalchemy_events.remove(Engine, "before_cursor_execute", note)
+        assert any("UPDATE jobs" in each for each in statements)
+        assert not any("webhooks" in each or "deliveries" in each for each in statements)
+
+    with_ledger(place, scenario)
+
+
+def test_who_waits_for_something_to_tell_is_told_at_once(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.create_webhook(MEMBER, hook())
+        waiting = asyncio.create_task(ledger.due_deliveries(PLENTY, 3600.0))
+        await asyncio.sleep(0)
+        job_id = await ended(ledger)
+        (told,) = await asyncio.wait_for(waiting, 10)
+        assert job_id in told.body
+
+    with_ledger(place, scenario, _later())
+
+
+def test_endpoints_have_the_room_that_there_is_for_each(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        busy, free = hook(), hook("https://example.org/other", THEIRS)
+        await ledger.create_webhook(MEMBER, busy)
+        await ledger.create_webhook(STRANGER, free)
+        for _ in range(5):
+            await ended(ledger)
+        await ended(ledger, account=THEIRS)
+        of = {each.webhook_id for each in await due(ledger, Room(100, 2, {busy.id: 0}, {}))}
+        assert of == {free.id}
+        found = await due(ledger, Room(100, 2, {}, {}))
+        assert sorted([each.webhook_id for each in found]) == sorted([busy.id, busy.id, free.id])
+        under_way = {busy.id: tuple(each.id for each in found if each.webhook_id == busy.id)}
+        others = await due(ledger, Room(100, 2, {}, under_way))
+        assert not {each.id for each in others if each.webhook_id == busy.id} & set(under_way[busy.id])
+        assert len(await due(ledger, Room(1, 2, {}, {}))) == 1
+        assert await due(ledger, Room(0, 2, {}, {})) == []
+
+    with_ledger(place, scenario, _later())
+
+
+def test_what_came_of_an_attempt_is_written_down_once(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        (told,) = await due(ledger)
+        first = attempted(told, problem="timeout", next_ms=NOW + 5_000)
+        second = replace(first, attempt=2, status=204, problem=None, next_ms=None)
+        for each in (first, first, second, first):
+            await ledger.record_attempts([each])
+        delivery = await only(ledger, webhook)
+        assert (delivery.status, delivery.attempts, delivery.last_status, delivery.ended_ms, delivery.next_ms) == (
+            "delivered", 2, 204, NOW + 3_000, None,
+        )  # fmt: skip
+        assert await due(ledger) == []
+
+    with_ledger(place, scenario, _later())
+
+
+def test_one_that_is_gone_is_disabled_unless_it_has_moved(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        (told,) = await due(ledger)
+        await ledger.change_webhook(MEMBER, webhook.id, WebhookChange(url="https://example.org/moved"))
+        gone = attempted(told, status=410, problem="refused", gone_url=webhook.url)
+        await ledger.record_attempts([gone])
+        (now,) = await ledger.webhooks(OURS)
+        assert now.disabled_by is None
+        await ledger.record_attempts([replace(gone, attempt=2, gone_url=now.url)])
+        (now,) = await ledger.webhooks(OURS)
+        assert now.disabled_by == "gone"
+        await ended(ledger)
+        assert len(await ledger.deliveries(MEMBER, webhook.id, ALL)) == 1
+        with pytest.raises(Conflict):
+            await ledger.redeliver(MEMBER, webhook.id, told.id)
+        assert (await ledger.change_webhook(MEMBER, webhook.id, WebhookChange(enabled=True))).disabled_by is None
+        again = await ledger.redeliver(MEMBER, webhook.id, told.id)
+        assert (again.id, again.status, again.attempts) == (told.id, "pending", 2)
+
+    with_ledger(place, scenario, _later())
+
+
+def test_a_secret_signs_for_a_day_after_its_rotation(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        for _ in range(2):  # what is repeated because its answer was lost
+            await ledger.rotate_webhook(MEMBER, webhook.id, "whsec_Mg==")
+        (told,) = await due(ledger)
+        assert told.secrets == ("whsec_Mg==", SECRET)
+        for secret in ("whsec_Mw==", "whsec_NA==", "whsec_NQ=="):
+            await ledger.rotate_webhook(MEMBER, webhook.id, secret)
+        (told,) = await due(ledger)
+        assert told.secrets == ("whsec_NQ==", "whsec_NA==", "whsec_Mw==")
+        clock.ms += FORMER_SECRET_SIGNS_MS
+        (told,) = await due(ledger)
+        assert told.secrets == ("whsec_NQ==",)
+
+    with_ledger(place, scenario, clock)
+
+
+def test_webhooks_are_of_their_account(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        change = WebhookChange(enabled=False)
+        for call in (
+            ledger.change_webhook(STRANGER, webhook.id, change),
+            ledger.rotate_webhook(STRANGER, webhook.id, SECRET),
+            ledger.remove_webhook(STRANGER, webhook.id),
+            ledger.deliveries(STRANGER, webhook.id, ALL),
+            ledger.test_webhook(STRANGER, webhook.id, events.tested(webhook.id, THEIRS, NOW)),
+            ledger.redeliver(STRANGER, webhook.id, DeliveryId("msg_0")),
+            ledger.change_webhook(MEMBER, WebhookId("hook_none"), change),
+        ):
+            with pytest.raises(WebhookNotFound):
+                await call
+        assert await ledger.webhooks(THEIRS) == []
+        assert await ledger.webhooks(None) == await ledger.webhooks(OURS)
+        assert (await ledger.change_webhook(ADMIN, webhook.id, change)).disabled_by == "request"
+
+    with_ledger(place, scenario)
+
+
+def test_what_cannot_be_registered(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        first = hook()
+        assert await ledger.create_webhook(MEMBER, first) == await ledger.create_webhook(MEMBER, first)
+        with pytest.raises(Conflict):
+            await ledger.create_webhook(MEMBER, hook())
+        with pytest.raises(Forbidden):
+            await ledger.create_webhook(MEMBER, hook("https://example.org/2", events=("model.failed",)))
+        with pytest.raises(BadRequest):
+            await ledger.create_webhook(ADMIN, hook(account=AccountId("acct_none")))
+        for number in range(MOST_OF_AN_ACCOUNT - 1):
+            await ledger.create_webhook(MEMBER, hook(f"https://example.org/of/{number}"))
+        with pytest.raises(Conflict):
+            await ledger.create_webhook(MEMBER, hook("https://example.org/one/too/many"))
+        await ledger.create_webhook(STRANGER, hook(account=THEIRS))
+
+    with_ledger(place, scenario)
+
+
+def test_events_of_the_system_are_for_all_that_want_them_and_are_told_once(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        node = Event("event_1", "node.offline", NOW, {"id": "node_1"})
+        await ledger.happened([node])  # nobody listens yet
+        wants, does_not = hook(events=("node.offline",)), hook("https://example.org/2")
+        for each in (wants, does_not):
+            await ledger.create_webhook(ADMIN, each)
+        for _ in range(2):
+            await ledger.happened([replace(node, key="event_2")])
+        (told,) = await due(ledger)
+        assert (told.webhook_id, told.body) == (wants.id, events.body(node))
+
+    with_ledger(place, scenario, _later())
+
+
+def test_budgets_of_keys_and_accounts_tell_of_what_is_reached_once_a_month(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        budget = Budget("tokens", 100, "month")
+        await ledger.change_account(OURS, AccountChange(budget=budget))
+        webhook = hook(events=("budget.reached",))
+        await ledger.create_webhook(MEMBER, webhook)
+        for tokens in (70, 9, 15):  # and 3 of each prompt
+            made = job(created_ms=clock.ms - 10_000, prompt_tokens=3, rates=Rates())
+            assert not isinstance((await ledger.create([Submission(made)]))[0], Exception)
+            await ledger.finish([completed(made, tokens=tokens)])
+        told = [each.body for each in await due(ledger)]
+        assert [each.count(f'"id":"{OURS}"') for each in told] == [1, 1]
+        assert sorted('"threshold":80' in each for each in told) == [False, True]
+
+    with_ledger(place, scenario, clock)
+
+
+def test_old_deliveries_go_and_so_do_those_of_webhooks_that_were_removed(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        kept, removed = hook(), hook("https://example.org/2")
+        for each in (kept, removed):
+            await ledger.create_webhook(MEMBER, each)
+        await ended(ledger)
+        first, second = await due(ledger)
+        await ledger.record_attempts([attempted(each, status=204) for each in (first, second)])
+        await ended(ledger)
+        await ledger.remove_webhook(MEMBER, removed.id)
+        await ledger.prune_deliveries()
+        assert elsewhere(place, "SELECT count(*) FROM webhooks") == [(1,)]
+        assert len(await ledger.deliveries(MEMBER, kept.id, ALL)) == 2
+        clock.ms += KEPT_MS
+        await ledger.prune_deliveries()
+        delivery = await only(ledger, kept)
+        assert (delivery.status, delivery.attempts) == ("pending", 0)
+        with pytest.raises(DeliveryNotFound):
+            await ledger.redeliver(MEMBER, kept.id, first.id)
+        assert "whsec_" in str(elsewhere(place, "SELECT secrets FROM webhooks"))
+        await ledger.remove_webhook(MEMBER, kept.id)
+        assert "whsec_" not in str(elsewhere(place, "SELECT secrets FROM webhooks"))
+
+    with_ledger(place, scenario, clock)
+
+
+def test_what_waits_for_a_disabled_endpoint_waits_three_days(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        await ledger.change_webhook(MEMBER, webhook.id, WebhookChange(enabled=False))
+        await ledger.prune_deliveries()
+        assert await due(ledger) == []
+        assert (await only(ledger, webhook)).status == "pending"
+        clock.ms += GIVE_UP_MS
+        await ledger.prune_deliveries()
+        delivery = await only(ledger, webhook)
+        assert (delivery.status, delivery.problem, delivery.next_ms) == ("failed", "disabled", None)
+
+    with_ledger(place, scenario, clock)
+
+
+def test_the_page_of_a_status_begins_where_the_one_before_ended(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        for _ in range(5):
+            await ended(ledger)
+        told = await due(ledger)
+        await ledger.record_attempts([attempted(each, status=204) for each in told[:3]])
+        first = await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(2, "delivered"))
+        before = (first[-1].created_ms, first[-1].id)
+        rest = await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(2, "delivered", before))
+        assert {each.id for each in (*first, *rest)} == {each.id for each in told[:3]}
+        assert len(await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(9, "pending"))) == 2
+
+    with_ledger(place, scenario, _later())

@@ -1,0 +1,90 @@
+"""Cookies of sessions: signed, over after a while, and one secret for all replicas."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from actors.ledger import Ledger
+from api.replica.sessions import LASTS_S, Sessions
+from cluster.errors import Unauthorized
+from cluster.messages.people import KeyLimits
+from tests.support.clocks import StillClock
+from tests.support.ledger_stage import Place, url
+
+
+class Secret:
+    """A Ledger that is asked for one thing."""
+
+    def __init__(self, secret: str = "secret") -> None:
+        self.secret = secret
+        self.asked = 0
+
+    async def session_secret(self) -> str:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return self.secret
+
+
+def sessions(secret: Secret, clock: StillClock) -> Sessions:
+    return Sessions(cast(Any, secret), clock)
+
+
+def test_a_session_is_known_until_it_is_over() -> None:
+    async def scenario() -> None:
+        clock = StillClock()
+        kept = sessions(Secret(), clock)
+        cookie = await kept.begin("hash")
+        assert (await kept.read(cookie)).key_hash == "hash"
+        clock.advance(LASTS_S - 1)
+        await kept.read(cookie)
+        clock.advance(1)
+        with pytest.raises(Unauthorized):
+            await kept.read(cookie)
+
+    asyncio.run(scenario())
+
+
+def test_another_secret_signed_another_session() -> None:
+    async def scenario() -> None:
+        cookie = await sessions(Secret("one"), StillClock()).begin("hash")
+        with pytest.raises(Unauthorized):
+            await sessions(Secret("other"), StillClock()).read(cookie)
+
+    asyncio.run(scenario())
+
+
+def test_every_session_has_a_token_of_its_own() -> None:
+    async def scenario() -> None:
+        clock = StillClock()
+        kept = sessions(Secret(), clock)
+        first = await kept.read(await kept.begin("hash"))
+        clock.advance(1)
+        assert (await kept.read(await kept.begin("hash"))).csrf_token != first.csrf_token
+        assert (await kept.read(await kept.begin("other"))).csrf_token != first.csrf_token
+
+    asyncio.run(scenario())
+
+
+def test_the_ledger_is_asked_once_however_many_come() -> None:
+    async def scenario() -> None:
+        secret = Secret()
+        kept = sessions(secret, StillClock())
+        await asyncio.gather(*(kept.begin("hash") for _ in range(20)))
+        assert secret.asked == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_secret_is_made_once_and_outlives_the_ledger(fresh: Place) -> None:
+    async def scenario() -> None:
+        told = []
+        for _ in range(2):
+            ledger = Ledger(url(fresh), "inft_" + "a" * 32, KeyLimits())
+            await ledger.start()
+            told += await asyncio.gather(ledger.session_secret(), ledger.session_secret())
+            await ledger.stop()
+        assert len(set(told)) == 1
+        assert len(told[0]) >= 43
+
+    asyncio.run(scenario())
