@@ -40,4 +40,4 @@ async def undrain(request: Request, gateway: CurrentGateway, caller: Admin, node
 
 
 async def _listed(gateway: Gateway, number: int) -> Page[Node]:
-    return Page.of([node_body(view) for view in await gateway.nodes()], number)
+    return Page.of([node_body(view, gateway.now_ms()) for view in await gateway.nodes()], number)
