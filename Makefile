@@ -32,7 +32,7 @@ CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(she
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test browser chromium-program contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
-	cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
+	docs cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -139,6 +139,9 @@ cluster-programs:
 
 wheel: install  ## Build dist/, which `ray up` takes to a cluster's machines
 	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist . && rm -rf build && ls dist
+
+docs: install  ## Build the pages of docs/ as a site, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "Built build/site/index.html"
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
 	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results

@@ -26,7 +26,7 @@ from cluster.liveness.roles import JOURNAL_ROLE, SCHEDULER_ROLE, Roles
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.history import EndedMinutes
 from cluster.measures.measures import Totals
-from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WRITES, Sheet, Tallies
+from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WEBHOOKS, WRITES, Sheet, Tallies
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.models import BoundsChange, ModelSettings
 from cluster.messages.money import UsageQuery, UsageSum
@@ -289,9 +289,10 @@ class Ledger:
         is where some of them run already.
         """
         with spans.of_jobs("ledger write", spans.SUBMIT, ((each.job.id, each.job.origin) for each in new)):
-            answers = await self._write(
-                partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
-            )
+            accept = partial(submissions.accept, submissions=new, begun=begun, now_ms=self._now_ms())
+            answers = await self._write(partial(accept, listening=self._listening))
+        if self._listening and any(isinstance(answer, BudgetExceeded) for answer in answers):
+            self._something_to_tell.set()
         for each in new:
             logger.debug("is written down", extra=about_job(each.job))
         return answers
@@ -486,6 +487,8 @@ class Ledger:
     async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
         """Writes down what came of these attempts. May be repeated."""
         await self._write(partial(deliveries.record, attempted=attempted))
+        for each in attempted:
+            self._tallies.count(WEBHOOKS, _came_to(each))
 
     async def prune_deliveries(self) -> None:
         """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
@@ -616,4 +619,15 @@ class Ledger:
 
 
 def _totals(connection: Connection) -> Totals:
-    return Totals(measures.totals(connection), tallies.sums(connection), budgets.reserved(connection))
+    return Totals(
+        measures.totals(connection),
+        tallies.sums(connection),
+        budgets.reserved(connection),
+        deliveries.untold(connection),
+    )
+
+
+def _came_to(attempted: Attempted) -> str:
+    if attempted.problem is None:
+        return "delivered"
+    return "given_up" if attempted.next_ms is None else "failed"

@@ -30,7 +30,7 @@ def cancel(
                 cancelled.append(client.cancel(job_id))
             except RemoteError as error:
                 # The others are to be cancelled all the same.
-                exits.say(f"{job_id}: {error}")
+                exits.say(str(error) if job_id in error.message else f"{job_id}: {error}")
                 failed = failed or exits.code(error)
                 continue
             if not as_json:

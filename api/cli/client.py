@@ -84,15 +84,9 @@ class Client:
         """Remove a job that has ended."""
         self._call("DELETE", _job_path(job_id))
 
-    def jobs(
-        self,
-        limit: int | None = None,
-        status: str | None = None,
-        since: str | None = None,
-        cursor: str | None = None,
-    ) -> Json:
-        """`{"jobs": [...]}`, newest first, and `next_cursor` when more follow."""
-        params = _given(limit=limit, status=status, since=since, cursor=cursor)
+    def jobs(self, **filters: str | int | None) -> Json:
+        """`{"jobs": [...]}`, newest first, and `next_cursor` when more follow: `limit`, `status`, `since`, ..."""
+        params = _given(**filters)
         return parse_list(self._call("GET", f"{_API}/jobs", params=params), "jobs")
 
     def models(self, all: bool = False) -> Json:
@@ -111,6 +105,14 @@ class Client:
     def read(self, path: str, **params: str | int | None) -> Json:
         """The object that the API has under this path."""
         return parse(self._call("GET", f"{_API}{path}", params=_given(**params)))
+
+    def parts(self, path: str, **params: str | int | None) -> Iterator[bytes]:
+        """What the API has under this path that is no JSON, as it comes."""
+        with self._http.stream("GET", f"{_API}{path}", params=_given(**params)) as response:
+            self.headers = response.headers
+            if not response.is_success:
+                response.read()
+            yield from check(response).iter_bytes()
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
         """Have the API do something. What it answers, or nothing where it answers nothing."""

@@ -2,11 +2,12 @@
 
 from fastapi import FastAPI
 
-from api.dashboard import models, nodes, overview, playground, signing_in, usage
+from api.dashboard import models, nodes, overview, playground, signing_in
 from api.dashboard.assets import Assets
 from api.dashboard.attempts import Attempts
 from api.dashboard.jobs import downloads, job, listing
 from api.dashboard.settings import accounts, index, keys, webhooks
+from api.dashboard.usage import report
 from cluster.clock import SYSTEM_CLOCK
 
 _PAGES = (
@@ -18,7 +19,7 @@ _PAGES = (
     models.router,
     nodes.router,
     playground.router,
-    usage.router,
+    report.router,
     index.router,
     keys.router,
     accounts.router,

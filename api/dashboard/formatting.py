@@ -43,6 +43,15 @@ def duration(ms: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
+def ago(ms: float) -> str:
+    """`now`, `2 s ago`, `5 min ago`, `3 h ago`, `12 days ago`"""
+    seconds = int(ms / 1000)
+    for length, unit in ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= length * (2 if length == 86_400 else 1):
+            return f"{seconds // length} {unit} ago"
+    return "now"
+
+
 def when(moment: str | int) -> Markup:
     """A time (ISO 8601, or milliseconds since the Unix epoch) as UTC; in browsers, in the reader's own zone."""
     iso = iso_utc(moment) if isinstance(moment, int) else moment
@@ -55,5 +64,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": size,
     "money": money,
     "duration": duration,
+    "ago": ago,
     "when": when,
 }

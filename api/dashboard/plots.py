@@ -1,7 +1,7 @@
 """What `static/plots.js` draws: columns of numbers over a common axis of time. None is a gap."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from cluster.measures.history import History
 
@@ -14,11 +14,15 @@ class Series(TypedDict):
 
 
 class Plot(TypedDict):
-    """Lines over `x`, in seconds since the Unix epoch. `unit` is written after each number."""
+    """Lines over `x`, in seconds since the Unix epoch. `unit` is written after each number.
+
+    With `bars` they are bars of days of UTC, those of all series on top of each other.
+    """
 
     x: Sequence[int]
     unit: str
     series: Sequence[Series]
+    bars: NotRequired[bool]
 
 
 def hour(history: History) -> dict[str, Plot]:

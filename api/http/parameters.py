@@ -74,9 +74,9 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False, True: True, False: False}
 _ERROR_CODE_PATTERN = r"^[a-z_]{1,64}$"
 _ERROR_CODE = re.compile(_ERROR_CODE_PATTERN)
+_PARTS_OF_METRICS = ("all", "system", "engines")
 _GROUPINGS: tuple[UsageGrouping, ...] = ("account", "key", "model", "day")
 _GROUPING = f"({'|'.join(_GROUPINGS)})"
-_PARTS_OF_METRICS = ("all", "system", "engines")
 _SHOWN_CHARACTERS = 64
 
 
@@ -126,6 +126,14 @@ def _error_code(value: str) -> str:
     return value
 
 
+def _valid_delivery_cursor(value: str) -> str:
+    try:
+        decode_delivery_cursor(value)
+    except ValueError:
+        raise PydanticCustomError("cursor", "is not a cursor of this list") from None
+    return value
+
+
 def _groupings(value: str) -> str:
     if not set(value.split(",")) <= set(_GROUPINGS):
         raise PydanticCustomError("grouping", "must be of account, key, model and day, with commas between")
@@ -135,14 +143,6 @@ def _groupings(value: str) -> str:
 def _usage_format(value: str) -> str:
     if value not in ("json", "csv"):
         raise PydanticCustomError("format", "must be json or csv")
-    return value
-
-
-def _valid_delivery_cursor(value: str) -> str:
-    try:
-        decode_delivery_cursor(value)
-    except ValueError:
-        raise PydanticCustomError("cursor", "is not a cursor of this list") from None
     return value
 
 
@@ -280,17 +280,6 @@ async def _account_id(account_id: Annotated[str, Path()]) -> AccountId:
     return AccountId(account_id)
 
 
-async def _model_name(model_id: Annotated[str, Path()]) -> str:
-    if not model_id:
-        raise NotFound("No such path")
-    if "\0" in model_id:
-        raise ModelNotFound("No such model")
-    return model_id
-
-
-ModelPath = Annotated[str, Depends(_model_name)]
-
-
 async def _webhook_id(webhook_id: Annotated[str, Path()]) -> WebhookId:
     if "\0" in webhook_id:
         raise WebhookNotFound("No such webhook")
@@ -303,6 +292,15 @@ async def _delivery_id(delivery_id: Annotated[str, Path()]) -> DeliveryId:
     return DeliveryId(delivery_id)
 
 
+async def _model_name(model_id: Annotated[str, Path()]) -> str:
+    if not model_id:
+        raise NotFound("No such path")
+    if "\0" in model_id:
+        raise ModelNotFound("No such model")
+    return model_id
+
+
+ModelPath = Annotated[str, Depends(_model_name)]
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]
 KeyPath = Annotated[KeyId, Depends(_key_id)]

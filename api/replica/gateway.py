@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FIRST_SHARE = 0.25
+"""Of the time in which metrics are told, this part is for what the replica hands in first."""
+
 _USAGE_PART = 10_000
 """So many sums are asked for at once."""
 
@@ -203,7 +206,7 @@ class Gateway:
 
     async def state(self) -> State:
         """All that can be told now, each part of it whatever the others do."""
-        await self._if_promptly(self._handing_in.hand_in())  # what this replica knows is told with the rest
+        await self._hand_in_promptly()
         (models, nodes), (totals, gauges, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
@@ -219,6 +222,11 @@ class Gateway:
             ),
         )
         return State(models, nodes, totals, gauges, speeds, can_write, counts, streams, restarts)
+
+    async def _hand_in_promptly(self) -> None:
+        """What this replica has counted is told with the rest, where that takes no time."""
+        with suppress(*AWAY):
+            await within(self._timing.health_s * _FIRST_SHARE, self._handing_in.hand_in())
 
     async def _can_write(self) -> bool:
         await self._ledger.ready()
@@ -453,6 +461,11 @@ class Gateway:
         """Usage added up, in the order of the groups' names."""
         return await self._ledger.usage(query)
 
+    async def history(self, minutes: int) -> History:
+        """The last so many minutes, the current one among them, of the whole system."""
+        ended, active = await asyncio.gather(self._ledger.ended_minutes(minutes), self._scheduler.activity(minutes))
+        return history(self.now_ms(), minutes, ended, active)
+
     async def all_usage(self, query: UsageQuery) -> AsyncGenerator[list[UsageSum], None]:
         """The same, however many groups there are, some at a time. What ends meanwhile is in none of them."""
         if query.until_ms is None:
@@ -464,11 +477,6 @@ class Gateway:
             if len(part) < _USAGE_PART or not query.group_by:
                 return
             query = replace(query, after=part[-1].groups)
-
-    async def history(self, minutes: int) -> History:
-        """The last so many minutes, the current one among them, of the whole system."""
-        ended, active = await asyncio.gather(self._ledger.ended_minutes(minutes), self._scheduler.activity(minutes))
-        return history(self.now_ms(), minutes, ended, active)
 
     def now_ms(self) -> int:
         return self._clock.wall_ms()

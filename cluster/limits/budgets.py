@@ -4,6 +4,8 @@ A job reserves the most that it can consume before it exists, and settles when i
 budget is overshot. Months are numbers like 202611, in UTC; a job is spent in the month it ends in.
 """
 
+from typing import Final
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -11,14 +13,23 @@ from cluster.clock import utc_month
 from cluster.limits.pricing import cost
 from cluster.messages.money import Budget, BudgetState, Rates, Usage
 
+THRESHOLDS: Final = (80, 100)
+"""Of a budget, in percent: that so much is spent is told to who wants to know."""
+
+_NEARLY_SPENT: Final = THRESHOLDS[0]
+
 
 class Balance(Struct, frozen=True):
-    """A budget as it stands in `month`, which is 0 if it is for all time."""
+    """A budget as it stands in `month`, which is 0 if it is for all time.
+
+    `told` is the highest threshold of which it has been told that it was reached, in this month; 0 if none.
+    """
 
     budget: Budget
     month: int = 0
     spent: int = 0
     reserved: int = 0
+    told: int = 0
 
     @property
     def left(self) -> int:
@@ -32,7 +43,29 @@ class Balance(Struct, frozen=True):
         """The balance at this time: a new month has spent nothing yet, but what is reserved stays reserved."""
         month = _month(self.budget, now_ms)
         # A month that has been left does not come back, whatever the clock says.
-        return replace(self, month=month, spent=0) if month > self.month else self
+        return replace(self, month=month, spent=0, told=0) if month > self.month else self
+
+    def reaches(self, threshold: int) -> bool:
+        """Whether so much of it is spent, in percent."""
+        return self.spent * 100 >= self.budget.amount * threshold
+
+    @property
+    def untold(self) -> tuple[int, ...]:
+        """The thresholds that are reached and have not been told of."""
+        return tuple(each for each in THRESHOLDS if each > self.told and self.reaches(each))
+
+    def telling(self) -> "Balance":
+        """The balance once these have been told of."""
+        return replace(self, told=max((self.told, *self.untold)))
+
+    def becoming(self, amount: int) -> "Balance":
+        """The balance with another amount. What of that is spent by now is nothing to be told of."""
+        changed = replace(self, budget=replace(self.budget, amount=amount), told=0)
+        return changed.telling()
+
+    def refusing(self) -> "Balance":
+        """The balance when a job had no room in it: with most of it spent, it is as good as all."""
+        return replace(self, told=THRESHOLDS[-1]) if self.reaches(_NEARLY_SPENT) else self
 
     def reserve(self, amount: int) -> "Balance":
         return replace(self, reserved=self.reserved + amount)

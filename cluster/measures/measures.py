@@ -115,11 +115,15 @@ class Counted(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """All that is counted for good: of ended jobs, and by processes; and what open jobs hold of budgets, by unit."""
+    """All that is counted for good: of ended jobs, and by processes; and what open jobs hold of budgets, by unit.
+
+    So many webhooks are `untold`, as far as it is worth counting.
+    """
 
     measures: Sequence[Counted] = ()
     tallies: Sequence[Tally] = ()
     reserved: Mapping[BudgetUnit, int] = field(default_factory=dict)
+    untold: int = 0
 
 
 def _seconds(since_ms: int, until_ms: int) -> float:

@@ -20,6 +20,8 @@ WRITES: Final = "ledger_writes"
 COMMIT_SECONDS: Final = "ledger_commit_seconds"
 SETTLED: Final = "budget_settled"
 """By unit."""
+WEBHOOKS: Final = "webhook_attempts"
+"""By what came of them: `delivered`, `failed` (and tried again) or `given_up`."""
 
 Counts = Mapping[tuple[str, tuple[str, ...]], float]
 """How often, by a name and the values of its labels."""

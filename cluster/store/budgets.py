@@ -45,7 +45,7 @@ def change(connection: Connection, owner_id: str, budget: Budget | None, now_ms:
     now = lock(connection, [owner_id], now_ms).get(owner_id)
     if now is not None and budget is not None and (now.budget.unit, now.budget.period) == (budget.unit, budget.period):
         of_owner = update(BUDGETS).where(BUDGETS.c.owner_id == owner_id)
-        connection.execute(of_owner.values(amount=budget.amount))
+        connection.execute(of_owner.values(amount=budget.amount, told=now.becoming(budget.amount).told))
         return
     if now is not None:
         connection.execute(delete(RESERVATIONS).where(RESERVATIONS.c.owner_id == owner_id))
@@ -70,7 +70,7 @@ def reserve(connection: Connection, made: Sequence[Reservation], after: Mapping[
     """Records these new reservations, and the balances `after` them."""
     if made:
         connection.execute(insert(RESERVATIONS), [_values(reservation) for reservation in made])
-        _save(connection, after)
+        save(connection, after)
 
 
 def reserved(connection: Connection) -> dict[BudgetUnit, int]:
@@ -100,26 +100,27 @@ def settle(connection: Connection, ended: Sequence[Billed]) -> Settlement:
     for row in held:
         billed, balance = bills[row.job_id], after[row.owner_id]
         spent = budgets.amount(balance.budget, billed.rates, billed.usage)
-        before = balance.at(billed.ended_ms)
-        after[row.owner_id] = now = before.settle(row.amount, spent, billed.ended_ms)
+        now = balance.settle(row.amount, spent, billed.ended_ms)
         settlement.spent[balance.budget.unit] += spent
-        settlement.reached.extend(budget_reached(row.owner_id, billed.account_id, before, now, billed.ended_ms))
-    _save(connection, after)
+        settlement.reached.extend(budget_reached(row.owner_id, billed.account_id, now, now.untold, billed.ended_ms))
+        after[row.owner_id] = now.telling()
+    save(connection, after)
     connection.execute(_FREE, [{"job": job_id} for job_id in {row.job_id for row in held}])
     return settlement
 
 
-def _save(connection: Connection, after: Mapping[str, Balance]) -> None:
+def save(connection: Connection, after: Mapping[str, Balance]) -> None:
+    """Records these balances."""
     rows = [{"owner": owner_id} | _changing(balance) for owner_id, balance in after.items()]
     connection.execute(update(BUDGETS).where(BUDGETS.c.owner_id == bindparam("owner")), rows)
 
 
 def _balance(row: Row[Any]) -> Balance:
-    return Balance(Budget(row.unit, row.amount, row.period), row.month, row.spent, row.reserved)
+    return Balance(Budget(row.unit, row.amount, row.period), row.month, row.spent, row.reserved, row.told)
 
 
 def _changing(balance: Balance) -> dict[str, Any]:
-    return {"month": balance.month, "spent": balance.spent, "reserved": balance.reserved}
+    return {"month": balance.month, "spent": balance.spent, "reserved": balance.reserved, "told": balance.told}
 
 
 def _values(reservation: Reservation) -> dict[str, Any]:

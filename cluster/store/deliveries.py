@@ -20,6 +20,8 @@ from cluster.webhooks.schedule import GIVE_UP_MS
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """So long a delivery that has ended can be seen, and made again."""
 
+MOST_COUNTED: Final = 10_000
+
 _PRUNED_AT_ONCE: Final = 500
 
 
@@ -99,6 +101,11 @@ def record(connection: Connection, attempted: Sequence[Attempted]) -> None:
     for each in attempted:
         if each.gone_url:
             connection.execute(_GONE, {"webhook": each.webhook_id, "gone_url": each.gone_url})
+
+
+def untold(connection: Connection) -> int:
+    """How many are still to be told, up to a number that is large."""
+    return connection.scalar(_UNTOLD) or 0
 
 
 def prune(connection: Connection, now_ms: int) -> bool:
@@ -202,6 +209,9 @@ _DUE = (
     )
     .order_by(DELIVERIES.c.next_ms)
     .limit(bindparam("room"))
+)
+_UNTOLD = select(func.count()).select_from(
+    select(DELIVERIES.c.id).where(DELIVERIES.c.next_ms.is_not(None)).limit(MOST_COUNTED).subquery()
 )
 _RECORD = (
     update(DELIVERIES)

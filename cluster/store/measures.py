@@ -44,8 +44,8 @@ def add(connection: Connection, ended: Iterable[tuple[Kind, EndedJob]]) -> None:
     for kind, job in ended:
         totals.setdefault(kind, Measures()).add(job)
         minutes.setdefault((job.ended_ms // MINUTE_MS, *kind), Measures()).add(job)
-    _merge(connection, MEASURES, totals)
-    _merge(connection, MEASURE_MINUTES, minutes)
+    _merge(connection, _TOTALS, totals)
+    _merge(connection, _MINUTES, minutes)
 
 
 def totals(connection: Connection) -> list[Counted]:
@@ -74,26 +74,38 @@ def _causes(rows: Sequence[Any]) -> list[Cause]:
     return [first.moved_by or "new job", *(row.moved_by or "unknown" for row in others)]
 
 
-def _merge(connection: Connection, table: Table, more: Mapping[tuple[Any, ...], Measures]) -> None:
+class _Sums:
+    """The statements of one of the tables of sums, made once: making them takes longer than most of them do."""
+
+    def __init__(self, table: Table) -> None:
+        columns = list(table.primary_key)
+        self.names = [column.name for column in columns]
+        given: dict[str, Any] = {column.name: bindparam(f"of_{column.name}") for column in columns}
+        self.find = select(*columns, table.c.sums).where(tuple_(*columns).in_(bindparam("names", expanding=True)))
+        self.insert = insert(table).values({**given, "sums": bindparam("now")})
+        is_row = [column == given[column.name] for column in columns]
+        self.update = update(table).where(*is_row).values(sums=bindparam("now"))
+
+    def row(self, name: tuple[Any, ...], sums: Measures) -> dict[str, Any]:
+        given = {f"of_{column}": value for column, value in zip(self.names, name, strict=True)}
+        return given | {"now": msgspec.json.encode(sums).decode()}
+
+
+def _merge(connection: Connection, of: _Sums, more: Mapping[tuple[Any, ...], Measures]) -> None:
     """Adds these to the rows of their names. Nobody else writes meanwhile: the database has one owner."""
     if not more:
         return
-    names = [column.name for column in table.primary_key]
-    columns = [table.c[name] for name in names]
-    known = select(*columns, table.c.sums).where(tuple_(*columns).in_(list(more)))
-    before = {tuple(name): sums for *name, sums in connection.execute(known)}
-    written: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    before = {tuple(name): sums for *name, sums in connection.execute(of.find, {"names": list(more)})}
+    known: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
     for name in sorted(more):
         sums = _decode(before[name]) if name in before else Measures()
         sums.merge(more[name])
-        row = {f"of_{column}": value for column, value in zip(names, name, strict=True)}
-        written[name in before].append(row | {"now": msgspec.json.encode(sums).decode()})
-    values: dict[str, Any] = {"sums": bindparam("now")}
-    if new := written[False]:
-        connection.execute(insert(table).values(values | {name: bindparam(f"of_{name}") for name in names}), new)
-    if known_before := written[True]:
-        is_row = [column == bindparam(f"of_{column.name}") for column in columns]
-        connection.execute(update(table).where(*is_row).values(values), known_before)
+        (known if name in before else new).append(of.row(name, sums))
+    if new:
+        connection.execute(of.insert, new)
+    if known:
+        connection.execute(of.update, known)
 
 
 def _decode(sums: str) -> Measures:
@@ -105,3 +117,6 @@ _ATTEMPTS = (
     .where(PLACEMENTS.c.job_id.in_(bindparam("ids", expanding=True)))
     .order_by(PLACEMENTS.c.job_id, PLACEMENTS.c.attempt)
 )
+
+_TOTALS = _Sums(MEASURES)
+_MINUTES = _Sums(MEASURE_MINUTES)

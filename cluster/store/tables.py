@@ -53,7 +53,10 @@ class KeyRow(SQLModel, table=True):
 
 
 class BudgetRow(SQLModel, table=True):
-    """The budget of an account or a key, which is its owner. `month` is that of `spent`, 0 if it is for all time."""
+    """The budget of an account or a key, which is its owner. `month` is that of `spent`, 0 if it is for all time.
+
+    `told` is the highest threshold that was told of in it.
+    """
 
     __tablename__ = "budgets"
 
@@ -64,6 +67,7 @@ class BudgetRow(SQLModel, table=True):
     month: int
     spent: int = Field(sa_type=BigInteger)
     reserved: int = Field(sa_type=BigInteger)
+    told: int = Field(default=0, sa_column_kwargs=_NOTHING)
 
 
 class JobRow(SQLModel, table=True):

@@ -1,5 +1,6 @@
 """What is told of events: thin bodies, which name what happened to what, and neither prompts nor texts."""
 
+from collections.abc import Iterable
 from typing import Final, get_args
 
 import msgspec
@@ -13,9 +14,6 @@ ALL: Final[tuple[EventType, ...]] = get_args(EventType)
 
 OF_THE_SYSTEM: Final[tuple[EventType, ...]] = ("node.offline", "model.failed")
 """What only admins are told of: it is of no account."""
-
-THRESHOLDS: Final = (80, 100)
-"""Of a budget, in percent: whoever has spent so much is told."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,25 +34,17 @@ def tested(webhook_id: WebhookId, account_id: AccountId, now_ms: int) -> Event:
 
 
 def budget_reached(
-    owner_id: str, account_id: AccountId, before: Balance, after: Balance, now_ms: int
+    owner_id: str, account_id: AccountId, balance: Balance, thresholds: Iterable[int], now_ms: int
 ) -> tuple[Event, ...]:
-    """An event for each threshold that was not reached `before` and is `after`, of the same month.
-
-    Each is crossed once in a month: what has been spent does not shrink.
-    """
-    budget = after.budget
+    """An event for each of these thresholds of a balance, which tells of each once in a month."""
+    budget = balance.budget
     return tuple(
         Event(
-            f"{owner_id} {after.month} {threshold} {budget.amount} {after.spent}",
+            f"{owner_id} {balance.month} {threshold} {budget.amount} {balance.spent}",
             "budget.reached",
             now_ms,
             {"id": owner_id, "threshold": threshold, "unit": budget.unit, "period": budget.period},
             account_id,
         )
-        for threshold in THRESHOLDS
-        if _reaches(after, threshold) and not _reaches(before, threshold)
+        for threshold in thresholds
     )
-
-
-def _reaches(balance: Balance, threshold: int) -> bool:
-    return balance.spent * 100 >= balance.budget.amount * threshold

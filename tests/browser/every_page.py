@@ -20,7 +20,18 @@ FIXED = (
 
 def addresses(system: OwnSystem) -> list[str]:
     """All of them, for an admin: those that are always there, and one of each kind that names a thing."""
-    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim"]
+    webhook = f"/settings/webhooks/{_webhook(system)}/deliveries"
+    return [*FIXED, f"/jobs/{_ended_job(system)}", "/models/sim", f"/nodes/{system.plain.node_ids[0]}", webhook]
+
+
+def _webhook(system: OwnSystem) -> str:
+    """One that has been sent a test, or is about to be."""
+    with httpx.Client(base_url=f"{system.url}/api/v1", headers={"Authorization": f"Bearer {system.key}"}) as api:
+        known = api.get("/webhooks").json()["webhooks"]
+        if not known:
+            known = [api.post("/webhooks", json={"url": "https://hooks.example/told"}).json()]
+            api.post(f"/webhooks/{known[0]['id']}/test")
+    return str(known[0]["id"])
 
 
 def _ended_job(system: OwnSystem) -> str:

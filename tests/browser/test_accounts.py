@@ -3,6 +3,7 @@
 import httpx
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import violations
 from tests.support.own_system import OwnSystem
 
 
@@ -33,6 +34,7 @@ def test_an_account_is_made_and_changed(page: Page, system: OwnSystem) -> None:
 
     row.get_by_role("button", name="Edit").click()
     expect(page.get_by_label("Amount")).to_have_value("2.5")
+    assert violations(page) == []
     page.get_by_label("Weight").fill("")
     page.get_by_label("Most jobs that wait").fill("7")
     page.get_by_label("Tokens per minute").fill("5000")
@@ -58,6 +60,7 @@ def test_a_key_is_changed_in_what_is_otherwise_and_no_more(page: Page, system: O
     row = page.get_by_role("row").filter(has_text="nightly")
     row.get_by_role("button", name="Edit").click()
     expect(page.get_by_label("Amount")).to_have_value("0.000125")
+    assert violations(page) == []
     page.get_by_label("Name").fill("daily")
     page.get_by_label("Submissions per minute").fill("0")
     page.get_by_role("button", name="Save").click()

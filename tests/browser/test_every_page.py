@@ -3,9 +3,9 @@
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import sign_in
 from tests.browser.every_page import addresses
 from tests.support.chromium import DESKTOP, PHONE
@@ -23,11 +23,11 @@ def test_axe_finds_nothing(
     page = context.new_page()
     found = {}
     page.goto("/signin")
-    found["/signin"] = _violations(page)
+    found["/signin"] = violations(page)
     sign_in(page, system.key)
     for address in addresses(system):
         page.goto(address)
-        found[address] = _violations(page)
+        found[address] = violations(page)
     context.close()
     assert {address: told for address, told in found.items() if told} == {}
 
@@ -80,14 +80,6 @@ def _sizes(browser: Browser, system: OwnSystem, address: str) -> dict[Request, i
     sizes = {request: request.sizes()["responseBodySize"] for request in asked if request.response() is not None}
     context.close()
     return sizes
-
-
-def _violations(page: Page) -> list[str]:
-    return [
-        f"{violation['id']}: {node['html'][:160]}"
-        for violation in Axe().run(page).response["violations"]
-        for node in violation["nodes"]
-    ]
 
 
 def _is_poll(request: Request) -> bool:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from standardwebhooks import Webhook
 
 from cluster.settings.schema import Webhooks
+from tests.browser.axe import violations
 from tests.support.own_system import OwnSystem, own_system
 
 Told = tuple[dict[str, str], bytes]
@@ -66,6 +67,7 @@ def create(page: Page, url: str) -> str:
     page.get_by_role("button", name="Create", exact=True).click()
     secret = page.locator("#secret").inner_text()
     page.get_by_role("button", name="Done").click()
+    expect(page.locator("#secret")).to_have_count(0)
     expect(page.get_by_role("row").filter(has_text=url)).to_be_visible()
     return secret
 
@@ -124,6 +126,7 @@ def test_an_endpoint_is_changed_disabled_and_removed(page: Page, host: Host) -> 
 def test_a_url_that_nothing_may_be_sent_to_is_told_beside_what_was_typed(page: Page) -> None:
     page.goto("/settings/webhooks")
     page.get_by_role("button", name="Create webhook").click()
+    assert violations(page) == []
     page.get_by_label("URL").fill("http://169.254.169.254/<b>")
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("url")

@@ -22,6 +22,7 @@ TOKENS = 80
 TOKEN_S = 0.04
 SETTINGS = {
     "limits": {"submissions_per_minute": 100_000, "submissions_per_hour": 1_000_000, "reads_per_minute": 100_000},
+    "webhooks": {"private_hosts": ["127.0.0.1"]},
     "models": [
         {
             "id": MODEL,

@@ -30,7 +30,7 @@ def filter_case(context: HookContext, case: Case) -> bool:
 
 # Reasons to refuse that no schema can give: what a calendar has, what an account may give away, what a model has room
 # for, a whole number written as 1.0 (which JSON Schema takes for an integer), one field that needs another, or another
-# model, what vLLM makes of a schema of one's own, and a field that is nearly another.
+# model, what vLLM makes of a schema of one's own, a field that is nearly another, and where a URL may lead.
 _BEYOND_SCHEMAS = re.compile(
     r"must be an ISO 8601|must be in the future|as the account has|context_length_exceeded|valid integer"
     r"|may only be given with|response_format|has no tokenizer|is required where|either this or"
@@ -38,6 +38,7 @@ _BEYOND_SCHEMAS = re.compile(
     r"|no pooling model|answers dialogues of texts|is required, and text_2|only texts are offered"
     r"|when using this|min_tokens: must not be more than"
     r"|unknown field|is not offered here|goes with type|has its place in"
+    r"|webhook_url|\"url: "
 )
 
 

@@ -118,6 +118,18 @@ class TestVllm(BackendSuite):
         assert output.text == "Brasília is the capital of Brazil."
         assert end.finish_reason == "stop"
 
+    def test_tells_vllms_own_figures(self, subject: Subject) -> None:
+        before = subject.backend.figures
+        _, _, end = subject.undisturbed()
+        after = subject.backend.figures
+        assert before is not None
+        assert after is not None
+        assert after.generation_tokens - before.generation_tokens == end.usage.completion_tokens
+        assert after.prompt_tokens - before.prompt_tokens == end.usage.prompt_tokens
+        assert after.request_success["stop"] == before.request_success.get("stop", 0) + 1
+        assert after.prefix_cache_queries > before.prefix_cache_queries
+        assert (after.num_requests_running, after.num_requests_waiting, after.kv_cache_usage_perc) == (0, 0, 0.0)
+
 
 def options(loaded: Subject) -> dict[str, dict[str, Any]]:
     """Ways to draw tokens of which each changes the answer, by what each is about."""

@@ -64,7 +64,7 @@ class Stage:
     answers: dict[str, Any] = field(default_factory=dict)
     """What is answered to other requests, by `METHOD PATH` under /api/v1: a body, or several in their order.
 
-    None is 204, and a status, a code and a message are a refusal.
+    None is 204, a text a table, and a status, a code and a message are a refusal.
     """
     sent: list[tuple[str, Any]] = field(default_factory=list)
     """Those requests, and what they brought: a body, or parameters."""
@@ -186,7 +186,10 @@ class ContractServer:
 
     async def _jobs(self, request: Request) -> Response:
         self.stage.queries.append(dict(request.query_params))
-        return JSONResponse({"jobs": self.stage.jobs})
+        first = int(request.query_params.get("cursor", "0"))
+        end = first + int(request.query_params.get("limit", "20"))
+        more = {"next_cursor": str(end)} if end < len(self.stage.jobs) else {}
+        return JSONResponse({"jobs": self.stage.jobs[first:end], **more})
 
     async def _models(self, request: Request) -> Response:
         if not _authorised(request):
@@ -213,6 +216,8 @@ class ContractServer:
         match answer:
             case None:
                 return Response(status_code=204, headers=RATE)
+            case str(table):
+                return Response(table, media_type="text/csv", headers=RATE)
             case (int(status), str(code), str(message)):
                 return _error(status, code, message)
             case _:

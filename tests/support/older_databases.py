@@ -14,7 +14,7 @@ from cluster.messages.media import medium
 from cluster.store import migrations
 from tests.support.ledger_stage import Place, url
 
-VERSIONS = tuple(f"{number:04}" for number in range(1, 10))
+VERSIONS = tuple(f"{number:04}" for number in range(1, 11))
 """All that have been released, but for the newest."""
 
 SECRET = "inft_" + "a" * 32
@@ -117,8 +117,13 @@ def _write(connection: Connection, number: int, deadline_ms: int) -> None:
     if number >= 6:
         connection.execute(text("DELETE FROM shares"))
         _add(connection, "shares", model=MODEL, account_id=ACCOUNT, counter=float(number))
+    if number >= 10:
+        day = {"account_id": ACCOUNT, "key_id": KEY, "model": MODEL, "day": ended_ms // DAY_MS, "jobs": 2}
+        tokens = {"prompt_tokens": 2 * PROMPT_TOKENS, "completion_tokens": 2 * COMPLETION_TOKENS}
+        _add(connection, "usage_days", **day, **tokens, cost=2 * COST)
     if number >= 9:
-        _add(connection, "media", hash=PICTURE.hash, content=PICTURE.content, brought_ms=ended_ms)
+        if number == 9:
+            _add(connection, "media", hash=PICTURE.hash, content=PICTURE.content, brought_ms=ended_ms)
         _add(connection, "job_media", job_id=waiting(version), hash=PICTURE.hash)
 
 

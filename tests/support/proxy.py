@@ -48,6 +48,13 @@ class Proxy:
         with self._lock:
             self._silent = False
 
+    def cut(self) -> None:
+        """Every connection that there is breaks. New ones pass."""
+        with self._lock:
+            for pair in self._pairs:
+                pair.close()
+            self._pairs.clear()
+
     def break_after(self, words: bytes, times: int = 1) -> None:
         """The next so many times that a client sends these words, the server gets them, and the connection breaks
         before its answer comes through."""

@@ -476,6 +476,31 @@ def test_what_a_dead_courier_had_under_way_is_told_by_the_next_under_its_id(tmp_
     play(tmp_path, scenario)
 
 
+def test_what_came_of_webhooks_and_how_many_are_still_to_come_is_measured(tmp_path: Path) -> None:
+    async def scenario(stage: Scene) -> None:
+        answers = {"/gone": 410, "/broken": 500}
+        stage.host.answers = lambda told: answers.get(told.path, 204)
+        for path in ("/good", *answers):
+            await stage.hook(path)
+        await stage.job()
+
+        async def is_told() -> bool:
+            page = (await stage.client.get("/metrics")).text
+            lines = [line for line in page.splitlines() if line.startswith("infernet_webhook_")]
+            return set(lines) >= {
+                'infernet_webhook_attempts_total{outcome="delivered"} 1.0',
+                'infernet_webhook_attempts_total{outcome="failed"} 1.0',
+                'infernet_webhook_attempts_total{outcome="given_up"} 1.0',
+                "infernet_webhook_deliveries 1.0",
+            }
+
+        await until(is_told, "the metrics")
+        counts = await stage.system.courier.counts()
+        assert (counts.delivered, counts.failed_attempts, counts.given_up, counts.under_way) == (1, 2, 1, 0)
+
+    play(tmp_path, scenario)
+
+
 def test_what_is_asked_of_a_webhook_is_looked_at(tmp_path: Path) -> None:
     async def scenario(stage: Scene) -> None:
         hook = await stage.hook()

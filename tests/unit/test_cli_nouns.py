@@ -1,8 +1,9 @@
 """Keys, accounts, usage, models and nodes from the command line, against a server that plays the API."""
 
-import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,12 @@ import typer
 
 from api.cli import times
 from api.cli.naming import one_of
-from api.cli.nouns import allowing, draining
+from api.cli.nouns import allowing, draining, replacing
 from cluster.errors import NotFound
 from tests.support.contract_server import JOB, KEY, ContractServer, Stage
 from tests.support.typed import Typed
 
+INFERNET = Path(sys.executable).with_name("infernet")
 ACCOUNT = {"id": "acct_" + "a" * 20, "name": "search team", "weight": 3, "created_at": "2026-04-30T14:23:41Z"}
 OTHER_ACCOUNT = {"id": "acct_" + "b" * 20, "name": "nightly", "weight": 1, "created_at": "2026-04-30T14:23:41Z"}
 LIMITS = {"submissions_per_minute": 60, "submissions_per_hour": 1000, "reads_per_minute": 600}
@@ -260,42 +262,154 @@ def test_usage_by_key_names_the_keys(infernet: Typed, stage: Stage) -> None:
     assert "nightly job" in infernet("usage", "--by", "key").out
 
 
-@pytest.mark.parametrize("to_file", [True, False])
-def test_usage_as_csv_is_exact_and_no_formula(infernet: Typed, stage: Stage, tmp_path: Path, to_file: bool) -> None:
-    stage.answers["GET /usage"] = {"usage": ROWS}
+def test_usage_by_several_things_at_once(infernet: Typed, stage: Stage) -> None:
+    stage.answers["GET /usage"] = {"usage": [{**ROWS[0], "day": "2026-04-30", "account": ACCOUNT["id"]}] * 2}
+    lines = infernet("usage", "--by", "day", "--by", "account").out.splitlines()
+    assert stage.sent[0] == ("GET /usage", {"group_by": "day,account", "account": "all"})
+    assert lines[1].split()[:4] == ["2026-04-30", ACCOUNT["id"], "search", "team"]
+    assert lines[3].split() == ["total", "-", "-", "4", "2,000", "40", "3.00"]
+
+
+TABLE = "model,jobs,prompt_tokens,completion_tokens,cost\r\nb,1,5,6,0.000007\r\n"
+
+
+@pytest.mark.parametrize("file_there", [True, False])
+def test_usage_as_csv_is_the_apis_own_table(infernet: Typed, stage: Stage, tmp_path: Path, file_there: bool) -> None:
+    stage.answers["GET /usage"] = TABLE
     file = tmp_path / "usage.csv"
-    code, out, _ = infernet("usage", "--by", "model", "--csv", str(file) if to_file else "-")
-    text = file.read_text() if to_file else out
-    assert (code, out if to_file else "") == (0, "")
-    assert list(csv.reader(io.StringIO(text))) == [
-        ["model", "jobs", "prompt_tokens", "completion_tokens", "cost"],
-        ["'=a", "2", "1000", "20", "1.500000"],
-        ["b", "1", "5", "6", "0.000007"],
-    ]
+    if file_there:
+        file.write_text("of last month")
+    assert infernet("usage", "--by", "model", "--csv", str(file)) == (0, "", "")
+    assert stage.sent == [("GET /usage", {"group_by": "model", "format": "csv"})]
+    assert file.read_bytes().decode() == TABLE
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_refused_table_leaves_the_file_as_it_was(infernet: Typed, stage: Stage, tmp_path: Path) -> None:
+    stage.answers["GET /usage"] = (403, "forbidden", "Only for admins")
+    file = tmp_path / "usage.csv"
+    file.write_text("of last month")
+    code, _, err = infernet("usage", "--account", "all", "--csv", str(file))
+    assert (code, err.count("\n")) == (5, 1)
+    assert (file.read_text(), list(tmp_path.iterdir())) == ("of last month", [file])
+
+
+def test_usage_as_csv_on_stdout_is_the_table_alone(stage: Stage) -> None:
+    stage.answers["GET /usage"] = TABLE
+    done = subprocess.run([INFERNET, "usage", "--csv", "-"], capture_output=True, check=True)
+    assert (done.stdout.decode(), done.stderr) == (TABLE, b"")
 
 
 # Models and nodes -------------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_scaled_within_bounds(infernet: Typed, stage: Stage) -> None:
+SETTINGS = {"min": 1, "max": 1, "idle_s": 300}
+
+
+def model(replicas: int = 2, *engines: dict[str, Any], **bounds: Any) -> dict[str, Any]:
+    return {
+        "id": "org/sim",
+        "state": "ready",
+        "queued": 4,
+        "replicas": replicas,
+        "wanted": 2,
+        "scaling": "2 replicas: 9 jobs",
+        "bounds": {**SETTINGS, "set_by": "settings", "settings": SETTINGS, **bounds},
+        "engines": [
+            {"engine_id": "org/sim/0", "node_id": NODE_ID, "state": "ready", "running": 3, **e} for e in engines
+        ],
+        "failures": [
+            {"engine_id": "org/sim/1", "node_id": NODE_ID, "at": "2026-04-30T14:23:41Z", "message": "No room"}
+        ],
+    }
+
+
+@pytest.fixture
+def catalogue(stage: Stage) -> Stage:
     stage.catalogue = [{"id": "org/sim"}, {"id": "other"}]
-    stage.answers["PATCH /models/org/sim"] = {"id": "org/sim"}
-    code, out, _ = infernet("models", "scale", "org", "--min", "0", "--max", "4")
-    assert (code, out) == (0, "org/sim has at least 0 and at most 4 replicas from now on\n")
-    assert changes(stage) == [("PATCH /models/org/sim", {"replicas": {"min": 0, "max": 4}})]
+    return stage
 
 
-@pytest.mark.parametrize("args", [[], ["--min", "3", "--max", "2"], ["--max", "0"], ["--min", "-1"]])
+@pytest.mark.parametrize(
+    ("args", "asked", "bounds", "said"),
+    [
+        (
+            ["--min", "0", "--max", "4"],
+            {"min": 0, "max": 4},
+            {"min": 0, "max": 4, "set_by": "admin"},
+            "0 to 4 replicas, none after 300 s without a job, set by an admin; the settings say 1 to 1",
+        ),
+        (["--as-settings"], None, {}, "1 to 1 replicas, as the settings say"),
+    ],
+)
+def test_a_model_is_scaled_within_bounds(
+    infernet: Typed, catalogue: Stage, args: list[str], asked: Any, bounds: dict[str, Any], said: str
+) -> None:
+    catalogue.answers["PATCH /models/org/sim"] = model(**bounds)
+    assert infernet("models", "scale", "org", *args) == (0, f"org/sim: {said}\n", "")
+    assert changes(catalogue) == [("PATCH /models/org/sim", {"replicas": asked})]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["--min", "3", "--max", "2"],
+        ["--max", "0"],
+        ["--min", "-1"],
+        ["--idle", "0"],
+        ["--min", "1", "--as-settings"],
+    ],
+)
 def test_bounds_that_cannot_be_are_refused(infernet: Typed, stage: Stage, args: list[str]) -> None:
     code, _, err = infernet("models", "scale", "org", *args)
     assert (code, err.count("\n"), stage.sent) == (2, 1, [])
 
 
-def test_a_model_is_restarted(infernet: Typed, stage: Stage) -> None:
-    stage.catalogue = [{"id": "sim"}]
-    stage.answers["POST /models/sim/restart"] = {"id": "sim"}
-    assert infernet("models", "restart", "sim").code == 0
-    assert changes(stage) == [("POST /models/sim/restart", {})]
+def test_a_model_is_shown_with_its_replicas_and_failures(infernet: Typed, catalogue: Stage) -> None:
+    catalogue.answers["GET /models/org/sim"] = model(
+        1, {"outdated": True}, {"state": "starting", "phase": "importing vLLM"}
+    )
+    out = infernet("models", "show", "org").out
+    assert out.startswith(
+        "org/sim is ready, 4 jobs wait\n1 to 1 replicas, as the settings say\n2 wanted: 2 replicas: 9 jobs"
+    )
+    for words in ("outdated", "importing vLLM", "No room"):
+        assert words in out
+
+
+def test_a_model_is_restarted(infernet: Typed, catalogue: Stage) -> None:
+    catalogue.answers["POST /models/org/sim/restart"] = model()
+    assert infernet("models", "restart", "org/sim").code == 0
+    assert changes(catalogue) == [("POST /models/org/sim/restart", {})]
+
+
+def test_a_restart_is_waited_for(infernet: Typed, catalogue: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacing, "_LOOK_S", 0.0)
+    old, new = {"outdated": True}, {}
+    catalogue.answers["POST /models/org/sim/restart"] = model()
+    states = [
+        model(2, old, old),
+        model(2, old, new),
+        model(1, {"retiring": True}, new),
+        model(1, new),
+        model(2, new, new),
+    ]
+    catalogue.answers["GET /models/org/sim"] = states
+    code, out, err = infernet("models", "restart", "org", "--wait")
+    assert (code, out) == (0, "org/sim has new replicas: 2 ready\n")
+    assert err.splitlines() == [
+        "Replacing org/sim: 2 to be replaced, 2 of 2 ready",
+        "Replacing org/sim: 1 to be replaced, 2 of 2 ready",
+    ]
+
+
+def test_a_restart_is_waited_for_no_longer_than_told(infernet: Typed, catalogue: Stage) -> None:
+    catalogue.answers["POST /models/org/sim/restart"] = model()
+    catalogue.answers["GET /models/org/sim"] = {**model(1, {"outdated": True}), "state_message": "No room"}
+    code, _, err = infernet("models", "restart", "org", "--wait", "--timeout", "0")
+    assert code == 1
+    assert "goes on: 1 to be replaced, 1 of 2 ready; No room" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("which", [NODE_ID, "node_8f", "gpu-1", "gpu"])
@@ -310,7 +424,7 @@ def test_a_drain_is_waited_for(infernet: Typed, stage: Stage, monkeypatch: pytes
     stage.answers[f"GET /nodes/{NODE_ID}"] = states
     code, out, err = infernet("nodes", "drain", "gpu-1", "--wait")
     assert (code, out) == (0, f"{NODE_ID} is draining: none of its jobs runs there any more\n")
-    assert err.splitlines() == [f"{NODE_ID}: 3 jobs run", f"{NODE_ID}: 1 job runs"]
+    assert err.splitlines() == [f"Draining {NODE_ID}: 3 jobs run", f"Draining {NODE_ID}: 1 job runs"]
 
 
 def test_a_drain_that_somebody_undoes_is_told(infernet: Typed, stage: Stage) -> None:
@@ -410,6 +524,35 @@ def test_deliveries_are_listed_and_made_again(infernet: Typed, hooks: Stage) -> 
 # Jobs -------------------------------------------------------------------------------------------------------------
 
 
+def test_jobs_are_found_by_what_is_known_of_them(infernet: Typed, stage: Stage) -> None:
+    infernet(
+        *("jobs", "--model", "sim", "--node", "gpu", "--of-key", "night", "--error", "timeout"),
+        *("--since", "2026-04-30", "--until", "2026-05-01", "--account", "search", "--status", "failed"),
+    )
+    assert stage.queries == [
+        {
+            "limit": "20",
+            "status": "failed",
+            "model": "sim",
+            "node": NODE_ID,
+            "key": NIGHTLY["id"],
+            "error": "timeout",
+            "since": "2026-04-30",
+            "until": "2026-05-01",
+            "account": ACCOUNT["id"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(250, ["100", "100", "50"]), (500, ["100", "100", "100"]), (10, ["10"])])
+def test_as_many_pages_are_read_as_it_takes(infernet: Typed, stage: Stage, limit: int, pages: list[str]) -> None:
+    stage.jobs = [{"id": f"job_{n}"} for n in range(300)]
+    body = json.loads(infernet("jobs", "--limit", str(limit), "--json").out)
+    assert [query["limit"] for query in stage.queries][:2] == pages[:2]
+    assert [job["id"] for job in body["jobs"]] == [f"job_{n}" for n in range(min(limit, 300))]
+    assert body.get("next_cursor") == (str(limit) if limit < 300 else None)
+
+
 def test_jobs_are_cancelled_each(infernet: Typed, stage: Stage) -> None:
     assert infernet("cancel", JOB) == (0, f"{JOB} is cancelled\n", "")
     assert stage.cancelled == [JOB]
@@ -427,7 +570,8 @@ def test_a_job_is_explained_by_its_beginning(infernet: Typed, stage: Stage) -> N
     stage.jobs = [{"id": JOB}, {"id": "job_other"}]
     stage.job = {"id": JOB, "status": "failed", "model": "sim", "error": "timeout", "error_message": "Too late"}
     stage.placement = {"attempts": []}
-    assert infernet("explain", "job_9a").out == f"Job {JOB} of model sim failed: Too late (timeout).\n"
+    for beginning in ("job_9a", JOB[:-2], JOB):
+        assert infernet("explain", beginning).out == f"Job {JOB} of model sim failed: Too late (timeout).\n"
     assert infernet("explain", "job_").code == 2
 
 

@@ -16,7 +16,7 @@ from cluster.catalogue import CAPITALS, Adapter, Catalogue, Model, Price, Replic
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.settings.layers import load, parse, single_model
-from cluster.settings.schema import IngressReplicas, Media, Server, Settings
+from cluster.settings.schema import IngressReplicas, Logs, Media, Server, Settings, Traces
 
 LOCAL = Path(__file__).parents[2] / "ray_configs" / "local.yaml"
 
@@ -111,6 +111,40 @@ def test_every_key_of_a_file_arrives() -> None:
             Model(id="sim:fast", backend="simulated", gpus=0, cpus=0.0),
         ),
     )
+
+
+def test_what_is_told_of_a_system() -> None:
+    text = (
+        "logs: {format: json, levels: {scheduler: debug}}\ntraces: {endpoint: 'http://collector:4318/', ratio: 0.25}\n"
+    )
+    env = {"INFERNET_LOGS_LEVEL": "warning", "INFERNET_TRACES_RATIO": "0.5"}
+    settings = load(written(text), env)
+    assert settings.logs == Logs("json", "warning", {"scheduler": "debug"})
+    assert settings.traces == Traces("http://collector:4318", 0.5)
+    assert load(written("traces: {endpoint: ''}"), {}).traces == Traces()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("logs: {format: xml}", 'logs.format: must be text or json, not "xml"'),
+        ("logs: {level: DEBUG}", 'logs.level: must be debug or info or warning or error, not "DEBUG"'),
+        ("logs: {levels: {schedular: debug}}", "logs.levels.schedular: unknown key; did you mean scheduler?"),
+        (
+            "traces: {endpoint: collector:4318}",
+            'traces.endpoint: must be a URL such as http://collector:4318, not "coll',
+        ),
+        ("traces: {endpoint: 'grpc://c:4317'}", "traces.endpoint: must be a URL such as http://collector:4318"),
+        ("traces: {endpoint: 'http://c/?key=1'}", "traces.endpoint: must be a URL such as http://collector:4318"),
+        ("traces: {endpoint: 'http://me:secret@c'}", "traces.endpoint: must hold no credentials"),
+        ("traces: {ratio: 50}", "traces.ratio: must be a number from 0 to 1, not 50"),
+        ("traces: {ratio: -1}", "traces.ratio: must be a number >= 0, not -1"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(text: str, reason: str) -> None:
+    refused = refusal(text)
+    assert refused.startswith(f"infernet.yaml:1: {reason}")
+    assert "secret" not in refused
 
 
 def test_the_adapters_of_a_model() -> None:

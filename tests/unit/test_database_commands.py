@@ -205,7 +205,7 @@ def test_a_running_system_is_seen_and_not_disturbed(infernet: Any, state: Path) 
         ("UPDATE usage_days SET cost = cost + 1", "1 sums of days that are not those of their jobs"),
         ("INSERT INTO usage SELECT id, account_id, key_id, model, 1, 1, 1, 1 FROM jobs WHERE ended_ms IS NULL",
          "1 open jobs with usage"),
-        ("INSERT INTO budgets VALUES ('key_ours', 'tokens', 10, 'all', 0, 0, 5)",
+        ("INSERT INTO budgets VALUES ('key_ours', 'tokens', 10, 'all', 0, 0, 5, 0)",
          "1 budgets that have reserved another amount than their jobs"),
         ("UPDATE jobs SET key_id = 'key_none' WHERE ended_ms IS NULL", "1 rows refer to what is not there"),
     ],

@@ -74,6 +74,7 @@ def documented() -> set[str]:
 def _general(line: str) -> str:
     line = re.sub(r"sqlite:///[\w./-]+", "sqlite:///PATH", line)
     line = re.sub(r"(?<![\w.:/-])/[\w./-]+", "PATH", line)
+    line = re.sub(r"the door: .*", "the door: SOCKETS", line)
     line = re.sub(r"there listens .* \(process", "there listens PROGRAM (process", line)
     return re.sub(r"\d[\d.,:]*", "N", line).rstrip()
 
@@ -301,6 +302,42 @@ def test_what_a_killed_run_left_behind(doctor: Doctor, tmp_path: Path) -> None:
         assert ended.code == 0
     finally:
         left.communicate()
+
+
+LISTEN = """
+import socket, sys
+family, address = (socket.AF_INET6, sys.argv[1]) if ":" in sys.argv[1] else (socket.AF_INET, sys.argv[1])
+with socket.create_server((address, 0), family=family):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "open_to_others"), [("127.0.0.1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", True), ("::", True)]
+)
+def test_what_a_running_system_opens_to_others(
+    doctor: Doctor, tmp_path: Path, address: str, open_to_others: bool
+) -> None:
+    """As Ray's processes do on a given cluster; those of IPv4 are told as `::ffff:127.0.0.1`."""
+    with runs.claimed(doctor.state):
+        runs.record(doctor.state, tmp_path / "run", tmp_path / "logs")
+        process = subprocess.Popen(
+            [sys.executable, "-c", LISTEN, address],
+            env={**os.environ, runs.MARK: str(tmp_path / "run")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # it listens by now
+            ended = doctor("ports", "--port", "1")
+        finally:
+            process.communicate()
+    if open_to_others:
+        is_told(ended, "warning", f"others can reach more than the door: {address}:")
+    else:
+        assert findings(ended.out) == []
 
 
 # The system that runs ---------------------------------------------------------------------------------------------

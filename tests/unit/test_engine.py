@@ -12,7 +12,7 @@ from actors.backends.simulated import SimulatedBackend, simulated_text
 from actors.engine import Engine
 from actors.wire.frames import decode
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
-from cluster.messages.machines import FailedAttempt
+from cluster.messages.machines import EngineFigures, FailedAttempt
 from cluster.messages.money import Usage
 from cluster.messages.work import ChatMessage, Dispatch, Failed, Finished, Job, Output, Sampling
 from cluster.text.token_log import TokenLog
@@ -53,6 +53,7 @@ class ScriptedBackend:
         self.steps = 0
         self.phase = ""
         self.adapters: tuple[str, ...] = ()
+        self.figures: EngineFigures | None = None
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         self.loads += 1
@@ -370,7 +371,9 @@ def test_the_report_tells_what_was_loaded_and_what_runs() -> None:
         engine = Engine(EngineId("sim/0"), "sim", NodeId("node_0"), backend, 0.0)
         assert (await engine.describe()).state == "starting"
         report = await engine.load()
-        assert (report.state, report.slots, report.context_length) == ("ready", 8, 64)
+        assert (report.state, report.slots, report.context_length, report.figures) == ("ready", 8, 64, None)
+        backend.figures = EngineFigures(num_requests_running=1)
+        assert (await engine.describe()).figures == backend.figures
         await engine.generate([dispatch(1, attempt=4)])
         assert (await engine.describe()).running == (("job_1", 4),)
         await engine.stop()

@@ -12,7 +12,9 @@ from actors import directory
 from actors.ray import remote
 from actors.ray.kind import Kind
 from actors.ray.remote import Remote
+from actors.telemetry import origins
 from cluster.ids import EngineId
+from cluster.messages.origin import Origin
 from tests.support.plain_system import run
 
 KINDS = {name: kind for name, kind in vars(directory).items() if isinstance(kind, Kind)}
@@ -113,3 +115,32 @@ def test_ray_is_told_which_method_is_called(monkeypatch: pytest.MonkeyPatch) -> 
     ]
     assert {(ray_method, options["max_task_retries"]) for ray_method, options, _ in called} == {("call", 0)}
     assert found == ["engine/m/1"]
+
+
+def test_a_traced_call_brings_its_request_and_becomes_a_span_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, dict[str, Any], tuple[object, ...]]] = []
+
+    class Handle:
+        call = PlainMethod("call", called)
+        traced = PlainMethod("traced", called)
+
+    async def find(name: str, lookup_s: float) -> Handle:
+        return Handle()
+
+    monkeypatch.setattr(remote, "_find", find)
+    place = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    async def scenario() -> None:
+        engine = Remote("engine/m/1", "Engine", frozenset(), 0, 0.0)
+        with origins.within("a request", place):
+            assert await engine.describe() == "answer"
+        with origins.within("a request", ""):
+            assert await engine.describe() == "answer"
+
+    run(scenario())
+    (traced, _, (origin, *args)), untraced = called
+    assert (traced, args) == ("traced", ["describe"])
+    assert isinstance(origin, Origin)
+    assert (origin.request_id, origin.trace[:36]) == ("a request", place[:36])
+    assert origin.trace != place, "the call has a span of its own"
+    assert (untraced[0], untraced[2]) == ("call", ("describe",))

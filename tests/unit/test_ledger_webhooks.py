@@ -1,6 +1,7 @@
 """The Ledger's webhooks: what is to be told is written with what happened, once, and is there until it has ended."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from sqlalchemy import event as sqlalchemy_events
 from sqlalchemy.engine import Engine
 
 from actors.ledger import Ledger
-from cluster.errors import BadRequest, Conflict, DeliveryNotFound, Forbidden, WebhookNotFound
+from cluster.errors import BadRequest, BudgetExceeded, Conflict, DeliveryNotFound, Forbidden, WebhookNotFound
 from cluster.ids import AccountId, DeliveryId, KeyId, WebhookId, new_webhook_id
 from cluster.messages.money import Budget, Rates
 from cluster.messages.people import AccountChange, Principal
 from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, NewWebhook, Room, WebhookChange
-from cluster.messages.work import Submission
+from cluster.messages.work import Sampling, Submission
 from cluster.store.deliveries import KEPT_MS
 from cluster.store.webhooks import FORMER_SECRET_SIGNS_MS, MOST_OF_AN_ACCOUNT
 from cluster.webhooks import events
@@ -384,3 +385,80 @@ def test_the_page_of_a_status_begins_where_the_one_before_ended(place: Place) ->
         assert len(await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(9, "pending"))) == 2
 
     with_ledger(place, scenario, _later())
+
+
+async def thresholds(ledger: Ledger) -> list[int]:
+    """Those of which the endpoints have been told, or are to be."""
+    bodies = [json.loads(each.body) for each in await due(ledger)]
+    return sorted(each["data"]["threshold"] for each in bodies)
+
+
+async def spend(ledger: Ledger, clock: Clock, tokens: int) -> None:
+    """A job that asks for 10 tokens at most, and is billed so many."""
+    made = job(created_ms=clock.ms - 10_000, prompt_tokens=3, rates=Rates())
+    (answer,) = await ledger.create([Submission(made)])
+    assert not isinstance(answer, Exception)
+    await ledger.finish([completed(made, tokens=tokens - 3)])
+
+
+async def is_refused(ledger: Ledger, clock: Clock, tokens: int) -> bool:
+    sampling = Sampling(max_tokens=tokens - 3)
+    made = job(created_ms=clock.ms - 10_000, prompt_tokens=3, rates=Rates(), sampling=sampling)
+    (answer,) = await ledger.create([Submission(made)])
+    return isinstance(answer, BudgetExceeded)
+
+
+def test_a_budget_that_is_nearly_spent_is_used_up_when_a_job_has_no_room_in_it(place: Place) -> None:
+    """Room is reserved before a job begins, so that the last few tokens of a budget may never be spent."""
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.change_account(OURS, AccountChange(budget=Budget("tokens", 100, "month")))
+        await ledger.create_webhook(MEMBER, hook(events=("budget.reached",)))
+        assert await is_refused(ledger, clock, 101)  # a large one, and nothing is spent
+        await spend(ledger, clock, 79)
+        assert await is_refused(ledger, clock, 30)
+        assert await thresholds(ledger) == []
+        await spend(ledger, clock, 8)
+        assert await thresholds(ledger) == [80]
+        assert await is_refused(ledger, clock, 20)
+        assert await is_refused(ledger, clock, 20)
+        await spend(ledger, clock, 13)
+        assert await thresholds(ledger) == [80, 100]
+
+    with_ledger(place, scenario, clock)
+
+
+def test_another_amount_is_reached_anew_by_what_is_spent_after_it(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.change_account(OURS, AccountChange(budget=Budget("tokens", 100, "all")))
+        await ledger.create_webhook(MEMBER, hook(events=("budget.reached",)))
+        await spend(ledger, clock, 85)
+        await ledger.change_account(OURS, AccountChange(budget=Budget("tokens", 200, "all")))
+        await spend(ledger, clock, 5)
+        assert await thresholds(ledger) == [80]
+        await spend(ledger, clock, 75)
+        assert await thresholds(ledger) == [80, 80]
+        await ledger.change_account(OURS, AccountChange(budget=Budget("tokens", 180, "all")))
+        await spend(ledger, clock, 5)
+        assert await thresholds(ledger) == [80, 80]
+        await spend(ledger, clock, 10)
+        assert await thresholds(ledger) == [80, 80, 100]
+
+    with_ledger(place, scenario, clock)
+
+
+def test_a_new_month_is_reached_anew(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.change_account(OURS, AccountChange(budget=Budget("tokens", 100, "month")))
+        await ledger.create_webhook(MEMBER, hook(events=("budget.reached",)))
+        for _ in range(2):
+            await spend(ledger, clock, 85)
+            clock.ms += 32 * 86_400_000
+        assert await thresholds(ledger) == [80, 80]
+
+    with_ledger(place, scenario, clock)

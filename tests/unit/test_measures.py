@@ -192,3 +192,7 @@ def test_history_tells_every_minute_and_a_gap_as_one() -> None:
     assert (second.completed, second.failed, second.completion_tokens, second.cost) == (1, 1, 22, 10)
     assert second.first_text_p50_s == pytest.approx(0.175)
     assert (third.queued, third.running, third.tokens_per_second, third.completed) == (4, 5, 3.0, 0)
+    # Of all minutes together, but of none before them.
+    assert told.first_text_p50_s == pytest.approx(0.175)
+    assert told.first_text_p95_s == second.first_text_p95_s
+    assert history(BEGAN_MS, 3, EndedMinutes({now - 9: sums}, 0), []).first_text_p50_s is None

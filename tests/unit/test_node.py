@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from actors.node import NodeAgent
 from actors.wire.calls import Gone, Unreached
 from cluster.ids import EngineId, NodeId
 from cluster.liveness.silence import Vitals
-from cluster.messages.machines import EngineOrder, EngineReport, EngineState, Hardware, NodeOrders, NodeReport
+from cluster.messages.machines import EngineOrder, EngineReport, EngineState, GpuLoad, Hardware, NodeOrders, NodeReport
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled, until
@@ -141,6 +142,7 @@ class PlainLauncher:
 class Stage:
     def __init__(self, timing: Timing = QUICK) -> None:
         self.weights: list[str] = []
+        self.gpu_loads: list[GpuLoad] = []
         self.scheduler = PlainScheduler()
         self.launcher = PlainLauncher()
         collaborators: Any = (self.scheduler, self.launcher)
@@ -152,6 +154,7 @@ class Stage:
             self.clock,
             timing,
             look_for_weights=lambda: list(self.weights),
+            gpu_loads=lambda: list(self.gpu_loads),
         )
 
     async def __aenter__(self) -> "Stage":
@@ -164,6 +167,9 @@ class Stage:
     async def told(self, **states: EngineState) -> None:
         wanted = {EngineId(f"m/{number[1:]}"): state for number, state in states.items()}
         await until(lambda: self.scheduler.reports and self.scheduler.told() == wanted, f"{wanted}")
+
+    def tells_of_gpus(self, loads: list[GpuLoad]) -> bool:
+        return bool(self.scheduler.reports) and self.scheduler.reports[-1].gpu_loads == tuple(loads)
 
     async def some_heartbeats(self) -> None:
         reports = len(self.scheduler.reports)
@@ -183,6 +189,17 @@ def test_what_is_ordered_is_started_loaded_and_reported() -> None:
             assert stage.launcher.launched == [E0]
             assert engine.loads == 1
             assert stage.scheduler.reports[-1].node_id == ME
+
+    run(scenario())
+
+
+def test_a_node_tells_what_its_gpus_are_used_for_now() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            for loads in ([GpuLoad(1, 0.5), GpuLoad(2, None)], [], [GpuLoad(3, 1.0)]):
+                stage.gpu_loads = loads
+                told = partial(stage.tells_of_gpus, loads)
+                await until(told, "the GPUs' loads")
 
     run(scenario())
 

@@ -216,6 +216,7 @@ FIELDS[Job] = {
     "priority": st.sampled_from(["high", "normal", "low"]),
     "form": st.none() | st.builds(Form, **FIELDS[Form]),
     "adapter": texts,
+    "webhook_id": st.none() | texts,
     "origin": st.builds(Origin, texts, texts),
 }
 FIELDS[Waiting] = {

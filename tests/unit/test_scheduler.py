@@ -19,6 +19,7 @@ from cluster.job_states import JobState
 from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
+from cluster.messages import webhooks
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Gpu, Hardware, NodeOrders, NodeReport
 from cluster.messages.models import ModelSettings
 from cluster.messages.people import ShareMark
@@ -66,6 +67,7 @@ class PlainLedger:
         self.committing = asyncio.Event()
         self.committing.set()
         self.placements: list[Placed] = []
+        self.happenings: list[webhooks.Event] = []
 
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
@@ -84,6 +86,11 @@ class PlainLedger:
 
     async def weights(self) -> dict[AccountId, int]:
         return self.weight_of
+
+    async def happened(self, events: Sequence[webhooks.Event]) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.happenings += events
 
     async def create(
         self, submissions: Sequence[Submission], begun: Sequence[Placed] = ()
@@ -963,6 +970,35 @@ def test_a_silent_node_loses_its_jobs_and_a_pinned_one_fails() -> None:
             assert stage.queued == ["free"]
             assert [(node.id, node.status) for node in await stage.scheduler.nodes()] == [(N0, "offline")]
             assert await stage.submit(job("again", node=N0)) == ["no_capacity"]
+
+    run(scenario())
+
+
+def test_a_lost_node_is_told_of_until_the_ledger_has_it() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.tick()
+            stage.ledger.failing = DatabaseUnavailable("away")
+            await stage.tick(OFFLINE_AFTER_S + 1)
+            assert stage.ledger.happenings == []
+            stage.ledger.failing = None
+            await stage.tick()
+            await stage.tick()
+            (event,) = stage.ledger.happenings
+            assert (event.type, event.data, event.account_id) == ("node.offline", {"id": N0}, None)
+
+    run(scenario())
+
+
+def test_nodes_that_end_with_the_system_are_missed_by_nobody() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.heartbeat(N0, E0)
+            await stage.tick()
+            assert await stage.scheduler.quiesce(0.1)
+            await stage.tick(OFFLINE_AFTER_S + 1)
+            assert stage.ledger.happenings == []
 
     run(scenario())
 

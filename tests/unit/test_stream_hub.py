@@ -128,7 +128,7 @@ class PlainLedger:
         return self.records.get(job_id)
 
     def has(self, job_id: JobId, status: JobState, content: str | None = None, **fields: Any) -> None:
-        common: Any = {"id": job_id, "account_id": US, "model": "m", "created_ms": 0}
+        common: Any = {"id": job_id, "account_id": US, "key_id": "key_a", "model": "m", "created_ms": 0}
         ended = {"node_id": None, "content": content, "usage": Usage(1, 2), "ended_ms": 0}
         kinds: dict[JobState, type[Any]] = {
             JobState.PENDING: PendingRecord,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import psutil
@@ -43,12 +43,19 @@ def _free(host: str, port: int, holders: Sequence[Any]) -> Finding:
 
 def _of_the_run(ours: Sequence[Any], port: int) -> Finding:
     """All of a system's sockets but the door's are for this machine alone."""
-    open_ones = [each for each in ours if each.laddr.port != port and not ip_address(each.laddr.ip).is_loopback]
+    open_ones = [each for each in ours if each.laddr.port != port and not _is_loopback(each.laddr.ip)]
     if open_ones:
         where = ", ".join(f"{each.laddr.ip}:{each.laddr.port} ({_name(each)})" for each in open_ones)
         cure = "close these ports with a firewall, or see which RAY_ variable of the environment opened them"
         return warning(_AREA, f"others can reach more than the door: {where}", cure)
     return ok(_AREA, f"the system's {len(ours)} other sockets listen on the loopback interface alone")
+
+
+def _is_loopback(address: str) -> bool:
+    ip = ip_address(address)
+    # As a socket for both families shows those of IPv4: `::ffff:127.0.0.1`.
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def _listening() -> list[Any]:

@@ -203,6 +203,11 @@ def _is_name(given: str, known: list[Json]) -> bool:
     return all(each.get("id") != given for each in known)
 
 
+def key_id(client: Client, which: str) -> str:
+    """The id of the key that is meant."""
+    return str(_chosen(client, which)["id"])
+
+
 def _chosen(client: Client, which: str) -> Json:
     known = client.listed("/keys", "keys")["keys"]
     return one_of("key", which, _active(known) if _is_name(which, known) else known)

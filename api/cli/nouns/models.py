@@ -1,7 +1,8 @@
 """`infernet models`: the catalogue, how many replicas of a model there may be, and new ones in their place."""
 
-from typing import Annotated
-from urllib.parse import quote
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
@@ -9,10 +10,12 @@ from api.cli import completing
 from api.cli.client import Client, connect
 from api.cli.groups import Listing
 from api.cli.naming import one_of
-from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption
-from api.cli.render import show_json, show_models
+from api.cli.nouns.replacing import path_of, wait_until_replaced
+from api.cli.options import JsonOption, KeyOption, StateOption, TimeoutOption, UrlOption
+from api.cli.render import age, show_json, show_models, show_table
+from api.cli.responses import Json
 
-models = typer.Typer(cls=Listing, help="Models: list, scale and restart them. Alone, it lists them.")
+models = typer.Typer(cls=Listing, help="Models: list, show, scale and restart them. Alone, it lists them.")
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Its id, or how it begins.", autocompletion=completing.models)
@@ -36,34 +39,59 @@ def list_models(
 
 
 @models.command()
+def show(
+    model: ModelArgument,
+    as_json: JsonOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    state: StateOption = None,
+) -> None:
+    """Show a model: its replicas, how many there may be and why so many are wanted, and what failed last."""
+    with connect(url, key, state) as client:
+        body = client.read(path_of(_chosen(client, model)))
+        if as_json:
+            show_json(body)
+        else:
+            _show(body, client.server_time())
+
+
+@models.command()
 def scale(
     model: ModelArgument,
     least: Annotated[int | None, typer.Option("--min", min=0, help="So many replicas there are at least.")] = None,
     most: Annotated[int | None, typer.Option("--max", min=1, help="So many there are at most.")] = None,
+    idle_s: Annotated[
+        int | None,
+        typer.Option(
+            "--idle", min=1, metavar="SECONDS", help="With --min 0: the last ends after so long without a job."
+        ),
+    ] = None,
+    as_settings: Annotated[bool, typer.Option("--as-settings", help="Back to what the settings say.")] = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
     state: StateOption = None,
 ) -> None:
     """Set how many replicas of a model there may be. Between the two, they follow the jobs. For admins."""
-    replicas = {name: bound for name, bound in (("min", least), ("max", most)) if bound is not None}
-    if not replicas:
-        raise typer.BadParameter("give --min, --max or both")
+    asked = (("min", least), ("max", most), ("idle_s", idle_s))
+    bounds = {name: bound for name, bound in asked if bound is not None}
+    if bool(bounds) == as_settings:
+        raise typer.BadParameter("give --min, --max or --idle, or else --as-settings")
     if least is not None and most is not None and least > most:
         raise typer.BadParameter(f"--min {least} is more than --max {most}")
     with connect(url, key, state) as client:
-        model_id = _chosen(client, model)
-        changed = client.send("PATCH", _path(model_id), {"replicas": replicas})
+        changed = client.send("PATCH", path_of(_chosen(client, model)), {"replicas": bounds or None})
     if as_json:
         show_json(changed)
     else:
-        bounds = " and ".join(f"at {'least' if name == 'min' else 'most'} {bound}" for name, bound in replicas.items())
-        print(f"{model_id} has {bounds} replicas from now on")
+        print(f"{changed['id']}: {_bounds_text(changed)}")
 
 
 @models.command()
 def restart(
     model: ModelArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Until all replicas are new.")] = False,
+    timeout_s: TimeoutOption = None,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -72,16 +100,69 @@ def restart(
     """Replace a model's replicas by new ones, one after the other: its jobs go on. For admins."""
     with connect(url, key, state) as client:
         model_id = _chosen(client, model)
-        answer = client.send("POST", f"{_path(model_id)}/restart")
+        answer = client.send("POST", f"{path_of(model_id)}/restart")
+        if wait:
+            answer = wait_until_replaced(client, model_id, timeout_s, shown=not as_json)
     if as_json:
         show_json(answer)
+    elif wait:
+        print(f"{model_id} has new replicas: {answer['replicas']} ready")
     else:
-        print(f"The replicas of {model_id} are being replaced: `infernet models` shows how far that is")
+        print(f"The replicas of {model_id} are being replaced: `infernet models show {model_id}` tells how far that is")
 
 
 def _chosen(client: Client, model: str) -> str:
     return str(one_of("model", model, client.models(all=True)["models"])["id"])
 
 
-def _path(model_id: str) -> str:
-    return f"/models/{quote(model_id, safe='')}"
+def _show(model: Json, now: datetime) -> None:
+    for line in _sentences(model):
+        print(line)
+    print()
+    show_table(
+        ("ENGINE", "NODE", "STATE", "SINCE", "RUNNING", "SLOTS", "WHAT IT DOES"),
+        (
+            (
+                each.get("engine_id"),
+                each.get("node_id"),
+                each.get("state"),
+                age(each.get("since"), now),
+                each.get("running"),
+                each.get("slots"),
+                _doing(each),
+            )
+            for each in model.get("engines", [])
+        ),
+    )
+    if failures := model.get("failures"):
+        print()
+        show_table(
+            ("FAILED", "NODE", "AGO", "WHY"),
+            (
+                (each.get("engine_id"), each.get("node_id"), age(each.get("at"), now), each.get("message"))
+                for each in failures
+            ),
+        )
+
+
+def _sentences(model: Json) -> Iterator[str]:
+    yield f"{model['id']} is {model.get('state')}, {model.get('queued')} jobs wait"
+    yield _bounds_text(model)
+    yield f"{model.get('wanted')} wanted: {model.get('scaling')}"
+    yield from (str(model[name]) for name in ("starting", "state_message") if name in model)
+
+
+def _bounds_text(model: Json) -> str:
+    bounds: dict[str, Any] = model.get("bounds", {})
+    said = f"{bounds.get('min')} to {bounds.get('max')} replicas"
+    if bounds.get("min") == 0:
+        said += f", none after {bounds.get('idle_s')} s without a job"
+    if bounds.get("set_by") != "admin":
+        return f"{said}, as the settings say"
+    settings: dict[str, Any] = bounds.get("settings", {})
+    return f"{said}, set by an admin; the settings say {settings.get('min')} to {settings.get('max')}"
+
+
+def _doing(engine: Json) -> str | None:
+    words = [name for name in ("retiring", "outdated") if engine.get(name)]
+    return ", ".join([*words, *([engine["phase"]] if "phase" in engine else [])]) or None

@@ -9,7 +9,7 @@ from api.cli.client import Client, connect
 from api.cli.groups import Listing
 from api.cli.naming import one_of
 from api.cli.nouns.draining import wait_until_idle
-from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption
+from api.cli.options import JsonOption, KeyOption, StateOption, TimeoutOption, UrlOption
 from api.cli.render import show_json, show_nodes
 from api.cli.top.glance import running_of
 
@@ -43,10 +43,7 @@ def list_nodes(
 def drain(
     node: NodeArgument,
     wait: Annotated[bool, typer.Option("--wait", help="Until none of its jobs runs there any more.")] = False,
-    timeout_s: Annotated[
-        float | None,
-        typer.Option("--timeout", min=0, metavar="SECONDS", help="Wait so long at most; exit code 1 then."),
-    ] = None,
+    timeout_s: TimeoutOption = None,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -54,15 +51,17 @@ def drain(
 ) -> None:
     """Give a machine no more jobs; those that run there end, or go on elsewhere. For admins."""
     with connect(url, key, state) as client:
-        node_id = _chosen(client, node)
-        answer = client.send("POST", f"/nodes/{node_id}/drain")
+        chosen = node_id(client, node)
+        answer = client.send("POST", f"/nodes/{chosen}/drain")
         if wait:
-            answer = wait_until_idle(client, node_id, timeout_s, shown=not as_json)
-        if as_json:
-            show_json(answer)
-        elif not wait:
-            running = running_of(answer)
-            print(f"{node_id} drains: {running} of its jobs {'runs' if running == 1 else 'run'}")
+            answer = wait_until_idle(client, chosen, timeout_s, shown=not as_json)
+    if as_json:
+        show_json(answer)
+    elif wait:
+        print(f"{chosen} is {answer.get('status')}: none of its jobs runs there any more")
+    else:
+        running = running_of(answer)
+        print(f"{chosen} drains: {running} of its jobs {'runs' if running == 1 else 'run'}")
 
 
 @nodes.command()
@@ -75,14 +74,15 @@ def undrain(
 ) -> None:
     """Give a machine jobs again. For admins."""
     with connect(url, key, state) as client:
-        node_id = _chosen(client, node)
-        answer = client.send("POST", f"/nodes/{node_id}/undrain")
+        chosen = node_id(client, node)
+        answer = client.send("POST", f"/nodes/{chosen}/undrain")
     if as_json:
         show_json(answer)
     else:
-        print(f"{node_id} is {answer.get('status')}")
+        print(f"{chosen} is {answer.get('status')}")
 
 
-def _chosen(client: Client, node: str) -> str:
+def node_id(client: Client, node: str) -> str:
+    """The id of the node that is meant."""
     named = [{**each, "name": each.get("hostname", "")} for each in client.nodes()["nodes"]]
     return str(one_of("node", node, named)["id"])

@@ -1,13 +1,11 @@
 """`infernet usage`: what ended jobs have consumed, added up."""
 
-import csv
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from decimal import Decimal
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,10 +18,9 @@ from api.cli.render import show_json, show_table
 from api.cli.responses import Json
 from api.cli.times import ago
 
-_SUMS = ("jobs", "prompt_tokens", "completion_tokens", "cost")
-_MILLIONTHS = 1_000_000
-# What a spreadsheet would take for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_COUNTS = ("jobs", "prompt_tokens", "completion_tokens", "cost")
+_ALL = "all"
+_STDOUT = "-"
 
 
 class Grouping(StrEnum):
@@ -34,22 +31,28 @@ class Grouping(StrEnum):
 
 
 # Where the names are of what is known by its id.
-_NAMED = {Grouping.KEY: ("/keys", "keys"), Grouping.ACCOUNT: ("/accounts", "accounts")}
+_NAMED: Mapping[Grouping, tuple[str, str]] = {
+    Grouping.KEY: ("/keys", "keys"),
+    Grouping.ACCOUNT: ("/accounts", "accounts"),
+}
+Names = Mapping[Grouping, Mapping[str, str]]
 
 
 def usage(
-    by: Annotated[Grouping | None, typer.Option("--by", help="A row for each of these; else one in all.")] = None,
+    by: Annotated[
+        list[Grouping] | None, typer.Option("--by", help="A row for each of these; else one in all. May be repeated.")
+    ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Jobs that ended then or later: 2026-04-30, or 7d ago.")
+        str | None, typer.Option(metavar="TIME", help="Of jobs that ended then or later: 2026-04-30, or 7d ago.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Jobs that ended before: 2026-05-01, or 1d.")
+        str | None, typer.Option(metavar="TIME", help="Of jobs that ended before: 2026-05-01, or 1d ago.")
     ] = None,
     account: Annotated[
         str | None,
         typer.Option(
             "--account",
-            help="Another account's, by id or name, or how either begins. For admins.",
+            help="Another account's, by id or name, or how either begins; or all. For admins.",
             autocompletion=completing.accounts,
         ),
     ] = None,
@@ -61,70 +64,80 @@ def usage(
     key: KeyOption = None,
     state: StateOption = None,
 ) -> None:
-    """Add up tokens, jobs and cost of your account's ended jobs, by key, model, day or account."""
+    """Add up tokens, jobs and cost of ended jobs, by key, model, day or account: your account's, or with --account."""
     if as_json and csv_file:
         raise typer.BadParameter("the output is JSON or CSV: give one of the two", param_hint="--csv")
+    groups = list(dict.fromkeys(by or ()))
     with connect(url, key, state) as client:
-        body = client.listed(
-            "/usage",
-            "usage",
-            group_by=by,
-            since=ago(since, "--since"),
-            until=ago(until, "--until"),
-            account=account and account_id(client, account),
-        )
+        asked: dict[str, str | int | None] = {
+            "group_by": ",".join(groups) or None,
+            "since": ago(since, "--since"),
+            "until": ago(until, "--until"),
+            "account": _account(client, account, groups),
+        }
+        if csv_file:
+            _write(client, csv_file, asked)
+            return
+        body = client.listed("/usage", "usage", **asked)
         if as_json:
             show_json(body)
-        elif csv_file:
-            _write(csv_file, by, body["usage"], _names(client, by))
         else:
-            _show(by, body["usage"], _names(client, by))
+            _show(groups, body["usage"], _names(client, groups))
 
 
-def _names(client: Client, by: Grouping | None) -> dict[str, str]:
+def _account(client: Client, account: str | None, groups: Sequence[Grouping]) -> str | None:
+    """Who asks for a row for each account means all of them."""
+    if account is None:
+        return _ALL if Grouping.ACCOUNT in groups else None
+    return account if account == _ALL else account_id(client, account)
+
+
+def _write(client: Client, file: Path, asked: Mapping[str, str | int | None]) -> None:
+    """The API's own table, as long as it may be. A file has its name once all of it is there."""
+    parts = client.parts("/usage", **asked, format="csv")
+    if str(file) == _STDOUT:
+        for part in parts:
+            sys.stdout.buffer.write(part)
+        return
+    with tempfile.NamedTemporaryFile(dir=file.absolute().parent, prefix=file.name, delete=False) as draft:
+        try:
+            draft.writelines(parts)
+        except BaseException:
+            Path(draft.name).unlink()
+            raise
+    Path(draft.name).replace(file)
+
+
+def _names(client: Client, groups: Sequence[Grouping]) -> Names:
     """What people call that which the rows know by its id."""
-    if by not in _NAMED:
-        return {}
-    path, name = _NAMED[by]
+    return {group: _names_of(client, *_NAMED[group]) for group in groups if group in _NAMED}
+
+
+def _names_of(client: Client, path: str, name: str) -> Mapping[str, str]:
     return {str(each.get("id")): str(each.get("name")) for each in client.listed(path, name)[name]}
 
 
-def _show(by: Grouping | None, rows: Sequence[Json], names: dict[str, str]) -> None:
-    head = [*_group_columns(by, names, str.upper), "JOBS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST"]
-    lines = [[*_group(by, row, names), *_shown(row)] for row in rows]
-    if by and len(rows) > 1:
-        total = {name: sum(row[name] for row in rows) for name in _SUMS}
-        lines.append(["total", *([""] if names else []), *_shown(total)])
-    show_table(head, lines)
+def _show(groups: Sequence[Grouping], rows: Sequence[Json], names: Names) -> None:
+    head = [column for group in groups for column in _columns(group, names)]
+    lines = [[cell for group in groups for cell in _cells(group, row, names)] + _sums(row) for row in rows]
+    if groups and len(rows) > 1:
+        total = {name: sum(row[name] for row in rows) for name in _COUNTS}
+        lines.append([*(["total"] + [""] * len(head))[: len(head)], *_sums(total)])
+    show_table([*head, "JOBS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST"], lines)
 
 
-def _shown(row: Json) -> list[str]:
-    return [*(f"{row[name]:,}" for name in _SUMS[:-1]), money(row["cost"])]
+def _columns(group: Grouping, names: Names) -> Iterable[str]:
+    yield group.upper()
+    if group in names:
+        yield "NAME"
 
 
-def _write(file: Path, by: Grouping | None, rows: Iterable[Json], names: dict[str, str]) -> None:
-    """Numbers without separators; cost in currency units, exact."""
-    with ExitStack() as stack:
-        out = sys.stdout if str(file) == "-" else stack.enter_context(file.open("w", newline="", encoding="utf-8"))
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*_group_columns(by, names, str), *_SUMS])
-        for row in rows:
-            cost = f"{Decimal(row['cost']) / _MILLIONTHS:.6f}"
-            writer.writerow([*map(_no_formula, _group(by, row, names)), *(row[name] for name in _SUMS[:-1]), cost])
+def _cells(group: Grouping, row: Json, names: Names) -> Iterable[str]:
+    value = str(row.get(group, ""))
+    yield value
+    if group in names:
+        yield names[group].get(value, "")
 
 
-def _group_columns(by: Grouping | None, names: dict[str, str], spelling: Any) -> list[str]:
-    if by is None:
-        return []
-    return [spelling(by.value), *([spelling("name")] if names else [])]
-
-
-def _group(by: Grouping | None, row: Json, names: dict[str, str]) -> list[str]:
-    if by is None:
-        return []
-    group = str(row.get(by, ""))
-    return [group, *([names.get(group, "")] if names else [])]
-
-
-def _no_formula(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+def _sums(row: Json) -> list[str]:
+    return [*(f"{row[name]:,}" for name in _COUNTS[:-1]), money(row["cost"])]

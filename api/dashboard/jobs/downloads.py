@@ -11,7 +11,7 @@ from api.http.parameters import JobPath
 from api.jobs.schemas import job_body
 from cluster.ids import JobId
 from cluster.keys import account_seen
-from cluster.messages.records import CompletedRecord, FailedRecord
+from cluster.messages.records import EndedRecord
 from cluster.text.answers import choices, count_of
 
 router = pages()
@@ -28,7 +28,7 @@ async def result(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Re
 async def text(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """What it answered, or had of an answer: the text alone, of several choices one after the other."""
     record = await gateway.job(job_id, account_seen(caller))
-    if not isinstance(record, (CompletedRecord, FailedRecord)):
+    if not isinstance(record, EndedRecord):
         return _file(record.id, "txt", b"")
     answers = choices(record.content, record.marks, count_of(record.marks))
     return _file(record.id, "txt", "\n\n".join(choice.content or "" for choice in answers).encode())

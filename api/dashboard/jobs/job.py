@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from api.dashboard.jobs import conversation
 from api.dashboard.jobs.advice import advice
-from api.dashboard.jobs.timeline import timeline
+from api.dashboard.jobs.timeline import drawn
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
 from api.http.dependencies import Caller, CurrentGateway
@@ -21,7 +21,7 @@ from cluster.limits.pricing import cost
 from cluster.messages.explanations import Explanation
 from cluster.messages.people import Principal
 from cluster.messages.placements import Placed, Verdict
-from cluster.messages.records import CompletedRecord, FailedRecord, JobRecord
+from cluster.messages.records import EndedRecord, FailedRecord, JobRecord
 from cluster.messages.work import Job
 
 router = pages()
@@ -38,7 +38,6 @@ async def job(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
     shown = {
         "prompt": conversation.asked(asked),
         "owner": await _owner(gateway, caller, asked),
-        **_answer(record),
         **await _now(gateway, caller, record, asked),
     }
     return page(request, "jobs/job.html", shown)
@@ -46,18 +45,11 @@ async def job(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
 
 @router.get("/jobs/{job_id}/now")
 async def now(request: Request, gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
-    """What changes while it has not ended, but for its text."""
+    """What changes while it has not ended; its text is streamed, and told here with its end."""
     seen = account_seen(caller)
     asked = await gateway.asked(job_id, seen)
     record = await gateway.job(job_id, seen)
     return page(request, "jobs/now.html", await _now(gateway, caller, record, asked))
-
-
-@router.get("/jobs/{job_id}/answer")
-async def answer(request: Request, gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
-    """What it answered, as it is known once it has ended."""
-    record = await gateway.job(job_id, account_seen(caller))
-    return page(request, "jobs/answer.html", {"job": job_body(record), **_answer(record)})
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -71,34 +63,26 @@ async def cancel(request: Request, gateway: CurrentGateway, caller: Caller, job_
 
 async def _now(gateway: Gateway, caller: Principal, record: JobRecord, asked: Job) -> dict[str, object]:
     explanation = await gateway.placement(record.id, account_seen(caller))
-    has_ended = isinstance(record, (CompletedRecord, FailedRecord))
-    until_ms = record.ended_ms if isinstance(record, (CompletedRecord, FailedRecord)) else gateway.now_ms()
+    moments = await gateway.timeline(record.id, account_seen(caller))
+    ended = record if isinstance(record, EndedRecord) else None
     return {
         "job": job_body(record),
-        "is_open": not has_ended,
-        "usage": usage_body(record.usage) if isinstance(record, (CompletedRecord, FailedRecord)) else None,
-        "cost": cost(asked.rates, record.usage) if isinstance(record, (CompletedRecord, FailedRecord)) else None,
+        "is_open": ended is None,
+        "answer": None if ended is None else conversation.answered(ended.content, ended.marks),
+        "usage": None if ended is None else usage_body(ended.usage),
+        "cost": None if ended is None else cost(asked.rates, ended.usage),
         "advice": advice(record.error) if isinstance(record, FailedRecord) else None,
-        "timeline": timeline(record.created_ms, explanation.attempts, None, until_ms),
+        "timeline": drawn(moments, gateway.now_ms()),
         "placement": placement_body(_shortened(explanation)),
         "earlier_attempts": max(0, len(explanation.attempts) - _MOST_ATTEMPTS),
     }
 
 
-def _answer(record: JobRecord) -> dict[str, object]:
-    """What there is of its answer once it has ended."""
-    if not isinstance(record, (CompletedRecord, FailedRecord)):
-        return {"answer": None}
-    return {"answer": conversation.answered(record.content, record.marks)}
-
-
 async def _owner(gateway: Gateway, caller: Principal, asked: Job) -> dict[str, str]:
     """The names of the account, for admins, and of the key that it was submitted with."""
-    keys = await gateway.keys(asked.account_id)
-    named = {"key": next((key.name for key in keys if key.id == asked.key_id), asked.key_id)}
+    named = {"key": (await gateway.key(asked.key_id, asked.account_id)).name}
     if caller.role == "admin":
-        accounts = await gateway.accounts()
-        named["account"] = next((each.name for each in accounts if each.id == asked.account_id), asked.account_id)
+        named["account"] = (await gateway.account(asked.account_id)).name
     return named
 
 

@@ -1,34 +1,39 @@
 """A job's time from its submission to its end, in spans, drawn to scale. Pure."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from cluster.messages.placements import MovedBy, Placed
+from cluster.messages.explanations import Moment, MomentEvent
 
 WIDTH = 1000
 """Of the drawing, in units of its own: it is as wide as there is room for."""
 
 _LEAST_WIDTH = 4
 
-Kind = Literal["queued", "prefill", "decode", "working", "lost"]
-"""`working`: with an engine, of which it is not known when the first text came. `lost`: so until it moved."""
+Phase = Literal["queued", "prefill", "decode", "moving"]
+
+_PHASES: dict[MomentEvent, Phase] = {
+    "queued": "queued",
+    "placed": "prefill",
+    "first_token": "decode",
+    "moved": "moving",
+}
+"""What begins with each event. After the end nothing does."""
 
 
 class Span(NamedTuple):
-    """What was going on, from `start_ms` after the submission on. `moved_by` is why it ended, where the job moved."""
+    """What was going on from `start_ms` after the submission on, and at which engine.
 
-    kind: Kind
+    `then` is what ended it, None where it goes on; `x` and `width` are where it is drawn.
+    """
+
+    phase: Phase
     start_ms: int
     length_ms: int
-    engine_id: str = ""
-    node_id: str = ""
-    moved_by: MovedBy | None = None
-
-
-class Bar(NamedTuple):
-    """A span as it is drawn."""
-
-    span: Span
+    engine_id: str
+    node_id: str
+    then: Moment | None
     x: int
     width: int
 
@@ -36,39 +41,26 @@ class Bar(NamedTuple):
 class Timeline(NamedTuple):
     """All spans, in their order. They end with the job, or now."""
 
-    bars: Sequence[Bar]
+    spans: Sequence[Span]
     total_ms: int
 
 
-def timeline(created_ms: int, attempts: Sequence[Placed], first_text_ms: int | None, until_ms: int) -> Timeline:
-    """`until_ms` is when the job ended, or now."""
-    until_ms = max(until_ms, created_ms)
-    spans = list(_spans(created_ms, attempts, first_text_ms, until_ms))
-    return Timeline(_drawn(spans, until_ms - created_ms), until_ms - created_ms)
+def drawn(moments: Sequence[Moment], now_ms: int) -> Timeline:
+    """What became of a job, whose first moment is that it was queued."""
+    created_ms = moments[0].at_ms
+    total_ms = max(0, (moments[-1].at_ms if moments[-1].event == "ended" else now_ms) - created_ms)
+    return Timeline(list(_spans(moments, created_ms, total_ms)), total_ms)
 
 
-def _spans(created_ms: int, attempts: Sequence[Placed], first_text_ms: int | None, until_ms: int) -> Iterator[Span]:
-    starts = [min(max(attempt.placed_ms, created_ms), until_ms) for attempt in attempts]
-    yield Span("queued", 0, (starts[0] if starts else until_ms) - created_ms)
-    for number, attempt in enumerate(attempts):
-        is_last = number == len(attempts) - 1
-        start, end = starts[number], until_ms if is_last else starts[number + 1]
-        moved_by = None if is_last else attempts[number + 1].moved_by
-        where = attempt.engine_id, attempt.node_id
-        if first_text_ms is not None and start <= first_text_ms <= end:
-            yield Span("prefill", start - created_ms, first_text_ms - start, *where)
-            yield Span("decode", first_text_ms - created_ms, end - first_text_ms, *where, moved_by)
-        elif first_text_ms is not None and first_text_ms < start:
-            yield Span("decode", start - created_ms, end - start, *where, moved_by)
-        else:
-            yield Span("working" if is_last else "lost", start - created_ms, end - start, *where, moved_by)
-
-
-def _drawn(spans: Sequence[Span], total_ms: int) -> Sequence[Bar]:
-    """To scale, but for spans too short to be seen."""
+def _spans(moments: Sequence[Moment], created_ms: int, total_ms: int) -> Iterator[Span]:
     scale = WIDTH / max(1, total_ms)
-    bars = []
-    for span in spans:
-        x = min(round(span.start_ms * scale), WIDTH - _LEAST_WIDTH)
-        bars.append(Bar(span, x, max(_LEAST_WIDTH, round(span.length_ms * scale)) if span.length_ms else _LEAST_WIDTH))
-    return bars
+    for moment, then in pairwise((*moments, None)):
+        if moment is None or (phase := _PHASES.get(moment.event)) is None:
+            continue
+        start_ms = moment.at_ms - created_ms
+        length_ms = max(0, total_ms - start_ms if then is None else then.at_ms - moment.at_ms)
+        # What is too short to be seen is drawn wider than it is.
+        x = min(round(start_ms * scale), WIDTH - _LEAST_WIDTH)
+        width = max(_LEAST_WIDTH, round(length_ms * scale))
+        at = ("", "") if phase in ("queued", "moving") else (moment.engine_id or "", moment.node_id or "")
+        yield Span(phase, start_ms, length_ms, *at, then, x, width)

@@ -6,11 +6,13 @@ const place = document.getElementById("answer");
 const state = document.getElementById("stream-state");
 const job = place.dataset.job;
 
-const STATES = {
-  said: "Live",
-  lost: "The connection broke; the text goes on as soon as there is another",
-  resumed: "Live, from where the connection broke",
-};
+let mended = 0;
+
+function tell(what) {
+  if (what === "resumed") mended += 1;
+  const live = mended ? `Live; connections that broke and were mended: ${mended}` : "Live";
+  state.textContent = what === "lost" ? "The connection broke; the text goes on as soon as there is another" : live;
+}
 
 function make(tag, className, text = "") {
   const element = document.createElement(tag);
@@ -81,7 +83,7 @@ class Answers {
 async function follow() {
   const answers = new Answers();
   const told = (what, _, event) => {
-    state.textContent = STATES[what];
+    tell(what);
     if (what === "said") answers.add(event);
   };
   return new JobStream(told, job).follow();
@@ -96,11 +98,10 @@ async function followToTheEnd() {
   }
 }
 
-// What was streamed gives way to what is kept, and the page says how it ended.
+// How it ended is told with what is kept of its text. Should this not get through, the next poll does.
 function showTheEnd() {
   state.textContent = "";
-  htmx.ajax("GET", `/jobs/${job}/answer`, { target: "#answer", swap: "innerHTML" });
-  htmx.ajax("GET", `/jobs/${job}/now`, { target: "#now", swap: "outerHTML" });
+  htmx.trigger("#now", "ended");
 }
 
 if (job) followToTheEnd().then(showTheEnd, (refused) => { state.textContent = refused.message; });

@@ -22,41 +22,51 @@ class Figure {
 
   show(answer) {
     const plot = this.name ? answer[this.name] : answer;
-    const isSame = this.plot && this.plot.series.length === plot.series.length;
+    if (!plot) return;
+    const isSame = this.plot && shape(this.plot) === shape(plot);
     this.plot = plot;
     if (isSame) this.chart.setData(this.columns());
     else this.draw();
     this.tell();
   }
 
+  // Bars are drawn from the top of all of them down, each over the one before.
   columns() {
-    return [this.plot.x, ...this.plot.series.map((each) => each.values)];
+    const values = this.plot.series.map((each) => each.values);
+    if (!this.plot.bars) return [this.plot.x, ...values];
+    return [this.plot.x, ...values.map((_, from) => this.plot.x.map((__, at) => (
+      values.slice(from).reduce((sum, each) => sum + each[at], 0)
+    )))];
   }
 
   draw() {
     this.chart?.destroy();
     const line = colour(this.element, "plot-line");
     const axis = { stroke: colour(this.element, "plot-text"), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+    const drawn = this.plot.bars ? bars : lines;
+    this.element.classList.toggle("bars", Boolean(this.plot.bars));
     const series = this.plot.series.map((each, number) => ({
       label: each.name,
-      stroke: colour(this.element, `plot-${number + 1}`),
-      width: 2,
-      points: { show: true, size: 4 },
-      value: (_, value) => (value === null || value === undefined ? "" : this.written(value)),
+      value: (_, __, ___, at) => this.written(each.values[at]),
+      ...drawn.series(colour(this.element, `plot-${number + 1}`)),
     }));
     const options = {
       width: this.width(),
       height: HEIGHT,
-      series: [{ value: (_, x) => (x === null ? "" : clock(x)) }, ...series],
-      axes: [{ ...axis, values: (_, xs) => xs.map(clock) }, { ...axis, size: 56, values: (_, ys) => ys.map(short) }],
-      scales: { y: { range: (_, low, high) => [0, (high || 1) * 1.1] } },
+      tzDate: drawn.date,
+      series: [{ label: drawn.of, value: (_, x) => (x === null ? "" : drawn.moment(x)) }, ...series],
+      axes: [
+        { ...axis, ...drawn.axis, values: (_, xs) => xs.map(drawn.moment) },
+        { ...axis, size: 56, values: (_, ys) => ys.map(short) },
+      ],
+      scales: { x: drawn.scale(this.plot.x), y: { range: (_, low, high) => [0, (high || 1) * 1.1] } },
       legend: { live: true },
     };
     this.chart = new uPlot(options, this.columns(), this.place);
   }
 
   written(value) {
-    return `${value.toLocaleString()} ${this.plot.unit}`;
+    return value === null || value === undefined ? "" : `${exact.format(value)} ${this.plot.unit}`;
   }
 
   width() {
@@ -68,20 +78,32 @@ class Figure {
     if (this.chart && this.chart.width !== this.width()) this.chart.setSize({ width: this.width(), height: HEIGHT });
   }
 
+  // Where the table is, which stays so that it keeps its place.
+  frame() {
+    const known = this.details.querySelector(".table");
+    if (known) return known;
+    const made = document.createElement("div");
+    made.className = "table";
+    made.tabIndex = 0;
+    this.details.append(made);
+    return made;
+  }
+
   // The same numbers as a table, for who does not see the lines.
   tell() {
     if (!this.details.open || !this.plot) return;
     const table = document.createElement("table");
-    row(table.createTHead(), "th", ["Time", ...this.plot.series.map((each) => `${each.name} (${this.plot.unit})`)]);
+    const drawn = this.plot.bars ? bars : lines;
+    row(table.createTHead(), "th", [drawn.of, ...this.plot.series.map((each) => `${each.name} (${this.plot.unit})`)]);
     const body = table.createTBody();
-    this.plot.x.forEach((x, at) => row(body, "td", [clock(x), ...this.plot.series.map((each) => each.values[at] ?? "")]));
-    const frame = document.createElement("div");
-    frame.className = "table";
-    frame.tabIndex = 0;
-    frame.append(table);
-    this.details.querySelector(".table")?.remove();
-    this.details.append(frame);
+    this.plot.x.forEach((x, at) => row(body, "td", [drawn.moment(x), ...this.plot.series.map((each) => each.values[at] ?? "")]));
+    this.frame().replaceChildren(table);
   }
+}
+
+// What has to be the same where other numbers alone are to be shown.
+function shape({ series, bars: areBars, x }) {
+  return JSON.stringify([series.map((each) => each.name), areBars ? x : null]);
 }
 
 function row(part, tag, texts) {
@@ -103,8 +125,33 @@ function colour(element, name) {
   return told;
 }
 
+const DAY_S = 86_400;
+
+// How values over time are drawn: as lines through the moments of an hour, or as bars of days, one on top of the other.
+const lines = {
+  of: "Time",
+  moment: (x) => clock(x),
+  date: (seconds) => new Date(1000 * seconds),
+  axis: {},
+  scale: () => ({}),
+  series: (stroke) => ({ stroke, width: 2, points: { show: true, size: 4 } }),
+};
+const bars = {
+  of: "Day",
+  moment: (x) => days.format(new Date(1000 * x)),
+  date: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
+  axis: { incrs: [1, 2, 7, 14, 28, 56, 112, 365].map((each) => each * DAY_S) },
+  scale: (x) => {
+    const half = (x.length > 1 ? x[1] - x[0] : DAY_S) / 2;
+    return { range: () => [x[0] - half, x.at(-1) + half] };
+  },
+  series: (fill) => ({ fill, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 48] }) }),
+};
+
+const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", timeZone: "UTC" });
+const exact = new Intl.NumberFormat(undefined, { maximumFractionDigits: 6 });
 const minutes = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
-const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 });
+const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumSignificantDigits: 3 });
 const clock = (seconds) => minutes.format(new Date(1000 * seconds));
 const short = (number) => compact.format(number);
 

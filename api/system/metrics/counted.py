@@ -31,6 +31,11 @@ _NAMES: Mapping[str, tuple[str, str, Labels]] = {
     ),
     tallies.COMMITS: ("infernet_ledger_commits", "Transactions that the Ledger has made durable.", ()),
     tallies.WRITES: ("infernet_ledger_writes", "Writes that were in them: those at once travel together.", ()),
+    tallies.WEBHOOKS: (
+        "infernet_webhook_attempts",
+        "Webhooks that were sent, and what came of it: some that failed are tried again, others were given up.",
+        ("outcome",),
+    ),
     tallies.COMMIT_SECONDS: ("infernet_ledger_commit_seconds", "How long they took, in all.", ()),
 }
 
@@ -51,6 +56,11 @@ def reserved(amounts: Mapping[BudgetUnit, int]) -> Metric:
     units: tuple[BudgetUnit, ...] = ("tokens", "money")
     samples = (((unit,), _amount(unit, amounts.get(unit, 0))) for unit in units)
     return gauge("infernet_budget_reserved", about, ("unit",), samples)
+
+
+def untold(count: int) -> Metric:
+    """The webhooks that are still to be delivered."""
+    return gauge("infernet_webhook_deliveries", "Webhooks that are still to be delivered.", (), [((), count)])
 
 
 def streams_open(gauges: Mapping[str, float]) -> Metric:

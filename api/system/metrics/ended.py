@@ -2,18 +2,38 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Metric
 
 from api.system.metrics.families import Labels, counter, histogram
+from cluster.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    JobCancelled,
+    JobTimeout,
+    ModelNotFound,
+    NoCapacity,
+    NodeDisconnected,
+)
 from cluster.limits.pricing import MILLION
 from cluster.measures import buckets
 from cluster.measures.histogram import Histogram
 from cluster.measures.measures import Counted
+from cluster.messages.placements import MovedBy
 
 _GEN_AI: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 _PROVIDER: Final = "infernet"
+_ERRORS: Final = (
+    ContextLengthExceeded,
+    ModelNotFound,
+    NoCapacity,
+    JobCancelled,
+    JobTimeout,
+    NodeDisconnected,
+    EngineFailed,
+)
+_CAUSES: Final = ("new job", *get_args(MovedBy), "unknown")
 _KINDS: Final = ("prompt", "completion", "cached", "reasoning")
 
 
@@ -42,7 +62,8 @@ class EndedJobs:
         return counter("infernet_jobs", "Jobs that have ended.", ("model", "outcome"), jobs.items())
 
     def _failures(self) -> Metric:
-        failed: Counter[tuple[str, str]] = Counter()
+        """Those that a job can fail with are told from the start: what rises from nothing shows in no rate."""
+        failed = Counter({(model, error.code): 0 for model in self._models for error in _ERRORS})
         for each in self._counted:
             failed.update({(each.model, error): count for error, count in each.measures.failures.items()})
         return counter("infernet_jobs_failed", "Jobs that have failed, by error.", ("model", "error"), failed.items())
@@ -63,7 +84,7 @@ class EndedJobs:
         return counter("infernet_cost", "What ended jobs cost, in the currency of the prices.", ("model",), samples)
 
     def _attempts(self) -> Metric:
-        attempts: Counter[tuple[str, str]] = Counter()
+        attempts = Counter({(model, _word(cause)): 0 for model in self._models for cause in _CAUSES})
         for each in self._counted:
             attempts.update({(each.model, _word(cause)): n for cause, n in each.measures.attempts.items()})
         about = "Attempts at jobs that have ended, by why each was made."

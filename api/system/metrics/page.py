@@ -48,6 +48,7 @@ class Page(Collector):
             yield from EndedJobs(state.totals.measures, fleet.names(self._models)).collect()
             yield from counted.counts(state.totals.tallies)
             yield counted.reserved(state.totals.reserved)
+            yield counted.untold(state.totals.untold)
         if state.gauges is not None:
             yield counted.streams_open(state.gauges)
         if state.models is not None:

@@ -50,6 +50,9 @@ class Starter:
             names.INFERNET_CHAT: lambda: self._candidate(
                 name, [self._infernet], self._infernet.chat_dialect(self._model.id)
             ),
+            names.INFERNET_UNCOUNTED: lambda: self._candidate(
+                name, [self._uncounted], self._uncounted.dialect(self._model.id)
+            ),
             names.RAY_SERVE_LLM: lambda: self._ray_serve_llm(name, tuned=False),
             names.RAY_SERVE_LLM_TUNED: lambda: self._ray_serve_llm(name, tuned=True),
             names.VLLM_ROUTER: lambda: self._proxy(name, VllmRouter),
@@ -66,10 +69,17 @@ class Starter:
 
     @cached_property
     def _infernet(self) -> Infernet:
+        return self._start_infernet(names.INFERNET, {})
+
+    @cached_property
+    def _uncounted(self) -> Infernet:
+        return self._start_infernet(names.INFERNET_UNCOUNTED, {"disable_log_stats": True})
+
+    def _start_infernet(self, name: str, engine: Mapping[str, Any]) -> Infernet:
         model = self._model
-        entry = {"id": model.id, "source": model.source, "gpus": model.gpus, "engine": dict(model.engine)}
+        entry = {"id": model.id, "source": model.source, "gpus": model.gpus, "engine": {**model.engine, **engine}}
         entry["env"] = dict(model.env)
-        return self._stack.enter_context(Infernet(self._folder / names.INFERNET, [entry], self._ingress_replicas))
+        return self._stack.enter_context(Infernet(self._folder / name, [entry], self._ingress_replicas))
 
     def _ray_serve_llm(self, name: str, tuned: bool) -> Candidate:
         server = self._stack.enter_context(RayServeLlm(self._folder / name, self._model, tuned))

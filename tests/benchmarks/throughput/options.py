@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str], description: str) -> Options:
         help="of asking in a window (15; full: 4, and 60 in one load)",
     )
     add("--requests", type=int, default=ClosedLoop.requests, help="the most that one client asks in a window")
-    add("--systems", type=_systems, default=(names.INFERNET, names.VLLM), help=f"of {','.join(names.ALL)}")
+    add("--systems", type=_systems, default=(names.INFERNET, names.VLLM), help=f"of {','.join(names.KNOWN)}")
     add("--ingress-replicas", type=int, default=1)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", metavar="FOLDER_OR_HUB_ID", help="to serve in place of the built-in one")
@@ -103,8 +103,8 @@ def _integers(text: str) -> tuple[int, ...]:
 
 def _systems(text: str) -> tuple[str, ...]:
     chosen = tuple(dict.fromkeys(text.split(",")))
-    if unknown := set(chosen) - set(names.ALL):
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(names.ALL)}")
+    if unknown := set(chosen) - set(names.KNOWN):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(names.KNOWN)}")
     return chosen
 
 

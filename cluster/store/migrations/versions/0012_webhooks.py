@@ -48,10 +48,12 @@ def upgrade() -> None:
     op.create_index(
         "deliveries_by_end", "deliveries", ["ended_ms"], sqlite_where=_HAS_ENDED, postgresql_where=_HAS_ENDED
     )
+    op.add_column("budgets", sa.Column("told", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("webhook_id", sa.String(), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("jobs", "webhook_id")
+    op.drop_column("budgets", "told")
     op.drop_table("deliveries")
     op.drop_table("webhooks")
