@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pynvml
 import pytest
 
 from api.cli.connection import Connection, write
@@ -223,6 +224,43 @@ def test_gpus_that_are_wanted_and_not_there(doctor: Doctor, monkeypatch: pytest.
     config = tmp_path / "infernet.yaml"
     config.write_text("models: [{id: large, source: 'builtin:capitals', gpus: 8}]")
     is_told(doctor("gpus", "--config", config), "fault", "model large wants 8 GPUs", "there is no NVIDIA driver")
+
+
+def nvml(monkeypatch: pytest.MonkeyPatch, *used_gib: int) -> None:
+    """A driver with GPUs of 80 GiB, of which so many are in use."""
+    monkeypatch.setattr(gpus.ctypes, "CDLL", lambda name: name)
+    for name, answer in {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: len(used_gib),
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": lambda handle: "NVIDIA H100 80GB HBM3",
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=80 << 30, used=used_gib[handle] << 30),
+        "nvmlSystemGetDriverVersion": lambda: "570.86.15",
+    }.items():
+        monkeypatch.setattr(pynvml, name, answer)
+
+
+def test_a_gpu_that_somebody_uses(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml(monkeypatch, 0, 40)
+    monkeypatch.setattr(gpus, "version", lambda name: "0.29.0")
+    ended = doctor("gpus")
+    is_told(ended, "warning", "GPU 1: NVIDIA H100 80GB HBM3, 80 GiB, of which 40.0 are in use")
+    assert "driver 570.86.15: 2 GPUs" in ended.out
+
+
+def test_gpus_that_nobody_can_use(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM for the CPU is what is installed here."""
+    nvml(monkeypatch, 0)
+    is_told(doctor("gpus"), "warning", "vLLM is installed for the CPU, which leaves them idle")
+
+
+def test_fewer_gpus_than_a_model_wants(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nvml(monkeypatch, 0)
+    monkeypatch.setattr(gpus, "version", lambda name: "0.29.0")
+    config = tmp_path / "infernet.yaml"
+    config.write_text("models: [{id: large, source: 'builtin:capitals', gpus: 8}]")
+    is_told(doctor("gpus", "--config", config), "fault", "model large wants 8 GPUs, and the machine has 1")
 
 
 def test_memory_that_is_used_up(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     if driver is None:
         yield from _without(subject, why_not)
         return
-    yield ok(_AREA, f"driver {driver.version}: {len(driver.gpus)} GPUs")
+    yield ok(_AREA, f"driver {driver.version}: {_counted(len(driver.gpus))}")
     for index, gpu in enumerate(driver.gpus):
         yield from _one(index, gpu)
     yield from _room(subject, len(driver.gpus))
@@ -63,7 +63,7 @@ def _without(subject: Subject, why_not: str) -> Iterator[Finding]:
 def _room(subject: Subject, gpus: int) -> Iterator[Finding]:
     for model in subject.settings.models if subject.settings else ():
         if model.gpus > gpus:
-            said = f"model {model.id} wants {model.gpus} GPUs, and the machine has {gpus}"
+            said = f"model {model.id} wants {_counted(model.gpus)}, and the machine has {gpus}"
             yield fault(_AREA, said, "write fewer under `gpus` of the model, 0 for the CPU, or join a cluster")
 
 
@@ -91,6 +91,10 @@ def _driver() -> tuple[Driver | None, str]:
 
 def _gpu(name: str, memory: object) -> Gpu:
     return Gpu(name, int(getattr(memory, "total", 0)), int(getattr(memory, "used", 0)))
+
+
+def _counted(number: int) -> str:
+    return "1 GPU" if number == 1 else f"{number} GPUs"
 
 
 def _installed(name: str) -> bool:
