@@ -21,7 +21,7 @@ _RECORD_WAIT_S = 5
 
 
 def chat(
-    prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    prompt: Annotated[str, typer.Argument(metavar="TEXT", help="What to ask.")],
     model: Annotated[
         str | None, typer.Option("--model", help="Default: the first that is ready.", autocompletion=completing.models)
     ] = None,

@@ -40,10 +40,20 @@ app = typer.Typer(
 )
 
 
+# What `--help` shows together.
+_RUN, _LOOK, _ASK, _ADMINISTER, _DATA, _CLUSTER = (
+    "Run a system",
+    "Look at one",
+    "Ask it, and see to jobs",
+    "Administer it",
+    "Data and planning",
+    "On the machines of a cluster",
+)
+
 # Ray takes seconds to import, which the commands that only talk to a server do without.
 
 
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def up(
     config_file: Annotated[Path | None, typer.Option("--config", help="The settings, a YAML file.")] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
@@ -65,7 +75,7 @@ def up(
     sys.exit(guard.run(folder, serve))
 
 
-@app.command()
+@app.command(rich_help_panel=_CLUSTER)
 def keep(
     config_file: Annotated[Path | None, typer.Option("--config", help="The settings, a YAML file.")] = None,
     ray_address: Annotated[str, typer.Option(help="The Ray cluster whose head this machine is.")] = "auto",
@@ -78,7 +88,7 @@ def keep(
     sys.exit(keeping.keep(config_file, ray_address, state_folder(state, os.environ), background))
 
 
-@app.command()
+@app.command(rich_help_panel=_CLUSTER)
 def env(
     config_file: Annotated[Path | None, typer.Option("--config", help="The settings, for `server.max_...`.")] = None,
     state: StateOption = None,
@@ -91,7 +101,7 @@ def env(
     print(ray_environment.exports(state_folder(state, os.environ), os.environ, server), end="")
 
 
-@app.command()
+@app.command(rich_help_panel=_RUN)
 def demo() -> None:
     """Start everything, ask one question, show the answer, and stop everything."""
     from api.cli.run import guard
@@ -106,17 +116,24 @@ def demo() -> None:
         sys.exit(guard.run(Path(folder), show))
 
 
-for _command in (check, doctor, status, top, logs, chat, jobs, explain, cancel, delete, usage, plan, backup):
-    app.command()(_command)
-for _name, _group in (
-    ("models", models),
-    ("nodes", nodes),
-    ("keys", keys),
-    ("accounts", accounts),
-    ("webhooks", webhooks),
-    ("db", db),
+for _panel, _commands in (
+    (_RUN, (check, doctor)),
+    (_LOOK, (status, top, logs)),
+    (_ASK, (chat, jobs, explain, cancel, delete)),
+    (_ADMINISTER, (usage,)),
+    (_DATA, (backup, plan)),
 ):
-    app.add_typer(_group, name=_name)
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+for _name, _group, _panel in (
+    ("models", models, _ADMINISTER),
+    ("nodes", nodes, _ADMINISTER),
+    ("keys", keys, _ADMINISTER),
+    ("accounts", accounts, _ADMINISTER),
+    ("webhooks", webhooks, _ADMINISTER),
+    ("db", db, _DATA),
+):
+    app.add_typer(_group, name=_name, rich_help_panel=_panel)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def show_models(models: Iterable[Mapping[str, Any]]) -> None:
                 model.get("nodes"),
                 model.get("avg_tokens_per_second"),
                 model.get("context_length"),
-                model.get("state_message") if model.get("state") == "failed" else None,
+                model.get("state_message") if model.get("state") == "failed" else model.get("starting"),
             )
             for model in models
         ),

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pynvml
 import pytest
 
 from api.cli.connection import Connection, write
-from api.cli.doctor import gpus, memory, room
+from api.cli.doctor import gpus, memory, room, software
 from api.cli.doctor.command import _AREAS as AREAS
 from api.cli.doctor.examination import AREAS as LOOKS
 from api.cli.run import runs
@@ -206,6 +208,26 @@ def test_a_vllm_whose_process_dies(doctor: Doctor, monkeypatch: pytest.MonkeyPat
     is_told(doctor("vllm"), "fault", "SIGILL: this processor lacks")
 
 
+def test_a_vllm_that_can_use_no_gpu(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake(monkeypatch, tmp_path, "vllm", "LLM = None; __version__ = '0.29.0'")
+    torch = "from types import SimpleNamespace as A\n__version__ = '2.13.0'\ncuda = A(is_available=lambda: False)\n"
+    (tmp_path / "torch.py").write_text(torch)
+    monkeypatch.setattr(software, "version", lambda name: {"vllm": "0.29.0"}.get(name) or not_installed(name))
+    is_told(doctor("vllm"), "fault", "vllm 0.29.0 is for GPUs, and torch 2.13.0 cannot use any")
+
+
+def test_no_vllm_at_all(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(software, "version", not_installed)
+    is_told(doctor("vllm"), "fault", "it is not installed")
+    config = tmp_path / "infernet.yaml"
+    config.write_text("models: [{id: a, backend: simulated}]\n")
+    assert findings(doctor("vllm", "--config", config).out) == []
+
+
+def not_installed(name: str) -> str:
+    raise PackageNotFoundError(name)
+
+
 def test_a_ray_of_another_version(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake(monkeypatch, tmp_path, "ray", "__version__ = '2.9.0'")
     is_told(doctor("ray"), "fault", "2.9.0 is loaded", "see to PYTHONPATH")
@@ -223,6 +245,43 @@ def test_gpus_that_are_wanted_and_not_there(doctor: Doctor, monkeypatch: pytest.
     config = tmp_path / "infernet.yaml"
     config.write_text("models: [{id: large, source: 'builtin:capitals', gpus: 8}]")
     is_told(doctor("gpus", "--config", config), "fault", "model large wants 8 GPUs", "there is no NVIDIA driver")
+
+
+def nvml(monkeypatch: pytest.MonkeyPatch, *used_gib: int) -> None:
+    """A driver with GPUs of 80 GiB, of which so many are in use."""
+    monkeypatch.setattr(gpus.ctypes, "CDLL", lambda name: name)
+    for name, answer in {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: len(used_gib),
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": lambda handle: "NVIDIA H100 80GB HBM3",
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=80 << 30, used=used_gib[handle] << 30),
+        "nvmlSystemGetDriverVersion": lambda: "570.86.15",
+    }.items():
+        monkeypatch.setattr(pynvml, name, answer)
+
+
+def test_a_gpu_that_somebody_uses(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml(monkeypatch, 0, 40)
+    monkeypatch.setattr(gpus, "version", lambda name: "0.29.0")
+    ended = doctor("gpus")
+    is_told(ended, "warning", "GPU 1: NVIDIA H100 80GB HBM3, 80 GiB, of which 40.0 are in use")
+    assert "driver 570.86.15: 2 GPUs" in ended.out
+
+
+def test_gpus_that_nobody_can_use(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM for the CPU is what is installed here."""
+    nvml(monkeypatch, 0)
+    is_told(doctor("gpus"), "warning", "vLLM is installed for the CPU, which leaves them idle")
+
+
+def test_fewer_gpus_than_a_model_wants(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nvml(monkeypatch, 0)
+    monkeypatch.setattr(gpus, "version", lambda name: "0.29.0")
+    config = tmp_path / "infernet.yaml"
+    config.write_text("models: [{id: large, source: 'builtin:capitals', gpus: 8}]")
+    is_told(doctor("gpus", "--config", config), "fault", "model large wants 8 GPUs, and the machine has 1")
 
 
 def test_memory_that_is_used_up(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,6 +472,17 @@ def test_without_a_system_no_job_is_tried(doctor: Doctor) -> None:
     code, out, _ = doctor("job")
     assert (code, findings(out)) == (0, [])
     assert "--start" in out
+
+
+def test_a_system_of_its_own_that_does_not_start(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake(monkeypatch, tmp_path, "ray", "raise ImportError('libsomething.so: cannot open shared object file')")
+    ended = doctor("ports", "--port", "1", "--start")
+    lines = [line for line in ended.out.splitlines() if "trial" in line or "->" in line]
+    assert (ended.code, len(lines)) == (1, 2), ended
+    assert "it did not start: ImportError: libsomething.so: cannot open shared object file" in lines[0]
+    assert {_general(line) for line in lines} <= documented()
 
 
 def test_as_json_it_is_findings(doctor: Doctor, taken: int) -> None:

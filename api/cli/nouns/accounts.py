@@ -55,7 +55,7 @@ def list_accounts(
 
 @accounts.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose it is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is.")],
     weight: WeightOption = None,
     max_queued: MaxQueuedOption = None,
     submissions_per_minute: SubmissionsPerMinute = None,

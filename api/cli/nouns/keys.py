@@ -68,7 +68,7 @@ def list_keys(
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What it is for, or whose it is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for, or whose it is.")],
     account: AccountOption = None,
     role: Annotated[str, typer.Option(metavar="member|admin", help="An admin's key may do everything.")] = "member",
     model: ModelsOption = None,
