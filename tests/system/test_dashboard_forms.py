@@ -196,6 +196,23 @@ def test_the_playground_offers_what_the_key_may_ask_for_texts(tmp_path: Path) ->
     with_api(tmp_path / "a.db", scenario, models=models)
 
 
+def test_the_pages_of_all_keys_follow_each_other(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        for number in range(21):
+            key = await made(api, "/keys", name=f"key {number}")
+            await api.delete(f"/api/v1/keys/{key['id']}")
+        async with signed_in(system) as client:
+            names: set[str] = set()
+            address = "/settings/keys?all=true"
+            for _ in range(2):
+                shown = (await client.get(address)).text
+                names.update(re.findall(r'<th scope="row">(key \d+)', shown))
+                address = html.unescape(re.findall(r'<a href="([^"]*)">(?:Next|Previous)</a>', shown)[0])
+            assert len(names) == 21
+
+    with_api(tmp_path / "a.db", scenario)
+
+
 def test_a_period_that_is_none_is_told(tmp_path: Path) -> None:
     async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
         async with signed_in(system) as client:
