@@ -11,13 +11,14 @@ from tests.support.own_system import OwnSystem, own_system
 expect.set_options(timeout=10_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """It ends with this folder's tests: while it runs, others in the same process can run no event loop."""
     with chromium() as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSystem]:
     """One system for the tests that disturb nobody. It begins only where there is a browser."""
     with own_system(tmp_path_factory.mktemp("system"), nodes=2) as system:

@@ -1,9 +1,11 @@
 """Accounts and keys are made and changed; what stays in the form stays as it is."""
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.axe import violations
+from tests.browser.conftest import sign_in
+from tests.support.chromium import PHONE
 from tests.support.own_system import OwnSystem
 
 
@@ -74,3 +76,17 @@ def test_a_key_is_changed_in_what_is_otherwise_and_no_more(page: Page, system: O
         "name": "daily",
         "limits": {**made["limits"], "submissions_per_minute": 8},
     }
+
+
+def test_forms_are_no_wider_than_a_telephone(browser: Browser, system: OwnSystem) -> None:
+    context = browser.new_context(base_url=system.url, viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    sign_in(page, system.key)
+    widths = {}
+    for address, button in (("keys", "Create key"), ("accounts", "Create account"), ("webhooks", "Create webhook")):
+        page.goto(f"/settings/{address}")
+        page.get_by_role("button", name=button).click()
+        page.get_by_role("button", name="Create", exact=True).wait_for()
+        widths[address] = page.evaluate("document.documentElement.scrollWidth")
+    context.close()
+    assert {address: width for address, width in widths.items() if width > PHONE["width"]} == {}

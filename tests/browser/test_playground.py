@@ -35,7 +35,7 @@ def playground(page: Page) -> Page:
 def say(page: Page, text: str, tokens: int | None = None) -> Locator:
     """Send this, and return the answer as it is shown."""
     if tokens is not None:
-        page.get_by_label("Most tokens").fill(str(tokens))
+        page.get_by_label("Max tokens").fill(str(tokens))
     page.get_by_label("Message").fill(text)
     page.get_by_role("button", name="Send").click()
     return page.locator(".turn.answer").last

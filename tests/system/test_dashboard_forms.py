@@ -1,5 +1,7 @@
 """Pages with forms, without a browser: who may see and change what, and that whatever is typed stays a text."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -194,13 +196,43 @@ def test_the_playground_offers_what_the_key_may_ask_for_texts(tmp_path: Path) ->
     with_api(tmp_path / "a.db", scenario, models=models)
 
 
+def test_the_pages_of_all_keys_follow_each_other(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        for number in range(21):
+            key = await made(api, "/keys", name=f"key {number}")
+            await api.delete(f"/api/v1/keys/{key['id']}")
+        async with signed_in(system) as client:
+            names: set[str] = set()
+            address = "/settings/keys?all=true"
+            for _ in range(2):
+                shown = (await client.get(address)).text
+                names.update(re.findall(r'<th scope="row">(key \d+)', shown))
+                address = html.unescape(re.findall(r'<a href="([^"]*)">(?:Next|Previous)</a>', shown)[0])
+            assert len(names) == 21
+
+    with_api(tmp_path / "a.db", scenario)
+
+
 def test_a_period_that_is_none_is_told(tmp_path: Path) -> None:
     async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
         async with signed_in(system) as client:
-            for query in ("period=never", "group_by=name", "period=days&since=yesterday"):
+            for query in (
+                "period=never",
+                "group_by=name",
+                "period=days&since=yesterday",
+                "group_by=day&after=x",
+                "group_by=day&after=2026-13-01",
+                "group_by=key&after=%00",
+                "account=%00",
+                "account=",
+            ):
                 assert (await client.get(f"/usage?{query}")).status_code == 400, query
             for query in ("period=days&since=&until=", "period=days&until=9999-12-31&since=0001-01-01"):
                 assert (await client.get(f"/usage?{query}")).status_code == 200, query
                 assert (await client.get(f"/usage/plots?{query}")).status_code == 200, query
+            await ended_job(api, ADMIN_KEY)
+            shown = (await client.get("/usage?period=days&until=9998-12-31&since=0001-01-01")).text
+            (address,) = re.findall('href="(/api/v1/usage[^"]*)"', shown)
+            assert (await client.get(html.unescape(address))).text.splitlines()[1].startswith("sim,1,")
 
     with_api(tmp_path / "a.db", scenario)

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
-from cluster.clock import iso_utc
-
 PeriodName = Literal["month", "7", "30", "90", "days"]
 
 NAMES: Mapping[PeriodName, str] = {
@@ -55,14 +53,17 @@ class Period(NamedTuple):
     @property
     def until_ms(self) -> int | None:
         """The end of the last day: what ends meanwhile counts."""
-        if self.last is None or self.last == date.max:
-            return None
-        return _midnight_ms(self.last + _ONE_DAY)
+        return None if self._next is None else _midnight_ms(self._next)
+
+    @property
+    def _next(self) -> date | None:
+        """The first day after it."""
+        return None if self.last is None or self.last == date.max else self.last + _ONE_DAY
 
     def query(self) -> dict[str, str]:
         """As the parameters `since` and `until` of the API."""
-        moments = {"since": self.since_ms, "until": self.until_ms}
-        return {name: iso_utc(ms) for name, ms in moments.items() if ms is not None}
+        days = {"since": self.first, "until": self._next}
+        return {name: day.isoformat() for name, day in days.items() if day is not None}
 
 
 def _midnight_ms(day: date) -> int:

@@ -1,6 +1,7 @@
 """Usage: exact sums of a time, by what is asked for, as plots, as a table and as CSV."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Annotated, NamedTuple
 from urllib.parse import urlencode
 
@@ -12,9 +13,12 @@ from api.dashboard.rendering import page
 from api.dashboard.routing import pages
 from api.dashboard.usage.periods import NAMES, Day, Period, PeriodName
 from api.dashboard.usage.plots import daily
+from api.http import parameters as queries
 from api.http.answers import Answer
+from api.http.bodies import AnyText
 from api.http.dependencies import Caller, CurrentGateway
 from api.replica.gateway import Gateway
+from cluster.errors import BadRequest
 from cluster.ids import AccountId
 from cluster.keys import EVERYBODY, account_seen, accounts_named
 from cluster.messages.money import UsageGrouping, UsageQuery, UsageSum
@@ -54,10 +58,10 @@ async def _asked(
     since: Day = None,
     until: Day = None,
     group_by: UsageGrouping = "model",
-    account: Annotated[str, Query()] = "",
+    account: queries.AccountOrAll = None,
 ) -> Asked:
     """Raises Forbidden for another account than a member's own."""
-    whose = account_seen(caller) if not account else accounts_named(caller, AccountId(account))
+    whose = account_seen(caller) if account is None else accounts_named(caller, account)
     return Asked(Period.of(period, since, until, gateway.now_ms()), group_by, whose)
 
 
@@ -70,8 +74,11 @@ async def usage(
     gateway: CurrentGateway,
     caller: Caller,
     asked: AskedFor,
-    after: Annotated[str | None, Query()] = None,
+    after: Annotated[AnyText | None, Query()] = None,
 ) -> Response:
+    """All of it, and of the table those rows that come `after` a group."""
+    if after is not None and asked.group_by == "day":
+        _check_day(after)
     (total,) = await gateway.usage(asked.query())
     # One more than are shown tells whether more follow.
     rows = await gateway.usage(asked.query(asked.group_by, after=after, limit=ROWS + 1))
@@ -97,6 +104,14 @@ async def plots(gateway: CurrentGateway, asked: AskedFor) -> Response:
     """What the plots show."""
     sums = await gateway.usage(asked.query("day", "model"))
     return Answer(daily(sums, asked.period.first, asked.period.last), headers={"Cache-Control": "no-store"})
+
+
+def _check_day(after: str) -> None:
+    """Raises BadRequest for what is no day."""
+    try:
+        date.fromisoformat(after)
+    except ValueError:
+        raise BadRequest("after: must be a day") from None
 
 
 def _address(path: str, parameters: Mapping[str, str]) -> str:
