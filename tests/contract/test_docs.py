@@ -18,7 +18,7 @@ from tests.support.doc_blocks import ROOT, Block, blocks
 if TYPE_CHECKING:
     from tests.support.serving import Serving
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 AS_WRITTEN = "127.0.0.1:8000"
 
 # An answer that is an error is one, and not a page to look at.
