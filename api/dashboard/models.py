@@ -1,17 +1,29 @@
-"""Models: what each one does, and why it does not do more."""
+"""Models: what each one does, and why it does not do more; for admins, how many replicas there may be, and Restart."""
 
+from typing import Any
+
+import msgspec
 from fastapi import Response
+from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from api.dashboard.forms import Form
 from api.dashboard.paging import Page, PageNumber
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
-from api.http.dependencies import CurrentGateway
+from api.http.bodies import parse
+from api.http.dependencies import Admin, CurrentGateway
+from api.http.parameters import ModelPath
+from api.models.detail import ModelPatch, detail_body
 from api.models.schemas import CatalogueModel, catalogue_body
 from api.replica.gateway import Gateway
-from cluster.errors import ModelNotFound
+from cluster.errors import BadRequest
+from cluster.messages.models import ModelDetail
 
 router = pages()
+
+_BOUNDS = ("min", "max", "idle_s")
+_EMPTY = FormData()
 
 # A model's id may have slashes in it: what changes of a page is asked for at the page's own address, by htmx.
 
@@ -23,9 +35,27 @@ async def models(request: Request, gateway: CurrentGateway, number: PageNumber =
 
 
 @router.get("/models/{model_id:path}")
-async def model(request: Request, gateway: CurrentGateway, model_id: str) -> Response:
+async def model(request: Request, gateway: CurrentGateway, model_id: ModelPath) -> Response:
     template = "models/now.html" if _is_part(request) else "models/model.html"
-    return page(request, template, await _now(gateway, model_id))
+    return page(request, template, await _shown(gateway, await gateway.model(model_id)))
+
+
+@router.patch("/models/{model_id:path}")
+async def change(request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath, form: Form) -> Response:
+    """Set how many replicas there may be. The answer is the form, with what is wrong in it."""
+    try:
+        detail = await gateway.change_model(model_id, parse(ModelPatch, _bounds(form)).change())
+    except BadRequest as problem:
+        shown = await _shown(gateway, await gateway.model(model_id), form, problem.message)
+        return page(request, "models/bounds.html", shown, 422)
+    shown = await _shown(gateway, detail) | {"saved": True}
+    return page(request, "models/bounds.html", shown, headers={"HX-Trigger": "bounds-changed"})
+
+
+@router.post("/models/{model_id:path}/restart")
+async def restart(request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath) -> Response:
+    """Replace its replicas one after the other. The answer is what is so now."""
+    return page(request, "models/now.html", await _shown(gateway, await gateway.restart_model(model_id)))
 
 
 def _is_part(request: Request) -> bool:
@@ -37,11 +67,26 @@ async def _models(gateway: Gateway) -> list[CatalogueModel]:
     return [catalogue_body(view, now.tokens_per_second, gateway.catalogue) for view in now.views]
 
 
-async def _now(gateway: Gateway, model_id: str) -> dict[str, object]:
-    """A model, by its id, an alias or the id of one of its adapters. Raises ModelNotFound."""
-    known = gateway.catalogue.find(model_id)
-    found = next((body for body in await _models(gateway) if known is not None and body["id"] == known.id), None)
-    if known is None or found is None:
-        raise ModelNotFound("No such model")
-    replicas = [(engine, node) for node in await gateway.nodes() for engine in node.engines if engine.model == known.id]
-    return {"model": found, "aliases": known.aliases, "replicas": replicas}
+async def _shown(
+    gateway: Gateway, detail: ModelDetail, given: FormData = _EMPTY, problem: str | None = None
+) -> dict[str, object]:
+    """The model; and of the form what has been `given` already, and what is wrong with that."""
+    speeds = await gateway.speeds()
+    known = gateway.catalogue.model(detail.view.id)
+    body = detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue)
+    return {
+        "model": body,
+        "aliases": known.aliases,
+        "given": given,
+        "problem": problem,
+        "saved": False,
+    }
+
+
+def _bounds(form: FormData) -> bytes:
+    """The JSON of what the form asks for. An empty field is what the settings say."""
+    asked: dict[str, Any] = {}
+    for name in _BOUNDS:
+        text = str(form.get(name, "")).strip()
+        asked[name] = (int(text) if text.isdecimal() and text.isascii() else text) if text else None
+    return msgspec.json.encode({"replicas": asked})

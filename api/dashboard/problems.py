@@ -44,10 +44,14 @@ def _away(state: State) -> Iterator[Problem]:
 def _models(state: State) -> Iterator[Problem]:
     for view in state.models or ():
         if view.state == "failed":
-            why = _first_line(view.message) or "Its engines do not start."
+            why = _last_line(view.message) or "Its engines do not start."
             yield Problem(f"Model {view.id} failed", why, f"/models/{view.id}")
+        elif view.message and not view.replicas:
+            yield Problem(
+                f"Model {view.id} did not start, and is tried again", _last_line(view.message), f"/models/{view.id}"
+            )
         elif not view.fits:
-            why = _first_line(view.message) or "There is no room for all replicas that are wanted."
+            why = _last_line(view.message) or "There is no room for all replicas that are wanted."
             yield Problem(f"Model {view.id} has fewer replicas than wanted", why, f"/models/{view.id}")
 
 
@@ -61,6 +65,6 @@ def _nodes(state: State) -> Iterator[Problem]:
             )
 
 
-def _first_line(message: str) -> str:
+def _last_line(message: str) -> str:
     line = message.strip().splitlines()[-1] if message.strip() else ""
     return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 1] + "…"

@@ -48,12 +48,12 @@ def ended(api: httpx.Client, job_id: str) -> dict[str, Any]:
 def test_the_text_comes_live_goes_on_after_a_break_and_becomes_the_result(
     browser: Browser, system: OwnSystem, api: httpx.Client
 ) -> None:
-    job_id = submit(api, model="slow", max_tokens=150)
     with Proxy(httpx.URL(system.url).port or 0) as network:
         context = browser.new_context(base_url=f"http://127.0.0.1:{network.port}")
         page = context.new_page()
         sign_in(page, system.key)
         page.get_by_role("link", name="Jobs").click()
+        job_id = submit(api, model="slow", max_tokens=250)
         page.get_by_role("link", name=job_id).click()
         words = page.locator("#answer .words")
         expect(words).not_to_be_empty()

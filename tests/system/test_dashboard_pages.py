@@ -86,6 +86,27 @@ def test_nothing_is_cancelled_without_the_sessions_token(tmp_path: Path) -> None
     with_api(tmp_path / "a.db", scenario, models=[SLOW])
 
 
+def test_models_are_changed_by_admins_with_their_sessions_token_alone(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        async with member(system, api, "team") as (_, client, token), visitor(system.gateway) as admin:
+            own_token = await sign_in(admin, ADMIN_KEY)
+            for somebody, headers in ((client, {"X-CSRF-Token": token}), (client, {}), (admin, {})):
+                assert (await somebody.patch("/models/sim", data={"max": "3"}, headers=headers)).status_code == 403
+                assert (await somebody.post("/models/sim/restart", headers=headers)).status_code == 403
+            assert (await api.get("/api/v1/models/sim")).json()["bounds"]["set_by"] == "settings"
+            own = {"X-CSRF-Token": own_token}
+            for wrong in ({"max": "0"}, {"min": "2"}, {"max": "x"}, {"idle_s": "-1"}, {"max": HOSTILE}):
+                refused = await admin.patch("/models/sim", data=wrong, headers=own)
+                assert refused.status_code == 422, wrong
+                assert "<script>" not in refused.text
+            changed = await admin.patch("/models/sim", data={"max": "3", "min": "", "idle_s": ""}, headers=own)
+            assert changed.status_code == 200
+            bounds = (await api.get("/api/v1/models/sim")).json()["bounds"]
+            assert (bounds["min"], bounds["max"], bounds["set_by"]) == (1, 3, "admin")
+
+    with_api(tmp_path / "a.db", scenario)
+
+
 def test_texts_and_names_cannot_be_more_than_that(tmp_path: Path) -> None:
     async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
         async with member(system, api, HOSTILE) as (own_api, client, _), visitor(system.gateway) as admin:

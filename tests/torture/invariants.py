@@ -193,6 +193,18 @@ def limits_are_kept(evidence: Evidence) -> Iterator[str]:
             yield f"{admitted} submissions were let in before {minute}"
 
 
+def ends_are_told_under_one_id(evidence: Evidence) -> Iterator[str]:
+    """However often an end is told, its id and what it says are the same; of a job that runs nothing is told."""
+    receiver = evidence.world.receiver
+    for job_id, events in receiver.events.items():
+        row = evidence.rows.get(job_id)
+        state = "none" if row is None else row.state
+        if events != {f"job.{state}"} or len(receiver.taken[job_id]) > 1:
+            yield f"{job_id} is {state}, and was told as {sorted(events)} under {sorted(receiver.taken[job_id])}"
+    for delivery, status in evidence.world.rows("SELECT id, status FROM deliveries WHERE status = 'failed'"):
+        yield f"{delivery} is {status}"
+
+
 RULES: tuple[Rule, ...] = (
     every_job_ends,
     submitted_once,
@@ -204,6 +216,7 @@ RULES: tuple[Rule, ...] = (
     engines_are_kept,
     budgets_are_settled,
     the_database_is_whole,
+    ends_are_told_under_one_id,
     limits_are_kept,
 )
 
@@ -228,6 +241,13 @@ async def still_held(world: World) -> AsyncIterator[str]:
             yield f"the Ledger: {count} jobs that have not ended"
     for model, account_id in world.rows("SELECT model, account_id FROM shares"):
         yield f"the Ledger: what {account_id} had of {model}, though nobody waits"
+
+
+async def untold_ends(world: World) -> AsyncIterator[str]:
+    """Jobs that have ended, and of which their account's endpoint has not been told."""
+    for job_id, state in world.rows("SELECT id, state FROM jobs WHERE ended_ms IS NOT NULL"):
+        if not world.receiver.taken[job_id]:
+            yield f"{job_id}, which has {state}"
 
 
 async def readers_that_are_gone(world: World) -> AsyncIterator[str]:

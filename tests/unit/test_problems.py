@@ -9,7 +9,9 @@ from api.replica.gateway import State
 from cluster.ids import NodeId
 from cluster.messages.machines import Hardware, ModelState, ModelView, NodeStatus, NodeView
 
-WELL = State((), (), (), {}, True, True, True, {})
+WELL = State(
+    models=(), nodes=(), totals=None, gauges={}, speeds={}, can_write=True, counts=True, streams=True, restarts={}
+)
 
 
 def a_model(state: ModelState, fits: bool = True, message: str = "") -> ModelView:
@@ -32,6 +34,7 @@ def test_nothing_is_wrong_where_all_is_well() -> None:
         ({"counts": None}, "The rate limiter does not answer"),
         ({"streams": None}, "The journal does not answer"),
         ({"models": (a_model("failed"),)}, "Model m/x failed"),
+        ({"models": (a_model("starting", message="Killed"),)}, "Model m/x did not start, and is tried again"),
         ({"models": (a_model("ready", fits=False),)}, "Model m/x has fewer replicas than wanted"),
         ({"nodes": (a_node("offline"),)}, "Node box is offline"),
     ],

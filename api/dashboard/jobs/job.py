@@ -80,11 +80,9 @@ async def _now(gateway: Gateway, caller: Principal, record: JobRecord, asked: Jo
 
 async def _owner(gateway: Gateway, caller: Principal, asked: Job) -> dict[str, str]:
     """The names of the account, for admins, and of the key that it was submitted with."""
-    keys = await gateway.keys(asked.account_id)
-    named = {"key": next((key.name for key in keys if key.id == asked.key_id), asked.key_id)}
+    named = {"key": (await gateway.key(asked.key_id, asked.account_id)).name}
     if caller.role == "admin":
-        accounts = await gateway.accounts()
-        named["account"] = next((each.name for each in accounts if each.id == asked.account_id), asked.account_id)
+        named["account"] = (await gateway.account(asked.account_id)).name
     return named
 
 

@@ -1,6 +1,8 @@
 """Jobs: those that somebody looks for, newest first."""
 
-from typing import Annotated, Any
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import Depends, Response
 from starlette.requests import Request
@@ -13,11 +15,12 @@ from api.dashboard.routing import pages
 from api.http import parameters as queries
 from api.http.dependencies import Caller, CurrentGateway
 from api.http.parameters import decode_cursor, encode_cursor
-from api.jobs.schemas import job_body
+from api.jobs.schemas import Job, job_body
 from api.replica.gateway import Gateway
+from cluster.ids import AccountId
 from cluster.keys import account_seen, accounts_named
 from cluster.messages.people import Principal
-from cluster.messages.records import JobQuery
+from cluster.messages.records import EndedRecord, JobQuery, JobRecord
 
 router = pages()
 
@@ -68,30 +71,43 @@ async def now(
 
 
 async def _listed(
-    request: Request, gateway: Gateway, caller: Principal, query: JobQuery, account: Any
+    request: Request, gateway: Gateway, caller: Principal, query: JobQuery, account: AccountId | None
 ) -> dict[str, object]:
     """A page of jobs: of its account for a member, of all for an admin who names none."""
     seen = account_seen(caller) if account is None else accounts_named(caller, account)
     found = await gateway.jobs(seen, query)
     given = {name: value for name, value in request.query_params.items() if name != "cursor" and value}
     return {
-        "jobs": [job_body(record, with_owner=True) for record in found.records],
+        "jobs": [_row(record, gateway.now_ms()) for record in found.records],
         "older": None if found.next is None else without_empty({**given, "cursor": encode_cursor(found.next)}),
         "newest": without_empty(given),
         "is_first": query.before is None,
         "given": given,
-        "account_names": await _account_names(gateway, caller),
+        "account_names": await _names(gateway, caller, found.records),
     }
+
+
+def _row(record: JobRecord, now_ms: int) -> tuple[Job, int]:
+    """A job, and how many milliseconds it took, or has taken so far."""
+    until_ms = record.ended_ms if isinstance(record, EndedRecord) else now_ms
+    return job_body(record, with_owner=True), max(0, until_ms - record.created_ms)
+
+
+async def _names(gateway: Gateway, caller: Principal, records: Sequence[JobRecord]) -> dict[str, str]:
+    """For admins, the names of the accounts that these jobs are of."""
+    if caller.role != "admin":
+        return {}
+    accounts = await asyncio.gather(*(gateway.account(each) for each in {record.account_id for record in records}))
+    return {account.id: account.name for account in accounts}
 
 
 async def _choices(gateway: Gateway, caller: Principal) -> dict[str, object]:
     """What the form has to choose from."""
     keys = await gateway.keys(account_seen(caller))
+    accounts = await gateway.accounts() if caller.role == "admin" else []
     models = [name for model in gateway.catalogue.models for name in (model.id, *(each.id for each in model.adapters))]
-    return {"models": models[:_MOST_CHOICES], "keys": [*reversed(keys)][:_MOST_CHOICES]}
-
-
-async def _account_names(gateway: Gateway, caller: Principal) -> dict[str, str]:
-    if caller.role != "admin":
-        return {}
-    return {account.id: account.name for account in await gateway.accounts()}
+    return {
+        "models": models[:_MOST_CHOICES],
+        "keys": [*reversed(keys)][:_MOST_CHOICES],
+        "accounts": [*reversed(accounts)][:_MOST_CHOICES],
+    }

@@ -22,7 +22,8 @@ class Figure {
 
   show(answer) {
     const plot = this.name ? answer[this.name] : answer;
-    const isSame = this.plot && this.plot.series.length === plot.series.length;
+    if (!plot) return;
+    const isSame = this.plot && shape(this.plot) === shape(plot);
     this.plot = plot;
     if (isSame) this.chart.setData(this.columns());
     else this.draw();
@@ -77,6 +78,17 @@ class Figure {
     if (this.chart && this.chart.width !== this.width()) this.chart.setSize({ width: this.width(), height: HEIGHT });
   }
 
+  // Where the table is, which stays so that it keeps its place.
+  frame() {
+    const known = this.details.querySelector(".table");
+    if (known) return known;
+    const made = document.createElement("div");
+    made.className = "table";
+    made.tabIndex = 0;
+    this.details.append(made);
+    return made;
+  }
+
   // The same numbers as a table, for who does not see the lines.
   tell() {
     if (!this.details.open || !this.plot) return;
@@ -85,13 +97,13 @@ class Figure {
     row(table.createTHead(), "th", [drawn.of, ...this.plot.series.map((each) => `${each.name} (${this.plot.unit})`)]);
     const body = table.createTBody();
     this.plot.x.forEach((x, at) => row(body, "td", [drawn.moment(x), ...this.plot.series.map((each) => each.values[at] ?? "")]));
-    const frame = document.createElement("div");
-    frame.className = "table";
-    frame.tabIndex = 0;
-    frame.append(table);
-    this.details.querySelector(".table")?.remove();
-    this.details.append(frame);
+    this.frame().replaceChildren(table);
   }
+}
+
+// What has to be the same where other numbers alone are to be shown.
+function shape({ series, bars: areBars, x }) {
+  return JSON.stringify([series.map((each) => each.name), areBars ? x : null]);
 }
 
 function row(part, tag, texts) {

@@ -28,7 +28,9 @@ _REQUEST = {
     "sampling": {"max_tokens": 200},
     "prompt_tokens": 150,
 }
-_CONSIDERED = [{"engine_id": f"model/{n}", "node_id": f"node_{n}", "score": 120} for n in range(2)]
+_CONSIDERED = [
+    {"engine_id": f"model/{n}", "node_id": f"node_{n}", "ruled_out_by": None, "score": 120} for n in range(2)
+]
 _TEXTS = {
     "request": json.dumps(_REQUEST),
     "labels": json.dumps({"trace": "0123456789abcdef"}),
