@@ -17,8 +17,8 @@ pytestmark = pytest.mark.skipif(not IS_INSTALLED, reason="Prometheus is not inst
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
-# What a system without GPUs, or without a budget that was spent, has nothing to tell of.
-MAY_BE_EMPTY = ("infernet_gpu_", "infernet_budget_settled")
+# What a system without GPUs, webhooks, or a budget that was spent, has nothing to tell of.
+MAY_BE_EMPTY = ("infernet_gpu_", "infernet_budget_settled", "infernet_webhook_")
 OF_VLLM = "vllm:"
 
 

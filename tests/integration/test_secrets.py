@@ -17,7 +17,7 @@ JOB = {"model": "sim", "messages": [{"role": "user", "content": "Well?"}]}
 _MOST_BYTES = 64 << 20
 
 
-def test_neither_the_admin_key_nor_the_database_s_password_is_anywhere_else(tmp_path: Path) -> None:
+def test_neither_the_keys_nor_the_database_s_password_is_anywhere_else(tmp_path: Path) -> None:
     from sqlalchemy import make_url
 
     from tests.support.postgres import PostgresServer
@@ -25,15 +25,20 @@ def test_neither_the_admin_key_nor_the_database_s_password_is_anywhere_else(tmp_
     with PostgresServer.installed() as postgres:
         url = make_url(postgres.create())
         key, password = new_secret(), "canary/in a+mine"
-        database = url.set(password=password).render_as_string(hide_password=False)
-        env = {**os.environ, "INFERNET_ADMIN_KEY": key, "DATABASE_OF_MINE": database}
-        system = Serving(tmp_path, {**MODEL, "database": "env:DATABASE_OF_MINE"}, env=env)
+        database = url.set(password=password).render_as_string(hide_password=False).replace(" ", "%20")
+        scrape = "canary-of-metrics"
+        env = {**os.environ, "INFERNET_ADMIN_KEY": key, "DATABASE_OF_MINE": database, "METRICS_KEY_OF_MINE": scrape}
+        named = {"database": "env:DATABASE_OF_MINE", "metrics": {"key": "env:METRICS_KEY_OF_MINE"}}
+        system = Serving(tmp_path, {**MODEL, **named}, env=env)
         try:
             system.wait_until_ready("sim")
             assert system.connection.key == key
             with system.http() as client:
                 use(client)
-            secrets = [key, key.removeprefix("inft_"), password, "canary%2Fin", "canary/in"]
+                for token, status in ((scrape, 200), (scrape + "x", 401)):
+                    read = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+                    assert read.status_code == status
+            secrets = [key, key.removeprefix("inft_"), password, "canary%2Fin", "canary/in", scrape]
             assert [place for place in places_of(system) if holds(place, secrets)] == [system.state / "connection.json"]
             assert not any(secret in "".join(system.lines) for secret in secrets)
             others = [path for path in files_below(system.state) if path.stat().st_mode & 0o077]

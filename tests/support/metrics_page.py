@@ -25,7 +25,7 @@ def full_state() -> State:
     measures.add(EndedJob(Usage(1, 2, 1, 1), 1, 0, 1000, "", 1, 2, (3,), ("new job",)))
     counted = [Counted("m", "chat", measures)]
     labels = {tallies.REQUESTS: ("/", "GET", "200"), tallies.DECISIONS: ("reads", "allowed"), tallies.STREAMS: ("new",)}
-    labels |= {tallies.CACHE_TOKENS: ("m", "prompt"), tallies.SETTLED: ("tokens",)}
+    labels |= {tallies.CACHE_TOKENS: ("m", "prompt"), tallies.SETTLED: ("tokens",), tallies.WEBHOOKS: ("delivered",)}
     names = (*labels, tallies.COMMITS, tallies.WRITES, tallies.COMMIT_SECONDS)
     told = [Tally(name, labels.get(name, ()), 1.0) for name in names]
     engine = EngineReport(
