@@ -141,7 +141,7 @@ wheel: install  ## Build dist/, which `ray up` takes to a cluster's machines
 	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist . && rm -rf build && ls dist
 
 docs: install  ## Build the pages of docs/ as a site, into build/site
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict && echo "Built build/site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "Built build/site/index.html"
 
 mutants: install  ## Change the rules of cluster/ in many ways, one at a time, and list what no unit test notices
 	@$(BIN)/mutmut run --max-children 2 $(ARGS) && $(BIN)/mutmut results

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from actors.backends.builtin import resolve_source
@@ -63,3 +63,14 @@ def cache_folder(model: Model) -> Path | None:
     if home := model.env.get("HF_HOME"):
         return Path(home).expanduser() / "hub"
     return None
+
+
+def hub_cache(model: Model, env: Mapping[str, str]) -> Path:
+    """The same, and where that is: as the hub's library finds it in this environment."""
+    return cache_folder(model) or default_cache(env)
+
+
+def default_cache(env: Mapping[str, str]) -> Path:
+    """https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables"""
+    home = Path(env.get("HF_HOME") or Path(env.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
+    return Path(env.get("HF_HUB_CACHE") or home / "hub").expanduser()

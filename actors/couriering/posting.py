@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple
 
 import certifi
@@ -14,6 +16,7 @@ from actors.outgoing.urls import UrlRefused, checked
 from cluster.messages.webhooks import Problem
 from cluster.settings.schema import Webhooks
 
+_MOST_LOOKUPS: Final = 512
 _MOST_READ_BYTES: Final = 64 << 10
 _USER_AGENT: Final = b"infernet-webhooks/1.0"
 
@@ -31,7 +34,10 @@ class Poster:
 
     def __init__(self, settings: Webhooks, lookup: Lookup | None = None, tls: ssl.SSLContext | None = None) -> None:
         self._settings = settings
-        network = CheckedNetwork(lookup or PublicAddresses(resolve, settings.private_hosts))
+        # A name that takes long to look up keeps its thread, however soon nobody waits for it any more.
+        self._threads = ThreadPoolExecutor(_MOST_LOOKUPS, "looking up names")
+        resolving = partial(resolve, threads=self._threads)
+        network = CheckedNetwork(lookup or PublicAddresses(resolving, settings.private_hosts))
         # Connections are not kept: each one goes where its name leads at that moment.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls or _trusting(), network_backend=network, max_connections=None, max_keepalive_connections=0
@@ -53,6 +59,7 @@ class Poster:
 
     async def close(self) -> None:
         await self._pool.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         target = checked(url, self._settings.private_hosts)

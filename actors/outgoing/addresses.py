@@ -4,6 +4,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -76,10 +78,11 @@ def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return None
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """What this machine's resolver says."""
+async def resolve(host: str, port: int, threads: Executor | None = None) -> Sequence[str]:
+    """What this machine's resolver says. It may take long: who asks for many names has threads of its own."""
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
     except (OSError, UnicodeError):
         raise AddressRefused from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

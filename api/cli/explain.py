@@ -3,6 +3,7 @@
 import re
 from typing import Annotated
 
+import httpx
 import typer
 
 from api.cli import completing
@@ -11,9 +12,9 @@ from api.cli.explaining import sentences
 from api.cli.naming import one_of
 from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption
 from api.cli.render import one_line, show_json
-from api.cli.responses import Json
+from api.cli.responses import Json, RemoteError
 
-_WHOLE = re.compile(r"job_[0-9a-f]{16,}")
+_MAY_BE_WHOLE = re.compile(r"job_[0-9a-f]{16,}")
 _LATEST = 100
 
 
@@ -44,6 +45,10 @@ def explain(
 
 def _job(client: Client, given: str) -> Json:
     """The job of this id, or the only one of the latest that begins so."""
-    if _WHOLE.fullmatch(given):
-        return client.job(given)
+    if _MAY_BE_WHOLE.fullmatch(given):
+        try:
+            return client.job(given)
+        except RemoteError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
     return client.job(str(one_of("job", given, client.jobs(limit=_LATEST)["jobs"])["id"]))

@@ -81,5 +81,5 @@ async def _one(gateway: Gateway, node_id: NodeId, number: int) -> dict[str, obje
 
 
 def _row(view: NodeView, now_ms: int) -> Row:
-    body = node_body(view)
+    body = node_body(view, now_ms)
     return Row(body, max(0, now_ms - view.last_heartbeat_ms), by_kind(view))

@@ -24,7 +24,7 @@ _REPORT = {
         "Content-Disposition": {"schema": {"type": "string"}, "description": "With CSV: the name of a file"},
     },
 }
-Accept = Annotated[str, Header(description="`text/csv` for a table")]
+Accept = Annotated[str, Header(include_in_schema=False)]
 
 
 @router.get("/usage", response_model=UsageReport, responses={200: _REPORT, **errors(BadRequest, Forbidden)})

@@ -20,7 +20,7 @@ Events = Annotated[
     list[EventType],
     Field(
         max_length=16,
-        description="What it is told of; of nodes and models only admins are. Jobs may name it besides",
+        description="What it is told of, the ends of jobs unless said; of nodes and models only admins are",
     ),
 ]
 DeliveryId = Annotated[str, Field(pattern="^msg_[0-9a-f]{16,}$", description="The `webhook-id` of every attempt")]

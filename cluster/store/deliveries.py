@@ -20,7 +20,7 @@ from cluster.webhooks.schedule import GIVE_UP_MS
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """So long a delivery that has ended can be seen, and made again."""
 
-MOST_COUNTED: Final = 100_000
+MOST_COUNTED: Final = 10_000
 
 _PRUNED_AT_ONCE: Final = 500
 

@@ -1,6 +1,6 @@
 """The reference of the HTTP API: every route of the OpenAPI document, as one page."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest.mock import Mock
 
@@ -54,7 +54,12 @@ def _operation(method: str, path: str, operation: Schema, schemas: Schema) -> It
             yield f"| `{parameter['name']}` | {parameter['in']} | {kind} | {_cell(parameter.get('description', ''))} |"
         yield ""
     if body := operation.get("requestBody"):
-        yield f"Body: {_content(body['content'])}\n"
+        schema = body["content"].get("application/json", {}).get("schema", {})
+        if "properties" in schema:
+            yield "Body, as JSON:\n"
+            yield from _fields(schema)
+        else:
+            yield f"Body: {_content(body['content'])}\n"
     yield "| answer | | |\n|---|---|---|"
     for status, answer in sorted(operation["responses"].items()):
         yield f"| {status} | {_content(answer.get('content', {}))} | {_cell(answer.get('description', ''))} |"
@@ -72,17 +77,21 @@ def _schema(name: str, schema: Schema) -> Iterator[str]:
     yield f'### {name} {{: #{_anchor(name)} }}\n'
     if described := schema.get("description"):
         yield f"{described}\n"
-    if properties := schema.get("properties"):
-        required = schema.get("required", ())
-        yield "| field | | |\n|---|---|---|"
-        for field, of in properties.items():
-            told = [_cell(of["description"])] if "description" in of else []
-            told += ["required"] if field in required else []
-            told += [f"default `{of['default']}`"] if of.get("default") not in (None, [], {}) else []
-            yield f"| `{field}` | {_kind(of)} | {'; '.join(told)} |"
-        yield ""
+    if "properties" in schema:
+        yield from _fields(schema)
     else:
         yield f"{_kind(schema)}\n"
+
+
+def _fields(schema: Schema) -> Iterator[str]:
+    required = schema.get("required", ())
+    yield "| field | | |\n|---|---|---|"
+    for field, of in schema["properties"].items():
+        told = [_cell(of["description"])] if "description" in of else []
+        told += ["required"] if field in required else []
+        told += [f"default `{of['default']}`"] if of.get("default") not in (None, [], {}) else []
+        yield f"| `{field}` | {_kind(of)} | {'; '.join(told)} |"
+    yield ""
 
 
 def _kind(schema: Schema) -> str:
@@ -120,7 +129,3 @@ def _anchor(name: str) -> str:
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
-
-def names(lines: Iterable[str]) -> list[str]:
-    """The routes of such a page."""
-    return [line.strip("#` ") for line in lines if line.startswith("### `")]

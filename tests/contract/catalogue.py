@@ -15,12 +15,18 @@ class Catalogue:
         self._admin = admin
         self._seen: set[str] = set()
 
+    def has(self, model: str) -> bool:
+        return bool(self._entries(model))
+
     def entry(self, model: str) -> Json:
-        listed = answered(self._admin.get("/models", params={"all": "true"}))["models"]
-        found = [entry for entry in listed if entry["id"] == model]
+        found = self._entries(model)
         if not found:
             pytest.skip(f"the system has no model {model}: see tests/contract/system.yaml")
         return dict(found[0])
+
+    def _entries(self, model: str) -> list[Json]:
+        listed = answered(self._admin.get("/models", params={"all": "true"}))["models"]
+        return [entry for entry in listed if entry["id"] == model]
 
     def need(self, model: str, state: str = "ready") -> str:
         """The model, once it is in this state."""

@@ -35,6 +35,8 @@ def prometheus(target: Target, api: Api, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def used(prometheus: Prometheus, api: Api, catalogue: Catalogue) -> Prometheus:
+    if catalogue.has("capitals"):
+        api.run(question(catalogue.need("capitals")))  # its engine has figures to tell once it is there
     job = api.run(question(catalogue.need("sim:fast")))
     api.run(question(catalogue.need("sim:failing")))
     stream = api.request("GET", f"/api/v1/jobs/{job['id']}/stream", params={"after": 1})

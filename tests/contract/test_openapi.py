@@ -136,6 +136,7 @@ def test_a_submissions_fields(document: dict[str, Any]) -> None:
         *("chat_template_kwargs", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents"),
         *("reasoning_effort", "include_reasoning", "echo", "mm_processor_kwargs", "media_io_kwargs"),
         *("truncate_prompt_tokens", "truncation_side", "cache_salt", "structured_outputs", "response_format"),
+        "webhook_url",
     }
     defaults = {name: fields[name].get("default") for name in ("max_tokens", "temperature", "top_p", "stream")}
     assert defaults == {"max_tokens": 512, "temperature": 0.7, "top_p": 1.0, "stream": False}

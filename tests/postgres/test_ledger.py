@@ -1,14 +1,18 @@
 """What the Ledger promises on SQLite, it promises on PostgreSQL."""
 
+from tests.unit.test_job_search import *  # noqa: F403
 from tests.unit.test_ledger import *  # noqa: F403
 from tests.unit.test_ledger_budgets import *  # noqa: F403
 from tests.unit.test_ledger_idempotency import *  # noqa: F403
 from tests.unit.test_ledger_keys import *  # noqa: F403
+from tests.unit.test_ledger_measures import *  # noqa: F403
 from tests.unit.test_ledger_media import *  # noqa: F403
+from tests.unit.test_ledger_models import *  # noqa: F403
 from tests.unit.test_ledger_shares import *  # noqa: F403
 from tests.unit.test_ledger_usage import *  # noqa: F403
 from tests.unit.test_ledger_webhooks import *  # noqa: F403
 from tests.unit.test_removal import *  # noqa: F403
+from tests.unit.test_tallies import *  # noqa: F403
 from tests.unit.test_usage_days import *  # noqa: F403
 
 # They read SQLite's own plan, and its file.

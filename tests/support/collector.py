@@ -31,11 +31,12 @@ class Told(NamedTuple):
 
 
 class Collector:
-    """What has come in so far, in any order. `text` is all that came, for what must not be in it."""
+    """What has come in so far, in any order. `raw` is all that came, for what must not be in it."""
 
     def __init__(self) -> None:
         self.url = ""
         self.raw = b""
+        self.headers: dict[str, str] = {}
         self._spans: list[Told] = []
         self._changed = threading.Condition()
 
@@ -74,6 +75,7 @@ def collecting() -> Iterator[Collector]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             assert self.path == "/v1/traces"
+            collector.headers = {name.lower(): value for name, value in self.headers.items()}
             collector.take(body)
             answer = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)

@@ -4,6 +4,7 @@ What Ray gives is played by `plain_processes`.
 """
 
 import asyncio
+import random
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
@@ -319,11 +320,11 @@ class PlainSystem:
         await me.run(self.journal.start())
         self._actors["journal"].run_in(me)
 
-    async def start_courier(self, sends: Sends | None = None) -> None:
+    async def start_courier(self, sends: Sends | None = None, chance: Callable[[], float] = random.random) -> None:
         """Most tests need none: it looks for webhooks all the time."""
         me = Process("courier")
         sends = sends or Poster(self.settings.webhooks)
-        me.content = self.courier = Courier(self._called("ledger", me), sends, self.clock, self.timing)
+        me.content = self.courier = Courier(self._called("ledger", me), sends, self.clock, self.timing, chance)
         await me.run(self.courier.start())
         self._actors["courier"].run_in(me)
 

@@ -141,6 +141,9 @@ def test_every_replica_tells_the_whole_and_one_that_has_gone_is_still_counted(da
         await system.ledger.stop()
         await system.start_ledger()
         assert await count(system.gateway) == 7
+        await system.restart_scheduler()
+        await system.restart_journal()
+        assert await count(system.gateway) == 7
 
     with_api(database, scenario)
 

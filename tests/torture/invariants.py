@@ -5,10 +5,14 @@ from contextlib import suppress
 from random import Random
 from typing import NamedTuple
 
+import msgspec
+
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
 from actors.wire.calls import Unreachable
 from cluster.errors import EngineFailed, JobCancelled, JobTimeout
+from cluster.measures.measures import Measures
+from cluster.measures.tallies import SETTLED
 from cluster.messages.work import Failed
 from cluster.store.inspection import inspect
 from tests.support.faults import PROCESS_FAULTS, Fault
@@ -122,6 +126,23 @@ def billed_once(evidence: Evidence) -> Iterator[str]:
             yield f"{row.id}: billed {by_job.get(row.id)}, kept {(row.prompt_tokens, row.completion_tokens)}"
 
 
+def measured_once(evidence: Evidence) -> Iterator[str]:
+    """Each ended job is in the sums of all time and in those of its minute, with its tokens, and once."""
+    ended = len(evidence.rows), sum(row.completion_tokens or 0 for row in evidence.rows.values())
+    for table in ("measures", "measure_minutes"):
+        found = [
+            msgspec.json.decode(sums, type=Measures) for (sums,) in evidence.world.rows(f"SELECT sums FROM {table}")
+        ]
+        jobs = sum(each.completed + sum(each.failures.values()) for each in found)
+        counted = jobs, sum(each.completion_tokens for each in found)
+        if counted != ended:
+            yield f"{table} count {counted} jobs and tokens, of {ended}"
+    spent = sum(spent for (spent,) in evidence.world.rows("SELECT spent FROM budgets"))
+    settled = sum(value for (value,) in evidence.world.rows(f"SELECT value FROM tallies WHERE name = '{SETTLED}'"))
+    if spent != settled:
+        yield f"budgets have spent {spent}, and {settled} are counted"
+
+
 def the_database_is_whole(evidence: Evidence) -> Iterator[str]:
     """Its file, and that ended jobs, usage, sums of days, reservations and budgets agree."""
     yield from inspect(evidence.world.settings.database).faults
@@ -172,16 +193,30 @@ def limits_are_kept(evidence: Evidence) -> Iterator[str]:
             yield f"{admitted} submissions were let in before {minute}"
 
 
+def ends_are_told_under_one_id(evidence: Evidence) -> Iterator[str]:
+    """However often an end is told, its id and what it says are the same; of a job that runs nothing is told."""
+    receiver = evidence.world.receiver
+    for job_id, events in receiver.events.items():
+        row = evidence.rows.get(job_id)
+        state = "none" if row is None else row.state
+        if events != {f"job.{state}"} or len(receiver.taken[job_id]) > 1:
+            yield f"{job_id} is {state}, and was told as {sorted(events)} under {sorted(receiver.taken[job_id])}"
+    for delivery, status in evidence.world.rows("SELECT id, status FROM deliveries WHERE status = 'failed'"):
+        yield f"{delivery} is {status}"
+
+
 RULES: tuple[Rule, ...] = (
     every_job_ends,
     submitted_once,
     readers_have_the_result,
     the_text_is_whole,
     billed_once,
+    measured_once,
     failures_have_a_reason,
     engines_are_kept,
     budgets_are_settled,
     the_database_is_whole,
+    ends_are_told_under_one_id,
     limits_are_kept,
 )
 
@@ -206,6 +241,13 @@ async def still_held(world: World) -> AsyncIterator[str]:
             yield f"the Ledger: {count} jobs that have not ended"
     for model, account_id in world.rows("SELECT model, account_id FROM shares"):
         yield f"the Ledger: what {account_id} had of {model}, though nobody waits"
+
+
+async def untold_ends(world: World) -> AsyncIterator[str]:
+    """Jobs that have ended, and of which their account's endpoint has not been told."""
+    for job_id, state in world.rows("SELECT id, state FROM jobs WHERE ended_ms IS NOT NULL"):
+        if not world.receiver.taken[job_id]:
+            yield f"{job_id}, which has {state}"
 
 
 async def readers_that_are_gone(world: World) -> AsyncIterator[str]:

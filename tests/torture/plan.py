@@ -44,6 +44,8 @@ CALLS = (
     "node>engine.load",
     "rate_limiter>ledger.mark_windows",
     "rate_limiter>ledger.window_marks",
+    "courier>ledger.due_deliveries",
+    "courier>ledger.record_attempts",
 )
 """The ways that calls go. `test_torture.py` fails when one of them is travelled no more."""
 
@@ -60,13 +62,14 @@ LINKS = (
     "scheduler>ledger",
     "journal>ledger",
     "journal>scheduler",
+    "courier>ledger",
 )
 
 SWITCHES = ("fail_at_token", "freeze_at_token", "die_at_token")
 """How the simulated backend of an engine fails, where its process does not."""
 
 SYSTEM = "system"
-CORE = ("ledger", "rate_limiter", "journal", "scheduler")
+CORE = ("ledger", "rate_limiter", "journal", "scheduler", "courier")
 PROCESSES = (*CORE, "node", "gateway", "engine")
 MOST_ENGINE_LOSSES = 3
 """Fewer than the attempts that a job has, so that no job may fail because of them."""

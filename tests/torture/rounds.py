@@ -17,7 +17,15 @@ from msgspec import Struct
 from tests.support.plain_system import prepare_database
 from tests.support.virtual_time import run_virtually
 from tests.torture.clients import Client
-from tests.torture.invariants import RULES, Evidence, Violation, late_readers, readers_that_are_gone, still_held
+from tests.torture.invariants import (
+    RULES,
+    Evidence,
+    Violation,
+    late_readers,
+    readers_that_are_gone,
+    still_held,
+    untold_ends,
+)
 from tests.torture.not_yet import NOT_YET
 from tests.torture.plan import Plan
 from tests.torture.world import JOB_TIMEOUT_S, World
@@ -32,6 +40,7 @@ HELD = {
     for rule, looks in {
         "nothing is held by nobody": still_held,
         "readers that are gone are forgotten": readers_that_are_gone,
+        "endpoints are told of every end": untold_ends,
     }.items()
     if f"rule: {rule}" not in NOT_YET
 }

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from random import Random
@@ -11,24 +11,28 @@ from unittest import mock
 
 from actors.backends.base import Backend
 from actors.backends.simulated import SimulatedBackend
+from actors.courier import Sends
 from actors.ledger import Ledger
 from actors.wire.calls import Unreachable
 from api.replica.gateway import Gateway
 from api.replica.live import Piece
 from cluster.catalogue import Model, Replicas
 from cluster.clock import Clock
-from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
+from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId, new_webhook_id
 from cluster.limits.windows import refusal
 from cluster.messages.money import Budget
 from cluster.messages.people import KeyLimits, NewKey, Principal
 from cluster.messages.records import JobRecord
+from cluster.messages.webhooks import EventType, NewWebhook
 from cluster.messages.work import Accepted, Job, Order, Position, Submission
 from cluster.timing import Timing
+from cluster.webhooks.signing import new_secret
 from tests.support.faults import Fault, FaultyDatabase, FaultyLinks
 from tests.support.plain_processes import Actor, Links, Process, Remote
 from tests.support.plain_system import PlainSystem
 from tests.support.virtual_time import TurnCondition, TurnThread, VirtualClock, VirtualLoop
 from tests.torture.plan import CORE, SWITCHES, SYSTEM, Plan
+from tests.torture.receiver import URL, TakingReceiver
 
 MODEL = "sim"
 GATEWAYS = 2
@@ -100,6 +104,7 @@ class World(PlainSystem):
         self._ledgers: list[Ledger] = []
         self._returning: set[asyncio.Task[None]] = set()
         self._gone: asyncio.Queue[Actor] = asyncio.Queue()
+        self.receiver = TakingReceiver(self.chance)
         super().__init__(
             database,
             [_model(plan)],
@@ -127,6 +132,10 @@ class World(PlainSystem):
         for secret, budget in ((FREE_SECRET, None), (TIGHT_SECRET, Budget("tokens", BUDGET_TOKENS, "all"))):
             key = NewKey(KEY_IDS[secret], self.account_id, "a key", secret, "member", 0, budget=budget)
             await self.ledger.create_key(self.principal, key)
+        events: tuple[EventType, ...] = ("job.completed", "job.failed")
+        webhook = NewWebhook(new_webhook_id(), self.account_id, URL, events, new_secret(), 0)
+        await self.ledger.create_webhook(self.principal, webhook)
+        await self.start_courier()
         for number in range(GATEWAYS):
             self.replicas.append(Actor(f"gateway/{number}"))
             await self.start_replica(self.replicas[number])
@@ -341,6 +350,9 @@ class World(PlainSystem):
     async def start_ledger(self) -> None:
         await super().start_ledger()
         self._ledgers.append(self.ledger)
+
+    async def start_courier(self, sends: Sends | None = None, chance: Callable[[], float] | None = None) -> None:
+        await super().start_courier(self.receiver, self.chance.random)
 
     async def start_replica(self, actor: Actor) -> None:
         door = Door(self.new_gateway(), self.admitted)

@@ -131,7 +131,7 @@ def test_explain_as_json_is_the_job_and_its_placement(stage: Stage) -> None:
 
 def test_explain_of_nobodys_job_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ended(monkeypatch, capsys, "explain", f"{JOB}00")
-    assert (code, out, err) == (4, "", "infernet: No such job (job_not_found)\n")
+    assert (code, out, err) == (4, "", f"infernet: No job begins with '{JOB}00'\n")
 
 
 def test_delete_removes_a_job(stage: Stage) -> None:

@@ -1,9 +1,11 @@
 """Every block of code in the README and docs/ says what it is, and what is said of those that no test runs is true."""
 
+import re
+
 import pytest
 
 from tests.support import doc_blocks
-from tests.support.doc_blocks import RUNNABLE, Block, blocks, of_page
+from tests.support.doc_blocks import ROOT, RUNNABLE, Block, blocks, of_page
 
 BLOCKS = blocks()
 
@@ -14,6 +16,7 @@ def test_a_block_says_its_language_and_what_is_not_run_of_it(block: Block) -> No
     assert block.language in RUNNABLE or not block.not_run, "nobody would run it"
     for begin, why in block.not_run.items():
         assert len(why.split()) > 1, "say why"
+        assert [test for test in re.findall(r"tests/[\w/]+(?:\.py)?", why) if not (ROOT / test).exists()] == []
         assert any(line.startswith(begin) for line in block.text.splitlines()), f"no line begins with {begin!r}"
 
 

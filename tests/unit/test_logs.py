@@ -130,6 +130,8 @@ def test_as_json_a_line_is_an_object_of_fixed_fields(tmp_path: Path) -> None:
 def test_every_part_has_a_level_of_its_own() -> None:
     kinds = {kind.full_name() for kind in vars(directory).values() if isinstance(kind, Kind)}
     assert set(get_args(Part)) == {"infernet", "ingress", *kinds}
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert [part for part in get_args(Part) if f"`{part}`" not in page] == []
 
 
 def test_a_log_that_is_moved_away_goes_on_in_a_new_file_and_the_oldest_go(tmp_path: Path) -> None:

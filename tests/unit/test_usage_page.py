@@ -53,5 +53,5 @@ def test_many_days_are_few_bars() -> None:
     assert plots["tokens"]["unit"] == "tokens in 37 days"
 
 
-def test_nothing_is_no_bar_that_is_wrong() -> None:
-    assert daily([], None, None)["tokens"]["series"] == []
+def test_nothing_is_no_plot() -> None:
+    assert daily([], None, None) == {}

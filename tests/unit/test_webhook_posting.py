@@ -1,10 +1,13 @@
 """How a webhook is sent: where it may go, whom it trusts, how long it waits and how much it reads."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -14,7 +17,7 @@ from actors.outgoing.addresses import AddressRefused, PublicAddresses
 from actors.outgoing.urls import UrlRefused, checked
 from cluster.settings.schema import Webhooks
 from tests.support.certificates import certificate
-from tests.support.plain_system import run
+from tests.support.plain_system import PATIENCE_S, run, settled
 from tests.support.webhook_host import Receiver, receiver
 
 HERE = Webhooks(private_hosts=("127.0.0.1",), timeout_s=1)
@@ -132,6 +135,30 @@ def test_where_nobody_listens() -> None:
         host.port = 1
         assert (await poster.post(host.url(), HEADERS, "{}")).problem == "connection_failed"
         host.port = port
+
+    with_receiver(scenario)
+
+
+def test_a_name_that_is_looked_up_for_ever_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go, real = threading.Event(), socket.getaddrinfo
+    slow = "slow.test"
+
+    def look_up(host: str, *args: Any, **options: Any) -> Any:
+        if host == slow:
+            let_go.wait(PATIENCE_S)
+            raise OSError
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    async def scenario(host: Receiver, poster: Poster) -> None:
+        waiting = [asyncio.create_task(poster.post(f"https://{slow}/", HEADERS, "{}")) for _ in range(100)]
+        await settled()
+        try:
+            assert await poster.post(host.url(), HEADERS, "{}") == Answer(204)
+            assert {answer.problem for answer in await asyncio.gather(*waiting)} == {"timeout"}
+        finally:
+            let_go.set()
 
     with_receiver(scenario)
 

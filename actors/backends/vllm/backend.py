@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 from actors.backends.base import NO_MEDIA, BackendDied, Chunk, Loaded, Media, Sink
+from actors.backends.download import Download
 from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
@@ -73,6 +74,7 @@ class VllmBackend:
         self._source = source
         self._make = make
         self._phases = Phases(model.id)
+        self._download = Download(model)
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="vllm-prompts")
         self._failures = FailureLog()
@@ -100,7 +102,7 @@ class VllmBackend:
 
     @property
     def phase(self) -> str:
-        return self._phases.now
+        return (self._phases.now and self._download.told()) or self._phases.now
 
     @property
     def steps(self) -> int:

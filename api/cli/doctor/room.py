@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from actors.backends.sources import default_cache
 from api.cli.doctor.findings import Finding, fault, ok, warning
 from api.cli.doctor.subject import Subject
 from api.cli.run import places
@@ -65,18 +66,15 @@ def _places(subject: Subject) -> Iterator[Place]:
         cure = "give the container more, such as `docker run --shm-size=4g`"
         yield Place(_SHARED, "shared memory", 1 << 20, _GIB, cure)
     if _loads_from_a_hub(subject):
-        yield Place(_weights(subject.env), "weights", 1 << 20, 10 * _GIB, f"{free}, or set HF_HOME to another disk")
+        yield Place(
+            default_cache(subject.env), "weights", 1 << 20, 10 * _GIB, f"{free}, or set HF_HOME to another disk"
+        )
 
 
 def _loads_from_a_hub(subject: Subject) -> bool:
     return subject.settings is not None and any(
         model.backend == "vllm" and not is_local(model.source) for model in subject.settings.models
     )
-
-
-def _weights(env: Mapping[str, str]) -> Path:
-    home = env.get("HF_HOME") or str(Path(env.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
-    return Path(env.get("HF_HUB_CACHE") or home).expanduser()
 
 
 def _nearest(path: Path) -> Path:

@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from rich.status import Status
+from rich.text import Text
 
 from actors.directory import SCHEDULER, SUPERVISOR
 from actors.wire.calls import Unreachable
@@ -14,6 +17,7 @@ from cluster.messages.machines import ModelView
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
+_FRAMES = 8  # a second, of what turns on a terminal while something loads
 _LOOK_AT_LOG_S = 5.0
 # Not the id of a model, so that what is told of it can be kept beside what is told of them.
 _SCHEDULER = ""
@@ -45,11 +49,45 @@ class _News:
         self._told.pop(about, None)
 
 
+class _Loading:
+    """What the models that start are doing now, below the lines, as long as any does. Nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+
+    def show(self, views: Sequence[ModelView]) -> None:
+        doing = [f"{view.id}: {view.starting}" for view in views if view.state == "starting" and view.starting]
+        if not doing or not console.is_terminal:
+            self.end()
+            return
+        text = Text("; ".join(doing), no_wrap=True, overflow="ellipsis")
+        if self._status is None:
+            self._status = Status(text, console=console, refresh_per_second=_FRAMES)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def end(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
 async def _tell_models(news: _News) -> None:
+    loading = _Loading()
+    try:
+        await _tell_models_to(news, loading)
+    finally:
+        loading.end()
+
+
+async def _tell_models_to(news: _News, loading: _Loading) -> None:
     while True:
         try:
-            for view in await SCHEDULER.at().models():
+            views = await SCHEDULER.at().models()
+            for view in views:
                 news.tell(view.id, _model_line(view))
+            loading.show(views)
             news.forget(_SCHEDULER)
         except Unreachable as error:
             # What is only shown is no reason to end: the Supervisor brings back what is missing.

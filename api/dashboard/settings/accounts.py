@@ -40,7 +40,7 @@ async def form(request: Request, caller: Admin) -> Response:
 @router.get("/settings/accounts/button")
 async def button(request: Request, caller: Admin) -> Response:
     """What stands in the form's place otherwise."""
-    return page(request, "settings/accounts_button.html")
+    return page(request, "settings/accounts_button.html", {"is_back": True})
 
 
 @router.post("/settings/accounts")
@@ -54,7 +54,7 @@ async def create(request: Request, gateway: CurrentGateway, caller: Admin, form:
     account = asked.account(new_account_id(), gateway.now_ms(), gateway.default_limits)
     created = await gateway.create_account(account)
     told = f"{created.name} has been made. A key lets somebody in: Settings, API Keys."
-    return page(request, "settings/accounts_button.html", {"told": told}, headers=_CHANGED)
+    return page(request, "settings/accounts_button.html", {"told": told, "is_back": True}, headers=_CHANGED)
 
 
 @router.get("/settings/accounts/{account_id}/edit")
@@ -77,9 +77,8 @@ async def change(
         shown = {"account": account, "given": form, "problem": problem.message}
         return page(request, "settings/accounts_form.html", shown, 422)
     changed = await gateway.change_account(account_id, asked.change(gateway.default_limits))
-    return page(
-        request, "settings/accounts_button.html", {"told": f"{changed.name} has been changed."}, headers=_CHANGED
-    )
+    told = f"{changed.name} has been changed."
+    return page(request, "settings/accounts_button.html", {"told": told, "is_back": True}, headers=_CHANGED)
 
 
 async def _listed(gateway: Gateway, number: int) -> Page[Account]:

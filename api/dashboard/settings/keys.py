@@ -48,7 +48,7 @@ async def form(request: Request, gateway: CurrentGateway, caller: Caller) -> Res
 @router.get("/settings/keys/button")
 async def button(request: Request) -> Response:
     """What stands in the form's place otherwise."""
-    return page(request, "settings/keys_button.html")
+    return page(request, "settings/keys_button.html", {"is_back": True})
 
 
 @router.post("/settings/keys")
@@ -80,7 +80,7 @@ async def change(request: Request, gateway: CurrentGateway, caller: Caller, key_
     except (BadRequest, Forbidden, ModelNotFound, Conflict) as problem:
         shown = {"key": key, **await _form(gateway, caller, form, problem.message)}
         return page(request, "settings/keys_edit.html", shown, 422)
-    shown = {"saved": form.get("name", "")}
+    shown = {"saved": form.get("name", ""), "is_back": True}
     return page(request, "settings/keys_button.html", shown, headers={"HX-Trigger": "keys-changed"})
 
 

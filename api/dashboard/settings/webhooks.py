@@ -54,7 +54,7 @@ async def form(request: Request, gateway: CurrentGateway, caller: Caller) -> Res
 @router.get("/settings/webhooks/button")
 async def button(request: Request) -> Response:
     """What stands in the form's place otherwise."""
-    return page(request, "settings/webhooks_button.html")
+    return page(request, "settings/webhooks_button.html", {"is_back": True})
 
 
 @router.post("/settings/webhooks")
@@ -90,9 +90,8 @@ async def change(
     except _REFUSALS as problem:
         shown = await _form(gateway, caller, webhook, form, problem.message)
         return page(request, "settings/webhooks_form.html", shown, 422)
-    return page(
-        request, "settings/webhooks_button.html", {"told": f"{changed.url} has been changed."}, headers=_CHANGED
-    )
+    shown = {"told": f"{changed.url} has been changed.", "is_back": True}
+    return page(request, "settings/webhooks_button.html", shown, headers=_CHANGED)
 
 
 @router.post("/settings/webhooks/{webhook_id}/rotate")

@@ -1,6 +1,6 @@
 // The Playground: what the form asks for, a conversation that is streamed, and a connection that is cut and mended.
 
-import { ask, JobStream, Refused } from "./stream.js";
+import { ask, Broken, JobStream, Refused } from "./stream.js";
 import { languages } from "./snippets.js";
 
 const CUT_MS = 2000;
@@ -115,11 +115,16 @@ function fieldOf(refused) {
   return found && form.contains(found) && found.closest(".field") ? found : null;
 }
 
+function inWords(error) {
+  if (error instanceof Broken) return "The server cannot be reached";
+  return error.status === 401 ? "The session is over: load this page to sign in again" : error.message;
+}
+
 function tell(error) {
   if (error instanceof Wrong) return tellAt(error.field, error.message);
   const field = error instanceof Refused ? fieldOf(error) : null;
   if (field) return tellAt(field, error.message);
-  at("refused").textContent = error.status === 401 ? "The session is over: load this page to sign in again" : error.message;
+  at("refused").textContent = inWords(error);
   at("refused").hidden = false;
 }
 

@@ -22,7 +22,8 @@ class Figure {
 
   show(answer) {
     const plot = this.name ? answer[this.name] : answer;
-    const isSame = this.plot && this.plot.series.length === plot.series.length;
+    if (!plot) return;
+    const isSame = this.plot && shape(this.plot) === shape(plot);
     this.plot = plot;
     if (isSame) this.chart.setData(this.columns());
     else this.draw();
@@ -98,6 +99,11 @@ class Figure {
     this.plot.x.forEach((x, at) => row(body, "td", [drawn.moment(x), ...this.plot.series.map((each) => each.values[at] ?? "")]));
     this.frame().replaceChildren(table);
   }
+}
+
+// What has to be the same where other numbers alone are to be shown.
+function shape({ series, bars: areBars, x }) {
+  return JSON.stringify([series.map((each) => each.name), areBars ? x : null]);
 }
 
 function row(part, tag, texts) {

@@ -17,12 +17,16 @@ _Values = dict[str, list[int]]
 
 
 def daily(sums: Sequence[UsageSum], first: date | None, last: date | None) -> dict[str, Plot]:
-    """Plots by name, of sums by day and model. A bar is of several days where there would be too many of one."""
+    """Plots by name, of sums by day and model; none of nothing.
+
+    A bar is of several days where there would be too many of one.
+    """
     days = [date.fromisoformat(each.groups[0]) for each in sums]
-    begin = first or min(days, default=date.today())
-    end = max(begin, last or max(days, default=begin))
+    if not days:
+        return {}
+    begin, end = first or min(days), last or max(days)
     step = -(-((end - begin).days + 1) // _MOST_BARS)
-    bars = ((end - begin).days + 1 + step - 1) // step
+    bars = -(-((end - begin).days + 1) // step)
     names = _largest(sums)
     tokens, cost = _empty(names, bars), _empty(names, bars)
     for each, day in zip(sums, days, strict=True):

@@ -69,7 +69,7 @@ def _note_answer(span: Span, start: Message) -> None:
 def _note_route(span: Span, scope: Scope) -> None:
     span.attributes |= {"http.request.method": scope["method"], "infernet.request.id": request_id_of(scope)}
     if route := scope.get("route"):
-        span.name = f"{scope['method']} {route.path}"
-        span.attributes["http.route"] = route.path
+        span.name = f"{scope['method']} {route.path_format}"
+        span.attributes["http.route"] = route.path_format
     if job_id := scope.get("path_params", {}).get("job_id"):
         span.attributes["infernet.job.id"] = job_id
