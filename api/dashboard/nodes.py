@@ -20,10 +20,9 @@ router = pages()
 
 
 class Row(NamedTuple):
-    """A node, how long ago it was heard of, and its GPUs by their kinds."""
+    """A node, and its GPUs by their kinds."""
 
     node: Node
-    age_ms: int
     gpus: Sequence[Gpus]
 
 
@@ -81,5 +80,5 @@ async def _one(gateway: Gateway, node_id: NodeId, number: int) -> dict[str, obje
 
 
 def _row(view: NodeView, now_ms: int) -> Row:
-    body = node_body(view, now_ms)
-    return Row(body, max(0, now_ms - view.last_heartbeat_ms), by_kind(view))
+    node = node_body(view, now_ms)
+    return Row(node, by_kind(node["gpus"]))
