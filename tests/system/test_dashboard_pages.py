@@ -55,6 +55,7 @@ def test_members_see_their_accounts_jobs_and_nothing_of_others(tmp_path: Path) -
                 refused = await client.get(f"/jobs/{theirs}{path}")
                 assert refused.status_code == 404, path
                 assert "secret" not in refused.text
+            assert (await client.get(f"/playground?job={theirs}")).status_code == 404
             cancelled = await client.post(f"/jobs/{theirs}/cancel", headers={"X-CSRF-Token": token})
             assert cancelled.status_code == 404
             assert (await client.get("/jobs?account=all")).status_code == 403
