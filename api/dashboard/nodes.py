@@ -80,4 +80,5 @@ async def _one(gateway: Gateway, node_id: NodeId, number: int) -> dict[str, obje
 
 
 def _row(view: NodeView, now_ms: int) -> Row:
-    return Row(node_body(view, now_ms), by_kind(view))
+    node = node_body(view, now_ms)
+    return Row(node, by_kind(node["gpus"]))

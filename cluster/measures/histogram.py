@@ -55,6 +55,6 @@ class Histogram(Struct, array_like=True):
         lower, below = 0.0, 0
         for bound, total in zip(bounds, self.cumulative(bounds), strict=True):
             if total >= rank and total > below:
-                return lower + (bound - lower) * (rank - below) / (total - below)
+                return min(bound, lower + (bound - lower) * (rank - below) / (total - below))
             lower, below = bound, total
         return bounds[-1]

@@ -145,3 +145,15 @@ def test_the_list_shows_what_has_just_come(page: Page, api: httpx.Client) -> Non
     page.goto("/jobs?model=sim")
     job_id = submit(api)
     expect(page.get_by_role("link", name=job_id)).to_be_visible()
+
+
+def test_a_question_can_be_asked_again(page: Page, api: httpx.Client) -> None:
+    messages = [{"role": "system", "content": "\n Be brief."}, {"role": "user", "content": PROMPT}]
+    job_id = submit(api, model="slow", messages=messages, max_tokens=7, temperature=0.25, seed=42)
+    page.goto(f"/jobs/{job_id}")
+    page.get_by_role("link", name="Ask again").click()
+    expect(page.get_by_label("Model")).to_have_value("slow")
+    expect(page.get_by_label("Message")).to_have_value(PROMPT)
+    expect(page.get_by_label("System")).to_have_value("\n Be brief.")
+    for label, value in (("Temperature", "0.25"), ("Most tokens", "7"), ("Seed", "42")):
+        expect(page.get_by_label(label, exact=True)).to_have_value(value)

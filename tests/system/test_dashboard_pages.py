@@ -9,8 +9,9 @@ import httpx
 from msgspec.structs import replace
 
 from cluster.catalogue import Model, Price
+from cluster.ids import EngineId
 from tests.support.http_door import with_api
-from tests.support.plain_system import ADMIN_KEY, QUICK, SIM, PlainSystem, run, until
+from tests.support.plain_system import ADMIN_KEY, QUICK, SIM, PlainSystem, replicated, run, until
 from tests.support.visitors import sign_in, visitor
 
 HOSTILE = "<script>alert(1)</script>\"'"
@@ -54,6 +55,7 @@ def test_members_see_their_accounts_jobs_and_nothing_of_others(tmp_path: Path) -
                 refused = await client.get(f"/jobs/{theirs}{path}")
                 assert refused.status_code == 404, path
                 assert "secret" not in refused.text
+            assert (await client.get(f"/playground?job={theirs}")).status_code == 404
             cancelled = await client.post(f"/jobs/{theirs}/cancel", headers={"X-CSRF-Token": token})
             assert cancelled.status_code == 404
             assert (await client.get("/jobs?account=all")).status_code == 403
@@ -176,6 +178,24 @@ def test_pages_and_polls_stay_small_whatever_there_is(tmp_path: Path) -> None:
             assert whole["messages"][0]["content"] == text
 
     with_api(tmp_path / "a.db", scenario, models=MANY, nodes=1)
+
+
+def test_a_job_that_moved_tells_where_it_was_and_why_it_left(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        models = [replicated(SIM, 2)]
+        faults = {EngineId("sim/0"): {"die_at_token": 3}, EngineId("sim/1"): {"die_at_token": 3}}
+        async with PlainSystem(tmp_path / "a.db", models=models, nodes=2, faults=faults) as system:
+            await system.ready()
+            async with system.client() as api, visitor(system.gateway) as client:
+                await sign_in(client, ADMIN_KEY)
+                job = await submit(api, max_tokens=10)
+                await ended(api, job)
+                page = (await client.get(f"/jobs/{job}")).text
+                assert "moved: engine died" in page
+                assert "Attempt 2" in page
+                assert page.count("<td>first token</td>") == 2
+
+    run(scenario())
 
 
 def test_what_is_wrong_is_told_first_and_in_the_engines_words(tmp_path: Path) -> None:

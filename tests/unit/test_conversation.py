@@ -3,9 +3,18 @@
 import json
 from typing import Any
 
-from api.dashboard.jobs.conversation import MOST_CHARACTERS, Conversation, Said, Turn, answered, asked
+from api.dashboard.jobs.conversation import (
+    MOST_CHARACTERS,
+    Conversation,
+    Question,
+    Said,
+    Turn,
+    answered,
+    asked,
+    question,
+)
 from cluster.messages.marks import Turn as Mark
-from cluster.messages.work import ChatMessage, Form, FormKind
+from cluster.messages.work import ChatMessage, Form, FormKind, Sampling
 from tests.support.jobs import a_job
 
 
@@ -89,3 +98,19 @@ def test_a_turn_of_many_parts_is_bounded_too() -> None:
     parts = [{"type": "text", "text": "x"}] * 5_000
     [turn] = of_form("chat", messages=[{"role": "user", "content": parts}]).turns
     assert len(turn.said) <= 150
+
+
+def test_a_single_usual_question_can_be_asked_again_and_nothing_else() -> None:
+    system, user = ChatMessage("system", "Be brief."), ChatMessage("user", "Hi")
+    drawn = Sampling(max_tokens=7, temperature=None, seed=3)
+    asked_once = a_job("a", messages=(system, user), sampling=drawn)
+    assert question(asked_once) == Question("m", "Be brief.", "Hi", drawn)
+    assert question(a_job("a", messages=(user,), adapter="poet")) == Question("poet", "", "Hi", a_job("a").sampling)
+    for fields in (
+        {"messages": (user, ChatMessage("assistant", "Hello"), user)},
+        {"messages": (system,)},
+        {"messages": (user,), "form": Form("chat", "{}")},
+        {"messages": (user,), "sampling": Sampling(stop=("x",))},
+        {"messages": (user,), "sampling": Sampling(json_schema="{}")},
+    ):
+        assert question(a_job("a", **fields)) is None

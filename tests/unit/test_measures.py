@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cluster.measures import buckets
@@ -49,6 +49,7 @@ def test_what_is_merged_is_as_if_it_had_been_counted_together(some: list[float],
 
 
 @given(st.lists(st.floats(0, 9.9), min_size=1, max_size=50), st.floats(0.01, 1.0))
+@example([0.0, 0.0, 0.0], 1.0)
 def test_a_quantile_is_in_the_bucket_of_the_value_that_has_this_rank(values: list[float], share: float) -> None:
     estimate = histogram(*values).quantile(share, BOUNDS)
     exact = sorted(values)[max(0, -(-int(share * len(values) * 1e9) // 10**9) - 1)]

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from cluster.messages.marks import Mark
-from cluster.messages.work import Job
+from cluster.messages.work import ChatMessage, Job, Sampling
 from cluster.text.answers import Choice, choices, count_of
 
 MOST_CHARACTERS = 30_000
 """Of a conversation, on a page."""
 
+_USUAL = Sampling()
 _LONGEST = 8_000
 _LEAST = 200  # what each thing said counts, however short it is
 
@@ -37,6 +39,15 @@ class Turn(NamedTuple):
     said: Sequence[Said]
 
 
+class Question(NamedTuple):
+    """A single question, as it can be asked again: to which model, what, and how the answer was to be drawn."""
+
+    model: str
+    system: str
+    message: str
+    sampling: Sampling
+
+
 class Conversation(NamedTuple):
     """The turns that are shown; so many before them are not."""
 
@@ -54,6 +65,21 @@ def asked(job: Job) -> Conversation:
     if (prompt := body.get("prompt")) is not None:
         return _shown([Turn("prompt", [each]) for each in _prompts(prompt)])
     return _shown([Turn(str(name), [_value(value)]) for name, value in body.items() if _is_asked_about(value)])
+
+
+def question(job: Job) -> Question | None:
+    """What this job asks, where that is one message, with a system's before it or without, and nothing unusual."""
+    usual = replace(
+        _USUAL, **{name: getattr(job.sampling, name) for name in ("max_tokens", "temperature", "top_p", "seed")}
+    )
+    if job.sampling != usual:
+        return None
+    match job.form, job.messages:
+        case None, (ChatMessage("user", message),):
+            return Question(job.asked_for, "", message, job.sampling)
+        case None, (ChatMessage("system", system), ChatMessage("user", message)):
+            return Question(job.asked_for, system, message, job.sampling)
+    return None
 
 
 def answered(content: str, marks: Sequence[Mark]) -> Conversation:

@@ -37,6 +37,7 @@ async def job(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
     record = await gateway.job(job_id, seen)
     shown = {
         "prompt": conversation.asked(asked),
+        "can_be_asked_again": conversation.question(asked) is not None,
         "owner": await _owner(gateway, caller, asked),
         **await _now(gateway, caller, record, asked),
     }
