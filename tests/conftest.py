@@ -3,6 +3,7 @@
 The system is imported and started when a test asks for it: unit tests pay nothing.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,9 @@ settings.register_profile("without a deadline", deadline=None)
 # A mutant that is noticed need not be explained.
 settings.register_profile("mutants", deadline=None, phases=[Phase.explicit, Phase.generate], database=None)
 settings.load_profile("without a deadline")
+
+# Whoever runs the tests in the background may ignore Ctrl-C, and commands that are tested would begin so, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SYSTEM = Path(__file__).parent / "contract" / "system.yaml"
 
