@@ -33,6 +33,7 @@ def main() -> None:
     _give_it_something_to_do(options.url, options.key, options.jobs)
     with chromium() as browser:
         with _signed_in(browser, options.url, options.key, "light") as page:
+            _overview(page, "overview")
             _keys(page)
             _playground(page)
             _job(page)

@@ -155,5 +155,5 @@ def test_a_question_can_be_asked_again(page: Page, api: httpx.Client) -> None:
     expect(page.get_by_label("Model")).to_have_value("slow")
     expect(page.get_by_label("Message")).to_have_value(PROMPT)
     expect(page.get_by_label("System")).to_have_value("\n Be brief.")
-    for label, value in (("Temperature", "0.25"), ("Most tokens", "7"), ("Seed", "42")):
+    for label, value in (("Temperature", "0.25"), ("Max tokens", "7"), ("Seed", "42")):
         expect(page.get_by_label(label, exact=True)).to_have_value(value)

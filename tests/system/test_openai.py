@@ -11,6 +11,7 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from actors.backends.simulated import simulated_text
+from actors.machine.log_lines import job_of
 from cluster.ids import JobId, new_key_id
 from cluster.keys import new_secret
 from cluster.messages.people import KeyLimits, KeyRole, NewKey
@@ -263,7 +264,8 @@ def test_a_job_that_fails_is_an_error_and_is_not_repeated(database: Path, caplog
         headers = raised.value.response.headers
         assert [headers["X-Job-Id"]] == job_ids(system)
         asked = f"request {headers['X-Request-Id']}: POST /v1/chat/completions"
-        assert f"{asked} failed: engine_error of job {headers['X-Job-Id']}" in caplog.messages
+        told = [job_of(record) for record in caplog.records if record.message == f"{asked} failed: engine_error"]
+        assert told == [headers["X-Job-Id"]]
 
     with_openai(database, scenario, models=(FAILING,))
 

@@ -105,6 +105,7 @@ def test_a_quick_endpoint_is_told_all_without_a_pause() -> None:
         await until(lambda: len(ledger.recorded) == 500, "all of them")
         assert len(sends.sent) == len(set(sends.sent)) == 500
         assert sends.most == {f"https://{BUSY}/": MOST_SENDING}
+        await settled()
         counts = await courier.counts()
         assert (counts.delivered, counts.failed_attempts, counts.under_way) == (500, 0, 0)
 
