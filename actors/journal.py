@@ -19,6 +19,7 @@ from actors.journaling.forgetting import Forgetting
 from actors.journaling.readers import Readers
 from actors.machine.log_lines import about
 from actors.telemetry import inference, spans
+from actors.wire.batcher import Batcher
 from actors.wire.calls import tell
 from actors.wire.every import Every
 from actors.wire.role import Role
@@ -66,7 +67,10 @@ class Journal:
         self._on_superseded = on_superseded
         self._before = Before()
         self._entries: dict[JobId, Entry] = {}
-        self._engines = EngineStreams(engine, self._ingest, self._engine_lost, self._engine_unreached, timing)
+        self._engines = EngineStreams(
+            engine, self._shut_out_ended, self._ingest, self._engine_lost, self._engine_unreached, timing
+        )
+        self._are_open = Batcher[JobId, bool](self._ask_which_are_open)
         self._readers = Readers(interval_s, timing.reader_silence_s, clock)
         self._forgetting = Forgetting(engine, timing)
         self.role = Role(JOURNAL_ROLE, ledger, self._superseded, clock, timing)
@@ -200,6 +204,21 @@ class Journal:
         if any(job_id not in self._entries or self._entries[job_id].attempts.silent for job_id in job_ids):
             await self._engines.all_heard()
 
+    async def _shut_out_ended(self, deltas: Sequence[Delta]) -> None:
+        """Hear nothing of jobs that ended while their engine was not heard: what it has may not be what is kept.
+
+        Jobs that are known here, or were open when this Journal began, are not asked for.
+        """
+        unknown = [delta for delta in deltas if self._may_have_ended(delta.job_id)]
+        are_open = await asyncio.gather(*(self._are_open.add(delta.job_id) for delta in unknown))
+        for delta, is_open in zip(unknown, are_open, strict=True):
+            if not is_open:
+                self._entry(delta.job_id).attempts.overtake(delta.attempt + 1)
+
+    def _may_have_ended(self, job_id: JobId) -> bool:
+        entry = self._entries.get(job_id)
+        return self._before.is_new(job_id) and (entry is None or entry.attempts.silent)
+
     def _ingest(self, source: EngineReport, deltas: Sequence[Delta]) -> None:
         stale: list[JobAttempt] = []
         now_ms = self._clock.wall_ms()
@@ -311,6 +330,11 @@ class Journal:
                 entry.attempts.overtake(attempts[entry.job_id])
             elif entry.attempts.ending is None:
                 self._forget(entry)
+
+    async def _ask_which_are_open(self, job_ids: Sequence[JobId]) -> list[bool]:
+        """When the Ledger cannot tell it soon, all of them are taken to be."""
+        attempts = await self._open_attempts()
+        return [attempts is None or job_id in attempts for job_id in job_ids]
 
     async def _open_attempts(self) -> dict[JobId, int] | None:
         """The jobs that are open, and their last attempts; None when the Ledger cannot tell it soon."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Ingest = Callable[[EngineReport, Sequence[Delta]], None]
+Beginning = Callable[[Sequence[Delta]], Awaitable[None]]
 
 
 # An engine that knows everything is asked all the same, every so many times: another may read it by now.
@@ -61,17 +62,22 @@ class _Reception:
 
 
 class EngineStreams:
-    """Reads each engine for as long as it lives, and says which one does not, or cannot be reached."""
+    """Reads each engine for as long as it lives, and says which one does not, or cannot be reached.
+
+    `beginning` is waited for with what a stream begins with: all that its engine has.
+    """
 
     def __init__(
         self,
         engine: "Callable[[EngineId], Engine]",
+        beginning: Beginning,
         ingest: Ingest,
         lost: Callable[[EngineId], None],
         unreached: Callable[[EngineId], None],
         timing: Timing,
     ) -> None:
         self._engine = engine
+        self._beginning = beginning
         self._ingest = ingest
         self._lost = lost
         self._unreached = unreached
@@ -155,7 +161,8 @@ class EngineStreams:
                 self._note_heard(source.id)
 
         try:
-            await follow(engine.frames(reception.reader), take, lambda _: reception.acknowledge())
+            frames = engine.frames(reception.reader)
+            await follow(frames, take, lambda _: reception.acknowledge(), self._beginning)
         except (Unreachable, OtherVersion):
             raise
         except Exception as error:  # noqa: BLE001 - told, and mended by reading everything again

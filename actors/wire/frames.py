@@ -6,7 +6,7 @@ follows the number of frames and not of tokens times streams.
 
 import asyncio
 from array import array
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -64,16 +64,20 @@ async def follow(
     frames: AsyncGenerator[bytes, None],
     ingest: Callable[[list[Delta]], None],
     acknowledge: Callable[[int], object],
+    beginning: Callable[[list[Delta]], Awaitable[object]] | None = None,
 ) -> None:
     """Read a stream of frames and close it; return when it has grown old or ended.
 
-    `acknowledge` is told now and then how many frames have been ingested in all. What `ingest` or the stream raises
-    is raised.
+    `acknowledge` is told now and then how many frames have been ingested in all. `beginning` is waited for with what
+    the first frame tells, before that is ingested. What any of them or the stream raises is raised.
     """
     received = 0
     async with aclosing(frames):
         async for frame in frames:
-            ingest(decode(frame))
+            deltas = decode(frame)
+            if received == 0 and beginning is not None:
+                await beginning(deltas)
+            ingest(deltas)
             received += 1
             if received % ACKNOWLEDGE_EVERY == 0:
                 acknowledge(received)

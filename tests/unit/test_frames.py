@@ -344,6 +344,21 @@ def test_following_a_stream_takes_every_frame_and_acknowledges_now_and_then() ->
     run(scenario())
 
 
+def test_what_a_stream_begins_with_is_looked_at_before_it_is_taken() -> None:
+    async def scenario() -> None:
+        told: list[str] = []
+        closed: list[bool] = []
+
+        async def beginning(deltas: Sequence[Delta]) -> None:
+            await asyncio.sleep(0)
+            told.append(f"begins with {deltas[0].text}")
+
+        await follow(numbered(3, closed), lambda deltas: told.append(deltas[0].text), lambda received: None, beginning)
+        assert told == ["begins with 0", "0", "1", "2"]
+
+    run(scenario())
+
+
 def test_a_stream_that_has_grown_old_is_left_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "RENEW_AFTER_FRAMES", 3)
 

@@ -475,6 +475,7 @@ def test_a_prompt_that_cannot_be_rendered_again_goes_with_the_text() -> None:
             stage.first.says(A, "x")
             stage.first.logs[A].keep_prompt([7, 8, 9])
             await stage.heard(A, "x")
+            stage.ledger.open_jobs = [(A, 1, 0)]
             again = stage.new_journal()
             await again.start()
             for journal in (stage.journal, again):
@@ -555,6 +556,7 @@ def test_a_new_journal_has_everything_again() -> None:
             await stage.heard(A, "one ")
             await stage.heard(B, "other")
             await stage.journal.stop()
+            stage.ledger.open_jobs = [(A, 1, 0), (B, 1, 0)]
             stage.journal = stage.new_journal()
             await stage.journal.start()
             reader = Reader(stage.journal)
@@ -595,6 +597,7 @@ def test_a_lost_engine_is_told_and_can_be_attached_again() -> None:
             stage.first.dead.clear()
             await stage.journal.attach([E0, E1])
             stage.first.says(A, "back")
+            stage.ledger.open_jobs = [(A, 1, 0)]
             await stage.heard(A, "back")
             assert (stage.first.readings, stage.second.readings) == (2, 1)
 
@@ -887,6 +890,7 @@ def test_a_new_journal_ends_what_it_does_not_know_once_its_engines_have_told_all
 
     async def scenario() -> None:
         stage = Restarted()
+        stage.ledger.open_jobs = [(A, 1, 0)]
         stage.first.says(A, "some text")
         may_speak = held_back(stage.first)
         async with stage:
@@ -906,6 +910,7 @@ def test_a_new_journal_ends_what_it_does_not_know_once_its_engines_have_told_all
 def test_a_new_journal_moves_what_it_does_not_know_once_its_engines_have_told_all() -> None:
     async def scenario() -> None:
         stage = Restarted()
+        stage.ledger.open_jobs = [(A, 1, 0)]
         stage.second.says(A, "some text")
         may_speak = held_back(stage.second)
         async with stage:
@@ -950,6 +955,7 @@ def test_an_engine_that_does_not_answer_is_waited_for_so_long_and_no_longer() ->
 def test_what_is_known_is_decided_at_once() -> None:
     async def scenario() -> None:
         stage = Restarted()
+        stage.ledger.open_jobs = [(A, 1, 0)]
         stage.first.says(A, "known")
         held_back(stage.second)
         async with stage:
@@ -1023,6 +1029,7 @@ def test_an_attempt_that_counts_puts_right_what_another_has_said() -> None:
 
     async def scenario() -> None:
         stage = Restarted()
+        stage.ledger.cannot_tell = 1_000_000
         stage.first.says(A, "The answer is 41 or so, perhaps")
         stage.second.says(A, "4", attempt=2, resume=said("The answer is "))
         may_speak = held_back(stage.second)
@@ -1073,6 +1080,51 @@ def test_what_is_told_of_a_job_that_has_ended_leaves_no_trace() -> None:
             assert await stage.jobs_are({B})
             assert await reader.watch(A) == [A]  # the Ledger knows
             await stage.heard(B, "fine")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "has ended"])
+def test_nobody_is_told_text_of_a_job_that_ended_while_its_engine_was_not_heard(ends: bool) -> None:
+    """The Journal before this one ended it without that text, which is not kept."""
+
+    async def scenario() -> None:
+        stage = Restarted()
+        stage.first.says(A, "is not kept")
+        if ends:
+            stage.first.ends(A)
+        may_speak = held_back(stage.first)
+        stage.ledger.before[A] = ended_before("", TIMEOUT)
+        async with stage:
+            reader = Reader(stage.journal)
+            assert await reader.watch(A) == [A]
+            await reader.watch(B)
+            may_speak.set()
+            await until(lambda: stage.first.readings)
+            await settled()
+            stage.first.says(B, "fine")
+            await reader.told(B, "fine")
+            assert reader.logs[A].text == ""
+            await until(lambda: stage.first.settled_jobs == [(A, 1)])
+            assert set(stage.first.aborted) == {(A, 1)}
+            assert stage.ledger.finished == []
+            assert await reader.watch(A) == [A]  # the Ledger knows
+
+    run(scenario())
+
+
+def test_a_job_that_was_accepted_since_the_journal_began_is_heard_whenever_its_engine_is() -> None:
+    async def scenario() -> None:
+        stage = Restarted()
+        may_speak = [held_back(engine) for engine in (stage.first, stage.second)]
+        async with stage:
+            stage.ledger.open_jobs = [(A, 1, 0), (B, 1, 0)]
+            stage.first.says(A, "new")
+            stage.second.says(B, "too")
+            for may in may_speak:
+                may.set()
+            await stage.heard(A, "new")
+            await stage.heard(B, "too")
 
     run(scenario())
 
