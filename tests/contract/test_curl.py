@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 def commands() -> dict[str, str]:
     """By the comment above them; those that set the address and the key are this test's own."""
-    block = next(block for block in re.findall(r"```sh\n(.*?)```", README.read_text(), re.S) if block.startswith("API="))
+    block = next(
+        block for block in re.findall(r"```sh\n(.*?)```", README.read_text(), re.S) if block.startswith("API=")
+    )
     _, *parts = re.split(r"^# ", block, flags=re.M)
     return {comment: command for comment, _, command in (part.partition("\n") for part in parts)}
 

@@ -36,7 +36,9 @@ class VllmServer(Server):
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", self._model.id),
             "--disable-uvicorn-access-log",
-            *flags({**engine_args(self._model, self._model.source), **_parsing(self._model), "disable_log_stats": True}),
+            *flags(
+                {**engine_args(self._model, self._model.source), **_parsing(self._model), "disable_log_stats": True}
+            ),
         ]
 
     def _environment(self) -> Mapping[str, str]:
