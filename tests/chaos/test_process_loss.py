@@ -77,7 +77,7 @@ def test_streams_survive_the_loss_of(disturbance: Disturbance, serving: Serving,
 
 def test_the_end_of_every_job_is_told_whatever_is_killed_while_jobs_end(serving: Serving, log: WebhookLog) -> None:
     jobs = killed_while_jobs_end(serving, log, ["Courier", "Ledger", "Journal", "Courier", "Journal", "Ledger"])
-    assert len(jobs) > 100
+    assert len(jobs) > 20, "so many that some end while each of them is killed"
     assert untold(log, jobs) == []
     wait_until_whole(serving)
 
