@@ -89,6 +89,7 @@ def _joined(cluster: Cluster, folder: Path, port: int, models: list[dict[str, An
     return Serving(folder, {"models": models}, *flags, port=port, env=cluster.environment)
 
 
+@pytest.mark.long
 def test_serve_deploy_brings_up_the_same_system(cluster: Cluster, tmp_path: Path) -> None:
     port = free_port()
     config = yaml.safe_load(Path("ray_configs/serve.yaml").read_text())

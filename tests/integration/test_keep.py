@@ -90,6 +90,7 @@ class Keeping:
             return False
 
 
+@pytest.mark.long
 def test_what_ends_is_started_again_until_ray_has_ended(cluster: Cluster, tmp_path: Path) -> None:
     keeping = Keeping(cluster, tmp_path)
     assert keeping.begin().returncode == 0
