@@ -1,7 +1,7 @@
 """`infernet accounts`: who owns keys and jobs, and what they may consume together. For admins."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -121,13 +121,12 @@ def edit(
     allowing.excluding(
         no_limits=(no_limits, limits), no_budget=(no_budget, new_budget), no_max_queued=(no_max_queued, max_queued)
     )
-    change: dict[str, Any] = allowing.given(
-        {"name": name, "weight": weight, "max_queued": max_queued, "limits": limits, "budget": new_budget}
+    change = allowing.change(
+        {"name": name, "weight": weight, "max_queued": max_queued, "limits": limits, "budget": new_budget},
+        max_queued=no_max_queued,
+        limits=no_limits,
+        budget=no_budget,
     )
-    taken = {"max_queued": no_max_queued, "limits": no_limits, "budget": no_budget}
-    change |= {field: None for field, is_taken in taken.items() if is_taken}
-    if not change:
-        raise typer.BadParameter("nothing to change was named")
     with connect(url, key, state) as client:
         chosen = _chosen(client, which)
         if limits:

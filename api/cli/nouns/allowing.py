@@ -87,6 +87,17 @@ def excluding(**pairs: tuple[bool, object]) -> None:
             raise typer.BadParameter(f"{option} takes away what is given beside it: give one of the two")
 
 
+def change(fields: Mapping[str, Any], **taken: bool) -> Json:
+    """What is to be otherwise: the fields that were given, and null for those that are taken away.
+
+    Raises BadParameter where that is nothing.
+    """
+    asked = given(fields) | {field: None for field, is_taken in taken.items() if is_taken}
+    if not asked:
+        raise typer.BadParameter("nothing to change was named")
+    return asked
+
+
 def budget_text(state: Json | None) -> str | None:
     """`1.25 of 2.50 a month`, in currency units or tokens."""
     if not state:

@@ -1,7 +1,7 @@
 """`infernet keys`: who may ask, for what, and until when."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -145,19 +145,19 @@ def edit(
         any_model=(any_model, model),
         never_expires=(never_expires, expires),
     )
-    change: dict[str, Any] = allowing.given(
+    change = allowing.change(
         {
             "name": name,
             "models": model,
             "expires_at": ahead(expires, "--expires"),
             "limits": limits,
             "budget": new_budget,
-        }
+        },
+        models=any_model,
+        expires_at=never_expires,
+        limits=no_limits,
+        budget=no_budget,
     )
-    taken = {"models": any_model, "expires_at": never_expires, "limits": no_limits, "budget": no_budget}
-    change |= {field: None for field, is_taken in taken.items() if is_taken}
-    if not change:
-        raise typer.BadParameter("nothing to change was named")
     with connect(url, key, state) as client:
         chosen = _chosen(client, which)
         if limits:

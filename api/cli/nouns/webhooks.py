@@ -11,8 +11,8 @@ from api.cli.asking import confirm
 from api.cli.client import Client, connect
 from api.cli.groups import Listing
 from api.cli.naming import one_of
+from api.cli.nouns import allowing
 from api.cli.nouns.accounts import account_id
-from api.cli.nouns.allowing import given
 from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption, YesOption
 from api.cli.render import age, show_json, show_table
 from api.cli.responses import Json
@@ -76,7 +76,7 @@ def create(
     """Have an endpoint told of events: of ends of jobs, unless others are named. Its secret is shown this once."""
     with connect(url, key, state) as client:
         owner = account and account_id(client, account)
-        made = client.send("POST", "/webhooks", given({"url": endpoint, "events": event, "account": owner}))
+        made = client.send("POST", "/webhooks", allowing.given({"url": endpoint, "events": event, "account": owner}))
     _show_secret(made, quiet, as_json)
 
 
@@ -92,9 +92,7 @@ def edit(
     state: StateOption = None,
 ) -> None:
     """Change a webhook. What is not named stays as it is; what waits for a disabled one goes on once it is enabled."""
-    change = given({"url": endpoint, "events": event, "enabled": enabled})
-    if not change:
-        raise typer.BadParameter("nothing to change was named")
+    change = allowing.change({"url": endpoint, "events": event, "enabled": enabled})
     with connect(url, key, state) as client:
         changed = client.send("PATCH", _path(client, which), change)
     if as_json:

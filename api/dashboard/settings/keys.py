@@ -5,6 +5,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from api.dashboard.forms import Form, change_of, filled_in, request_of
+from api.dashboard.owners import accounts_of
 from api.dashboard.paging import Page, PageNumber
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
@@ -16,7 +17,7 @@ from api.replica.gateway import Gateway
 from cluster.catalogue import Catalogue
 from cluster.errors import BadRequest, Conflict, Forbidden, ModelNotFound
 from cluster.keys import account_seen
-from cluster.messages.people import Account, Principal
+from cluster.messages.people import Principal
 
 router = pages()
 
@@ -96,7 +97,7 @@ async def _listed(gateway: Gateway, caller: Principal, number: int, all_of_them:
     now_ms = gateway.now_ms()
     bodies: list[Key] = [key_body(key, now_ms) for key in reversed(await gateway.keys(account_seen(caller)))]
     shown = [body for body in bodies if all_of_them or body["status"] == "active"]
-    names = {account.id: account.name for account in await _accounts(gateway, caller)}
+    names = {account.id: account.name for account in await accounts_of(gateway, caller)}
     return {
         "keys": Page.of(shown, number),
         "all": all_of_them,
@@ -111,7 +112,7 @@ async def _form(
     """The form: what can be chosen, what has been `given` already, and what is wrong with that."""
     # A key may be for a model that is not in the catalogue any more.
     models = dict.fromkeys([*_names(gateway.catalogue), *map(str, given.getlist("models"))])
-    return {"models": list(models), "accounts": await _accounts(gateway, caller), "given": given, "problem": problem}
+    return {"models": list(models), "accounts": await accounts_of(gateway, caller), "given": given, "problem": problem}
 
 
 def _names(catalogue: Catalogue) -> list[str]:
@@ -127,7 +128,3 @@ def _filled_in(key: Key) -> FormData:
     """As a browser sends it: a time without its zone, and without seconds where there are none."""
     expires_at = key.get("expires_at", "").removesuffix("Z").removesuffix(":00")
     return filled_in({**key, "expires_at": expires_at})
-
-
-async def _accounts(gateway: Gateway, caller: Principal) -> list[Account]:
-    return await gateway.accounts() if caller.role == "admin" else []

@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from api.dashboard.forms import Form
+from api.dashboard.owners import accounts_of
 from api.dashboard.paging import ROWS, Page, PageNumber
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
@@ -21,7 +22,7 @@ from api.webhooks.schemas import Webhook, WebhookPatch, WebhookRequest, delivery
 from cluster.errors import BadRequest, Conflict, Forbidden, WebhookNotFound
 from cluster.ids import WebhookId
 from cluster.keys import account_seen
-from cluster.messages.people import Account, Principal
+from cluster.messages.people import Principal
 from cluster.messages.webhooks import DeliveryQuery, EventType, WebhookChange
 from cluster.webhooks.events import OF_THE_SYSTEM
 
@@ -186,7 +187,7 @@ def _asked(model: type[R], form: FormData) -> R:
 async def _listed(gateway: Gateway, caller: Principal, number: int) -> dict[str, object]:
     """The newest first."""
     found = [webhook_body(webhook) for webhook in reversed(await gateway.webhooks(account_seen(caller)))]
-    names = {account.id: account.name for account in await _accounts(gateway, caller)}
+    names = {account.id: account.name for account in await accounts_of(gateway, caller)}
     return {"webhooks": Page.of(found, number), "account_names": names}
 
 
@@ -196,7 +197,7 @@ async def _form(
     """The form that makes an endpoint, or changes `webhook`: what is `given` in it, and what is wrong with that."""
     hidden = () if caller.role == "admin" else OF_THE_SYSTEM
     events = [event for event in get_args(EventType) if event not in hidden]
-    accounts = await _accounts(gateway, caller)
+    accounts = await accounts_of(gateway, caller)
     return {"webhook": webhook, "events": events, "accounts": accounts, "given": given, "problem": problem}
 
 
@@ -223,7 +224,3 @@ async def _delivered(
         "cursor": cursor,
         "status": status,
     }
-
-
-async def _accounts(gateway: Gateway, caller: Principal) -> list[Account]:
-    return await gateway.accounts() if caller.role == "admin" else []

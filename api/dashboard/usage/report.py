@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Response
 from starlette.requests import Request
 
+from api.dashboard.owners import accounts_of
 from api.dashboard.paging import ROWS
 from api.dashboard.rendering import page
 from api.dashboard.routing import pages
@@ -22,7 +23,7 @@ from cluster.errors import BadRequest
 from cluster.ids import AccountId
 from cluster.keys import EVERYBODY, account_seen, accounts_named
 from cluster.messages.money import UsageGrouping, UsageQuery, UsageSum
-from cluster.messages.people import Account, Principal
+from cluster.messages.people import Principal
 
 router = pages()
 
@@ -89,7 +90,7 @@ async def usage(
         "names": await _names(gateway, caller, asked.group_by, rows),
         "groupings": {name: told for name, told in _GROUPINGS.items() if caller.role == "admin" or name != "account"},
         "periods": NAMES,
-        "accounts": await _accounts(gateway, caller),
+        "accounts": await accounts_of(gateway, caller),
         "here": _address("/usage", asked.parameters()),
         "more": _address("/usage", {**asked.parameters(), "after": rows[ROWS - 1].groups[0]}) if rows[ROWS:] else None,
         "is_first": after is None,
@@ -130,12 +131,8 @@ async def _names(
     ids = {row.groups[0] for row in rows}
     match group_by:
         case "account":
-            return {account.id: account.name for account in await _accounts(gateway, caller) if account.id in ids}
+            return {account.id: account.name for account in await accounts_of(gateway, caller) if account.id in ids}
         case "key":
             return {key.id: key.name for key in await gateway.keys(account_seen(caller)) if key.id in ids}
         case _:
             return {}
-
-
-async def _accounts(gateway: Gateway, caller: Principal) -> list[Account]:
-    return await gateway.accounts() if caller.role == "admin" else []
