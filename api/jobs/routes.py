@@ -114,7 +114,7 @@ async def list_jobs(
         since,
         None if cursor is None else decode_cursor(cursor),
         until,
-        None if model is None else gateway.catalogue.id_of(model),
+        model,
         key,
         node,
         error,

@@ -293,7 +293,9 @@ class Gateway:
         return await self.job(job_id, account_id)
 
     async def jobs(self, account_id: AccountId | None, query: JobQuery) -> JobPage:
-        """The account's jobs, or everybody's, newest first."""
+        """The account's jobs, or everybody's, newest first. The model may be named by an alias."""
+        if query.model is not None:
+            query = replace(query, model=self.catalogue.id_of(query.model))
         return await self._ledger.jobs(account_id, query)
 
     async def placement(self, job_id: JobId, account_id: AccountId | None) -> Explanation:

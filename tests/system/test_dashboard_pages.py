@@ -159,6 +159,18 @@ def test_the_form_leads_to_an_address_with_what_was_filled_in(tmp_path: Path) ->
     with_api(tmp_path / "a.db", scenario)
 
 
+def test_jobs_are_found_by_an_alias_of_their_model_as_the_api_finds_them(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        job_id = await submit(api)
+        async with visitor(system.gateway) as client:
+            await sign_in(client, ADMIN_KEY)
+            for path in ("/jobs", "/api/v1/jobs"):
+                assert job_id in (await client.get(f"{path}?model=sim-alias")).text
+                assert job_id not in (await client.get(f"{path}?model=another")).text
+
+    with_api(tmp_path / "a.db", scenario)
+
+
 def test_pages_and_polls_stay_small_whatever_there_is(tmp_path: Path) -> None:
     async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
         async with member(system, api, "n" * 120) as (own_api, client, _), visitor(system.gateway) as admin:
