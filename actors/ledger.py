@@ -17,7 +17,7 @@ from actors.machine.log_lines import about, about_job
 from actors.telemetry import spans
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
-from cluster.catalogue import Replicas
+from cluster.catalogue import Adapter, Replicas
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BudgetExceeded, DatabaseFailed, InfernetError, StartError, Superseded
 from cluster.ids import AccountId, DeliveryId, JobId, KeyId, WebhookId, new_holder_id
@@ -57,6 +57,7 @@ from cluster.messages.webhooks import (
 from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
+    adapters,
     budgets,
     deliveries,
     first_admin,
@@ -398,6 +399,21 @@ class Ledger:
     async def restart_model(self, model: str, restarts: int) -> ModelSettings:
         """The model's engines have been restarted so many times, or more often already. May be repeated."""
         return await self._write(partial(model_settings.restart, model=model, restarts=restarts))
+
+    async def add_adapter(self, model: str, adapter: Adapter) -> Adapter:
+        """The model has this adapter then; one that it has already, as it is, stays. May be repeated.
+
+        Raises Conflict where there is another one of this id.
+        """
+        return await self._write(partial(adapters.add, model=model, adapter=adapter))
+
+    async def remove_adapter(self, model: str, adapter_id: str) -> None:
+        """The model has no adapter of this id any more, but for jobs that are open. May be repeated."""
+        await self._write(partial(adapters.remove, model=model, adapter_id=adapter_id, now_ms=self._now_ms()))
+
+    async def forget_adapters(self) -> None:
+        """Forgets those that were removed some time ago, and of which no job is open any more."""
+        await self._write(partial(adapters.forget, now_ms=self._now_ms()))
 
     # Pictures and sounds ------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from actors.backends.judge import Backends
 from actors.backends.prompts.counter import PromptCounter
 from actors.outgoing import urls
 from actors.outgoing.urls import UrlRefused
@@ -21,11 +22,13 @@ from api.replica.forms import Forms
 from api.replica.intake import Intake
 from api.replica.media.fetching import Fetcher
 from api.replica.media.keeping import MediaKeeping
+from api.replica.offered import Offered
 from api.replica.principals import Principals
 from api.replica.room import Room
 from api.replica.sessions import Session, Sessions
 from api.replica.streams import StreamHub
-from cluster.catalogue import Catalogue
+from cluster.added import check_new
+from cluster.catalogue import Adapter, Catalogue, Choice
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import (
     AccountNotFound,
@@ -123,7 +126,6 @@ class Gateway:
         fetcher: Fetcher | None = None,
         restarts: Callable[[], Awaitable[Mapping[str, int]]] = _no_restarts,
     ) -> None:
-        self.catalogue = Catalogue(settings.models)
         self.default_limits = settings.limits
         self._metrics_key = settings.metrics.key
         self._clock = clock
@@ -131,6 +133,7 @@ class Gateway:
         self._ledger = cast("Ledger", InTime(ledger, timing.answer_s, "the ledger"))
         self._scheduler = cast("Scheduler", InTime(scheduler, timing.answer_s, "the scheduler"))
         self._journal = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
+        self._offered = Offered(settings.models, self._ledger, timing)
         self._principals = Principals(self._ledger, clock, timing)
         self._sessions = Sessions(self._ledger, clock)
         self._rate_limiter = cast("RateLimiter", InTime(rate_limiter, timing.answer_s, "the rate limiter"))
@@ -148,7 +151,7 @@ class Gateway:
         self._restarts = restarts
         self._speeds: Mapping[str, int] = {}
         self.intake = Intake(
-            self.catalogue,
+            self._offered,
             self.prompts,
             self._allowances,
             self._ledger,
@@ -164,13 +167,24 @@ class Gateway:
     async def start(self) -> None:
         await self.streams.start()
         await self.prompts.start()
+        await self._offered.start()
         self._handing_in.start()
 
     async def stop(self) -> None:
         await self._handing_in.stop()
+        await self._offered.stop()
         await self.streams.stop()
         await self.prompts.stop()
         await self._fetcher.close()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models and their adapters, as this replica knows them now."""
+        return self._offered.catalogue
+
+    async def choice(self, name: str | None) -> Choice:
+        """What this name stands for now, or the only model. Raises ModelNotFound, and BadRequest without a name."""
+        return await self._offered.choice(name)
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
@@ -318,7 +332,7 @@ class Gateway:
 
     async def model(self, name: str) -> ModelDetail:
         """All that is known of the model of this name, or of this adapter's. Raises ModelNotFound."""
-        model = self.catalogue.model(name)
+        model = await self._offered.model(name)
         detail = await self._scheduler.model(model.id)
         if detail is None:
             raise ModelNotFound(f"Model {name} is not registered on the network")
@@ -332,18 +346,49 @@ class Gateway:
 
     async def change_model(self, name: str, change: BoundsChange) -> ModelDetail:
         """The model, with other bounds of its replicas. Raises ModelNotFound, and BadRequest for what is no bounds."""
-        model = self.catalogue.model(name)
+        model = await self._offered.model(name)
         await self._ledger.change_bounds(model.id, change, model.replicas)
         await self._scheduler.learn_model_settings()
         return await self.model(model.id)
 
     async def restart_model(self, name: str) -> ModelDetail:
         """The model, whose replicas are replaced one after the other from now on. Raises ModelNotFound."""
-        model = self.catalogue.model(name)
+        model = await self._offered.model(name)
         before = {each.model: each.restarts for each in await self._ledger.model_settings()}
         await self._ledger.restart_model(model.id, before.get(model.id, 0) + 1)
         await self._scheduler.learn_model_settings()
         return await self.model(model.id)
+
+    async def add_adapter(self, name: str, adapter: Adapter) -> ModelDetail:
+        """The model, which has this adapter from now on, as far as its engines can load it.
+
+        Raises ModelNotFound, BadRequest for what cannot be an adapter of this model, and Conflict for a name that is
+        taken. Waits a while for what the engines make of it.
+        """
+        await self._offered.ask()
+        model = await self._offered.model(name)
+        check_new(self._offered.settings, model, adapter, Backends(here=len(await self.nodes()) == 1))
+        await self._ledger.add_adapter(model.id, replace(adapter, added_ms=self.now_ms()))
+        await self._scheduler.learn_model_settings()
+        await self._offered.ask()
+        await self._scheduler.adapted(model.id, adapter.id)
+        return await self.model(model.id)
+
+    async def remove_adapter(self, name: str, adapter_id: str) -> None:
+        """The model has this adapter no more; jobs that were accepted for it go on.
+
+        Raises ModelNotFound, for an adapter that the model has not as well, and Conflict for one of the settings.
+        """
+        await self._offered.ask()
+        model = await self._offered.model(name)
+        added = {each.model: each.adapters for each in await self._ledger.model_settings()}
+        if all(each.id != adapter_id for each in added.get(model.id, ())):
+            if any(each.id == adapter_id for each in self._offered.settings.model(model.id).adapters):
+                raise Conflict(f"{adapter_id} is an adapter of the settings file: it is removed there")
+            raise ModelNotFound(f"Model {model.id} has no adapter {adapter_id}")
+        await self._ledger.remove_adapter(model.id, adapter_id)
+        await self._scheduler.learn_model_settings()
+        await self._offered.ask()
 
     async def model_views(self) -> Sequence[ModelView]:
         return await self._scheduler.models()

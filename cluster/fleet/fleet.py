@@ -9,6 +9,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from cluster.added import Overruled, overruled, with_added
 from cluster.catalogue import Catalogue, Model
 from cluster.fleet import gpu_memory, room
 from cluster.fleet.backoff import StartBackoff
@@ -22,7 +23,6 @@ from cluster.fleet.served_model import ServedModel
 from cluster.fleet.shortages import Shortages
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import (
-    EngineOrder,
     EngineReport,
     ModelState,
     ModelView,
@@ -67,6 +67,11 @@ class Fleet:
     ) -> None:
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
+        self._settings = catalogue
+        self.offered = catalogue
+        """The models of the settings, with what admins have added to them."""
+        self.overruled: tuple[Overruled, ...] = ()
+        """What admins have added, and models do not have as the settings are now."""
         self._models = {model.id: ServedModel(model, timing.scaling_window_s) for model in catalogue.models}
         self._unseen = set(existing)
         self._numbers = Numbers(self._unseen)
@@ -145,7 +150,16 @@ class Fleet:
         What they set of a model that the catalogue does not list is kept for when it does again.
         """
         of_model = {each.model: each for each in admins}
-        changes = [served.set(of_model.get(name, ModelSettings(name))) for name, served in self._models.items()]
+        self.offered = Catalogue(with_added(self._settings.models, of_model.values()))
+        self.overruled = tuple(overruled(self._settings.models, of_model.values()))
+        changes = [
+            self._models[model.id].set(
+                model,
+                of_model.get(model.id, ModelSettings(model.id)),
+                [each for each in self.overruled if each.model == model.id],
+            )
+            for model in self.offered.models
+        ]
         return any(changes)
 
     def never_adopt(self, engine_id: EngineId) -> None:
@@ -186,8 +200,7 @@ class Fleet:
         """All that this node is to do."""
         node = self._nodes[node_id]
         here = [replica for replica in node.replicas.values() if replica.node is node]
-        engines = [EngineOrder(r.id, r.model.id, r.peers.admins.restarts) for r in here]
-        return NodeOrders(tuple(engines), node.draining)
+        return NodeOrders(tuple(replica.order for replica in here), node.draining)
 
     def seat_orders(self) -> list[SeatOrder]:
         """The seats that there are to be, and in which no engine is yet."""
@@ -256,6 +269,25 @@ class Fleet:
     def lacks(self, model: str, adapter: str) -> bool:
         """Whether an engine of this model serves that does not know this adapter yet."""
         return bool(adapter) and self._models[model].lacks(adapter)
+
+    def adapter_number(self, model: str, adapter: str) -> int:
+        """What engines know this adapter of the model by now; 0 where there is none."""
+        served = self._models.get(model)
+        return 0 if served is None else served.adapting.number(adapter)
+
+    @property
+    def keeps_removed_adapters(self) -> bool:
+        """Whether engines are to know adapters that have been removed, as jobs for them may be open."""
+        return any(served.admins.removed for served in self._models.values())
+
+    def cannot_load(self, model: str, adapter: str) -> bool:
+        """Whether an engine of this model has said that it cannot load this adapter."""
+        return bool(self._models[model].adapting.refusal(adapter))
+
+    def awaits(self, model: str, adapter: str) -> bool:
+        """Whether an engine of this model that serves has yet to say what it makes of this adapter."""
+        served = self._models.get(model)
+        return served is not None and served.adapting.awaits(adapter)
 
     def best(self, lane: LaneId, cached: Cached = NOTHING, loaded: Loaded = NOWHERE) -> Replica | None:
         """The engine that a job of this lane goes to; None when none can take it.

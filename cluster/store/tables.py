@@ -271,6 +271,23 @@ class ModelSettingsRow(SQLModel, table=True):
     restarts: int = 0
 
 
+class AdapterRow(SQLModel, table=True):
+    """An adapter that an admin has added to a model. One without prices costs what its model costs.
+
+    Once it has been removed, its row is kept for as long as jobs for it may be open.
+    """
+
+    __tablename__ = "adapters"
+
+    id: str = Field(primary_key=True)
+    added_ms: int = Field(primary_key=True, sa_type=BigInteger)
+    model: str
+    source: str
+    prompt_price: float | None = Field(default=None, sa_type=Double)
+    completion_price: float | None = Field(default=None, sa_type=Double)
+    removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
 class MediumRow(SQLModel, table=True):
     """A picture or a sound, under the SHA-256 of its bytes. A submission brought it last at `brought_ms`."""
 
@@ -431,6 +448,7 @@ IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 WINDOWS = SQLModel.metadata.tables["rate_windows"]
 SHARES = SQLModel.metadata.tables["shares"]
 MEDIA = SQLModel.metadata.tables["media"]
+ADAPTERS = SQLModel.metadata.tables["adapters"]
 MODEL_SETTINGS = SQLModel.metadata.tables["model_settings"]
 JOB_MEDIA = SQLModel.metadata.tables["job_media"]
 MEASURES = SQLModel.metadata.tables["measures"]

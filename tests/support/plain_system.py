@@ -267,6 +267,8 @@ class PlainSystem:
             return self.engine(order.id)
         model = self.catalogue.find(order.model)
         assert model is not None
+        if order.adapters is not None:
+            model = replace(model, adapters=order.adapters)
         actor = self.engines[order.id] = Actor(f"engine/{order.id}")
         backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
         me = Process(f"engine/{order.id}")
