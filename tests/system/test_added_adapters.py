@@ -1,6 +1,5 @@
 """LoRA adapters that an admin adds while the system runs, and removes again."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from cluster.catalogue import Adapter, Model, Price
 from cluster.ids import JobId
 from cluster.messages.people import KeyLimits
 from cluster.messages.work import ChatMessage, Submission
-from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
+from tests.support.plain_system import SIM, PlainSystem, replicated, run
 
 MESSAGES = (ChatMessage("user", "Hello"),)
 TOKENS = 20
