@@ -72,13 +72,22 @@ class Replica:
 
     @property
     def is_outdated(self) -> bool:
-        """Its model's settings have changed since it was made, or it has no room for one of its model's adapters.
+        """Its model's settings have changed since it was made, or it is outgrown.
 
         One that has not told is taken to be as wanted.
         """
-        if self._made_of.fingerprint != self.peers.make.fingerprint:
-            return True
-        return self.report is not None and self.peers.adapting.outgrows(self.report.refused)
+        return self._is_of_before or self.is_outgrown
+
+    @property
+    def _is_of_before(self) -> bool:
+        return self._made_of.fingerprint != self.peers.make.fingerprint
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Its model's settings are as they were, and it has no room for one of the adapters."""
+        if self.report is None or self._is_of_before:
+            return False
+        return self.peers.adapting.outgrows(self.report.refused)
 
     @property
     def booked(self) -> tuple[float, float]:
