@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from actors.backends.simulated import simulated_text
 from cluster.catalogue import Adapter, Model, Price, Replicas
 from cluster.clock import SystemClock
-from cluster.ids import JobId
+from cluster.ids import JobId, NodeId
 from cluster.messages.people import KeyLimits
 from cluster.messages.work import ChatMessage, Job, Submission
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until
@@ -214,6 +215,11 @@ async def asked(system: PlainSystem, *job_ids: JobId) -> list[Job]:
     return [job for job_id in job_ids if (job := await system.ledger.asked(job_id, None)) is not None]
 
 
+async def has_looked(system: PlainSystem, node_id: NodeId) -> bool:
+    process = system.nodes[node_id].process
+    return process is not None and (await process.content.describe()).complete
+
+
 def test_what_was_added_and_removed_outlives_everybody(database: Path) -> None:
     async def scenario() -> None:
         async with serving(database, engines=2, token_s=0.004) as system, system.client() as client:
@@ -226,6 +232,7 @@ def test_what_was_added_and_removed_outlives_everybody(database: Path) -> None:
             for node_id in system.node_ids:
                 await system.kill_node(node_id)
                 await system.start_node(node_id)
+                await until(partial(has_looked, system, node_id), "the engines that ran before")
             placed = [attempt.engine_id for attempt in await system.ledger.placements(job.id)]
             system.kill_engine(placed[-1])  # it goes on at the other, which has to know it yet
             assert (await system.read(job.id))[0] == text("pirate", 300)
