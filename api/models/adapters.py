@@ -7,7 +7,9 @@ from pydantic import Field
 from api.http.bodies import AnyText, ExactRequest, Text
 from cluster import catalogue
 
-Amount = Annotated[float, Field(ge=0, strict=False)]
+MOST_PRICE = 1_000_000
+
+Amount = Annotated[float, Field(ge=0, le=MOST_PRICE)]
 
 
 class PriceRequest(ExactRequest):
