@@ -135,7 +135,7 @@ def test_adapters_are_added_and_removed_by_admins_with_their_sessions_token_alon
             assert "Remove 7?" in added.text
             (adapter,) = (await api.get("/api/v1/models/sim")).json()["adapters"]
             assert (adapter["id"], adapter["price"]) == ("7", {"prompt": 0.0, "completion": 2.5})
-            for address in ("/models/sim", "/playground", "/jobs"):
+            for address in ("/models/sim", "/playground"):
                 assert "org/seven" in (shown := (await admin.get(address)).text) or ">7<" in shown, address
             assert "Remove 7?" not in (await client.get("/models/sim")).text
             assert (await admin.post(path, data=form | {"id": HOSTILE}, headers=own)).status_code == 200
