@@ -41,7 +41,9 @@ from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.records import JobRecord
 from cluster.messages.work import ChatMessage, End, Job, Position, Sampling
-from cluster.settings.schema import Media, Settings, Webhooks
+from cluster.settings.schema import Settings
+from cluster.settings.sections.media import Media
+from cluster.settings.sections.webhooks import Webhooks
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
 from tests.support.seats import GivenCluster
