@@ -433,7 +433,7 @@ class PlainSystem:
         await until(lambda: self._ready_engines() >= wanted, "ready")
 
     def _ready_engines(self) -> int:
-        return sum(view.replicas for view in self.scheduler.fleet.model_views({}, 0.0))
+        return sum(view.replicas for view in self.scheduler.fleet.models.views({}, 0.0))
 
     def job(self, text: str = "Hello", max_tokens: int = 40, **fields: Any) -> Job:
         now_ms = self.clock.wall_ms()

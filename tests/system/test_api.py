@@ -543,7 +543,7 @@ def test_not_ready_when_no_model_can_be(database: Path) -> None:
     async def main() -> None:
         models = [Model(id="big", backend="simulated", gpus=8)]
         async with PlainSystem(database, models=models) as system, door(system.gateway) as client:
-            await until(lambda: not system.scheduler.fleet.model_views({}, 0.0)[0].fits)
+            await until(lambda: not system.scheduler.fleet.models.views({}, 0.0)[0].fits)
             for path in ("/readyz", "/health", "/ping"):
                 assert is_error(await client.get(path), 503, "no_capacity")
             response = await client.post("/api/v1/jobs", json=BODY | {"model": "big"})

@@ -71,7 +71,7 @@ def expected(attempt: Placed) -> int:
 
 
 def totals(system: PlainSystem) -> CacheTotals:
-    (view,) = system.scheduler.fleet.model_views({}, 0.0)
+    (view,) = system.scheduler.fleet.models.views({}, 0.0)
     return view.cache
 
 
