@@ -1,9 +1,9 @@
 """Webhooks: endpoints made, changed, tried and removed, and what each of them has been told."""
 
-from typing import Annotated, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import msgspec
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
@@ -31,7 +31,24 @@ router = pages()
 _REFUSALS = (BadRequest, Forbidden, Conflict)
 _CHANGED = {"HX-Trigger": "webhooks-changed"}
 
-Status = Annotated[queries.DeliveryStatusName, Query()]
+
+class _DeliveriesAsked(NamedTuple):
+    """Which of an endpoint's deliveries are to be shown: a page of those of this status."""
+
+    webhook_id: WebhookId
+    status: queries.DeliveryStatusName
+    cursor: str | None
+
+
+async def _asked_deliveries(
+    webhook_id: WebhookPath,
+    status: Annotated[queries.DeliveryStatusName, Query()] = "all",
+    cursor: queries.DeliveryCursor = None,
+) -> _DeliveriesAsked:
+    return _DeliveriesAsked(webhook_id, status, cursor)
+
+
+AskedDeliveries = Annotated[_DeliveriesAsked, Depends(_asked_deliveries)]
 
 
 @router.get("/settings/webhooks")
@@ -132,45 +149,23 @@ async def remove(request: Request, gateway: CurrentGateway, caller: Caller, webh
 
 
 @router.get("/settings/webhooks/{webhook_id}/deliveries")
-async def deliveries(
-    request: Request,
-    gateway: CurrentGateway,
-    caller: Caller,
-    webhook_id: WebhookPath,
-    status: Status = "all",
-    cursor: queries.DeliveryCursor = None,
-) -> Response:
-    shown = await _delivered(gateway, caller, webhook_id, status, cursor)
-    return page(request, "settings/deliveries.html", shown)
+async def deliveries(request: Request, gateway: CurrentGateway, caller: Caller, asked: AskedDeliveries) -> Response:
+    return page(request, "settings/deliveries.html", await _delivered(gateway, caller, asked))
 
 
 @router.get("/settings/webhooks/{webhook_id}/deliveries/now")
-async def deliveries_now(
-    request: Request,
-    gateway: CurrentGateway,
-    caller: Caller,
-    webhook_id: WebhookPath,
-    status: Status = "all",
-    cursor: queries.DeliveryCursor = None,
-) -> Response:
+async def deliveries_now(request: Request, gateway: CurrentGateway, caller: Caller, asked: AskedDeliveries) -> Response:
     """The list alone, asked for again and again."""
-    shown = await _delivered(gateway, caller, webhook_id, status, cursor)
-    return page(request, "settings/deliveries_list.html", shown)
+    return page(request, "settings/deliveries_list.html", await _delivered(gateway, caller, asked))
 
 
 @router.post("/settings/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver")
 async def redeliver(
-    request: Request,
-    gateway: CurrentGateway,
-    caller: Caller,
-    webhook_id: WebhookPath,
-    delivery_id: DeliveryPath,
-    status: Status = "all",
-    cursor: queries.DeliveryCursor = None,
+    request: Request, gateway: CurrentGateway, caller: Caller, delivery_id: DeliveryPath, asked: AskedDeliveries
 ) -> Response:
     """Tell it once more, now. The answer is the list."""
-    await gateway.webhooks.redeliver(caller, webhook_id, delivery_id)
-    return await deliveries_now(request, gateway, caller, webhook_id, status, cursor)
+    await gateway.webhooks.redeliver(caller, asked.webhook_id, delivery_id)
+    return await deliveries_now(request, gateway, caller, asked)
 
 
 def _asked(model: type[R], form: FormData) -> R:
@@ -209,10 +204,9 @@ async def _webhook(gateway: Gateway, caller: Principal, webhook_id: WebhookId) -
     raise WebhookNotFound("No such webhook")
 
 
-async def _delivered(
-    gateway: Gateway, caller: Principal, webhook_id: WebhookId, status: queries.DeliveryStatusName, cursor: str | None
-) -> dict[str, object]:
+async def _delivered(gateway: Gateway, caller: Principal, asked: _DeliveriesAsked) -> dict[str, object]:
     """A page of deliveries, the newest first."""
+    webhook_id, status, cursor = asked
     before = None if cursor is None else decode_delivery_cursor(cursor)
     # One more than are shown tells whether more follow.
     query = DeliveryQuery(ROWS + 1, None if status == "all" else status, before)
