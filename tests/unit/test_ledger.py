@@ -64,7 +64,7 @@ def test_a_job_comes_back_as_it_was_accepted(place: Place) -> None:
 
 def test_open_jobs_are_read_a_few_at_a_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time within the limit on a call: however many jobs there are, a Scheduler can start."""
-    monkeypatch.setattr("actors.ledger._PAGE", 3)
+    monkeypatch.setattr("actors.bookkeeping.jobs._PAGE", 3)
 
     async def scenario(ledger: Ledger) -> None:
         for count in range(8):
