@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from actors.bookkeeping.book import Book
 from actors.ledger import Ledger
 from cluster.errors import DatabaseRefused, DatabaseUnavailable, StartError, Superseded
 from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
@@ -504,3 +505,12 @@ def test_what_was_found_in_a_cache_is_told_by_the_jobs_end(place: Place) -> None
         assert await ledger.placements(quick.id) == [replace(late, cached_tokens=48)]
 
     with_ledger(place, scenario)
+
+
+def test_no_two_books_have_a_method_of_one_name() -> None:
+    """The order in which the Ledger inherits them would decide which one is called."""
+    of_books = [name for book in (*Ledger.__bases__, Book) for name in vars(book) if not name.startswith("__")]
+    assert len(of_books) > 50
+    assert sorted(of_books) == sorted(set(of_books))
+    overridden = {name for name in vars(Ledger) if not name.startswith("__")} & set(of_books)
+    assert overridden == set()
