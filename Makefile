@@ -67,11 +67,12 @@ test: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Run all tests that need no 
 # What waits most of the time, for others' processes and for what is to take effect within seconds.
 test-systems:
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
-	@$(PYTEST) -m 'not long' tests/outages tests/chaos tests/elastic
+	@$(PYTEST) -m 'not long' tests/outages tests/chaos
 
 # What waits for nothing but the processor, and gives way.
 test-engines:
 	@nice -n 10 $(PYTEST) -m 'not long' tests/backends tests/differential
+	@$(PYTEST) -m 'not long' tests/elastic
 
 long: install  ## Run the tests that take so long that `make test` leaves them out
 	@$(PYTEST) -m long tests
