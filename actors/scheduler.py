@@ -151,7 +151,7 @@ class Scheduler:
     def _count_cached(self) -> None:
         """Count what of prompts was expected in engines' caches, and what was found there."""
         for model in self._catalogue.models:
-            if (predictions := self.fleet.predictions(model.id)) is not None:
+            if (predictions := self.fleet.models.predictions(model.id)) is not None:
                 for kind, tokens in asdict(predictions.totals).items():
                     self._tallies.reach(CACHE_TOKENS, model.id, kind, total=tokens)
 
@@ -183,7 +183,7 @@ class Scheduler:
         job, now_ms = submission.job, self._clock.wall_ms()
         timed = replace(job, created_ms=now_ms, deadline_ms=now_ms + job.deadline_ms - job.created_ms)
         if job.adapter:
-            timed = replace(timed, adapter_number=self.fleet.adapter_number(job.model, job.adapter))
+            timed = replace(timed, adapter_number=self.fleet.models.adapter_number(job.model, job.adapter))
         return replace(submission, job=timed)
 
     async def explain(self, job_id: JobId) -> Standing | None:
@@ -204,13 +204,13 @@ class Scheduler:
 
     async def learn_model_settings(self) -> None:
         """Ask the Ledger again for what admins have set of models: it has changed, or may have."""
-        overruled = self.fleet.overruled
-        if self.fleet.set(await self._ledger.model_settings()):
+        overruled = self.fleet.models.overruled
+        if self.fleet.models.set(await self._ledger.model_settings()):
             self.ticking.hasten()
         self._tell_overruled(overruled)
 
     def _tell_overruled(self, told: Sequence[Overruled] = ()) -> None:
-        for each in self.fleet.overruled:
+        for each in self.fleet.models.overruled:
             if each not in told:
                 logger.warning("model %s is without the adapter %s: %s", each.model, each.adapter.id, each.reason)
 
@@ -218,17 +218,17 @@ class Scheduler:
         """Return once every engine of the model that serves has said what it makes of this adapter, or in a while."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timing.adapt_s):
-                while self.fleet.awaits(model, adapter):
+                while self.fleet.models.awaits(model, adapter):
                     await self.ticking.taken()
 
     async def model(self, model: str) -> ModelDetail | None:
         """All that is known of this model. None of one that the catalogue does not list."""
         queued, now_ms = self.leases.places.queue.waiting_for(model), self._clock.wall_ms()
-        return self.fleet.model_detail(model, queued, self._now_s(), now_ms)
+        return self.fleet.models.detail(model, queued, self._now_s(), now_ms)
 
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
-        return self.fleet.model_views(queued, self._now_s())
+        return self.fleet.models.views(queued, self._now_s())
 
     async def activity(self, minutes: int) -> list[ActiveMinute]:
         """What was seen of the last so many minutes, also the current one; not of those in which nobody looked."""
@@ -277,7 +277,7 @@ class Scheduler:
     async def _refusals(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
         """Why jobs are not accepted, by their ids. A budget without room comes before a lack of capacity."""
         jobs = [submission.job for submission in submissions if submission.job.id not in self.leases.places]
-        refusals = acceptance.refusals(jobs, self.fleet.offered, self.leases, self._now_s())
+        refusals = acceptance.refusals(jobs, self.fleet.models.offered, self.leases, self._now_s())
         for_capacity = [s for s in submissions if isinstance(refusals.get(s.job.id), NoCapacity)]
         if for_capacity:
             refusals |= await self._ledger.over_budget(for_capacity)
@@ -337,7 +337,7 @@ class Scheduler:
     def _look_for_alarms(self) -> None:
         if self.leases.quiescent:
             return  # the system ends, and its nodes before this
-        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self._clock.wall_ms())
+        self._alarms.look(self.fleet.node_statuses(), self.fleet.models.states(), self._clock.wall_ms())
         if self._alarms.untold and (self._alarming is None or self._alarming.done()):
             self._alarming = tell(self._tell_alarms(), "ledger.happened")
 
@@ -355,7 +355,7 @@ class Scheduler:
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
         await self.learn_weights()
-        if self.fleet.keeps_removed_adapters:
+        if self.fleet.models.keeps_removed_adapters:
             await self._ledger.forget_adapters()
         await self.learn_model_settings()
         self._carry_out(self.leases.attached())

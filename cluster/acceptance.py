@@ -40,7 +40,7 @@ def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None
         return not_registered(job.model)
     if job.adapter and not _is_offered(job.adapter, model, catalogue):
         return not_registered(job.adapter)
-    context = fleet.context_length(model.id)
+    context = fleet.models.context_length(model.id)
     if context is not None and most_tokens(job) > context:
         return _too_long(job, context)
     if job.node_id is not None and not fleet.knows_node(job.node_id):
@@ -54,8 +54,8 @@ def lack_of_capacity(job: Job, catalogue: Catalogue, fleet: Fleet, waiting: int,
     assert model is not None
     if not fleet.can_serve(model.id, job.node_id, now_s):
         return no_capacity(model.id, fleet.too_small_gpus(model.id))
-    if fleet.lacks(model.id, job.adapter):
-        if fleet.cannot_load(model.id, job.adapter):
+    if fleet.models.lacks(model.id, job.adapter):
+        if fleet.models.cannot_load(model.id, job.adapter):
             # Not why: that may name folders.
             return NoCapacity(f"Adapter {job.adapter} cannot be loaded: the list of models tells why")
         return NoCapacity(f"Adapter {job.adapter} is new: not all nodes with model {model.id} have it yet")

@@ -40,16 +40,16 @@ async def models(request: Request, gateway: CurrentGateway, number: PageNumber =
 @router.get("/models/{model_id:path}")
 async def model(request: Request, gateway: CurrentGateway, model_id: ModelPath) -> Response:
     template = "models/now.html" if _is_part(request) else "models/model.html"
-    return page(request, template, await _shown(gateway, await gateway.model(model_id)))
+    return page(request, template, await _shown(gateway, await gateway.models.get(model_id)))
 
 
 @router.patch("/models/{model_id:path}")
 async def change(request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath, form: Form) -> Response:
     """Set how many replicas there may be. The answer is the form, with what is wrong in it."""
     try:
-        detail = await gateway.change_model(model_id, parse(ModelPatch, _bounds(form)).change())
+        detail = await gateway.models.change(model_id, parse(ModelPatch, _bounds(form)).change())
     except BadRequest as problem:
-        shown = await _shown(gateway, await gateway.model(model_id), form, problem.message)
+        shown = await _shown(gateway, await gateway.models.get(model_id), form, problem.message)
         return page(request, "models/bounds.html", shown, 422)
     shown = await _shown(gateway, detail) | {"saved": True}
     return page(request, "models/bounds.html", shown, headers={"HX-Trigger": "bounds-changed"})
@@ -58,7 +58,7 @@ async def change(request: Request, gateway: CurrentGateway, caller: Admin, model
 @router.post("/models/{model_id:path}/restart")
 async def restart(request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath) -> Response:
     """Replace its replicas one after the other. The answer is what is so now."""
-    return page(request, "models/now.html", await _shown(gateway, await gateway.restart_model(model_id)))
+    return page(request, "models/now.html", await _shown(gateway, await gateway.models.restart(model_id)))
 
 
 @router.post("/models/{model_id:path}/adapters")
@@ -67,9 +67,9 @@ async def add_adapter(
 ) -> Response:
     """Add an adapter. The answer is the form, and with what is wrong in it, if anything."""
     try:
-        detail = await gateway.add_adapter(model_id, parse(AdapterRequest, _adapter(form)).adapter())
+        detail = await gateway.adapters.add(model_id, parse(AdapterRequest, _adapter(form)).adapter())
     except (BadRequest, Conflict) as problem:
-        shown = await _shown(gateway, await gateway.model(model_id), form, problem.message)
+        shown = await _shown(gateway, await gateway.models.get(model_id), form, problem.message)
         return page(request, "models/adapters.html", shown, 422)
     return page(request, "models/adapters.html", await _shown(gateway, detail), headers=_ADAPTERS_CHANGED)
 
@@ -79,8 +79,8 @@ async def remove_adapter(
     request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath, adapter_id: AdapterPath
 ) -> Response:
     """Remove an adapter that an admin has added. The answer is the form, and those that are left."""
-    await gateway.remove_adapter(model_id, adapter_id)
-    shown = await _shown(gateway, await gateway.model(model_id))
+    await gateway.adapters.remove(model_id, adapter_id)
+    shown = await _shown(gateway, await gateway.models.get(model_id))
     return page(request, "models/adapters.html", shown, headers=_ADAPTERS_CHANGED)
 
 
@@ -89,7 +89,7 @@ def _is_part(request: Request) -> bool:
 
 
 async def _models(gateway: Gateway) -> list[CatalogueModel]:
-    now = await gateway.models()
+    now = await gateway.models.now()
     return [catalogue_body(view, now.tokens_per_second, gateway.catalogue) for view in now.views]
 
 
@@ -97,7 +97,7 @@ async def _shown(
     gateway: Gateway, detail: ModelDetail, given: FormData = _EMPTY, problem: str | None = None
 ) -> dict[str, object]:
     """The model; and of the form what has been `given` already, and what is wrong with that."""
-    speeds = await gateway.speeds()
+    speeds = await gateway.models.speeds()
     known = gateway.catalogue.model(detail.view.id)
     body = detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue)
     return {

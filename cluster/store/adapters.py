@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, select, up
 from cluster.catalogue import Adapter, Price
 from cluster.errors import Conflict
 from cluster.job_states import JobState
-from cluster.store.tables import ADAPTERS, JOBS
+from cluster.store.tables.jobs import JOBS
+from cluster.store.tables.models import ADAPTERS
 
 Adapters = tuple[Adapter, ...]
 

@@ -272,7 +272,7 @@ def test_settings_that_use_the_name_go_before_and_say_so(database: Path, caplog:
                 assert (again.status_code, again.json()["error"]) == (409, "conflict")
                 assert "settings file" in again.json()["error_message"]
             await system.change(model)
-            await until(lambda: not system.scheduler.fleet.overruled, "the settings of before")
+            await until(lambda: not system.scheduler.fleet.models.overruled, "the settings of before")
 
     run(scenario())
 
