@@ -132,6 +132,9 @@ def test_the_reason_is_logged_and_not_once_per_request(caplog: pytest.LogCapture
 class Silent(NoCluster):
     """A cluster that knows who asks, and answers nothing else."""
 
+    async def model_settings(self) -> Any:
+        await asyncio.Event().wait()
+
     def __getattr__(self, method: str) -> Any:
         async def wait_forever(*_: Any) -> Any:
             await asyncio.Event().wait()
