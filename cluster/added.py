@@ -15,6 +15,7 @@ from cluster.messages.models import ModelSettings
 from cluster.settings.checks import Value, name
 from cluster.settings.judging import Judge
 
+_PART_OF_PATHS = "/adapters/"
 _RELATIVE = ("./", "../", "~")
 
 
@@ -48,6 +49,10 @@ def check_new(settings: Catalogue, model: Model, adapter: Adapter, judge: Judge)
     """
     try:
         name(Value(adapter.id, "id"))
+        if _PART_OF_PATHS in adapter.id:
+            raise Value(adapter.id, "id").refused(
+                f"must not contain {_PART_OF_PATHS}, by which paths of adapters are read"
+            )
         _check_source(Value(adapter.source, "source"), model, judge)
     except ConfigError as error:
         raise BadRequest(error.message) from None

@@ -265,7 +265,8 @@ def test_settings_that_use_the_name_go_before_and_say_so(database: Path, caplog:
                     assert added["state_message"].startswith(reason)
                     assert any(reason in record.message for record in caplog.records)
                     assert (await add(asking, source="org/x")).status_code == 409
-                    assert (await asking.get("/metrics")).status_code == 200
+                    metrics = (await asking.get("/metrics")).text
+                    assert metrics.count('infernet_output_tokens_per_second{model="pirate"}') == 1
             async with system.client() as asking:
                 assert (await asking.delete(f"{ADAPTERS}/pirate")).status_code == 204
                 again = await asking.delete(f"{ADAPTERS}/pirate")
@@ -293,6 +294,7 @@ def test_what_the_settings_would_be_refused_for_is_refused(database: Path, tmp_p
                 ("sim", {"id": "real"}, 409, "real is a model in the settings"),
                 ("sim", {"id": "sim-alias"}, 409, "sim-alias is an alias of sim in the settings"),
                 ("real", {"id": "poet"}, 409, "poet is an adapter of sim in the settings"),
+                ("sim", {"id": "a/adapters/b"}, 400, "id: must not contain /adapters/"),
                 ("sim", {"source": "/nowhere/at/all"}, 400, "source: there is no folder /nowhere/at/all"),
                 ("sim", {"source": str(tmp_path / "no_lora")}, 400, "it is not a LoRA adapter"),
                 ("sim", {"source": "builtin:nothing"}, 400, "there is no built-in model nothing"),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors.backends.base import Adapted, BackendDied
 from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused
+from actors.backends.vllm.adapting import without_added
 from actors.backends.vllm.backend import VllmBackend
 from actors.backends.vllm.detokenizer import Detokenizer
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted
@@ -257,6 +258,13 @@ def test_an_engine_that_does_not_start_with_what_was_added_starts_without_it() -
         (refusal,) = backend.adapted.refused
         assert (refusal.number, refusal.outgrown) == (added.number, False)
         assert refusal.reason == "vLLM does not start with it: RuntimeError: out of memory"
+
+
+def test_what_was_added_last_is_left_out_first() -> None:
+    first, last, of_settings = Adapter("first", added_ms=1), Adapter("last", added_ms=2), Adapter("known")
+    assert without_added((last, of_settings, first)) == [(), (last,), (first, last)]
+    assert without_added((of_settings, first)) == [(), (first,)]
+    assert without_added((of_settings,)) == [()]
 
 
 def test_a_stop_string_ends_the_request(stage: Loaded) -> None:

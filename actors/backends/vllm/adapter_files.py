@@ -20,6 +20,7 @@ CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 _WRAPPED = "base_model.model."
 _HEADER_BYTES = 8
+_PIECE_BYTES = 1 << 20
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 Shape = tuple[int, ...]
@@ -67,8 +68,21 @@ def read_all(model: Model, source: str) -> AdaptersRead:
 
 
 def read(model: Model, adapter: Adapter, source: str) -> AdapterFiles:
-    """This adapter of `model`, which is at `source`. Raises AdapterRefused."""
-    return _read(model, adapter, _shapes(source))
+    """This adapter of `model`, which is at `source`, in this machine's memory by then: vLLM, which generates nothing
+    while it loads one, does not wait for a disk. Raises AdapterRefused.
+    """
+    files = _read(model, adapter, _shapes(source))
+    for name in _WEIGHTS:
+        _touch(files.folder / name)
+    return files
+
+
+def _touch(file: Path) -> None:
+    """Have the kernel keep what is in this file, if there is one."""
+    if file.is_file():
+        with file.open("rb", buffering=0) as opened:
+            while opened.read(_PIECE_BYTES):
+                pass
 
 
 def _shapes(source: str) -> dict[str, Shape]:

@@ -90,6 +90,12 @@ class Adapting:
         self._put(partial(self._know, adapter, files))
 
 
+def without_added(adapters: Sequence[Adapter]) -> list[tuple[Adapter, ...]]:
+    """What is left out when an engine is made, attempt by attempt: nothing, what was added last, all that was added."""
+    added = sorted((adapter for adapter in adapters if adapter.added_ms), key=lambda adapter: adapter.added_ms)
+    return list(dict.fromkeys([(), tuple(added[-1:]), tuple(added)]))
+
+
 def told(adapted: Adapted) -> set[int]:
     """The numbers of the adapters of which this tells."""
     return {*adapted.known, *(refusal.number for refusal in adapted.refused)}

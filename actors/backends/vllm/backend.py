@@ -21,7 +21,7 @@ from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
 from actors.backends.vllm.adapter_files import AdapterRefused
-from actors.backends.vllm.adapting import Adapting
+from actors.backends.vllm.adapting import Adapting, without_added
 from actors.backends.vllm.engine import InvalidRequest, Pooled, Produced, VllmEngine, Wanted
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.frontend import RequestRefused
@@ -203,20 +203,28 @@ class VllmBackend:
             self._shut_down()
 
     def _made(self) -> VllmEngine:
-        """The engine. What admins have added to the model does not keep it from being made: then it is without that."""
-        added = [adapter for adapter in self._model.adapters if adapter.added_ms]
-        try:
-            return self._make_of(self._model)
-        except Exception as error:
-            if not added or self._stopped or isinstance(error, AdapterRefused):
-                raise
-            reason = self._failures.reason(error)
-        log.warning("%s does not start, and is tried without the adapters that were added: %s", self._model.id, reason)
-        self._end_processes()
-        self._failures.forget()
-        of_settings = tuple(adapter for adapter in self._model.adapters if not adapter.added_ms)
-        engine = self._make_of(replace(self._model, adapters=of_settings))
-        for adapter in added:
+        """The engine. What admins have added to the model does not keep it from being made.
+
+        Where vLLM does not start, it is tried without the adapter that was added last, then without all that were.
+        """
+        reason = ""
+        *attempts, last = without_added(self._model.adapters)
+        for left_out in attempts:
+            try:
+                return self._made_without(left_out, reason)
+            except Exception as error:
+                if self._stopped or isinstance(error, AdapterRefused):
+                    raise
+                reason = reason or self._failures.reason(error)
+            log.warning("%s does not start, and is tried without added adapters: %s", self._model.id, reason)
+            self._end_processes()
+            self._failures.forget()
+        return self._made_without(last, reason)
+
+    def _made_without(self, left_out: Sequence[Adapter], reason: str) -> VllmEngine:
+        adapters = tuple(adapter for adapter in self._model.adapters if adapter not in left_out)
+        engine = self._make_of(replace(self._model, adapters=adapters))
+        for adapter in left_out:
             engine.refuse(adapter, f"vLLM does not start with it: {reason}")
         return engine
 
