@@ -1,11 +1,13 @@
 """LoRA adapters through the whole system: Ray, HTTP and vLLM; and one that does not load, which says so."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.forms import BROKEN, GERMAN, GERMAN_SOURCE, PLAIN, Forms
+from tests.support.lora import make_adapter
 from tests.support.serving import START_S
 from tests.support.waiting import wait_until
 
@@ -28,6 +30,30 @@ def test_adapters_answer_are_listed_and_paid_for(forms: Forms) -> None:
 def test_one_that_is_none_fails_its_model_and_says_why(forms: Forms) -> None:
     wait_until(lambda: "adapter" in why_broken(forms.http), START_S, "why it failed")
     assert why_broken(forms.http) == "adapter broken:none: its adapter_config.json says no rank r"
+
+
+def test_adapters_come_and_go_while_the_model_serves(forms: Forms, tmp_path: Path) -> None:
+    """In the same engine: one that answers, and one that looks like one until vLLM reads it."""
+    http, path, name = forms.http, f"/api/v1/models/{PLAIN}", "capitals:deutsch"
+    torn = make_adapter(tmp_path / "torn", 1, target_modules=[], bias="all")
+    before = engines(http)
+    for adapter, source in ((name, GERMAN_SOURCE), ("capitals:torn", str(torn))):
+        made = http.post(f"{path}/adapters", json={"id": adapter, "source": source})
+        assert made.status_code == 201, made.text
+    told = {each["id"]: each.get("state_message", "") for each in made.json()["adapters"]}
+    assert (told[GERMAN], told[name]) == ("", "")
+    assert ": vLLM cannot load it: " in told["capitals:torn"]
+    assert answer(http, name) == TEXTS[GERMAN]
+    assert {each: answer(http, each) for each in TEXTS} == TEXTS
+    for adapter in (name, "capitals:torn"):
+        assert http.delete(f"{path}/adapters/{adapter}").status_code == 204
+    body = {"model": name, "messages": [{"role": "user", "content": "Hi"}]}
+    assert http.post("/api/v1/jobs", json=body).status_code == 404
+    assert engines(http) == before
+
+
+def engines(http: httpx.Client) -> set[str]:
+    return {each["engine_id"] for each in http.get(f"/api/v1/models/{PLAIN}").json()["engines"]}
 
 
 def answer(http: httpx.Client, model: str) -> str:
