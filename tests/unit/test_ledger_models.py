@@ -1,10 +1,11 @@
 """What admins set of models, as the Ledger keeps it."""
 
 import pytest
+from msgspec.structs import replace
 
 from actors.ledger import Ledger
-from cluster.catalogue import Replicas
-from cluster.errors import BadRequest
+from cluster.catalogue import Adapter, Price, Replicas
+from cluster.errors import BadRequest, Conflict
 from cluster.messages.models import BoundsChange, ModelSettings
 from tests.support.ledger_stage import Place, with_ledger
 
@@ -49,5 +50,33 @@ def test_a_restart_that_is_told_again_is_one(place: Place) -> None:
         for restarts, told in ((1, 1), (1, 1), (2, 2), (1, 2)):
             assert await ledger.restart_model("m", restarts) == ModelSettings("m", min=2, restarts=told)
         assert (await ledger.change_bounds("m", BoundsChange(min=None), REPLICAS)).restarts == 2
+
+    with_ledger(place, scenario)
+
+
+def test_adapters_are_added_once_and_removed(place: Place) -> None:
+    async def scenario(ledger: Ledger) -> None:
+        asked = Adapter("a", "org/a", Price(1.0, 2.5), added_ms=5)
+        assert await ledger.add_adapter("m", asked) == asked
+        assert await ledger.add_adapter("m", replace(asked, added_ms=6)) == asked  # said again
+        for other, words in (
+            (replace(asked, source="org/b"), "from another source"),
+            (replace(asked, price=None), "at another price"),
+        ):
+            with pytest.raises(Conflict, match=words):
+                await ledger.add_adapter("m", other)
+        with pytest.raises(Conflict, match="is an adapter of m already"):
+            await ledger.add_adapter("other", asked)
+        await ledger.change_bounds("m", BoundsChange(min=2), REPLICAS)
+        assert await ledger.model_settings() == [ModelSettings("m", min=2, adapters=(asked,))]
+        await ledger.remove_adapter("m", "a")
+        await ledger.remove_adapter("m", "a")
+        await ledger.remove_adapter("m", "unheard of")
+        again = await ledger.add_adapter("m", replace(asked, source="org/b", price=None))
+        assert again == Adapter("a", "org/b", None, added_ms=6)  # never at the same time as before
+        assert await ledger.model_settings() == [ModelSettings("m", min=2, adapters=(again,), removed=(asked,))]
+        await ledger.restart_model("m", 1)
+        (told,) = await ledger.model_settings()
+        assert (told.adapters, told.removed) == ((again,), (asked,))
 
     with_ledger(place, scenario)
