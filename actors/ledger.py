@@ -27,6 +27,7 @@ from cluster.measures.activity import MINUTE_MS
 from cluster.measures.history import EndedMinutes
 from cluster.measures.measures import Totals
 from cluster.measures.tallies import COMMIT_SECONDS, COMMITS, WEBHOOKS, WRITES, Sheet, Tallies
+from cluster.messages.alarms import Known
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.models import BoundsChange, ModelSettings
 from cluster.messages.money import UsageQuery, UsageSum
@@ -57,6 +58,7 @@ from cluster.messages.webhooks import (
 from cluster.messages.work import Accepted, Ended, Idempotency, Job, OpenAttempt, OpenJob, Submission
 from cluster.store import (
     accounts,
+    alarms,
     budgets,
     deliveries,
     first_admin,
@@ -470,10 +472,21 @@ class Ledger:
         self._something_to_tell.set()
         return again
 
-    async def happened(self, events: Sequence[Event]) -> None:
-        """Writes down whom these are to be told. May be repeated: each is told once."""
-        if await self._somebody_listens():
-            await self._write(partial(deliveries.add, events=events, named={}))
+    async def known(self) -> Known:
+        """What the Scheduler knew of nodes and models when it told of them last."""
+        # A read would not see what waits to be committed.
+        return await self._write(alarms.known_before)
+
+    async def happened(self, events: Sequence[Event], known: Known, scheduler: str) -> None:
+        """Writes down whom these are to be told, and with that what is known then. May be repeated: each is told once.
+
+        Raises Superseded when `scheduler` is not the Scheduler any more.
+        """
+        if not self._roles.hold(SCHEDULER_ROLE, scheduler, begins=False):
+            raise Superseded("another Scheduler has begun")
+        listening = await self._somebody_listens()
+        await self._write(partial(alarms.happened, events=events if listening else (), known=known))
+        if events:
             self._something_to_tell.set()
 
     async def due_deliveries(self, room: Room, wait_s: float) -> list[Due]:

@@ -11,14 +11,14 @@ from msgspec.structs import asdict, replace
 from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
 from actors.scheduling.job_spans import JobSpans
-from actors.wire.calls import tell
+from actors.wire.calls import AWAY, tell
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
 from actors.wire.role import Role
 from cluster import acceptance
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import InfernetError, NoCapacity
+from cluster.errors import InfernetError, NoCapacity, Superseded
 from cluster.fleet.alarms import Alarms
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.gpu_memory import Demand
@@ -102,6 +102,7 @@ class Scheduler:
         existing = await asyncio.to_thread(self._known_engines)
         marks = await self._ledger.share_marks()
         self._begin(existing, await self._ledger.open_jobs(), marks, await self._ledger.model_settings())
+        self._alarms = Alarms(await self._ledger.known(), self._now_s(), self._timing)
         await self.learn_weights()
         self.role.start()
         self.ticking.start()
@@ -247,6 +248,7 @@ class Scheduler:
     async def quiesce(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
         self.leases.quiescent = True
+        await self._miss_nobody()
         try:
             async with asyncio.timeout(within_s):
                 while not self.leases.idle:
@@ -255,6 +257,16 @@ class Scheduler:
         except TimeoutError:
             return False
         return True
+
+    async def _miss_nobody(self) -> None:
+        """What goes with the system is missed by nobody, and nothing that failed counts for the next one."""
+        if self._alarming is not None:
+            await asyncio.wait([self._alarming])
+        self._alarms.end()
+        try:
+            await self._tell_alarms()
+        except (*AWAY, Superseded) as error:
+            logger.warning("the next start may miss nodes that end with this system: %s", error)
 
     async def _refusals(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
         """Why jobs are not accepted, by their ids. A budget without room comes before a lack of capacity."""
@@ -319,19 +331,20 @@ class Scheduler:
     def _look_for_alarms(self) -> None:
         if self.leases.quiescent:
             return  # the system ends, and its nodes before this
-        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self._clock.wall_ms())
-        if self._alarms.untold and (self._alarming is None or self._alarming.done()):
+        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self.fleet.model_makes(), *self._now())
+        if self._alarms.news is not None and (self._alarming is None or self._alarming.done()):
             self._alarming = tell(self._tell_alarms(), "ledger.happened")
 
     async def _tell_alarms(self) -> None:
         """Tried again at the next tick where it fails."""
-        events = self._alarms.untold
-        await self._ledger.happened(events)
-        self._alarms.told(events)
+        if (news := self._alarms.news) is not None:
+            await self._ledger.happened(news.events, news.known, self.role.holder)
+            self._alarms.told(news)
 
     async def _survey(self) -> None:
         """Have the cluster keep the seats that there are to be, and hear of its machines."""
         report = await self._seats.see_to(self.fleet.seat_orders(), self.fleet.unwanted_seats())
+        self._alarms.survey(report)
         self._carry_out(self.leases.surveyed(report, *self._now()))
 
     async def _compare(self) -> None:

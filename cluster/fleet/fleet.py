@@ -340,6 +340,10 @@ class Fleet:
     def model_states(self) -> dict[str, ModelState]:
         return {model: served.state for model, served in self._models.items()}
 
+    def model_makes(self) -> dict[str, str]:
+        """The fingerprint of what engines of each model are made of now."""
+        return {model: served.make.fingerprint for model, served in self._models.items()}
+
     # Inside -------------------------------------------------------------------------------------------------------
 
     @property

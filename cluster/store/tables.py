@@ -338,7 +338,8 @@ class TallySourceRow(SQLModel, table=True):
 class WebhookRow(SQLModel, table=True):
     """An endpoint that is told of events. `events` and `secrets` are JSON; the secrets are kept themselves: they sign.
 
-    One that was removed stays until its deliveries have gone.
+    One that was removed stays until its deliveries have gone. Every attempt since `failing_since_ms` has failed, the last
+    one at `failed_ms`.
     """
 
     __tablename__ = "webhooks"
@@ -351,6 +352,9 @@ class WebhookRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     disabled_by: str | None = None
     removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+    failing_since_ms: int | None = Field(default=None, sa_type=BigInteger)
+    failed_ms: int | None = Field(default=None, sa_type=BigInteger)
+    disabled_ms: int | None = Field(default=None, sa_type=BigInteger)
 
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("webhooks_of_account", "account_id", "created_ms", "id"),)
 
@@ -396,6 +400,25 @@ class DeliveryRow(SQLModel, table=True):
     )
 
 
+class OnlineNodeRow(SQLModel, table=True):
+    """A node that would be missed."""
+
+    __tablename__ = "online_nodes"
+
+    id: str = Field(primary_key=True)
+    since_ms: int = Field(sa_type=BigInteger)
+    name: str
+
+
+class FailedModelRow(SQLModel, table=True):
+    """A model of which it has been told that it failed."""
+
+    __tablename__ = "failed_models"
+
+    id: str = Field(primary_key=True)
+    make: str
+
+
 class OwnerRow(SQLModel, table=True):
     """The one row that says which system owns the database: the one that was given the number `epoch`.
 
@@ -439,5 +462,7 @@ TALLIES = SQLModel.metadata.tables["tallies"]
 TALLY_SOURCES = SQLModel.metadata.tables["tally_sources"]
 WEBHOOKS = SQLModel.metadata.tables["webhooks"]
 DELIVERIES = SQLModel.metadata.tables["deliveries"]
+ONLINE_NODES = SQLModel.metadata.tables["online_nodes"]
+FAILED_MODELS = SQLModel.metadata.tables["failed_models"]
 OWNER = SQLModel.metadata.tables["owner"]
 OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]

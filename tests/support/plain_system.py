@@ -360,8 +360,22 @@ class PlainSystem:
         self._actors["scheduler"].run_in(me)
 
     async def restart_scheduler(self) -> None:
-        await self._stop("scheduler")
+        await self.lose_scheduler()
         await self.start_scheduler()
+
+    async def lose_scheduler(self) -> None:
+        """Its process ends, and calls to it wait until there is another."""
+        await self._stop("scheduler")
+
+    async def crash(self) -> None:
+        """Everything ends at once, with nothing finished. What is in the database is all that is left."""
+        for name in ("courier", "scheduler", "journal", "rate_limiter"):
+            self._actors[name].kill()
+        for node_id in list(self.nodes):
+            await self.kill_node(node_id)
+        for engine_id in list(self.engines):
+            self.kill_engine(engine_id)
+        await self.ledger.abandon()
 
     async def change(self, *models: Model) -> None:
         """Other settings of models: what is made of them begins anew, and the engines run on."""

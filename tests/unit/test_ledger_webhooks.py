@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from actors.ledger import Ledger
 from cluster.errors import BadRequest, BudgetExceeded, Conflict, DeliveryNotFound, Forbidden, WebhookNotFound
 from cluster.ids import AccountId, DeliveryId, KeyId, WebhookId, new_webhook_id
+from cluster.messages.alarms import Known
 from cluster.messages.money import Budget, Rates
 from cluster.messages.people import AccountChange, Principal
 from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, NewWebhook, Room, WebhookChange
@@ -292,12 +293,12 @@ def test_what_cannot_be_registered(place: Place) -> None:
 def test_events_of_the_system_are_for_all_that_want_them_and_are_told_once(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         node = Event("event_1", "node.offline", NOW, {"id": "node_1"})
-        await ledger.happened([node])  # nobody listens yet
+        await ledger.happened([node], Known(), "scheduler")  # nobody listens yet
         wants, does_not = hook(events=("node.offline",)), hook("https://example.org/2")
         for each in (wants, does_not):
             await ledger.create_webhook(ADMIN, each)
         for _ in range(2):
-            await ledger.happened([replace(node, key="event_2")])
+            await ledger.happened([replace(node, key="event_2")], Known(), "scheduler")
         (told,) = await due(ledger)
         assert (told.webhook_id, told.body) == (wants.id, events.body(node))
 

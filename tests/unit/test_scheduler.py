@@ -20,6 +20,7 @@ from cluster.leases.places import Ending, Leased, Lost, Queued, Recovering
 from cluster.leases.suspicion import MAX_ATTEMPTS, MOST_LOSSES
 from cluster.liveness.roles import SCHEDULER_ROLE, Roles
 from cluster.messages import webhooks
+from cluster.messages.alarms import Known
 from cluster.messages.machines import EngineOrder, EngineReport, FailedAttempt, Gpu, Hardware, NodeOrders, NodeReport
 from cluster.messages.models import ModelSettings
 from cluster.messages.people import ShareMark
@@ -68,6 +69,7 @@ class PlainLedger:
         self.committing.set()
         self.placements: list[Placed] = []
         self.happenings: list[webhooks.Event] = []
+        self.known_ = Known()
 
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
@@ -87,10 +89,14 @@ class PlainLedger:
     async def weights(self) -> dict[AccountId, int]:
         return self.weight_of
 
-    async def happened(self, events: Sequence[webhooks.Event]) -> None:
+    async def known(self) -> Known:
+        return self.known_
+
+    async def happened(self, events: Sequence[webhooks.Event], known: Known, scheduler: str) -> None:
         if self.failing is not None:
             raise self.failing
         self.happenings += events
+        self.known_ = known
 
     async def create(
         self, submissions: Sequence[Submission], begun: Sequence[Placed] = ()
