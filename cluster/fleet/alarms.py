@@ -7,7 +7,7 @@ from msgspec import Struct
 from cluster.fleet.failed_models import FailedModels
 from cluster.fleet.online_nodes import OnlineNodes
 from cluster.ids import NodeId, new_event_key
-from cluster.messages.alarms import Known, OnlineNode
+from cluster.messages.alarms import NOTHING_KNOWN, Known, OnlineNode
 from cluster.messages.machines import ModelState, NodeStatus
 from cluster.messages.seats import ClusterReport
 from cluster.messages.webhooks import Event
@@ -28,7 +28,7 @@ class Alarms:
     cluster gave back because it had nothing to do, is missed by nobody.
     """
 
-    def __init__(self, known: Known = Known(), now_s: float = 0.0, timing: Timing = Timing()) -> None:
+    def __init__(self, known: Known = NOTHING_KNOWN, now_s: float = 0.0, timing: Timing = Timing()) -> None:
         self._nodes = OnlineNodes(known.nodes, now_s, timing)
         self._models = FailedModels(known.models)
         self._written = known

@@ -9,8 +9,8 @@ from cluster.messages.machines import ModelState
 class FailedModels:
     """A model has failed until it serves again, nobody wants it any more, or other engines of it are tried.
 
-    Those `before` were told of by a Scheduler before this one, which has to find out again that they fail: until then it
-    takes them for idle.
+    Those `before` were told of by a Scheduler before this one, which has to find out again that they fail: until then
+    it takes them for idle.
     """
 
     def __init__(self, before: Iterable[FailedModel]) -> None:

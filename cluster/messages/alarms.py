@@ -1,5 +1,7 @@
 """What is written down of nodes and models, so that the next Scheduler knows what it would miss."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from cluster.ids import NodeId
@@ -29,3 +31,6 @@ class Known(Struct, frozen=True):
 
     nodes: frozenset[OnlineNode] = frozenset()
     models: frozenset[FailedModel] = frozenset()
+
+
+NOTHING_KNOWN: Final = Known()

@@ -338,8 +338,8 @@ class TallySourceRow(SQLModel, table=True):
 class WebhookRow(SQLModel, table=True):
     """An endpoint that is told of events. `events` and `secrets` are JSON; the secrets are kept themselves: they sign.
 
-    One that was removed stays until its deliveries have gone. Every attempt since `failing_since_ms` has failed, the last
-    one at `failed_ms`.
+    One that was removed stays until its deliveries have gone. Every attempt since `failing_since_ms` has failed, the
+    last one at `failed_ms`.
     """
 
     __tablename__ = "webhooks"

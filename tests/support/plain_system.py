@@ -367,14 +367,9 @@ class PlainSystem:
         """Its process ends, and calls to it wait until there is another."""
         await self._stop("scheduler")
 
-    async def crash(self) -> None:
-        """Everything ends at once, with nothing finished. What is in the database is all that is left."""
-        for name in ("courier", "scheduler", "journal", "rate_limiter"):
-            self._actors[name].kill()
-        for node_id in list(self.nodes):
-            await self.kill_node(node_id)
-        for engine_id in list(self.engines):
-            self.kill_engine(engine_id)
+    async def lose_ledger(self) -> None:
+        """Its process ends with whatever it was about to write, and calls to it wait until there is another."""
+        self._actors["ledger"].kill()
         await self.ledger.abandon()
 
     async def change(self, *models: Model) -> None:

@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from cluster.clock import SYSTEM_CLOCK
 from cluster.ids import NodeId
-from tests.support.plain_processes import Process
-from tests.support.plain_system import QUICK, SIM, PlainSystem, prepare_database, run, until
+from tests.support.plain_system import QUICK, SIM, PlainSystem, prepare_database, replicated, run, until
 from tests.support.webhook_host import Receiver, receiver
 from tests.support.webhook_scene import HERE, Scene, play
 
 SOON = replace(QUICK, offline_after_s=0.5, settle_s=0.5)
 OF_THE_SYSTEM = ["node.offline", "model.failed"]
+TWICE = (replicated(SIM, 2),)
 BROKEN = replace(SIM, engine={**SIM.engine, "fail_on_load": "no such file"})
 
 
@@ -70,7 +70,7 @@ def test_a_node_that_is_lost_while_there_is_no_scheduler_is_told_of_once(tmp_pat
         await stage.host.hears(lambda: len(offline(stage)) > 1)
         assert offline(stage) == [lost, kept]
 
-    play(tmp_path, scenario, nodes=2, timing=SOON)
+    play(tmp_path, scenario, nodes=2, models=TWICE, timing=SOON)
 
 
 def test_a_node_that_does_not_answer_any_more_is_told_of_by_the_next_scheduler_though_its_machine_is_there(
@@ -105,7 +105,7 @@ def test_what_a_scheduler_could_not_tell_before_it_was_lost_is_told_by_the_next(
         await have_looked(system)
         assert offline(stage) == [lost]
 
-    play(tmp_path, scenario, nodes=2, timing=SOON)
+    play(tmp_path, scenario, nodes=2, models=TWICE, timing=SOON)
 
 
 def test_a_scheduler_in_whose_place_another_has_begun_tells_nothing(tmp_path: Path) -> None:
@@ -117,10 +117,14 @@ def test_a_scheduler_in_whose_place_another_has_begun_tells_nothing(tmp_path: Pa
         await are_known(system, system.node_ids)
         former = system.scheduler
         await system.start_scheduler()
-        await have_looked(system)
-        await former.ticking.taken() if not former.leases.quiescent else None
-        assert offline(stage) == []
+        await until(lambda: former.fleet.node_statuses() == dict.fromkeys(system.node_ids, "offline"), "its belief")
+        for _ in range(3):
+            await former.ticking.taken()
+        await former.stop()
         await are_known(system, system.node_ids)
+        await lose_node(system, system.node_ids[0])
+        await stage.host.hears(lambda: offline(stage))
+        assert offline(stage) == system.node_ids
 
     play(tmp_path, scenario, timing=replace(SOON, hold_s=60.0))
 
@@ -141,7 +145,7 @@ def test_a_node_that_is_drained_is_missed_by_no_scheduler(tmp_path: Path) -> Non
         await stage.host.hears(lambda: offline(stage))
         assert offline(stage) == [kept]
 
-    play(tmp_path, scenario, nodes=2, timing=SOON)
+    play(tmp_path, scenario, nodes=2, models=TWICE, timing=SOON)
 
 
 def test_a_model_that_failed_is_told_of_once_whoever_looks(tmp_path: Path) -> None:
@@ -187,14 +191,18 @@ def test_a_model_that_is_tried_again_in_vain_is_told_of_once(tmp_path: Path) -> 
 
 async def _system_with_a_hook(path: Path, host: Receiver, ends_well: bool) -> None:
     """A system of two nodes, which ends well or badly."""
-    async with PlainSystem(path, webhooks=HERE, nodes=2, timing=SOON) as system, system.client() as client:
+    async with (
+        PlainSystem(path, webhooks=HERE, nodes=2, models=TWICE, timing=SOON) as system,
+        system.client() as client,
+    ):
         await system.ready()
         answer = await client.post("/api/v1/webhooks", json={"url": host.url("/admin"), "events": OF_THE_SYSTEM})
         assert answer.status_code == 201
         await are_known(system, system.node_ids)
         if ends_well:
             assert await system.scheduler.quiesce(5.0)
-        await system.crash()
+        else:
+            await system.lose_scheduler()
 
 
 def test_nodes_that_ended_with_their_system_are_not_missed_by_the_next(tmp_path: Path) -> None:

@@ -89,7 +89,9 @@ def test_a_node_is_missed_once_for_each_time_it_is_lost(statuses: list[NodeStatu
         (["ready", "idle", "starting"], 0),
     ],
 )
-def test_a_model_fails_once_until_it_has_served_again_or_nobody_wanted_it(states: list[ModelState], failures: int) -> None:
+def test_a_model_fails_once_until_it_has_served_again_or_nobody_wanted_it(
+    states: list[ModelState], failures: int
+) -> None:
     alarms = Alarms()
     for state in states:
         look(alarms, models={"large": state})
@@ -111,7 +113,7 @@ def test_what_somebody_has_is_not_told_again_and_what_came_meanwhile_is() -> Non
 # Another Scheduler ------------------------------------------------------------------------------------------------
 
 
-def successor(known: Known = BEFORE, report: ClusterReport | None = cluster(OTHER, NODE)) -> Alarms:
+def successor(known: Known = BEFORE, report: ClusterReport | None = None) -> Alarms:
     """A Scheduler that begins at 0 s, of this cluster, or before it knows any."""
     alarms = Alarms(known, 0.0, TIMING)
     if report is not None:
@@ -157,14 +159,15 @@ def test_a_node_that_is_heard_again_goes_on_as_the_one_it_was() -> None:
 
 def test_a_node_that_was_drained_or_given_back_while_nobody_looked_is_missed_by_nobody() -> None:
     given_back = cluster(OTHER, given_back=[NODE])
-    assert later(successor(Known(BEFORE.nodes | {OnlineNode(OTHER, 5)}), given_back), {}, HEARD_BY_S - 1) == []
+    known = Known(BEFORE.nodes | {OnlineNode(OTHER, 5)})
+    assert later(successor(known, given_back), {OTHER: "online"}, HEARD_BY_S) == []
     drained = successor(report=cluster(NODE))
     look(drained, {NODE: "draining"}, now_s=1.0)
     assert later(drained, {NODE: "offline"}, HEARD_BY_S) == []
 
 
 def test_nobody_is_missed_before_the_cluster_has_told_of_its_machines() -> None:
-    alarms = successor(report=None)
+    alarms = successor()
     assert later(alarms, {}, 10 * HEARD_BY_S) == []
     alarms.survey(cluster(OTHER, given_back=[NODE]))
     assert later(alarms, {}, 11 * HEARD_BY_S) == []
