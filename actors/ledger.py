@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from secrets import token_urlsafe
@@ -61,6 +61,7 @@ from cluster.store import (
     alarms,
     budgets,
     deliveries,
+    endpoint_health,
     first_admin,
     idempotency,
     job_search,
@@ -83,6 +84,7 @@ from cluster.store import (
 from cluster.store.database import Database
 from cluster.store.usage_days import DAY_MS
 from cluster.timing import Timing
+from cluster.webhooks.schedule import DISABLE_AFTER_MS
 
 logger = logging.getLogger(__name__)
 
@@ -440,7 +442,11 @@ class Ledger:
 
     async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
         """The endpoint as it stands then. May be repeated. Raises WebhookNotFound, Forbidden and Conflict."""
-        return await self._write(partial(webhooks.change, caller=caller, webhook_id=webhook_id, asked=change))
+        now_ms = self._now_ms()
+        changing = partial(webhooks.change, caller=caller, webhook_id=webhook_id, asked=change, now_ms=now_ms)
+        changed = await self._write(changing)
+        self._something_to_tell.set()
+        return changed
 
     async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId, secret: str) -> Webhook:
         """From now on this secret signs, and the one before for a day. Raises WebhookNotFound and Forbidden."""
@@ -500,7 +506,10 @@ class Ledger:
 
     async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
         """Writes down what came of these attempts. May be repeated."""
-        await self._write(partial(deliveries.record, attempted=attempted))
+        disabled = await self._write(partial(deliveries.record, attempted=attempted))
+        for webhook_id in disabled:
+            days = DISABLE_AFTER_MS // DAY_MS
+            logger.warning("webhook %s is disabled: every attempt of the last %d days has failed", webhook_id, days)
         for each in attempted:
             self._tallies.count(WEBHOOKS, _came_to(each))
 
@@ -619,6 +628,8 @@ class Ledger:
     def _prepare(self, database: Database) -> None:
         """Learns who listens, and makes the first admin key, if there is no key."""
         self._listening |= database.read(webhooks.accounts)
+        if self._listening:
+            _done(database.commit([partial(endpoint_health.begin_anew, now_ms=self._now_ms())]))
         if database.read(keys.any_exists):
             return
         secret = self._admin_key or new_secret()
@@ -626,9 +637,7 @@ class Ledger:
             # Said before it is stored: the door would let nobody in with it.
             raise StartError("The first admin key looks like one that was made here, but a character of it is wrong")
         add = partial(first_admin.add, secret=secret, now_ms=self._now_ms())
-        for answer in database.commit([add]):
-            if answer is not None:
-                raise answer
+        _done(database.commit([add]))
         self._first_admin_key = None if self._admin_key else secret
 
 
@@ -638,7 +647,15 @@ def _totals(connection: Connection) -> Totals:
         tallies.sums(connection),
         budgets.reserved(connection),
         deliveries.untold(connection),
+        endpoint_health.states(connection),
     )
+
+
+def _done(answers: Iterable[object]) -> None:
+    """Raises what kept a write from being made."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
 
 
 def _came_to(attempted: Attempted) -> str:

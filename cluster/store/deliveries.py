@@ -6,13 +6,14 @@ Each is there once for an event and an endpoint, and is tried until it has ended
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from cluster.errors import Conflict, DeliveryNotFound
 from cluster.ids import AccountId, DeliveryId, WebhookId, delivery_id
 from cluster.messages.people import Principal
 from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, Room
-from cluster.store import webhooks
+from cluster.store import endpoint_health, webhooks
 from cluster.store.tables import DELIVERIES, WEBHOOKS
 from cluster.webhooks import events as rules
 from cluster.webhooks.schedule import GIVE_UP_MS
@@ -67,15 +68,16 @@ def redeliver(
 def of_webhook(
     connection: Connection, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery
 ) -> list[Delivery]:
-    """The endpoint's deliveries, the newest first. Raises WebhookNotFound."""
-    webhooks.find(connection, caller, webhook_id)
+    """The endpoint's deliveries, the newest first. What waits for a disabled one says so. Raises WebhookNotFound."""
+    is_disabled = webhooks.find(connection, caller, webhook_id).disabled_by is not None
     wanted = _DELIVERIES.where(DELIVERIES.c.webhook_id == webhook_id)
     if query.status is not None:
         wanted = wanted.where(DELIVERIES.c.status == query.status)
     if query.before is not None:
         wanted = wanted.where(tuple_(DELIVERIES.c.created_ms, DELIVERIES.c.id) < query.before)
     newest_first = wanted.order_by(DELIVERIES.c.created_ms.desc(), DELIVERIES.c.id.desc()).limit(query.limit)
-    return [_delivery(row) for row in connection.execute(newest_first)]
+    found = [_delivery(row) for row in connection.execute(newest_first)]
+    return [_held_back(each) if is_disabled and each.status == "pending" else each for each in found]
 
 
 def due(connection: Connection, room: Room, now_ms: int) -> list[Due]:
@@ -94,13 +96,18 @@ def due(connection: Connection, room: Room, now_ms: int) -> list[Due]:
     return found
 
 
-def record(connection: Connection, attempted: Sequence[Attempted]) -> None:
-    """Writes down what came of these attempts. What has been written down before changes nothing."""
+def record(connection: Connection, attempted: Sequence[Attempted]) -> list[WebhookId]:
+    """Writes down what came of these attempts. What has been written down before changes nothing.
+
+    Returns the endpoints that are disabled by it, because they have failed for too long.
+    """
     if attempted:
         connection.execute(_RECORD, [_recorded(each) for each in attempted])
     for each in attempted:
         if each.gone_url:
-            connection.execute(_GONE, {"webhook": each.webhook_id, "gone_url": each.gone_url})
+            gone = {"webhook": each.webhook_id, "gone_url": each.gone_url, "at": each.at_ms}
+            connection.execute(_GONE, gone)
+    return endpoint_health.note(connection, attempted)
 
 
 def untold(connection: Connection) -> int:
@@ -170,6 +177,11 @@ def _due(row: Row[Any], endpoint: Row[Any], secrets: tuple[str, ...]) -> Due:
     return Due(row.id, endpoint.id, endpoint.url, secrets, row.body, row.attempts, row.begun_ms)
 
 
+def _held_back(delivery: Delivery) -> Delivery:
+    """As it stands while its endpoint is disabled."""
+    return replace(delivery, problem="disabled", next_ms=None)
+
+
 def _delivery(row: Row[Any]) -> Delivery:
     return Delivery(
         id=row.id,
@@ -229,7 +241,7 @@ _RECORD = (
 _GONE = (
     update(WEBHOOKS)
     .where(WEBHOOKS.c.id == bindparam("webhook"), WEBHOOKS.c.url == bindparam("gone_url"))
-    .values(disabled_by="gone")
+    .values(disabled_by="gone", disabled_ms=bindparam("at"))
 )
 _IS_REMOVED = WEBHOOKS.c.removed_ms.is_not(None)
 _PRUNE = delete(DELIVERIES).where(
