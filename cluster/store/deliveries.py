@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, tuple_, update
 
 from cluster.errors import Conflict, DeliveryNotFound
 from cluster.ids import AccountId, DeliveryId, WebhookId, delivery_id
@@ -120,11 +120,11 @@ def prune(connection: Connection, now_ms: int) -> bool:
 
     What was to be told to an endpoint that was disabled for so long that it would have been given up has ended.
     """
-    connection.execute(_GIVE_UP, {"before": now_ms - GIVE_UP_MS, "now": now_ms})
+    ended = connection.execute(_GIVE_UP, {"before": now_ms - GIVE_UP_MS, "now": now_ms}).rowcount
     removed = connection.execute(_PRUNE, {"before": now_ms - KEPT_MS}).rowcount
     removed += connection.execute(_PRUNE_REMOVED).rowcount
     connection.execute(_FORGET_REMOVED)
-    return removed >= _PRUNED_AT_ONCE
+    return max(ended, removed) >= _PRUNED_AT_ONCE
 
 
 def _endpoints(connection: Connection, accounts: Collection[AccountId | None]) -> Sequence[Row[Any]]:
@@ -210,13 +210,15 @@ _ADD = insert(DELIVERIES).from_select(
         ~exists().where(DELIVERIES.c.id == bindparam("id"))
     ),
 )
-_OF_ENDPOINT_DUE = exists().where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, DELIVERIES.c.next_ms <= bindparam("now"))
+# No pause is longer: what is to be tried after that was put off by a clock that was wrong.
+_IS_DUE = or_(DELIVERIES.c.next_ms <= bindparam("now"), DELIVERIES.c.next_ms > bindparam("now") + GIVE_UP_MS)
+_OF_ENDPOINT_DUE = exists().where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, _IS_DUE)
 _WITH_DUE = _ENABLED.where(_OF_ENDPOINT_DUE).order_by(func.random())
 _DUE = (
     select(DELIVERIES)
     .where(
         DELIVERIES.c.webhook_id == bindparam("webhook"),
-        DELIVERIES.c.next_ms <= bindparam("now"),
+        _IS_DUE,
         DELIVERIES.c.id.not_in(bindparam("under_way", expanding=True)),
     )
     .order_by(DELIVERIES.c.next_ms)

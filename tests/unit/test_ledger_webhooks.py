@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from actors.ledger import Ledger
 from cluster.errors import BadRequest, BudgetExceeded, Conflict, DeliveryNotFound, Forbidden, WebhookNotFound
 from cluster.ids import AccountId, DeliveryId, KeyId, WebhookId, new_webhook_id
-from cluster.messages.alarms import Known
+from cluster.messages.alarms import NOTHING_KNOWN
 from cluster.messages.money import Budget, Rates
 from cluster.messages.people import AccountChange, Principal
 from cluster.messages.webhooks import (
@@ -304,12 +304,12 @@ def test_what_cannot_be_registered(place: Place) -> None:
 def test_events_of_the_system_are_for_all_that_want_them_and_are_told_once(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         node = Event("event_1", "node.offline", NOW, {"id": "node_1"})
-        await ledger.happened([node], Known(), "scheduler")  # nobody listens yet
+        await ledger.happened([node], NOTHING_KNOWN, "scheduler")  # nobody listens yet
         wants, does_not = hook(events=("node.offline",)), hook("https://example.org/2")
         for each in (wants, does_not):
             await ledger.create_webhook(ADMIN, each)
         for _ in range(2):
-            await ledger.happened([replace(node, key="event_2")], Known(), "scheduler")
+            await ledger.happened([replace(node, key="event_2")], NOTHING_KNOWN, "scheduler")
         (told,) = await due(ledger)
         assert (told.webhook_id, told.body) == (wants.id, events.body(node))
 
@@ -399,6 +399,58 @@ def test_the_page_of_a_status_begins_where_the_one_before_ended(place: Place) ->
     with_ledger(place, scenario, _later())
 
 
+def test_what_a_clock_that_was_wrong_has_put_off_is_tried_when_it_is_right_again(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        for put_off_ms in (HOUR_MS, 365 * DAY_MS):
+            await ended(ledger)
+            (told,) = await due(ledger)
+            await ledger.record_attempts([attempted(told, problem="timeout", next_ms=clock.ms + put_off_ms)])
+        (now,) = await due(ledger)
+        assert now.id == told.id
+
+    with_ledger(place, scenario, clock)
+
+
+def test_a_retry_is_signed_by_the_secrets_of_its_time(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        (told,) = await due(ledger)
+        await ledger.record_attempts([attempted(told, problem="timeout", next_ms=clock.ms + HOUR_MS)])
+        await ledger.rotate_webhook(MEMBER, webhook.id, "whsec_Mg==")
+        clock.ms += HOUR_MS
+        (again,) = await due(ledger)
+        assert (again.id, again.secrets) == (told.id, ("whsec_Mg==", SECRET))
+        clock.ms += FORMER_SECRET_SIGNS_MS
+        (again,) = await due(ledger)
+        assert again.secrets == ("whsec_Mg==",)
+
+    with_ledger(place, scenario, clock)
+
+
+def test_all_that_waited_too_long_for_a_disabled_endpoint_has_ended_however_much_it_is(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook(events=("node.offline",))
+        await ledger.create_webhook(ADMIN, webhook)
+        lost = [Event(f"event_{number}", "node.offline", NOW, {"id": f"node_{number}"}) for number in range(1_100)]
+        await ledger.happened(lost, NOTHING_KNOWN, "scheduler")
+        await ledger.change_webhook(ADMIN, webhook.id, WebhookChange(enabled=False))
+        clock.ms += GIVE_UP_MS
+        await ledger.prune_deliveries()
+        assert elsewhere(place, "SELECT problem, count(*) FROM deliveries GROUP BY 1") == [("disabled", 1_100)]
+
+    with_ledger(place, scenario, clock)
+
+
 DAY_MS = 24 * HOUR_MS
 
 
@@ -406,8 +458,7 @@ async def tried(ledger: Ledger, webhook: NewWebhook, clock: Clock, problem: Prob
     """The endpoint, once something more has been sent to it now, and this has come of it."""
     await ended(ledger, created_ms=clock.ms - 10_000)
     (told,) = await due(ledger)
-    next_ms = None if problem is None else clock.ms + 30 * DAY_MS
-    await ledger.record_attempts([Attempted(told.id, webhook.id, 1, clock.ms, None, problem, next_ms)])
+    await ledger.record_attempts([Attempted(told.id, webhook.id, 1, clock.ms, None, problem)])
     (now,) = await ledger.webhooks(OURS)
     return now
 
@@ -479,7 +530,7 @@ def test_what_waits_for_an_endpoint_that_failed_says_so_and_is_told_when_it_is_e
         failed_again = Attempted(other.id, webhook.id, 1, clock.ms, None, "timeout", clock.ms + 5_000)
         await ledger.record_attempts([failed_again])
         listed = await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(9, "pending"))
-        assert {(each.problem, each.next_ms) for each in listed} == {("disabled", None)} and len(listed) == 3
+        assert {(each.problem, each.next_ms) for each in listed} == {("disabled", None)} and len(listed) == 2
         with pytest.raises(Conflict):
             await ledger.redeliver(MEMBER, webhook.id, waiting.id)
         assert await due(ledger) == []
