@@ -514,11 +514,15 @@ class Ledger:
             self._tallies.count(WEBHOOKS, _came_to(each))
 
     async def prune_deliveries(self) -> None:
-        """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
+        """Removes deliveries that ended long ago, some at a time, and tries those that a wrong clock has put off.
+
+        What cannot be now is the next time.
+        """
         if not self._listening:
             return
         prune = partial(deliveries.prune, now_ms=self._now_ms())
         try:
+            await self._write(partial(deliveries.hasten, now_ms=self._now_ms()))
             while True:
                 may_be_more = await self._write(prune)
                 if not may_be_more:

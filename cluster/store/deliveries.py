@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from cluster.errors import Conflict, DeliveryNotFound
 from cluster.ids import AccountId, DeliveryId, WebhookId, delivery_id
@@ -115,6 +115,11 @@ def untold(connection: Connection) -> int:
     return connection.scalar(_UNTOLD) or 0
 
 
+def hasten(connection: Connection, now_ms: int) -> None:
+    """What a clock that was wrong has put off for longer than any pause is tried now."""
+    connection.execute(_HASTEN, {"now": now_ms, "latest": now_ms + GIVE_UP_MS})
+
+
 def prune(connection: Connection, now_ms: int) -> bool:
     """Removes, some at a time, what ended long ago and what removed endpoints have left. Whether there may be more.
 
@@ -210,15 +215,13 @@ _ADD = insert(DELIVERIES).from_select(
         ~exists().where(DELIVERIES.c.id == bindparam("id"))
     ),
 )
-# No pause is longer: what is to be tried after that was put off by a clock that was wrong.
-_IS_DUE = or_(DELIVERIES.c.next_ms <= bindparam("now"), DELIVERIES.c.next_ms > bindparam("now") + GIVE_UP_MS)
-_OF_ENDPOINT_DUE = exists().where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, _IS_DUE)
+_OF_ENDPOINT_DUE = exists().where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id, DELIVERIES.c.next_ms <= bindparam("now"))
 _WITH_DUE = _ENABLED.where(_OF_ENDPOINT_DUE).order_by(func.random())
 _DUE = (
     select(DELIVERIES)
     .where(
         DELIVERIES.c.webhook_id == bindparam("webhook"),
-        _IS_DUE,
+        DELIVERIES.c.next_ms <= bindparam("now"),
         DELIVERIES.c.id.not_in(bindparam("under_way", expanding=True)),
     )
     .order_by(DELIVERIES.c.next_ms)
@@ -262,6 +265,12 @@ _PRUNE_REMOVED = delete(DELIVERIES).where(
     )
 )
 _FORGET_REMOVED = delete(WEBHOOKS).where(_IS_REMOVED, ~exists().where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id))
+# Endpoint by endpoint: so the index of what waits is used.
+_HASTEN = (
+    update(DELIVERIES)
+    .where(DELIVERIES.c.webhook_id.in_(select(WEBHOOKS.c.id)), DELIVERIES.c.next_ms > bindparam("latest"))
+    .values(next_ms=bindparam("now"))
+)
 _GIVE_UP = (
     update(DELIVERIES)
     .where(

@@ -409,6 +409,8 @@ def test_what_a_clock_that_was_wrong_has_put_off_is_tried_when_it_is_right_again
             await ended(ledger)
             (told,) = await due(ledger)
             await ledger.record_attempts([attempted(told, problem="timeout", next_ms=clock.ms + put_off_ms)])
+        assert await due(ledger) == []
+        await ledger.prune_deliveries()
         (now,) = await due(ledger)
         assert now.id == told.id
 
