@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from actors.couriering.endpoint import MOST_SENDING
 from cluster.clock import iso_utc
+from cluster.webhooks.schedule import DISABLE_AFTER_MS
+from tests.support.clocks import MovedClock
 from tests.support.plain_system import QUICK, until
 from tests.support.webhook_host import Told
 from tests.support.webhook_scene import SUBMISSION, Scene, path_of, play
@@ -309,6 +311,42 @@ def test_an_endpoint_that_is_gone_is_told_nothing_more_until_it_is_enabled(tmp_p
         assert [told.event["data"]["id"] for told in stage.host.told] == [first, third]
 
     play(tmp_path, scenario)
+
+
+def test_an_endpoint_that_fails_for_five_days_is_disabled_and_its_owner_is_told(tmp_path: Path) -> None:
+    clock = MovedClock()
+
+    async def scenario(stage: Scene) -> None:
+        stage.host.answers = lambda told: 500 if told.path == "/dead" else 204
+        async with await stage.member() as member:
+            dead = await stage.hook("/dead", member)
+            await stage.hook("/alive", member)
+            await stage.job(member)
+            await stage.until_attempted(dead, 1)
+            (failing, well) = (await member.get("/api/v1/webhooks")).json()["webhooks"]
+            assert (failing["status"], "failing_since" in failing, "failing_since" in well) == ("enabled", True, False)
+            clock.ahead_ms = DISABLE_AFTER_MS
+            second = await stage.job(member)
+            await until(lambda: stage.is_disabled(dead), "disabled")
+            (failing, well) = (await member.get("/api/v1/webhooks")).json()["webhooks"]
+            assert (failing["disabled_by"], well["status"]) == ("failures", "enabled")
+            assert failing["disabled_reason"].startswith(f"Every attempt since {failing['failing_since']} failed")
+            assert failing["disabled_at"] > failing["failing_since"]
+            waiting = await stage.deliveries(dead, status="pending")
+            assert {each["problem"] for each in waiting} == {"disabled"}
+            assert not any("next_attempt_at" in each for each in waiting)
+            stage.host.answers = lambda _: 204
+            again = f"{path_of(dead)}/deliveries/{waiting[0]['id']}/redeliver"
+            assert (await member.post(again)).json()["error"] == "conflict"
+            enabled = (await member.patch(path_of(dead), json={"enabled": True})).json()
+            assert (enabled["status"], enabled.keys() & {"disabled_by", "disabled_reason", "failing_since"}) == (
+                "enabled",
+                set(),
+            )
+            assert (await member.post(again)).status_code == 202
+            await stage.host.hears(lambda: second in {told.event["data"]["id"] for told in stage.host.of("/dead")[2:]})
+
+    play(tmp_path, scenario, clock=clock)
 
 
 def test_what_waits_for_a_disabled_endpoint_goes_on_when_it_is_enabled(tmp_path: Path) -> None:

@@ -230,10 +230,10 @@ def _show(webhooks: Iterable[Json]) -> None:
 
 
 def _status(webhook: Json) -> str:
-    """As a column has room for it; an endpoint that fails is soon to be disabled."""
+    """An endpoint that fails is disabled soon."""
     if "disabled_by" in webhook:
         return f"disabled ({webhook['disabled_by']})"
-    return "failing" if "failing_since" in webhook else str(webhook.get("status"))
+    return f"failing since {webhook['failing_since']}" if "failing_since" in webhook else str(webhook.get("status"))
 
 
 def _show_deliveries(deliveries: Iterable[Json], now: datetime) -> None:
