@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
 from actors.scheduling.job_spans import JobSpans
-from actors.wire.calls import AWAY, tell
+from actors.wire.calls import AWAY, tell, within
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
 from actors.wire.role import Role
@@ -260,13 +260,16 @@ class Scheduler:
 
     async def _miss_nobody(self) -> None:
         """What goes with the system is missed by nobody, and nothing that failed counts for the next one."""
+        try:
+            await within(self._timing.database_s, self._forget_all(), "the Ledger")
+        except (*AWAY, Superseded) as error:
+            logger.warning("the next start may miss nodes that end with this system: %s", error)
+
+    async def _forget_all(self) -> None:
         if self._alarming is not None:
             await asyncio.wait([self._alarming])
         self._alarms.end()
-        try:
-            await self._tell_alarms()
-        except (*AWAY, Superseded) as error:
-            logger.warning("the next start may miss nodes that end with this system: %s", error)
+        await self._tell_alarms()
 
     async def _refusals(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
         """Why jobs are not accepted, by their ids. A budget without room comes before a lack of capacity."""

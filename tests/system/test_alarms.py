@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from cluster.clock import SYSTEM_CLOCK
@@ -187,6 +188,17 @@ def test_a_model_that_is_tried_again_in_vain_is_told_of_once(tmp_path: Path) -> 
         assert failed(stage) == ["sim"]
 
     play(tmp_path, scenario, timing=SOON)
+
+
+def test_a_system_ends_though_its_ledger_cannot_be_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(stage: Scene) -> None:
+        await are_known(stage.system, stage.system.node_ids)
+        await stage.system.lose_ledger()
+        assert await stage.system.scheduler.quiesce(5.0)
+        await stage.system.start_ledger()
+
+    play(tmp_path, scenario, timing=replace(SOON, database_s=0.2))
+    assert "the next start may miss nodes that end with this system" in caplog.text
 
 
 async def _system_with_a_hook(path: Path, host: Receiver, ends_well: bool) -> None:
