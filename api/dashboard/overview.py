@@ -38,11 +38,11 @@ async def now(request: Request, gateway: CurrentGateway, caller: Caller) -> Resp
 @router.get("/overview/plots")
 async def plots(gateway: CurrentGateway, caller: Admin) -> Response:
     """The last hour, as the plots are drawn from."""
-    return Answer(hour(await gateway.history(_MINUTES)))
+    return Answer(hour(await gateway.usage.history(_MINUTES)))
 
 
 async def _now(gateway: Gateway, caller: Principal) -> dict[str, object]:
-    state = await gateway.state()
+    state = await gateway.health.state()
     models, nodes = state.models or (), state.nodes or ()
     return {
         "problems": problems(state),
@@ -58,7 +58,7 @@ async def _now(gateway: Gateway, caller: Principal) -> dict[str, object]:
 
 async def _hour(gateway: Gateway) -> dict[str, object]:
     """Of the whole system, for admins."""
-    body = history_body(await gateway.history(_MINUTES))
+    body = history_body(await gateway.usage.history(_MINUTES))
     latest = body["minutes"][-1]
     return {
         "history": body,
@@ -71,6 +71,6 @@ async def _hour(gateway: Gateway) -> dict[str, object]:
 async def _own(gateway: Gateway, caller: Principal) -> dict[str, object]:
     """Of a member's account."""
     now_ms = gateway.now_ms()
-    [used] = await gateway.usage(UsageQuery(caller.account_id, since_ms=now_ms - now_ms % _DAY_MS))
-    found = await gateway.jobs(caller.account_id, JobQuery(_LAST_JOBS))
+    [used] = await gateway.usage.sums(UsageQuery(caller.account_id, since_ms=now_ms - now_ms % _DAY_MS))
+    found = await gateway.jobs.page(caller.account_id, JobQuery(_LAST_JOBS))
     return {"history": None, "used": used, "jobs": [job_body(record) for record in found.records]}

@@ -10,7 +10,7 @@ from cluster.ids import NodeId
 from cluster.messages.alarms import FailedModel, Known, OnlineNode
 from cluster.messages.webhooks import Event
 from cluster.store import deliveries
-from cluster.store.tables import FAILED_MODELS, ONLINE_NODES
+from cluster.store.tables.alarms import FAILED_MODELS, ONLINE_NODES
 
 
 def known_before(connection: Connection) -> Known:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
 from cluster.ids import WebhookId
 from cluster.messages.webhooks import Attempted, EndpointState
-from cluster.store.tables import WEBHOOKS
+from cluster.store.tables.webhooks import WEBHOOKS
 from cluster.webhooks.schedule import DISABLE_AFTER_MS, UNTRIED_MS
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 from tests.support.plain_system import PlainSystem, prepare_database, run, until
 from tests.support.webhook_host import Receiver, receiver
 

@@ -160,7 +160,7 @@ def test_a_model_that_failed_is_told_of_once_whoever_looks(tmp_path: Path) -> No
         await stage.host.hears(lambda: failed(stage))
         await until(lambda: system.rows("SELECT id FROM failed_models") == [("sim",)], "what is known")
         await system.restart_scheduler()
-        await until(lambda: system.scheduler.fleet.model_states() == {"sim": "failed"}, "failed again")
+        await until(lambda: system.scheduler.fleet.models.states() == {"sim": "failed"}, "failed again")
         await system.ticks(2)
         assert failed(stage) == ["sim"]
         await system.change(SIM)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from actors.couriering.endpoint import MOST_SENDING
 from cluster.clock import iso_utc
+from cluster.ids import JobId
 from cluster.webhooks.schedule import DISABLE_AFTER_MS
 from tests.support.clocks import MovedClock
 from tests.support.plain_system import QUICK, until
@@ -325,8 +326,11 @@ def test_an_endpoint_that_fails_for_five_days_is_disabled_and_its_owner_is_told(
             await stage.until_attempted(dead, 1)
             (failing, well) = (await member.get("/api/v1/webhooks")).json()["webhooks"]
             assert (failing["status"], "failing_since" in failing, "failing_since" in well) == ("enabled", True, False)
+            await stage.system.lose_courier()
             clock.ahead_ms = DISABLE_AFTER_MS
             second = await stage.job(member)
+            await stage.system.ended(JobId(second), dead["account_id"])
+            await stage.system.start_courier()
             await until(lambda: stage.is_disabled(dead), "disabled")
             (failing, well) = (await member.get("/api/v1/webhooks")).json()["webhooks"]
             assert (failing["disabled_by"], well["status"]) == ("failures", "enabled")
