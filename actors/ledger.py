@@ -39,6 +39,7 @@ from cluster.messages.people import (
     NewKey,
     Principal,
     ShareMark,
+    SignedIn,
     WindowMark,
 )
 from cluster.messages.placements import Placed
@@ -70,6 +71,7 @@ from cluster.store import (
     own_secrets,
     placements,
     removal,
+    sessions,
     shares,
     speeds,
     submissions,
@@ -182,11 +184,14 @@ class Ledger:
 
     # Who may ask --------------------------------------------------------------------------------------------------
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
-        """The holders of the keys with these hashes; None for each that is unknown, revoked or expired."""
+    async def principals(self, shown: Sequence[SignedIn]) -> list[Principal | None]:
+        """The holders of these keys, and of these sessions' keys.
+
+        None for each key that is unknown, revoked or expired, and for each session that was ended.
+        """
         now_ms = self._now_ms()
-        find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._default_limits)
-        principals = await self._holders.find(key_hashes, lambda: self._read(find), now_ms)
+        find = partial(sessions.principals, shown=shown, now_ms=now_ms, default=self._default_limits)
+        principals = await self._holders.find(shown, lambda: self._read(find), now_ms)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
         return principals
 
@@ -194,9 +199,16 @@ class Ledger:
         """The secret by which sessions are signed: made when it is asked for first, and kept."""
         return await self._write(partial(own_secrets.kept, name="sessions", new=token_urlsafe(32)))
 
+    async def end_session(self, session_id: str, until_ms: int) -> None:
+        """This session is over, which it would be at `until_ms`. May be repeated."""
+        try:
+            await self._write(partial(sessions.end, session_id=session_id, until_ms=until_ms, now_ms=self._now_ms()))
+        finally:
+            self._holders.forget()
+
     async def authenticate(self, key_hash: str) -> Principal | None:
         """The holder of the key with this hash; None if it is unknown, revoked or expired."""
-        return (await self.principals([key_hash]))[0]
+        return (await self.principals([SignedIn(key_hash)]))[0]
 
     async def write_uses(self) -> None:
         """Records when keys were used last. What cannot be written now is kept for the next time."""

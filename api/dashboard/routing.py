@@ -69,7 +69,7 @@ async def _admit(request: Request) -> None:
     decision = await gateway.charge(principal, "reads")
     if not decision.allowed:
         raise refusal(decision, "requests")
-    request.state.principal, request.state.csrf_token = principal, session.csrf_token
+    request.state.principal, request.state.session, request.state.csrf_token = principal, session, session.csrf_token
     if request.method not in SAFE_METHODS and await _token(request) != session.csrf_token:
         raise Forbidden("This page is of another session: load it again")
 

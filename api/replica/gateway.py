@@ -1,6 +1,7 @@
 """All that routes may talk to: who asks, what they may still ask for, and what of the cluster they asked for."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from hmac import compare_digest
@@ -36,10 +37,12 @@ from cluster.errors import (
     KeyNotFound,
     ModelNotFound,
     NodeNotFound,
+    RateLimited,
     Unauthorized,
 )
 from cluster.ids import AccountId, DeliveryId, EngineId, JobId, KeyId, NodeId, WebhookId
 from cluster.keys import secret_hash
+from cluster.limits.attempts import MOST_FAILURES
 from cluster.limits.windows import Bucket, Decision
 from cluster.measures.history import History, history
 from cluster.measures.measures import Totals
@@ -176,15 +179,44 @@ class Gateway:
         """Raises Unauthorized."""
         return await self._principals.find(token)
 
-    async def sign_in(self, token: str) -> str:
-        """The cookie of a new session of the holder of this key. Raises Unauthorized."""
-        await self._principals.find(token)
+    async def sign_in(self, token: str, address: str) -> str:
+        """The cookie of a new session of the holder of this key. Raises Unauthorized.
+
+        Raises RateLimited when somebody at this address has failed too often, at whichever replica.
+        """
+        wait_s = math.ceil(await self._rate_limiter.try_to_sign_in(address))
+        if wait_s:
+            message = f"Too many attempts; try again in {wait_s} s"
+            raise RateLimited(message, wait_s, MOST_FAILURES, self.now_ms() // 1000 + wait_s)
+        has_failed = False
+        try:
+            await self._principals.find(token)
+        except Unauthorized:
+            has_failed = True
+            raise
+        finally:
+            # Neither who is let in has failed, nor who cannot be told because something is away.
+            if not has_failed:
+                tell(self._rate_limiter.did_not_fail(address), "rate_limiter.did_not_fail")
         return await self._sessions.begin(secret_hash(token))
 
     async def signed_in(self, cookie: str) -> tuple[Principal, Session]:
         """Who has this session. Raises Unauthorized when it is over, or its key is not valid any more."""
         session = await self._sessions.read(cookie)
-        return await self._principals.signed_in(session.key_hash), session
+        return await self._principals.signed_in(session.signed_in), session
+
+    def leave(self, cookie: str) -> None:
+        """Who signs in anew has left this session, and cannot sign out of it any more. Its end is not waited for."""
+        tell(self._leave(cookie), "ending a session that another one follows")
+
+    async def _leave(self, cookie: str) -> None:
+        with suppress(Unauthorized):
+            await self.sign_out(await self._sessions.read(cookie))
+
+    async def sign_out(self, session: Session) -> None:
+        """End this session: every replica refuses it within 5 s."""
+        await self._sessions.end(session)
+        self._principals.forget(session.signed_in)
 
     async def require_metrics_reader(self, token: Callable[[], str]) -> None:
         """Where metrics have a key, raises Unauthorized for who presents neither that nor an admin's."""

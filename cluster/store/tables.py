@@ -419,6 +419,17 @@ class OwnSecretRow(SQLModel, table=True):
     secret: str
 
 
+class EndedSessionRow(SQLModel, table=True):
+    """A session of the dashboard that was ended before its time, which is over at `until_ms`."""
+
+    __tablename__ = "ended_sessions"
+
+    id: str = Field(primary_key=True)
+    until_ms: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("ended_sessions_by_time", "until_ms"),)
+
+
 ACCOUNTS = SQLModel.metadata.tables["accounts"]
 KEYS = SQLModel.metadata.tables["api_keys"]
 JOBS = SQLModel.metadata.tables["jobs"]
@@ -441,3 +452,4 @@ WEBHOOKS = SQLModel.metadata.tables["webhooks"]
 DELIVERIES = SQLModel.metadata.tables["deliveries"]
 OWNER = SQLModel.metadata.tables["owner"]
 OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]
+ENDED_SESSIONS = SQLModel.metadata.tables["ended_sessions"]
