@@ -1,4 +1,4 @@
-"""The one place where requests, tokens and attempts to sign in are counted, so that the limits hold whichever replica is asked."""
+"""The one place where requests, tokens and attempts to sign in are counted: limits hold whichever replica is asked."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence

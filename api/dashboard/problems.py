@@ -1,6 +1,6 @@
 """What is wrong now, and what to do about it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from api.replica.gateway import State
@@ -26,19 +26,30 @@ def problems(state: State) -> list[Problem]:
     return [*found[: _MOST - 1], Problem(rest, "The pages of models and nodes have all of them.", "/models")]
 
 
-def _away(state: State) -> Iterator[Problem]:
-    if state.can_write is None:
-        yield Problem(
-            "The database cannot be written",
-            "No job is accepted until it can. Look whether its server runs, its disk is full or its file was moved; "
-            "`infernet doctor` tells which.",
-        )
-    parts = {"scheduler": state.models, "rate limiter": state.counts, "journal": state.streams}
-    for name, told in parts.items():
-        if told is None:
+def of_away(parts: Iterable[str]) -> Iterator[Problem]:
+    """That these parts of the system do not answer."""
+    for name in parts:
+        if name == "database":
+            yield Problem(
+                "The database cannot be written",
+                "No job is accepted until it can. Look whether its server runs, its disk is full or its file was moved; "
+                "`infernet doctor` tells which.",
+            )
+        else:
             yield Problem(
                 f"The {name} does not answer", "It is restarted by itself within seconds; if not, look at the logs."
             )
+
+
+def _away(state: State) -> Iterator[Problem]:
+    parts = {
+        "ledger": state.gauges,
+        "database": state.can_write,
+        "scheduler": state.models,
+        "rate limiter": state.counts,
+        "journal": state.streams,
+    }
+    yield from of_away(name for name, told in parts.items() if told is None)
 
 
 def _models(state: State) -> Iterator[Problem]:

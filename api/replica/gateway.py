@@ -16,6 +16,7 @@ from actors.outgoing.urls import UrlRefused
 from actors.wire.calls import AWAY, Gone, InTime, tell, within
 from actors.wire.handing_in import HandingIn
 from api.replica.allowances import Allowances
+from api.replica.asking import ask
 from api.replica.contexts import Contexts
 from api.replica.door_counts import DoorCounts
 from api.replica.forms import Forms
@@ -94,6 +95,14 @@ class ModelsNow(NamedTuple):
     def tokens_per_second(self, model: str) -> int:
         """0 before the model's first job has completed."""
         return self.speeds.get(model, 0)
+
+
+class Course(NamedTuple):
+    """Why a job runs where it runs, and what became of it, as far as it is known now; `away` did not answer."""
+
+    explanation: Explanation
+    moments: Sequence[Moment]
+    away: Sequence[str]
 
 
 class State(NamedTuple):
@@ -200,10 +209,13 @@ class Gateway:
                 tell(self._rate_limiter.did_not_fail(address), "rate_limiter.did_not_fail")
         return await self._sessions.begin(secret_hash(token))
 
-    async def signed_in(self, cookie: str) -> tuple[Principal, Session]:
-        """Who has this session. Raises Unauthorized when it is over, or its key is not valid any more."""
-        session = await self._sessions.read(cookie)
-        return await self._principals.signed_in(session.signed_in), session
+    async def session(self, cookie: str) -> Session:
+        """The session of this cookie. Raises Unauthorized when its time is over, or it is none."""
+        return await self._sessions.read(cookie)
+
+    async def signed_in(self, session: Session) -> Principal:
+        """Who has this session. Raises Unauthorized when it was ended, or its key is not valid any more."""
+        return await self._principals.signed_in(session.signed_in)
 
     def leave(self, cookie: str) -> None:
         """Who signs in anew has left this session, and cannot sign out of it any more. Its end is not waited for."""
@@ -254,6 +266,17 @@ class Gateway:
             ),
         )
         return State(models, nodes, totals, gauges, speeds, can_write, counts, streams, restarts)
+
+    async def away(self) -> Sequence[str]:
+        """The parts of the system that do not answer now."""
+        parts = {
+            "ledger": self._ledger.gauges(),
+            "database": self._can_write(),
+            "scheduler": self._scheduler.has_looked_for_room(),
+            "rate limiter": self._counts(),
+            "journal": self.streams.awake(),
+        }
+        return (await ask(parts, self._timing.health_s)).away
 
     async def _hand_in_promptly(self) -> None:
         """What this replica has counted is told with the rest, where that takes no time."""
@@ -343,6 +366,21 @@ class Gateway:
         attempts = await self._ledger.placements(record.id)
         heard = () if record.status.ended else await self._journal.heard(record.id)
         return timeline(record, attempts, heard)
+
+    async def course(self, record: JobRecord) -> Course:
+        """What `placement` and `timeline` tell of this job, as far as those who know it answer promptly."""
+        attempts = await self._ledger.placements(record.id)
+        if record.status.ended:
+            return Course(Explanation(record.id, tuple(attempts), None), timeline(record, attempts, ()), ())
+        asked = {"scheduler": self._scheduler.explain(record.id), "journal": self._journal.heard(record.id)}
+        answers, away = await ask(asked, self._timing.health_s)
+        explanation = Explanation(record.id, tuple(attempts), answers.get("scheduler"))
+        return Course(explanation, timeline(record, attempts, answers.get("journal", ())), away)
+
+    async def model_states(self) -> Mapping[str, str]:
+        """The state of each model; nothing while the Scheduler cannot tell them."""
+        views = await self._if_promptly(self.model_views())
+        return {view.id: view.state for view in views or ()}
 
     async def models(self) -> ModelsNow:
         """Their speeds as they were known last, where the database cannot tell them now."""
