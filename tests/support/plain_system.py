@@ -359,8 +359,12 @@ class PlainSystem:
         await me.run(self.scheduler.start())
         self._actors["scheduler"].run_in(me)
 
-    async def restart_scheduler(self) -> None:
+    async def lose_scheduler(self) -> None:
+        """The Scheduler's process ends, and calls to it wait until there is another."""
         await self._stop("scheduler")
+
+    async def restart_scheduler(self) -> None:
+        await self.lose_scheduler()
         await self.start_scheduler()
 
     async def change(self, *models: Model) -> None:
