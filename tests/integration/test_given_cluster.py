@@ -72,7 +72,6 @@ def test_the_doctor_sees_whether_it_can_be_joined(cluster: Cluster) -> None:
     refused = subprocess.run([BIN / look[0], *look[1:]], env=wrong, capture_output=True, text=True, timeout=120)
     assert refused.returncode == 1
     assert "it asks for a token" in refused.stdout
-    assert cluster.living_actors() == [], "who is asked is not joined"
 
 
 @pytest.mark.long

@@ -565,6 +565,13 @@ def test_a_cluster_where_nobody_listens(doctor: Doctor) -> None:
     is_told(doctor("cluster", "--ray-address", f"127.0.0.1:{port}"), "fault", "Connection refused")
 
 
+def test_a_cluster_that_is_no_ray(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_WAIT_S", 3.0)
+    with socket.create_server(("", 0)) as listening:
+        ended = doctor("cluster", "--ray-address", f"127.0.0.1:{listening.getsockname()[1]}")
+    is_told(ended, "fault", "that takes longer than 3 s")
+
+
 def test_a_cluster_of_no_address(doctor: Doctor) -> None:
     is_told(doctor("cluster", "--ray-address", "nonsense"), "fault", "Invalid address format")
 

@@ -12,7 +12,8 @@ from api.cli.doctor.subject import Subject
 
 _AREA = "cluster"
 _PROGRAM = "api.cli.doctor.ray_told"
-_WAIT_S = 45.0
+_WAIT_S = 20.0
+_ANY = "auto"
 _SAME = "Ray lets nobody join who has another: install the same one here, or start the cluster anew with this one"
 _CURES: Mapping[str, str] = {
     "not found": "start one with `ray start --head`, or give its address as HOST:PORT",
@@ -27,7 +28,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     if subject.ray_address is None:
         return
     told = asked(subject.ray_address)
-    named = told.get("address", subject.ray_address)
+    named = told.get("address", _ANY) if subject.ray_address == _ANY else subject.ray_address
     if "problem" in told:
         yield fault(_AREA, f"{named} cannot be asked: {told['problem']}", _CURES[told["kind"]])
         return
