@@ -45,7 +45,7 @@ async def plots(gateway: CurrentGateway, caller: Admin) -> Response:
 
 
 async def _now(gateway: Gateway, caller: Principal) -> dict[str, object]:
-    state, of_whom = await asyncio.gather(gateway.state(), _of_whom(gateway, caller))
+    state, of_whom = await asyncio.gather(gateway.state(with_totals=False), _of_whom(gateway, caller))
     models, nodes = state.models or (), state.nodes or ()
     return {
         "problems": problems(state),

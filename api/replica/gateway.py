@@ -82,6 +82,10 @@ def _no_engine(engine_id: EngineId) -> "Engine":
     raise Gone(f"no engine is known here, nor is {engine_id}")
 
 
+async def _nothing() -> None:
+    """What is not asked for."""
+
+
 async def _no_restarts() -> Mapping[str, int]:
     raise Gone("no supervisor is known here")
 
@@ -248,13 +252,14 @@ class Gateway:
         views, *_ = await self._promptly(asked)
         return views
 
-    async def state(self) -> State:
-        """All that can be told now, each part of it whatever the others do."""
-        await self._hand_in_promptly()
+    async def state(self, with_totals: bool = True) -> State:
+        """All that can be told now, each part of it whatever the others do; what was ever counted, if asked for."""
+        if with_totals:
+            await self._hand_in_promptly()
         (models, nodes), (totals, gauges, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._if_promptly(self.model_views()), self._if_promptly(self.nodes())),
             asyncio.gather(
-                self._if_promptly(self._ledger.totals()),
+                self._if_promptly(self._ledger.totals() if with_totals else _nothing()),
                 self._if_promptly(self._ledger.gauges()),
                 self._if_promptly(self._ledger.speeds()),
                 self._if_promptly(self._can_write()),
