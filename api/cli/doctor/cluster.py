@@ -11,7 +11,7 @@ from api.cli.doctor.findings import Finding, fault, ok, warning
 from api.cli.doctor.subject import Subject
 
 _AREA = "cluster"
-_PROGRAM = "api.cli.doctor.ray_told"
+_PROGRAM = "api.cli.run.ray_told"
 _WAIT_S = 20.0
 _ANY = "auto"
 _SAME = "Ray lets nobody join who has another: install the same one here, or start the cluster anew with this one"
