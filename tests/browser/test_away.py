@@ -89,3 +89,19 @@ def test_where_the_server_cannot_be_reached_what_was_shown_stays(page: Page, tmp
     expect(page.get_by_role("row", name="sim")).to_be_visible()
     page.context.set_offline(False)
     expect(page.locator("#stale")).to_be_hidden()
+
+
+def test_who_waits_for_something_is_told_that_it_is_under_way_and_what_came_of_it(
+    page: Page, system: OwnSystem
+) -> None:
+    page.goto("/nodes")
+    drain = page.get_by_role("button", name="Drain")
+    expect(drain).to_be_visible()
+    waiting = []
+    page.route("**/drain", lambda route: waiting.append(route))
+    drain.click()
+    told = page.locator("#announcement")
+    expect(told).to_have_text("Working")
+    waiting[0].fulfill(status=503, body='<p role="alert">The control plane does not answer; try again</p>')
+    expect(told).to_have_text("The control plane does not answer; try again")
+    page.unroute("**/drain")

@@ -73,6 +73,20 @@ function failed(event, why) {
   else announce(why);
 }
 
+// Whoever has asked for something that takes long is told that it is under way.
+const WORKING = "Working";
+const LONG_MS = 1000;
+const underWay = new Map();
+
+document.addEventListener("htmx:beforeSend", (event) => {
+  if (!isPoll(event)) underWay.set(event.detail.xhr, setTimeout(announce, LONG_MS, WORKING));
+});
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  clearTimeout(underWay.get(detail.xhr));
+  underWay.delete(detail.xhr);
+  if (!underWay.size && document.getElementById("announcement").textContent === WORKING) announce("");
+});
+
 document.addEventListener("htmx:afterSwap", (event) => localTimes(event.detail.target));
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful && isPoll(event)) upToDate();
