@@ -12,7 +12,7 @@ endif
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
 BENCH_INSTALLED := .venv/installed-bench
 PYTEST := $(BIN)/python -m tests.support.last_words
-# Only what runs alone in its process: those that start Ray and vLLM need the machine for themselves.
+# Only what runs alone in its process: those that start Ray and vLLM would hold each other up.
 PARALLEL := -n auto --dist worksteal
 # JavaScript clients for tests/contract; without npm their tests are skipped.
 NODE := tests/contract/node
@@ -31,7 +31,7 @@ CHROMIUM := $(if $(shell command -v chromium || command -v google-chrome),,chrom
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser chromium-program contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
+.PHONY: help install demo test test-systems test-engines browser chromium-program contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
 	docs cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -61,9 +61,18 @@ $(CLIENTS)/%/installed: tests/contract/clients/requirements/%.txt | $(INSTALLED)
 
 test: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Run all tests that need no GPU
 	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture tests/browser
+	@echo "Systems, and beside them what uses the processor that those leave; each is told at its end."
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-systems test-engines
+
+# What waits most of the time, for others' processes and for what is to take effect within seconds.
+test-systems:
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
-	@$(PYTEST) -m 'not long' tests/differential
-	@$(PYTEST) -m 'not long' tests/outages tests/chaos tests/elastic
+	@$(PYTEST) -m 'not long' tests/outages tests/chaos
+
+# What waits for nothing but the processor, and gives way.
+test-engines:
+	@nice -n 10 $(PYTEST) -m 'not long' tests/backends tests/differential
+	@$(PYTEST) -m 'not long' tests/elastic
 
 long: install  ## Run the tests that take so long that `make test` leaves them out
 	@$(PYTEST) -m long tests

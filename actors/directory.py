@@ -15,7 +15,8 @@ from cluster.catalogue import Catalogue, Model
 from cluster.ids import EngineId, NodeId, node_id
 from cluster.messages.people import KeyLimits
 from cluster.release import Release
-from cluster.settings.schema import SpotNoticesOf, Webhooks
+from cluster.settings.schema import SpotNoticesOf
+from cluster.settings.sections.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from actors.backends.base import Backend

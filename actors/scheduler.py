@@ -149,7 +149,7 @@ class Scheduler:
     def _count_cached(self) -> None:
         """Count what of prompts was expected in engines' caches, and what was found there."""
         for model in self._catalogue.models:
-            if (predictions := self.fleet.predictions(model.id)) is not None:
+            if (predictions := self.fleet.models.predictions(model.id)) is not None:
                 for kind, tokens in asdict(predictions.totals).items():
                     self._tallies.reach(CACHE_TOKENS, model.id, kind, total=tokens)
 
@@ -200,17 +200,17 @@ class Scheduler:
 
     async def learn_model_settings(self) -> None:
         """Ask the Ledger again for what admins have set of models: it has changed, or may have."""
-        if self.fleet.set(await self._ledger.model_settings()):
+        if self.fleet.models.set(await self._ledger.model_settings()):
             self.ticking.hasten()
 
     async def model(self, model: str) -> ModelDetail | None:
         """All that is known of this model. None of one that the catalogue does not list."""
         queued, now_ms = self.leases.places.queue.waiting_for(model), self._clock.wall_ms()
-        return self.fleet.model_detail(model, queued, self._now_s(), now_ms)
+        return self.fleet.models.detail(model, queued, self._now_s(), now_ms)
 
     async def models(self) -> list[ModelView]:
         queued = {model.id: self.leases.places.queue.waiting_for(model.id) for model in self._catalogue.models}
-        return self.fleet.model_views(queued, self._now_s())
+        return self.fleet.models.views(queued, self._now_s())
 
     async def activity(self, minutes: int) -> list[ActiveMinute]:
         """What was seen of the last so many minutes, also the current one; not of those in which nobody looked."""
@@ -319,7 +319,7 @@ class Scheduler:
     def _look_for_alarms(self) -> None:
         if self.leases.quiescent:
             return  # the system ends, and its nodes before this
-        self._alarms.look(self.fleet.node_statuses(), self.fleet.model_states(), self._clock.wall_ms())
+        self._alarms.look(self.fleet.node_statuses(), self.fleet.models.states(), self._clock.wall_ms())
         if self._alarms.untold and (self._alarming is None or self._alarming.done()):
             self._alarming = tell(self._tell_alarms(), "ledger.happened")
 

@@ -10,7 +10,8 @@ from cluster.release import Release
 from cluster.settings import database_urls
 from cluster.settings.environment import given
 from cluster.settings.references import VARIABLE, resolved
-from cluster.settings.schema import Metrics, Settings
+from cluster.settings.schema import Settings
+from cluster.settings.sections.metrics import Metrics
 
 ADMIN_KEY_VARIABLE = "INFERNET_ADMIN_KEY"
 DATABASE_VARIABLE = "INFERNET_DATABASE"

@@ -26,7 +26,7 @@ from cluster.errors import ConfigError
 from cluster.release import Release
 from cluster.settings import layers as config
 from cluster.settings.defaults import with_database
-from cluster.settings.schema import Metrics
+from cluster.settings.sections.metrics import Metrics
 
 APP_NAME = "infernet"
 

@@ -38,7 +38,7 @@ def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None
     model = catalogue.find(job.model)
     if model is None:
         return not_registered(job.model)
-    context = fleet.context_length(model.id)
+    context = fleet.models.context_length(model.id)
     if context is not None and most_tokens(job) > context:
         return _too_long(job, context)
     if job.node_id is not None and not fleet.knows_node(job.node_id):
@@ -52,7 +52,7 @@ def lack_of_capacity(job: Job, catalogue: Catalogue, fleet: Fleet, waiting: int,
     assert model is not None
     if not fleet.can_serve(model.id, job.node_id, now_s):
         return no_capacity(model.id, fleet.too_small_gpus(model.id))
-    if fleet.lacks(model.id, job.adapter):
+    if fleet.models.lacks(model.id, job.adapter):
         return NoCapacity(f"Adapter {job.adapter} is new: not all nodes with model {model.id} have it yet")
     if waiting >= model.max_queue:
         return NoCapacity(f"The queue of model {model.id} is full")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from cluster.settings.schema import Settings
 
-PROTOCOL_VERSION = 9
+PROTOCOL_VERSION = 10
 """Raised whenever actors of before and after would misread each other: `tests/unit/test_protocol.py` says when."""
 
 VERSION = f"{version('infernet-on-ray')}, protocol {PROTOCOL_VERSION}"

@@ -14,7 +14,7 @@ from actors.outgoing.addresses import AddressRefused, Lookup, PublicAddresses, r
 from actors.outgoing.network import CheckedNetwork
 from actors.outgoing.urls import UrlRefused, checked
 from cluster.messages.webhooks import Problem
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 
 _MOST_LOOKUPS: Final = 512
 _MOST_READ_BYTES: Final = 64 << 10

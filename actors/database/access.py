@@ -31,15 +31,13 @@ class Commits:
 class Access:
     """Writes that arrive while a commit is under way gather and are committed together. Reads do not wait for writes.
 
-    `prepare` is called once with the database that has just been opened, and `from_then_on` are started. A call that
+    `prepare` is called once with the database that has just been opened, and what is to be repeated begins. A call that
     the database leaves without an answer raises `DatabaseUnavailable` in time, and the connection that it waits on is
     given up, so that no thread is lost to it. That a database is away is logged when it begins, now and then, and when
     it is over.
     """
 
-    def __init__(
-        self, url: str, prepare: Callable[[Database], None], from_then_on: Sequence[Every], clock: Clock, timing: Timing
-    ) -> None:
+    def __init__(self, url: str, prepare: Callable[[Database], None], clock: Clock, timing: Timing) -> None:
         self._url = url
         self._prepare = prepare
         self._clock = clock
@@ -56,10 +54,13 @@ class Access:
         self._reading = Outage("reading from the database", clock)
         self._writing = Outage("writing to the database", clock)
         self._keeping = Outage("keeping the database", clock)
-        self._from_then_on = from_then_on
         self._cutting = Every(timing.database_look_s, self._cut, "looking for calls without an answer")
         self._holding = Every(timing.ownership_look_s, self._keep, "making sure of the database")
-        self._loops = (self._cutting, self._holding, *from_then_on)
+        self._repeated: list[Every] = []
+
+    def repeat(self, step: Every) -> None:
+        """Has this step taken again and again, once the database has been opened."""
+        self._repeated.append(step)
 
     async def open(self) -> None:
         """Raises `StartError`. May be repeated; the other methods do it where it has not been done."""
@@ -99,17 +100,21 @@ class Access:
             return
         await self.write(partial(owner.touch, now_ms=self._clock.wall_ms()))
 
+    def rest(self) -> None:
+        """Nothing that was to be repeated is done any more."""
+        for step in self._repeated:
+            step.stop()
+
     async def close(self) -> None:
         """Finishes the writes under way and lets go of the database. What is closed stays closed."""
-        for loop in self._from_then_on:
-            loop.stop()
+        self.rest()
         self._holding.stop()
         await asyncio.to_thread(self._close)
-        self._stop_loops()
+        self._stop_all_steps()
 
     async def abandon(self) -> None:
         """Lets go of the database with nothing finished: what the death of this process does."""
-        self._stop_loops()
+        self._stop_all_steps()
         for threads in self._threads:
             threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._keeper.shutdown)  # it might take the lock again
@@ -161,8 +166,8 @@ class Access:
                 self._opening.add_done_callback(_retrieved)
             # Not cancelled with whoever is tired of waiting: a schema may take long to be brought up to date.
             await asyncio.shield(self._opening)
-            for loop in self._loops:
-                loop.start()
+            for step in self._all_steps():
+                step.start()
         assert self._database is not None
         return self._database
 
@@ -189,9 +194,12 @@ class Access:
         else:
             self._keeping.succeeded()
 
-    def _stop_loops(self) -> None:
-        for loop in self._loops:
-            loop.stop()
+    def _all_steps(self) -> Sequence[Every]:
+        return (self._cutting, self._holding, *self._repeated)
+
+    def _stop_all_steps(self) -> None:
+        for step in self._all_steps():
+            step.stop()
 
     def _close(self) -> None:
         for threads in self._threads:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from actors.telemetry import origins
 from cluster.messages.origin import UNKNOWN_ORIGIN, Origin
 from cluster.messages.work import Job
-from cluster.settings.schema import LogFormat
+from cluster.settings.sections.logs import LogFormat
 
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _CONCERN = "concern"

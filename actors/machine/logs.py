@@ -14,7 +14,7 @@ from typing import cast
 from actors.machine import private_files
 from actors.machine.log_lines import formatter
 from actors.machine.repeats import Repeats
-from cluster.settings.schema import Logs
+from cluster.settings.sections.logs import Logs
 
 VARIABLE = "INFERNET_LOG"
 """The environment variable that names the log of the run, for the processes of its machine."""

@@ -16,7 +16,7 @@ from actors.wire.calls import NotStarted, Unreachable
 from actors.wire.every import Every
 from cluster.errors import DatabaseFailed, StartError
 from cluster.release import UNKNOWN, Described, Release
-from cluster.settings.schema import Metrics
+from cluster.settings.sections.metrics import Metrics
 from cluster.timing import Timing
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,9 @@ from msgspec import Struct
 
 from actors.machine import logs
 from actors.telemetry import spans
-from cluster.settings.schema import Logs, Settings, Traces
+from cluster.settings.schema import Settings
+from cluster.settings.sections.logs import Logs
+from cluster.settings.sections.traces import Traces
 
 
 class Observing(Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from actors.telemetry import origins
 from cluster import clock, traceparent
 from cluster.messages.origin import Origin
-from cluster.settings.schema import Traces
+from cluster.settings.sections.traces import Traces
 from cluster.traceparent import SpanPlace
 
 if TYPE_CHECKING:

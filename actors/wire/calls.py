@@ -41,6 +41,14 @@ async def within(seconds: float, call: Awaitable[T], whose: str = "the control p
         raise Unreachable(f"{whose} does not answer within {seconds:g} s") from None
 
 
+async def if_within(seconds: float, call: Awaitable[T]) -> T | None:
+    """What the call returns; None when that takes longer, or who is asked is away."""
+    try:
+        return await within(seconds, call)
+    except AWAY:
+        return None
+
+
 class InTime:
     """An actor, to be called like itself; each of its methods raises Unreachable when it takes longer than `seconds`.
 

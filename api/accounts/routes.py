@@ -26,7 +26,7 @@ async def create_account(gateway: CurrentGateway, caller: Admin, body: Body) -> 
     """Make an account, with limits and a budget of its own if need be."""
     request = parse(AccountRequest, body)
     account = request.account(new_account_id(), gateway.now_ms(), gateway.default_limits)
-    return Answer(account_body(await gateway.create_account(account)), 201)
+    return Answer(account_body(await gateway.accounts.create(account)), 201)
 
 
 @router.patch(
@@ -38,17 +38,17 @@ async def create_account(gateway: CurrentGateway, caller: Admin, body: Body) -> 
 async def change_account(gateway: CurrentGateway, caller: Admin, account_id: AccountPath, body: Body) -> Response:
     """Change an account. Every replica goes by it within 5 s; jobs that have been taken stay."""
     change = parse(AccountPatch, body).change(gateway.default_limits)
-    return Answer(account_body(await gateway.change_account(account_id, change)))
+    return Answer(account_body(await gateway.accounts.change(account_id, change)))
 
 
 @router.get("/accounts", response_model=AccountList)
 async def list_accounts(gateway: CurrentGateway, caller: Admin) -> Response:
     """All accounts, the oldest first."""
-    return Answer({"accounts": [account_body(account) for account in await gateway.accounts()]})
+    return Answer({"accounts": [account_body(account) for account in await gateway.accounts.all()]})
 
 
 @router.get("/accounts/{account_id}", response_model=Account, responses=errors(AccountNotFound))
 async def get_account(gateway: CurrentGateway, caller: Caller, account_id: AccountPath) -> Response:
     """One account, with what has been spent of its budget; a member's own, for an admin any."""
     check_account(caller, account_id)
-    return Answer(account_body(await gateway.account(account_id)))
+    return Answer(account_body(await gateway.accounts.get(account_id)))

@@ -19,6 +19,7 @@ StateOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, where there is one the API's.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking once more.")]
+SecretAloneOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret alone.")]
 TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", min=0, metavar="SECONDS", help="With --wait: so long at most; exit code 1 then."),

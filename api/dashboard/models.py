@@ -37,16 +37,16 @@ async def models(request: Request, gateway: CurrentGateway, number: PageNumber =
 @router.get("/models/{model_id:path}")
 async def model(request: Request, gateway: CurrentGateway, model_id: ModelPath) -> Response:
     template = "models/now.html" if _is_part(request) else "models/model.html"
-    return page(request, template, await _shown(gateway, await gateway.model(model_id)))
+    return page(request, template, await _shown(gateway, await gateway.models.get(model_id)))
 
 
 @router.patch("/models/{model_id:path}")
 async def change(request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath, form: Form) -> Response:
     """Set how many replicas there may be. The answer is the form, with what is wrong in it."""
     try:
-        detail = await gateway.change_model(model_id, parse(ModelPatch, _bounds(form)).change())
+        detail = await gateway.models.change(model_id, parse(ModelPatch, _bounds(form)).change())
     except BadRequest as problem:
-        shown = await _shown(gateway, await gateway.model(model_id), form, problem.message)
+        shown = await _shown(gateway, await gateway.models.get(model_id), form, problem.message)
         return page(request, "models/bounds.html", shown, 422)
     shown = await _shown(gateway, detail) | {"saved": True}
     return page(request, "models/bounds.html", shown, headers={"HX-Trigger": "bounds-changed"})
@@ -55,7 +55,7 @@ async def change(request: Request, gateway: CurrentGateway, caller: Admin, model
 @router.post("/models/{model_id:path}/restart")
 async def restart(request: Request, gateway: CurrentGateway, caller: Admin, model_id: ModelPath) -> Response:
     """Replace its replicas one after the other. The answer is what is so now."""
-    return page(request, "models/now.html", await _shown(gateway, await gateway.restart_model(model_id)))
+    return page(request, "models/now.html", await _shown(gateway, await gateway.models.restart(model_id)))
 
 
 def _is_part(request: Request) -> bool:
@@ -63,7 +63,7 @@ def _is_part(request: Request) -> bool:
 
 
 async def _models(gateway: Gateway) -> list[CatalogueModel]:
-    now = await gateway.models()
+    now = await gateway.models.now()
     return [catalogue_body(view, now.tokens_per_second, gateway.catalogue) for view in now.views]
 
 
@@ -71,7 +71,7 @@ async def _shown(
     gateway: Gateway, detail: ModelDetail, given: FormData = _EMPTY, problem: str | None = None
 ) -> dict[str, object]:
     """The model; and of the form what has been `given` already, and what is wrong with that."""
-    speeds = await gateway.speeds()
+    speeds = await gateway.models.speeds()
     known = gateway.catalogue.model(detail.view.id)
     body = detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue)
     return {

@@ -51,14 +51,14 @@ async def node_now(request: Request, gateway: CurrentGateway, node_id: NodeId, n
 @router.post("/nodes/{node_id}/drain")
 async def drain(request: Request, gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
     """Give it no more work. The answer is what the page shows of it."""
-    await gateway.drain_node(node_id, drains=True)
+    await gateway.nodes.drain(node_id, drains=True)
     return await _shown(request, gateway, node_id)
 
 
 @router.post("/nodes/{node_id}/undrain")
 async def undrain(request: Request, gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
     """Give it work again. The answer is what the page shows of it."""
-    await gateway.drain_node(node_id, drains=False)
+    await gateway.nodes.drain(node_id, drains=False)
     return await _shown(request, gateway, node_id)
 
 
@@ -70,12 +70,12 @@ async def _shown(request: Request, gateway: Gateway, node_id: NodeId) -> Respons
 
 async def _listed(gateway: Gateway, number: int) -> Page[Row]:
     now_ms = gateway.now_ms()
-    return Page.of([_row(view, now_ms) for view in await gateway.nodes()], number)
+    return Page.of([_row(view, now_ms) for view in await gateway.nodes.all()], number)
 
 
 async def _one(gateway: Gateway, node_id: NodeId, number: int) -> dict[str, object]:
     """Raises NodeNotFound."""
-    row = _row(await gateway.node(node_id), gateway.now_ms())
+    row = _row(await gateway.nodes.get(node_id), gateway.now_ms())
     return {"row": row, "engines": Page.of(row.node["engines"], number)}
 
 

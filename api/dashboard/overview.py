@@ -41,11 +41,11 @@ async def now(request: Request, gateway: CurrentGateway, caller: Caller) -> Resp
 @router.get("/overview/plots")
 async def plots(gateway: CurrentGateway, caller: Admin) -> Response:
     """The last hour, as the plots are drawn from."""
-    return Answer(hour(await gateway.history(_MINUTES)))
+    return Answer(hour(await gateway.usage.history(_MINUTES)))
 
 
 async def _now(gateway: Gateway, caller: Principal) -> dict[str, object]:
-    state, of_whom = await asyncio.gather(gateway.state(with_totals=False), _of_whom(gateway, caller))
+    state, of_whom = await asyncio.gather(gateway.health.state(with_totals=False), _of_whom(gateway, caller))
     models, nodes = state.models or (), state.nodes or ()
     return {
         "problems": problems(state),
@@ -70,7 +70,7 @@ async def _of_whom(gateway: Gateway, caller: Principal) -> dict[str, object]:
 
 async def _hour(gateway: Gateway) -> dict[str, object]:
     """Of the whole system, for admins."""
-    body = history_body(await gateway.history(_MINUTES))
+    body = history_body(await gateway.usage.history(_MINUTES))
     latest = body["minutes"][-1]
     return {
         "history": body,
@@ -83,6 +83,6 @@ async def _hour(gateway: Gateway) -> dict[str, object]:
 async def _own(gateway: Gateway, caller: Principal) -> dict[str, object]:
     """Of a member's account."""
     now_ms = gateway.now_ms()
-    [used] = await gateway.usage(UsageQuery(caller.account_id, since_ms=now_ms - now_ms % _DAY_MS))
-    found = await gateway.jobs(caller.account_id, JobQuery(_LAST_JOBS))
+    [used] = await gateway.usage.sums(UsageQuery(caller.account_id, since_ms=now_ms - now_ms % _DAY_MS))
+    found = await gateway.jobs.page(caller.account_id, JobQuery(_LAST_JOBS))
     return {"history": None, "used": used, "jobs": [job_body(record) for record in found.records]}

@@ -6,4 +6,4 @@ from cluster.messages.people import Account, Principal
 
 async def accounts_of(gateway: Gateway, caller: Principal) -> list[Account]:
     """All of them for an admin; a member's pages name none."""
-    return await gateway.accounts() if caller.role == "admin" else []
+    return await gateway.accounts.all() if caller.role == "admin" else []

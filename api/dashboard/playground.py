@@ -26,14 +26,14 @@ async def playground(
     job: Annotated[str, Query(pattern=r"^(job_[0-9a-f]{16,64})?$")] = "",
 ) -> Response:
     """The form; with a job, filled in with the question that it asks."""
-    states = await gateway.model_states()
+    states = await gateway.models.states()
     models = [(choice.id, states.get(choice.model.id, "")) for choice in _usable(gateway.catalogue, caller)]
     return page(request, "playground.html", {"models": models, "question": await _question(gateway, caller, job)})
 
 
 async def _question(gateway: Gateway, caller: Principal, job: str) -> Question | None:
     """Raises JobNotFound."""
-    return question(await gateway.asked(JobId(job), account_seen(caller))) if job else None
+    return question(await gateway.jobs.asked(JobId(job), account_seen(caller))) if job else None
 
 
 def _usable(catalogue: Catalogue, caller: Principal) -> list[Choice]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from api.replica.gateway import State
+from api.replica.health import State
 
 _MOST = 8
 _MOST_CHARACTERS = 240

@@ -70,9 +70,9 @@ async def _admit(request: Request) -> None:
     cookie = session_cookie(request.headers)
     if cookie is None:
         raise Unauthorized()
-    session = await gateway.session(cookie)
+    session = await gateway.sessions.read(cookie)
     request.state.session, request.state.csrf_token = session, session.csrf_token
-    principal = request.state.principal = await gateway.signed_in(session)
+    principal = request.state.principal = await gateway.sessions.holder(session)
     decision = await gateway.charge(principal, "reads")
     if not decision.allowed:
         raise refusal(decision, "requests")
@@ -111,7 +111,7 @@ async def _told(request: Request, error: Exception) -> Response:
 
 async def _away(request: Request) -> Sequence[str]:
     gateway: Gateway = request.app.state.gateway
-    return await gateway.away()
+    return await gateway.health.away()
 
 
 def _address(request: Request) -> str:

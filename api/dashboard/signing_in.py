@@ -38,7 +38,7 @@ async def sign_in(
     """Begin a session, and go on to where the visitor wanted to."""
     then = _inside(next)
     try:
-        cookie = await gateway.sign_in(key.strip(), address_of(request))
+        cookie = await gateway.sessions.begin(key.strip(), address_of(request))
     except Unauthorized:
         return page(request, "signin.html", {"next": then, "problem": _WRONG}, 401)
     except (RateLimited, *AWAY) as problem:
@@ -46,7 +46,7 @@ async def sign_in(
         shown = {"next": then, "problem": told.message}
         return page(request, "signin.html", shown, told.status, error_headers(request, told))
     if (before := session_cookie(request.headers)) is not None:
-        gateway.leave(before)
+        gateway.sessions.leave(before)
     response = RedirectResponse(then, 303)
     response.set_cookie(
         SESSION_COOKIE, cookie, max_age=LASTS_S, httponly=True, samesite="lax", secure=_is_encrypted(request)
@@ -57,7 +57,7 @@ async def sign_in(
 @_signed_in.post("/signout")
 async def sign_out(request: Request, gateway: CurrentGateway) -> Response:
     """End the session, in this browser and wherever else its cookie is."""
-    await gateway.sign_out(request.state.session)
+    await gateway.sessions.end(request.state.session)
     response = RedirectResponse("/signin", 303)
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax", secure=_is_encrypted(request))
     return response

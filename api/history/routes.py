@@ -16,4 +16,4 @@ router = APIRouter(tags=["usage"], dependencies=[KnownAndOnce], responses=errors
 @router.get("/history", response_model=HistoryReport)
 async def get_history(gateway: CurrentGateway, caller: Admin, minutes: queries.Minutes = 60) -> Response:
     """The last minutes of the whole system, and what today costs. Only for admins."""
-    return Answer(history_body(await gateway.history(minutes)))
+    return Answer(history_body(await gateway.usage.history(minutes)))

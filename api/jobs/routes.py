@@ -119,7 +119,7 @@ async def list_jobs(
         node,
         error,
     )
-    page = await gateway.jobs(accounts_named(caller, account), query)
+    page = await gateway.jobs.page(accounts_named(caller, account), query)
     body: JobList = {"jobs": [job_body(record, with_owner=account is not None) for record in page.records]}
     if page.next is not None:
         body["next_cursor"] = encode_cursor(page.next)
@@ -129,32 +129,32 @@ async def list_jobs(
 @router.get("/jobs/{job_id}", response_model=Job, responses=errors(BadRequest, JobNotFound))
 async def get_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath, wait: queries.Wait = 0) -> Response:
     """A job's status and result; with `wait`, once it has ended or so many seconds have passed."""
-    return Answer(_body(caller, await gateway.job_within(job_id, account_seen(caller), wait)))
+    return Answer(_body(caller, await gateway.jobs.get_within(job_id, account_seen(caller), wait)))
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=Job, responses=errors(JobNotFound, Conflict))
 async def cancel_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Cancel a job that has not ended. What it has produced stays, and is billed."""
-    return Answer(_body(caller, await gateway.cancel(job_id, account_seen(caller))))
+    return Answer(_body(caller, await gateway.jobs.cancel(job_id, account_seen(caller))))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=errors(JobNotFound, Conflict))
 async def remove_job(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Remove a job that has ended: its prompt, its texts and how it was placed. What it used stays in the usage."""
-    await gateway.remove(job_id, account_seen(caller))
+    await gateway.jobs.remove(job_id, account_seen(caller))
     return Response(status_code=204)
 
 
 @router.get("/jobs/{job_id}/placement", response_model=JobPlacement, responses=errors(JobNotFound))
 async def get_placement(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Why a job runs where it runs: the engines considered, what ruled each out, and every attempt."""
-    return Answer(placement_body(await gateway.placement(job_id, account_seen(caller))))
+    return Answer(placement_body(await gateway.jobs.placement(job_id, account_seen(caller))))
 
 
 @router.get("/jobs/{job_id}/timeline", response_model=JobTimeline, responses=errors(JobNotFound))
 async def get_timeline(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """What became of a job: when it was queued, placed, told its first token, was moved, and ended, in milliseconds."""
-    return Answer(timeline_body(job_id, await gateway.timeline(job_id, account_seen(caller))))
+    return Answer(timeline_body(job_id, await gateway.jobs.timeline(job_id, account_seen(caller))))
 
 
 @router.get(
@@ -176,7 +176,7 @@ async def stream_job(
 ) -> Response:
     """A job's text as server-sent events, from the start or from a position, live or replayed."""
     position = _position(after, last_event_id)
-    record = await gateway.job(job_id, account_seen(caller))
+    record = await gateway.jobs.get(job_id, account_seen(caller))
     if position is None:
         return Response(status_code=204)
     pieces = gateway.streams.read(record.id, record.account_id, position)

@@ -33,7 +33,7 @@ async def create_key(gateway: CurrentGateway, caller: Caller, body: Body) -> Res
     """Make a key. Its secret is in this answer and nowhere else. Of `limits`, what is left out is the account's."""
     request = parse(KeyRequest, body)
     asked = await asked_key(gateway, caller, request)
-    key = await gateway.create_key(caller, asked)
+    key = await gateway.keys.create(caller, asked)
     return Answer(new_key_body(key, asked.secret, gateway.now_ms()), 201, {"Cache-Control": "no-store"})
 
 
@@ -42,13 +42,13 @@ async def list_keys(gateway: CurrentGateway, caller: Caller, account: queries.Ac
     """The account's keys, the oldest first; for an admin everybody's, or those of the account named."""
     seen = account_seen(caller) if account is None else account_named(caller, account)
     now_ms = gateway.now_ms()
-    return Answer({"keys": [key_body(key, now_ms) for key in await gateway.keys(seen)]})
+    return Answer({"keys": [key_body(key, now_ms) for key in await gateway.keys.of(seen)]})
 
 
 @router.get("/keys/{key_id}", response_model=Key, responses=errors(KeyNotFound))
 async def get_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> Response:
     """One key, with what has been spent of its budget."""
-    key = await gateway.key(key_id, account_seen(caller))
+    key = await gateway.keys.get(key_id, account_seen(caller))
     return Answer(key_body(key, gateway.now_ms()))
 
 
@@ -61,13 +61,13 @@ async def get_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> R
 async def change_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath, body: Body) -> Response:
     """Change a key. Every replica goes by it within 5 s; jobs that have been taken stay."""
     change = await asked_change(gateway, caller, key_id, parse(KeyPatch, body))
-    return Answer(key_body(await gateway.change_key(caller, key_id, change), gateway.now_ms()))
+    return Answer(key_body(await gateway.keys.change(caller, key_id, change), gateway.now_ms()))
 
 
 @router.delete("/keys/{key_id}", status_code=204, responses=errors(KeyNotFound, Conflict))
 async def revoke_key(gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> Response:
     """Revoke a key. Every replica refuses it within 5 s; jobs submitted with it go on."""
-    await gateway.revoke_key(key_id, account_seen(caller))
+    await gateway.keys.revoke(key_id, account_seen(caller))
     return Response(status_code=204)
 
 
@@ -93,7 +93,7 @@ async def asked_key(gateway: Gateway, caller: Principal, request: KeyRequest) ->
 
 async def asked_change(gateway: Gateway, caller: Principal, key_id: KeyId, request: KeyPatch) -> people.KeyChange:
     """What is to be otherwise. Raises KeyNotFound, and BadRequest and ModelNotFound for what cannot be."""
-    key = await gateway.key(key_id, account_seen(caller))
+    key = await gateway.keys.get(key_id, account_seen(caller))
     asked: dict[str, Any] = {}
     if request.asks_for("name"):
         asked["name"] = request.name
@@ -117,7 +117,7 @@ def _check_future(expires_at: int | None, now_ms: int) -> None:
 async def _limits(gateway: Gateway, account_id: AccountId, asked: LimitsRequest | None) -> KeyLimits | None:
     if asked is None:
         return None
-    own = {account.id: account.limits for account in await gateway.accounts()}
+    own = {account.id: account.limits for account in await gateway.accounts.all()}
     return asked.over(own.get(account_id) or gateway.default_limits)
 
 

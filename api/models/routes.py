@@ -19,7 +19,7 @@ router = APIRouter(tags=["models"], dependencies=[KnownAndOnce], responses=error
 @router.get("/models", response_model=ModelList, responses=errors(BadRequest))
 async def list_models(gateway: CurrentGateway, caller: Caller, all: Flag = False) -> Response:
     """Models with a ready replica on an online node; with `all`, the whole catalogue and each one's state."""
-    now = await gateway.models()
+    now = await gateway.models.now()
     if not all:
         serving = [view for view in now.views if view.nodes]
         return Answer({"models": [model_body(view, now.tokens_per_second, gateway.catalogue) for view in serving]})
@@ -29,7 +29,7 @@ async def list_models(gateway: CurrentGateway, caller: Caller, all: Flag = False
 @router.get("/models/{model_id:path}", response_model=ModelDetail, responses=errors(ModelNotFound))
 async def get_model(gateway: CurrentGateway, caller: Caller, model_id: ModelPath) -> Response:
     """One model, by its id, an alias or an adapter's id: its replicas, how many there may be, and the last failures."""
-    return await _told(gateway, await gateway.model(model_id))
+    return await _told(gateway, await gateway.models.get(model_id))
 
 
 @router.patch(
@@ -40,15 +40,15 @@ async def get_model(gateway: CurrentGateway, caller: Caller, model_id: ModelPath
 )
 async def change_model(gateway: CurrentGateway, caller: Admin, model_id: ModelPath, body: Body) -> Response:
     """Set how many replicas there may be, until it is set otherwise; null is what the settings say. Only for admins."""
-    return await _told(gateway, await gateway.change_model(model_id, parse(ModelPatch, body).change()))
+    return await _told(gateway, await gateway.models.change(model_id, parse(ModelPatch, body).change()))
 
 
 @router.post("/models/{model_id:path}/restart", response_model=ModelDetail, responses=errors(Forbidden, ModelNotFound))
 async def restart_model(gateway: CurrentGateway, caller: Admin, model_id: ModelPath) -> Response:
     """Replace the model's replicas one after the other; no job is lost. Only for admins."""
-    return await _told(gateway, await gateway.restart_model(model_id))
+    return await _told(gateway, await gateway.models.restart(model_id))
 
 
 async def _told(gateway: Gateway, detail: models.ModelDetail) -> Response:
-    speeds = await gateway.speeds()
+    speeds = await gateway.models.speeds()
     return Answer(detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue))

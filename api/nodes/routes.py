@@ -16,7 +16,7 @@ router = APIRouter(tags=["nodes"])
 @router.get("/nodes", response_model=NodeList, dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
 async def list_nodes(gateway: CurrentGateway, caller: Caller) -> Response:
     """All nodes that have joined."""
-    return Answer({"nodes": [node_body(view, gateway.now_ms()) for view in await gateway.nodes()]})
+    return Answer({"nodes": [node_body(view, gateway.now_ms()) for view in await gateway.nodes.all()]})
 
 
 @router.get(
@@ -27,7 +27,7 @@ async def list_nodes(gateway: CurrentGateway, caller: Caller) -> Response:
 )
 async def get_node(gateway: CurrentGateway, caller: Caller, node_id: NodeId) -> Response:
     """One node with its hardware and engines."""
-    return Answer(node_body(await gateway.node(node_id), gateway.now_ms()))
+    return Answer(node_body(await gateway.nodes.get(node_id), gateway.now_ms()))
 
 
 @router.get(
@@ -38,7 +38,7 @@ async def get_node(gateway: CurrentGateway, caller: Caller, node_id: NodeId) -> 
 )
 async def get_node_status(gateway: CurrentGateway, node_id: NodeId) -> Response:
     """Whether a node is there. Needs no key."""
-    return Answer(presence_body(await gateway.node(node_id)))
+    return Answer(presence_body(await gateway.nodes.get(node_id)))
 
 
 @router.post(
@@ -49,7 +49,7 @@ async def get_node_status(gateway: CurrentGateway, node_id: NodeId) -> Response:
 )
 async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
     """Give a node no more jobs; those that run there end, or go on elsewhere. Only for admins."""
-    return Answer(node_body(await gateway.drain_node(node_id, drains=True), gateway.now_ms()))
+    return Answer(node_body(await gateway.nodes.drain(node_id, drains=True), gateway.now_ms()))
 
 
 @router.post(
@@ -60,4 +60,4 @@ async def drain_node(gateway: CurrentGateway, caller: Admin, node_id: NodeId) ->
 )
 async def undrain_node(gateway: CurrentGateway, caller: Admin, node_id: NodeId) -> Response:
     """Give a node jobs again. Only for admins."""
-    return Answer(node_body(await gateway.drain_node(node_id, drains=False), gateway.now_ms()))
+    return Answer(node_body(await gateway.nodes.drain(node_id, drains=False), gateway.now_ms()))

@@ -73,7 +73,7 @@ class ClientWatch:
         """The client is served, or has hung up: then its job is cancelled, unless somebody else reads it or may."""
         if not self._ended and not self._may_come_back:
             # Told, not awaited: the request may have been cancelled, and this must happen all the same.
-            tell(self._gateway.cancel_if_unread(self._job_id), _CANCELLING)
+            tell(self._gateway.jobs.cancel_if_unread(self._job_id), _CANCELLING)
 
     async def _gather(self) -> tuple[Answer, End]:
         """The job's text and its end. A text that was lost midway is read again: nobody has been told it."""
@@ -116,7 +116,7 @@ async def _cancel_once_accepted(gateway: Gateway, accepting: asyncio.Task[Accept
         accepted = await accepting
     except InfernetError:
         return
-    await gateway.cancel_if_unread(accepted.id)
+    await gateway.jobs.cancel_if_unread(accepted.id)
 
 
 async def _unless_left(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

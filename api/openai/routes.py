@@ -79,7 +79,7 @@ async def _ordered(body: bytes) -> tuple[Order, Tell, Chunks | None]:
 @router.get("/models", response_model=OpenAIModelList)
 async def list_openai_models(gateway: CurrentGateway, caller: Caller) -> Response:
     """The models that this key may submit jobs for, and their adapters."""
-    views = await gateway.model_views()
+    views = await gateway.models.views()
     body: OpenAIModelList = {
         "object": "list",
         "data": list(usable(gateway.catalogue, views, caller)),
@@ -91,7 +91,7 @@ async def list_openai_models(gateway: CurrentGateway, caller: Caller) -> Respons
 async def get_openai_model(gateway: CurrentGateway, caller: Caller, model: str) -> Response:
     """A model or an adapter that this key may submit jobs for, by its id or an alias."""
     wanted = gateway.catalogue.choice(model).id
-    for body in usable(gateway.catalogue, await gateway.model_views(), caller):
+    for body in usable(gateway.catalogue, await gateway.models.views(), caller):
         if body["id"] == wanted:
             return Answer(body)
     raise ModelNotFound(f"Model {model} cannot be used now")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from actors.wire.calls import AWAY, within
+from actors.wire.calls import if_within
 
 
 class Heard(NamedTuple):
@@ -16,13 +16,11 @@ class Heard(NamedTuple):
 
 async def ask(parts: Mapping[str, Awaitable[Any]], within_s: float) -> Heard:
     """Ask all of them at once, each for at most so long. Raises what a part raises that is not away."""
-    told = await asyncio.gather(*(_told(part, within_s) for part in parts.values()))
-    answers = {name: answer for name, (answer, is_there) in zip(parts, told, strict=True) if is_there}
+    told = await asyncio.gather(*(if_within(within_s, _apart(part)) for part in parts.values()))
+    answers = {name: each[0] for name, each in zip(parts, told, strict=True) if each is not None}
     return Heard(answers, [name for name in parts if name not in answers])
 
 
-async def _told(part: Awaitable[Any], within_s: float) -> tuple[Any, bool]:
-    try:
-        return await within(within_s, part), True
-    except AWAY:
-        return None, False
+async def _apart(part: Awaitable[Any]) -> tuple[Any]:
+    """The answer in a tuple, as it may itself be None."""
+    return (await part,)

@@ -70,12 +70,12 @@ async def get_metrics(request: Request, gateway: CurrentGateway, part: PartOfMet
     Where the settings have a `metrics.key`, it has to be presented, or the key of an admin.
     """
     await gateway.require_metrics_reader(lambda: bearer_token(request.headers))
-    text = Page(await gateway.state(), part).text()
+    text = Page(await gateway.health.state(), part).text()
     return MetricsText(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 async def _require_ready(gateway: Gateway) -> None:
-    if not any(_can_accept(gateway, view) for view in await gateway.ready()):
+    if not any(_can_accept(gateway, view) for view in await gateway.health.ready()):
         raise NoCapacity("No model is ready or being started, or all queues are full")
 
 

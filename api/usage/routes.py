@@ -45,9 +45,9 @@ async def get_usage(
     groups = queries.groupings(group_by)
     query = UsageQuery(accounts_named(caller, account), since, until, groups)
     if format == "csv" or (format is None and wants_csv(accept)):
-        parts = gateway.all_usage(query)
+        parts = gateway.usage.parts(query)
         return CsvTable(groups, await anext(parts), parts)
-    return Answer(usage_report_body(await gateway.usage(query), groups))
+    return Answer(usage_report_body(await gateway.usage.sums(query), groups))
 
 
 def wants_csv(accept: str) -> bool:

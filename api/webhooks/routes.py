@@ -52,14 +52,14 @@ _SECRET = {"Cache-Control": "no-store"}
 async def create_webhook(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
     """Have an endpoint told of events. The secret that signs is in this answer and nowhere else."""
     asked = asked_webhook(gateway, caller, parse(WebhookRequest, body))
-    return Answer(new_webhook_body(await gateway.create_webhook(caller, asked), asked.secret), 201, _SECRET)
+    return Answer(new_webhook_body(await gateway.webhooks.create(caller, asked), asked.secret), 201, _SECRET)
 
 
 @router.get("/webhooks", response_model=WebhookList, responses=errors(BadRequest, Forbidden))
 async def list_webhooks(gateway: CurrentGateway, caller: Caller, account: queries.AccountName = None) -> Response:
     """The account's webhooks, the oldest first; for an admin everybody's, or those of the account named."""
     seen = account_seen(caller) if account is None else account_named(caller, account)
-    return Answer({"webhooks": [webhook_body(webhook) for webhook in await gateway.webhooks(seen)]})
+    return Answer({"webhooks": [webhook_body(webhook) for webhook in await gateway.webhooks.of(seen)]})
 
 
 @router.patch(
@@ -71,20 +71,20 @@ async def list_webhooks(gateway: CurrentGateway, caller: Caller, account: querie
 async def change_webhook(gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath, body: Body) -> Response:
     """Change a webhook, or enable or disable it. What waits for one that is disabled goes on once it is enabled."""
     change = parse(WebhookPatch, body).change()
-    return Answer(webhook_body(await gateway.change_webhook(caller, webhook_id, change)))
+    return Answer(webhook_body(await gateway.webhooks.change(caller, webhook_id, change)))
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=errors(WebhookNotFound))
 async def remove_webhook(gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Remove a webhook. What it has not been told by then is dropped."""
-    await gateway.remove_webhook(caller, webhook_id)
+    await gateway.webhooks.remove(caller, webhook_id)
     return Response(status_code=204)
 
 
 @router.post("/webhooks/{webhook_id}/rotate", response_model=NewWebhook, responses=errors(Forbidden, WebhookNotFound))
 async def rotate_webhook(gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Give a webhook another secret. The one before signs, too, for 24 hours."""
-    webhook, secret = await gateway.rotate_webhook(caller, webhook_id)
+    webhook, secret = await gateway.webhooks.rotate(caller, webhook_id)
     return Answer(new_webhook_body(webhook, secret), headers=_SECRET)
 
 
@@ -96,7 +96,7 @@ async def rotate_webhook(gateway: CurrentGateway, caller: Caller, webhook_id: We
 )
 async def test_webhook(gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Send it an event of the type `webhook.test`; what comes of it is among its deliveries."""
-    return Answer(delivery_body(await gateway.test_webhook(caller, webhook_id)), 202)
+    return Answer(delivery_body(await gateway.webhooks.test(caller, webhook_id)), 202)
 
 
 @router.get(
@@ -114,7 +114,7 @@ async def list_deliveries(
     before = None if cursor is None else decode_delivery_cursor(cursor)
     # One more than asked for tells whether more follow.
     query = DeliveryQuery(limit + 1, None if status == "all" else status, before)
-    found = await gateway.deliveries(caller, webhook_id, query)
+    found = await gateway.webhooks.deliveries(caller, webhook_id, query)
     body: DeliveryList = {"deliveries": [delivery_body(delivery) for delivery in found[:limit]]}
     if len(found) > limit:
         body["next_cursor"] = encode_delivery_cursor(found[limit - 1])
@@ -131,7 +131,7 @@ async def redeliver(
     gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath, delivery_id: DeliveryPath
 ) -> Response:
     """Tell it once more, now, whatever came of it before. The delivery keeps its id."""
-    return Answer(delivery_body(await gateway.redeliver(caller, webhook_id, delivery_id)), 202)
+    return Answer(delivery_body(await gateway.webhooks.redeliver(caller, webhook_id, delivery_id)), 202)
 
 
 def asked_webhook(gateway: Gateway, caller: Principal, request: WebhookRequest) -> webhooks.NewWebhook:

@@ -5,13 +5,12 @@ lost is made good by the next one. The cluster is asked for all its machines and
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
 
 from msgspec import Struct
 
-from cluster.catalogue import Catalogue, Model
+from cluster.catalogue import Catalogue
 from cluster.fleet import gpu_memory, room
-from cluster.fleet.backoff import StartBackoff
+from cluster.fleet.engines import Engines
 from cluster.fleet.gpu_memory import Demand
 from cluster.fleet.machine import Machine
 from cluster.fleet.numbers import Numbers
@@ -19,23 +18,14 @@ from cluster.fleet.replica import Replica
 from cluster.fleet.seat import Seat
 from cluster.fleet.seating import Seating
 from cluster.fleet.served_model import ServedModel
+from cluster.fleet.served_models import ServedModels
 from cluster.fleet.shortages import Shortages
 from cluster.ids import EngineId, NodeId
-from cluster.messages.machines import (
-    EngineOrder,
-    EngineReport,
-    ModelState,
-    ModelView,
-    NodeOrders,
-    NodeReport,
-    NodeStatus,
-    NodeView,
-)
-from cluster.messages.models import EngineFailure, ModelDetail, ModelSettings
+from cluster.messages.machines import EngineOrder, EngineReport, NodeOrders, NodeReport, NodeStatus, NodeView
+from cluster.messages.models import ModelSettings
 from cluster.messages.seats import ClusterReport, SeatOrder
-from cluster.placement import NOTHING, NOWHERE, Cached, Loaded, Ranking
-from cluster.prefixes.predictions import Predictions
-from cluster.queue import LaneId, Prefer
+from cluster.placement import NOTHING, NOWHERE, Cached, Loaded
+from cluster.queue import LaneId
 from cluster.timing import Timing
 
 
@@ -67,17 +57,19 @@ class Fleet:
     ) -> None:
         self._nodes: dict[NodeId, Machine] = {}
         self._replicas: dict[EngineId, Replica] = {}
-        self._models = {model.id: ServedModel(model, timing.scaling_window_s) for model in catalogue.models}
-        self._unseen = set(existing)
-        self._numbers = Numbers(self._unseen)
-        self._seating = Seating(self._nodes, self._models, self._numbers, self._unseen, self._replicas.__contains__)
-        self._shortages = Shortages(self._nodes, timing, self._end)
+        self._served = {model.id: ServedModel(model, timing.scaling_window_s) for model in catalogue.models}
+        self.models = ServedModels(self._served)
+        existing = frozenset(existing)
+        numbers = self._numbers = Numbers(existing)
+        seating = self._seating = Seating(self._nodes, self._served, numbers, existing, self._replicas.__contains__)
+        self._engines = Engines(self._replicas, self._nodes, self._served, numbers, seating, existing)
+        self._shortages = Shortages(self._nodes, timing, self._engines.end)
         self._machines_come = False
         self._surveyed = False
         self._unmeasured = set(unmeasured)
         self._timing = timing
         self._settle_by_s = now_s + timing.settle_s
-        self.set(admins)
+        self.models.set(admins)
 
     # What happens -------------------------------------------------------------------------------------------------
 
@@ -86,8 +78,8 @@ class Fleet:
         node = self._nodes.setdefault(report.node_id, Machine(report.node_id, report.hardware))
         joined = not node.online
         node.hear(report, now_s, now_ms)
-        ready = [engine for engine in report.engines if self._take_in(engine, now_s)]
-        failed = [engine.id for engine in report.engines if self._note_failure(engine, now_s, now_ms)]
+        ready = [engine for engine in report.engines if self._engines.hear(engine, now_s)]
+        failed = [engine.id for engine in report.engines if self._engines.note_failure(engine, now_s, now_ms)]
         vanished = _vanished(node, report) if report.complete else []
         if report.complete:
             self._seating.release(node)
@@ -108,7 +100,7 @@ class Fleet:
         ]
         lost = _each_once(engine_id for machine in gone for engine_id in self._left(machine, names, now_s))
         self._seating.find(report.seats, self._machines_come, now_s)
-        self._reach_further()
+        self._engines.reach_further()
         return Change(lost=lost)
 
     def expire(self, now_s: float) -> Change:
@@ -125,28 +117,13 @@ class Fleet:
 
     def drop(self, engine_id: EngineId) -> Replica | None:
         """Count on this engine no longer. Unless it is adopted again, its node stops what is left of it."""
-        self._unseen.discard(engine_id)
-        replica = self._replicas.pop(engine_id, None)
-        if replica is not None:
-            replica.leave()
-            if replica.report is not None:
-                self._seating.release(replica.node)
-        return replica
+        return self._engines.drop(engine_id)
 
     def measured(self, model: str, demand: Demand | None) -> None:
         """What engines of this model take of GPUs' memory has been found out, or cannot be."""
         self._unmeasured.discard(model)
-        self._models[model].demand = demand
+        self._served[model].demand = demand
         self._seating.has_changed = True  # or may, now
-
-    def set(self, admins: Iterable[ModelSettings]) -> bool:
-        """Go by what admins have set of models; of the others they have set nothing. True where that changes anything.
-
-        What they set of a model that the catalogue does not list is kept for when it does again.
-        """
-        of_model = {each.model: each for each in admins}
-        changes = [served.set(of_model.get(name, ModelSettings(name))) for name, served in self._models.items()]
-        return any(changes)
 
     def never_adopt(self, engine_id: EngineId) -> None:
         """This engine is dead or to end, whatever its node has yet to notice."""
@@ -166,19 +143,19 @@ class Fleet:
         """Decide how many engines there are to be of each model, of which so many jobs wait, and see to it."""
         ready_to_decide = self.settled(now_s) and self._knows_machines
         if ready_to_decide:
-            for served in self._models.values():
+            for served in self._served.values():
                 for seat in served.scale(waiting(served.model.id), now_s):
                     self._seating.give_up(seat)
         for replica in [r for r in self._replicas.values() if r.retiring_since_s is not None and not r.tokens_of]:
-            self._end(replica)
+            self._engines.end(replica)
         if ready_to_decide:
-            for served in self._models.values():
+            for served in self._served.values():
                 self._order_missing(served, now_s)
-            self._shortages.look(self._models.values(), self._seating.placed(), list(self._replicas.values()), now_s)
+            self._shortages.look(self._served.values(), self._seating.placed(), list(self._replicas.values()), now_s)
 
     def settled(self, now_s: float) -> bool:
         """Every engine that ran before this began has been heard of, or has had its time to be."""
-        return not self._unseen or now_s >= self._settle_by_s
+        return not self._engines.unseen or now_s >= self._settle_by_s
 
     # What is asked ------------------------------------------------------------------------------------------------
 
@@ -226,65 +203,16 @@ class Fleet:
         retiring = [replica for replica in self._replicas.values() if replica.retiring_since_s is not None]
         return [replica for replica in retiring if replica.tokens_of and replica.is_overdue(now_s, now_ms)]
 
-    def free_slots(self, model: str) -> int:
-        """How many more jobs can be given to engines of this model now."""
-        return self._models[model].free_slots()
-
     def replica(self, engine_id: EngineId) -> Replica | None:
         return self._replicas.get(engine_id)
-
-    def ranking(self, model: str) -> Ranking:
-        """The engines of this model, the best first. None of a model that the catalogue does not list."""
-        served = self._models.get(model)
-        return Ranking() if served is None else served.ranking
-
-    def cached(self, model: str, prefix: bytes, prompt_tokens: int) -> Cached:
-        """How many tokens of such a prompt engines of this model are expected to have in their caches."""
-        served = self._models.get(model) if prefix else None
-        return NOTHING if served is None else served.cached(prefix, prompt_tokens)
-
-    def predictions(self, model: str) -> Predictions | None:
-        """What this model's engines are expected to have cached. None of a model that the catalogue does not list."""
-        served = self._models.get(model)
-        return None if served is None else served.predictions
-
-    def having(self, model: str, adapter: str) -> Loaded:
-        """The engines of this model that have this adapter loaded, as far as that is worth knowing."""
-        served = self._models.get(model) if adapter else None
-        return NOWHERE if served is None else served.having(adapter)
-
-    def lacks(self, model: str, adapter: str) -> bool:
-        """Whether an engine of this model serves that does not know this adapter yet."""
-        return bool(adapter) and self._models[model].lacks(adapter)
 
     def best(self, lane: LaneId, cached: Cached = NOTHING, loaded: Loaded = NOWHERE) -> Replica | None:
         """The engine that a job of this lane goes to; None when none can take it.
 
         So much of its prompt is cached, and these engines have its adapter loaded.
         """
-        best = self.ranking(lane.model).best(lane.node_id, lane.suspect, cached, loaded)
+        best = self.models.ranking(lane.model).best(lane.node_id, lane.suspect, cached, loaded)
         return None if best is None else self._replicas[best.engine_id]
-
-    def preference(self, lane: LaneId) -> Prefer | None:
-        """Which of several jobs of this lane finds most of its prompt where there is room. None where none can."""
-        served = self._models.get(lane.model)
-        return None if served is None or not served.predictions else partial(served.preferred, lane)
-
-    def starting(self) -> list[Model]:
-        """The models without an engine that is ready, of which one starts, or waits for a machine to come."""
-        return [served.model for served in self._models.values() if served.is_starting]
-
-    def lists(self, model: str) -> bool:
-        """Whether the catalogue has this model."""
-        return model in self._models
-
-    def serves(self, model: str) -> bool:
-        """Whether an engine of this model is ready."""
-        return self._models[model].serves
-
-    def context_length(self, model: str) -> int | None:
-        """The model's context in tokens, as its engines told or the catalogue says; None before either has."""
-        return self._models[model].context_length
 
     def knows_node(self, node_id: NodeId) -> bool:
         return node_id in self._nodes
@@ -299,7 +227,7 @@ class Fleet:
         """
         if not self.settled(now_s) or (not self._knows_machines and node_id is None):
             return True
-        served = self._models[model]
+        served = self._served[model]
         if node_id is None and (served.is_coming or self._can_start(served, now_s)):
             return True
         there = served.counted.values() if node_id is None else self._counted_on(node_id, model)
@@ -307,7 +235,7 @@ class Fleet:
 
     def too_small_gpus(self, model: str) -> str | None:
         """That GPUs are too small for this model, with the arithmetic; None where they are not, or it is not known."""
-        served = self._models[model]
+        served = self._served[model]
         return gpu_memory.shortage(served.model, served.demand, self._nodes.values())
 
     def has_replica(self, model: str, node_id: NodeId) -> bool:
@@ -319,26 +247,15 @@ class Fleet:
 
         Not those of which an engine is there, or starts: there is no room for more of them, and they are served.
         """
-        since_s = {model: s.backoff.no_room_since_s for model, s in self._models.items() if not s.counted}
+        since_s = {model: s.backoff.no_room_since_s for model, s in self._served.items() if not s.counted}
         waiting = [model for model, began_s in since_s.items() if began_s is not None and now_s - began_s > grace_s]
-        return [model for model in waiting if not self._room_may_come(self._models[model], now_s)]
-
-    def model_views(self, queued: dict[str, int], now_s: float) -> list[ModelView]:
-        return [served.view(queued.get(model, 0), now_s) for model, served in self._models.items()]
-
-    def model_detail(self, model: str, queued: int, now_s: float, now_ms: int) -> ModelDetail | None:
-        """All that is known of this model. None of one that the catalogue does not list."""
-        served = self._models.get(model)
-        return None if served is None else served.detail(queued, now_s, now_ms)
+        return [model for model in waiting if not self._room_may_come(self._served[model], now_s)]
 
     def node_views(self) -> list[NodeView]:
-        return [self._node_view(node) for node in self._nodes.values()]
+        return [node.view() for node in self._nodes.values()]
 
     def node_statuses(self) -> dict[NodeId, NodeStatus]:
         return {node.id: node.status for node in self._nodes.values()}
-
-    def model_states(self) -> dict[str, ModelState]:
-        return {model: served.state for model, served in self._models.items()}
 
     # Inside -------------------------------------------------------------------------------------------------------
 
@@ -354,59 +271,6 @@ class Fleet:
     def _room_may_come(self, served: ServedModel, now_s: float) -> bool:
         return not served.model.books or self._shortages.room_may_come(served, self._machines_come, now_s)
 
-    def _take_in(self, engine: EngineReport, now_s: float) -> bool:
-        """Note what an engine tells; true when that makes it ready."""
-        self._unseen.discard(engine.id)
-        replica = self._replicas.get(engine.id) or self._adopt(engine, now_s)
-        if replica is None or engine.state not in ("starting", "ready"):
-            return False
-        became_ready = engine.state == "ready" and replica.state != "ready"
-        replica.hear(engine, now_s)
-        if became_ready and not replica.is_outdated:
-            replica.peers.backoff = StartBackoff(has_served=True)
-        return became_ready
-
-    def _note_failure(self, engine: EngineReport, now_s: float, now_ms: int) -> bool:
-        """Keep why an ordered engine failed; true when it did."""
-        replica = self._replicas.get(engine.id)
-        if engine.state != "failed" or replica is None:
-            return False
-        replica.peers.failures.append(EngineFailure(engine.id, engine.node_id, now_ms, engine.message))
-        if not replica.is_outdated:
-            replica.peers.backoff.failed(engine.message, now_s)
-        return True
-
-    def _adopt(self, engine: EngineReport, now_s: float) -> Replica | None:
-        """Keep an engine that nobody here ordered, if one like it is wanted."""
-        served = self._models.get(engine.model)
-        if served is None or self._numbers.has_ended(engine.id) or engine.state not in ("starting", "ready"):
-            return None
-        if not self._wants(served, engine):
-            return None
-        served.backoff.found_room()
-        self._numbers.saw(engine.id)
-        return self._join(engine.id, served, now_s, self._nodes[engine.node_id])
-
-    def _wants(self, served: ServedModel, engine: EngineReport) -> bool:
-        """There may be one more of this model; or a machine of it is being drained, and it has jobs to end."""
-        machines = self._seating.machines_of(engine.id) or (self._nodes[engine.node_id],)
-        if any(machine.draining for machine in machines):
-            return bool(engine.running)
-        return served.may_adopt(engine.made_of)
-
-    def _end(self, replica: Replica) -> None:
-        """Nobody needs it any more: its node's next orders are without it."""
-        self.drop(replica.id)
-        self.never_adopt(replica.id)
-
-    def _join(
-        self, engine_id: EngineId, served: ServedModel, now_s: float, node: Machine, *further: Machine
-    ) -> Replica:
-        replica = self._replicas[engine_id] = Replica(engine_id, served.model, node, served, further, now_s)
-        replica.join()
-        self._seating.take(engine_id)
-        return replica
-
     def _order_missing(self, served: ServedModel, now_s: float) -> None:
         """Order engines in the seats that have been found, and ask for those that are missing.
 
@@ -417,12 +281,12 @@ class Fleet:
         for seat in self._seating.too_small(served):
             self._give_up_too_small(seat, now_s)
         for engine_id, machines in self._seating.found(served):
-            self._join(engine_id, served, now_s, *machines)
+            self._engines.join(engine_id, served, machines, now_s)
         for _ in range(served.missing if now_s >= served.backoff.retry_at_s else 0):
             if served.model.books:
                 self._seating.ask(self._numbers.new(served.model.id), served, now_s)
             elif least_crowded := room.least_crowded(self._nodes.values()):
-                self._join(self._numbers.new(served.model.id), served, now_s, least_crowded)
+                self._engines.join(self._numbers.new(served.model.id), served, [least_crowded], now_s)
 
     def _give_up_too_small(self, seat: Seat, now_s: float) -> None:
         """A start that fails: or else one such machine after the other would come."""
@@ -430,13 +294,6 @@ class Fleet:
         need = gpu_memory.need(seat.peers.model, seat.peers.demand)
         seat.peers.backoff.failed(f"{need}; those of its machine are too small", now_s)
         self._seating.give_up(seat)
-
-    def _reach_further(self) -> None:
-        """Of an engine that was adopted, the cluster tells where its parts are. Their nodes are heard by and by."""
-        for replica in self._replicas.values():
-            machines = self._seating.machines_of(replica.id)
-            if len(machines) > len(replica.machines) and all(machine.online for machine in machines):
-                replica.reach(machines)
 
     def _left(self, machine: Machine, names: Collection[str], now_s: float) -> Collection[EngineId]:
         """The cluster had this machine, and has it no more. Returns the engines that went with it.
@@ -454,12 +311,7 @@ class Fleet:
         return list(machine.replicas)
 
     def _counted_on(self, node_id: NodeId, model: str) -> list[Replica]:
-        return [r for r in self._models[model].counted.values() if r.node_id == node_id]
-
-    def _node_view(self, node: Machine) -> NodeView:
-        engines = tuple(r.report for r in node.replicas.values() if r.report is not None)
-        weights, loads = tuple(sorted(node.weights)), node.gpu_loads
-        return NodeView(node.id, node.status, node.heard_ms, node.hardware, engines, weights, loads)
+        return [r for r in self._served[model].counted.values() if r.node_id == node_id]
 
 
 def _each_once(engines: Iterable[EngineId]) -> tuple[EngineId, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.fleet.gpu_types import TYPE_LABEL
 from cluster.ids import EngineId, NodeId
-from cluster.messages.machines import GpuLoad, Hardware, NodeReport, NodeStatus
+from cluster.messages.machines import GpuLoad, Hardware, NodeReport, NodeStatus, NodeView
 from cluster.messages.seats import MachineReport
 
 if TYPE_CHECKING:
@@ -133,6 +133,12 @@ class Machine:
     @property
     def takes_work(self) -> bool:
         return self.online and not self.draining
+
+    def view(self) -> NodeView:
+        """This machine, as clients are told of it."""
+        engines = tuple(replica.report for replica in self.replicas.values() if replica.report is not None)
+        weights = tuple(sorted(self.weights))
+        return NodeView(self.id, self.status, self.heard_ms, self.hardware, engines, weights, self.gpu_loads)
 
     def _rank_replicas(self) -> None:
         for replica in self.replicas.values():

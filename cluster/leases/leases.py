@@ -303,7 +303,8 @@ class Leases:
             *self._attach_again(),
             *self._endings.repeat(),
             *self._end(
-                self._time_limits.passed(self.fleet.starting(), now_ms), JobTimeout("The job did not end in time")
+                self._time_limits.passed(self.fleet.models.starting(), now_ms),
+                JobTimeout("The job did not end in time"),
             ),
             *self._end_lanes(self._patience.disconnected()),
         ]
@@ -324,7 +325,7 @@ class Leases:
         orders: list[tuple[EngineId, Dispatch]] = []
         placed: list[Placed] = []
         for lane in self.places.queue.lanes():
-            prefer = self.fleet.preference(lane)
+            prefer = self.fleet.models.preference(lane)
             while self.places.queue.waits(lane) and (replica := self.fleet.best(lane)):
                 waiting, passed = self.places.pop(lane, prefer)
                 cached, loaded = self._had(waiting)
@@ -368,8 +369,8 @@ class Leases:
     def _had(self, waiting: Waiting) -> tuple[Cached, Loaded]:
         """How much of this job's prompt engines are expected to have in their caches, and who has its adapter."""
         job = waiting.job
-        cached = self.fleet.cached(job.model, waiting.prefix, prompt_tokens(job)) if waiting.prefix else NOTHING
-        return cached, self.fleet.having(job.model, job.adapter)
+        cached = self.fleet.models.cached(job.model, waiting.prefix, prompt_tokens(job)) if waiting.prefix else NOTHING
+        return cached, self.fleet.models.having(job.model, job.adapter)
 
     def _lease(
         self,
@@ -383,7 +384,7 @@ class Leases:
     ) -> Placed:
         """Give a job of this lane to this engine. Returns the record of it, with what was considered."""
         waiting = place.waiting
-        ranking = self.fleet.ranking(lane.model)
+        ranking = self.fleet.models.ranking(lane.model)
         considered = ranking.considered(lane.node_id, MOST_CONSIDERED, lane.suspect, cached, loaded)
         self.places.assign(place)
         moved_by = waiting.moved_by if waiting.attempt > 1 else None

@@ -56,7 +56,7 @@ class Losses:
         """
         room: dict[str, int] = {}
         for replica in self._fleet.overdue(now_s, now_ms):
-            left = room.setdefault(replica.model.id, self._fleet.free_slots(replica.model.id))
+            left = room.setdefault(replica.model.id, self._fleet.models.free_slots(replica.model.id))
             jobs = [place.waiting.job for place in self._places.aboard(replica.tokens_of)]
             leaves = replica.leaves_soon(now_ms)
             may_move = [job for job in jobs if leaves or replica.can_hand_on(most_tokens(job))]

@@ -30,10 +30,10 @@ class Patience:
         So are those of a model that is not listed any more: its engines ended when the settings changed.
         """
         for lane in self._queue.lanes():
-            if not self._fleet.lists(lane.model):
+            if not self._fleet.models.lists(lane.model):
                 yield lane, acceptance.not_registered(lane.model)
         for model in self._fleet.without_room(now_s, self._grace_s):
-            if not self._fleet.serves(model):
+            if not self._fleet.models.serves(model):
                 yield from ((lane, acceptance.no_capacity(model)) for lane in self._queue.lanes_of(model))
         stranded = [lane for lane, node_id in self._queue.pinned_lanes() if self._is_stranded(lane, node_id)]
         self._stranded_since_s = {lane: self._stranded_since_s.get(lane, now_s) for lane in stranded}
@@ -42,7 +42,7 @@ class Patience:
                 yield lane, acceptance.no_capacity(lane.model)
 
     def _is_stranded(self, lane: LaneId, node_id: NodeId) -> bool:
-        is_listed = self._fleet.lists(lane.model)
+        is_listed = self._fleet.models.lists(lane.model)
         return is_listed and self._fleet.online(node_id) and not self._fleet.has_replica(lane.model, node_id)
 
 

@@ -192,7 +192,7 @@ class Places:
     def found(self, place: Begun | Leased, cached_tokens: int | None) -> None:
         """The job's engine had so many tokens of its prompt in its cache; None where it has not told."""
         job = place.waiting.job
-        predictions = None if cached_tokens is None else self._fleet.predictions(job.model)
+        predictions = None if cached_tokens is None else self._fleet.models.predictions(job.model)
         if predictions is not None and cached_tokens is not None:
             predictions.found(job.id, cached_tokens)
 
@@ -265,7 +265,7 @@ class Places:
         job = place.waiting.job
         self.working -= 1
         del self._charged[job.id]
-        if (predictions := self._fleet.predictions(job.model)) is not None:
+        if (predictions := self._fleet.models.predictions(job.model)) is not None:
             predictions.end(job.id)
         if replica := self._fleet.replica(place.engine_id):
             replica.release(job.id)

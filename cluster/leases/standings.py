@@ -16,8 +16,8 @@ def standing(job_id: JobId, places: Places, fleet: Fleet, now_s: float) -> Stand
             return None
         case Queued(lane, account_id):
             queued = places.queue.waiting(lane, account_id, job_id)
-            cached, loaded = _cached(queued, fleet), fleet.having(lane.model, queued.job.adapter)
-            ranking = fleet.ranking(lane.model)
+            cached, loaded = _cached(queued, fleet), fleet.models.having(lane.model, queued.job.adapter)
+            ranking = fleet.models.ranking(lane.model)
             considered = ranking.considered(lane.node_id, suspect=lane.suspect, cached=cached, loaded=loaded)
             turn = places.queue.turn(lane, account_id, job_id)
             view = _view(lane.model, places, fleet, now_s)
@@ -27,11 +27,11 @@ def standing(job_id: JobId, places: Places, fleet: Fleet, now_s: float) -> Stand
 
 
 def _cached(waiting: Waiting, fleet: Fleet) -> Cached:
-    return fleet.cached(waiting.job.model, waiting.prefix, prompt_tokens(waiting.job))
+    return fleet.models.cached(waiting.job.model, waiting.prefix, prompt_tokens(waiting.job))
 
 
 def _view(model: str, places: Places, fleet: Fleet, now_s: float) -> ModelView | None:
-    views = fleet.model_views({model: places.queue.waiting_for(model)}, now_s)
+    views = fleet.models.views({model: places.queue.waiting_for(model)}, now_s)
     return next((view for view in views if view.id == model), None)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from cluster.catalogue import Model, Price
 from cluster.settings.environment import misspelt
-from cluster.settings.schema import Media, Settings
+from cluster.settings.schema import Settings
+from cluster.settings.sections.media import Media
 from cluster.settings.units import duration, size
 
 _COLLECTOR_OF_ALL = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -17,7 +17,8 @@ from cluster.settings.judging import NO_JUDGE, Judge
 from cluster.settings.mistakes import Mistakes
 from cluster.settings.paths import read_paths
 from cluster.settings.places import item_path, key_path, placed
-from cluster.settings.schema import Settings, settings, spelled_out
+from cluster.settings.schema import Settings, settings
+from cluster.settings.sections.replicas import spelled_out
 from cluster.settings.yaml_file import KEY_REASON, file_layer
 
 _COMMAND_LINE = "command line"

@@ -11,7 +11,7 @@ from cluster.ids import AccountId
 from cluster.limits.budgets import Balance
 from cluster.messages.people import Account, AccountChange, KeyLimits
 from cluster.store import budgets
-from cluster.store.tables import ACCOUNTS
+from cluster.store.tables.people import ACCOUNTS
 
 
 def create(connection: Connection, account: Account, now_ms: int) -> Account:

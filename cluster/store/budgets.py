@@ -16,7 +16,7 @@ from cluster.limits import budgets
 from cluster.limits.budgets import Balance
 from cluster.messages.money import Budget, BudgetUnit
 from cluster.messages.webhooks import Event
-from cluster.store.tables import BUDGETS, RESERVATIONS
+from cluster.store.tables.usage import BUDGETS, RESERVATIONS
 from cluster.store.usage import Billed
 from cluster.webhooks.events import budget_reached
 

@@ -13,7 +13,7 @@ from cluster.ids import AccountId, DeliveryId, WebhookId, delivery_id
 from cluster.messages.people import Principal
 from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, Room
 from cluster.store import webhooks
-from cluster.store.tables import DELIVERIES, WEBHOOKS
+from cluster.store.tables.webhooks import DELIVERIES, WEBHOOKS
 from cluster.webhooks import events as rules
 from cluster.webhooks.schedule import GIVE_UP_MS
 

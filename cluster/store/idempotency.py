@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
 from cluster.errors import Conflict
 from cluster.ids import AccountId
 from cluster.messages.work import Accepted, Idempotency, Submission
-from cluster.store.tables import IDEMPOTENCY, JOBS
+from cluster.store.tables.jobs import IDEMPOTENCY, JOBS
 
 _KEPT_MS = 24 * 3600 * 1000
 _PRUNED_AT_ONCE = 1000

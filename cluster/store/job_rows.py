@@ -26,7 +26,7 @@ from cluster.messages.work import (
     Priority,
     Sampling,
 )
-from cluster.store.tables import JOBS
+from cluster.store.tables.jobs import JOBS
 
 # Not the request: it can be long, and a record does not tell it.
 RECORDS = select(*(column for column in JOBS.c if column.name != "request"))

@@ -16,7 +16,8 @@ from cluster.ids import AccountId, JobId
 from cluster.job_states import JobState
 from cluster.messages.records import JobPage, JobPosition, JobQuery
 from cluster.store import job_rows
-from cluster.store.tables import JOBS, KEYS
+from cluster.store.tables.jobs import JOBS
+from cluster.store.tables.people import KEYS
 
 
 class Pace(NamedTuple):

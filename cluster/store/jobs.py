@@ -27,7 +27,8 @@ from cluster.messages.webhooks import Event
 from cluster.messages.work import Ended, Failed, Job, OpenAttempt, OpenJob
 from cluster.store import budgets, deliveries, job_rows, measures, media, placements, tallies, usage
 from cluster.store.measures import Kind
-from cluster.store.tables import JOBS, USAGE
+from cluster.store.tables.jobs import JOBS
+from cluster.store.tables.usage import USAGE
 from cluster.store.usage import Billed
 from cluster.webhooks.events import job_ended
 

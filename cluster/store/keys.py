@@ -13,7 +13,7 @@ from cluster.keys import account_seen, changed, granted, is_valid, lasting, secr
 from cluster.limits.budgets import Balance
 from cluster.messages.people import Key, KeyChange, KeyLimits, NewKey, Principal
 from cluster.store import accounts, budgets
-from cluster.store.tables import ACCOUNTS, KEYS
+from cluster.store.tables.people import ACCOUNTS, KEYS
 
 
 def create(connection: Connection, maker: Principal, asked: NewKey, default: KeyLimits, now_ms: int) -> Key:

@@ -13,7 +13,9 @@ from cluster.ids import JobId
 from cluster.measures.activity import MINUTE_MS
 from cluster.measures.history import EndedMinutes
 from cluster.measures.measures import Cause, Counted, EndedJob, Measures, Operation
-from cluster.store.tables import MEASURE_MINUTES, MEASURES, PLACEMENTS, USAGE_DAYS
+from cluster.store.tables.jobs import PLACEMENTS
+from cluster.store.tables.measures import MEASURE_MINUTES, MEASURES
+from cluster.store.tables.usage import USAGE_DAYS
 from cluster.store.usage_days import DAY_MS
 
 KEPT_MINUTES: Final = 2 * 24 * 60

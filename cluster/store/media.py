@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 from cluster.ids import JobId
 from cluster.messages.media import Medium, MediumHash
 from cluster.messages.work import Job
-from cluster.store.tables import JOB_MEDIA, MEDIA
+from cluster.store.tables.media import JOB_MEDIA, MEDIA
 
 KEPT_MS = 15 * 60 * 1000
 _PRUNED_AT_ONCE = 100

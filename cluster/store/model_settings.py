@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 from cluster.catalogue import Replicas
 from cluster.fleet import bounds
 from cluster.messages.models import BoundsChange, ModelSettings
-from cluster.store.tables import MODEL_SETTINGS
+from cluster.store.tables.models import MODEL_SETTINGS
 
 
 def all_of_them(connection: Connection) -> list[ModelSettings]:

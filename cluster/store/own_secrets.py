@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from cluster.store.tables import OWN_SECRETS
+from cluster.store.tables.own import OWN_SECRETS
 
 
 def kept(connection: Connection, name: str, new: str) -> str:

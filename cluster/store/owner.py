@@ -7,7 +7,7 @@ before, and each of its writes asks whether that is the current one.
 from sqlalchemy import Connection, bindparam, select, update
 
 from cluster.errors import DatabaseTaken
-from cluster.store.tables import OWNER
+from cluster.store.tables.own import OWNER
 
 
 def take_over(connection: Connection, now_ms: int) -> int:

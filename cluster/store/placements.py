@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, exists, insert, select, update
 from cluster.ids import JobId
 from cluster.messages.placements import Placed, Verdict
 from cluster.messages.work import Ended
-from cluster.store.tables import JOBS, PLACEMENTS
+from cluster.store.tables.jobs import JOBS, PLACEMENTS
 
 
 def add(connection: Connection, placements: Sequence[Placed]) -> None:

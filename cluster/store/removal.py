@@ -11,7 +11,8 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 from cluster.clock import Clock
 from cluster.errors import Conflict, JobNotFound
 from cluster.ids import AccountId, JobId
-from cluster.store.tables import IDEMPOTENCY, JOBS, PLACEMENTS, USAGE
+from cluster.store.tables.jobs import IDEMPOTENCY, JOBS, PLACEMENTS
+from cluster.store.tables.usage import USAGE
 
 _AT_ONCE: Final = 10
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select
 
 from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.store import keys
-from cluster.store.tables import ENDED_SESSIONS
+from cluster.store.tables.own import ENDED_SESSIONS
 
 
 def end(connection: Connection, session_id: str, until_ms: int, now_ms: int) -> None:

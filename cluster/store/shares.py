@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from cluster.messages.people import ShareMark
-from cluster.store.tables import SHARES
+from cluster.store.tables.marks import SHARES
 
 
 def marks(connection: Connection) -> list[ShareMark]:

@@ -6,7 +6,7 @@ from statistics import fmean
 from sqlalchemy import Connection, func, select
 
 from cluster.job_states import JobState
-from cluster.store.tables import JOBS
+from cluster.store.tables.jobs import JOBS
 
 _SAMPLE = 32
 

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, exists, insert, literal, select, update
 
 from cluster.measures.tallies import Counts, Sheet, Tally
-from cluster.store.tables import TALLIES, TALLY_SOURCES
+from cluster.store.tables.measures import TALLIES, TALLY_SOURCES
 
 KEPT_MS = 7 * 86_400_000
 """A process that has handed nothing in for so long has ended: no sheet of it comes again."""

@@ -17,7 +17,7 @@ from cluster.limits.pricing import cost
 from cluster.measures.measures import Operation
 from cluster.messages.money import Rates, Usage, UsageGrouping, UsageQuery, UsageSum
 from cluster.store import usage_days
-from cluster.store.tables import USAGE, USAGE_DAYS
+from cluster.store.tables.usage import USAGE, USAGE_DAYS
 from cluster.store.usage_days import COUNTS, DAY_MS
 
 

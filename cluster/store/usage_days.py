@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, exists, insert, literal, select, update
 
-from cluster.store.tables import USAGE_DAYS
+from cluster.store.tables.usage import USAGE_DAYS
 
 DAY_MS: Final = 86_400_000
 COUNTS: Final = ("jobs", "prompt_tokens", "completion_tokens", "cost")

@@ -11,7 +11,8 @@ from cluster.errors import BadRequest, Conflict, Forbidden, WebhookNotFound
 from cluster.ids import AccountId, WebhookId
 from cluster.messages.people import Principal
 from cluster.messages.webhooks import EventType, NewWebhook, Webhook, WebhookChange
-from cluster.store.tables import ACCOUNTS, WEBHOOKS
+from cluster.store.tables.people import ACCOUNTS
+from cluster.store.tables.webhooks import WEBHOOKS
 from cluster.webhooks import events as rules
 
 MOST_OF_AN_ACCOUNT: Final = 20

@@ -7,7 +7,7 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
 from cluster.messages.people import WindowMark
-from cluster.store.tables import WINDOWS
+from cluster.store.tables.marks import WINDOWS
 
 
 def marks(connection: Connection, now_ms: int) -> list[WindowMark]:

@@ -27,7 +27,7 @@ from api.cli.run.ray_cluster import OwnCluster
 from cluster.ids import KeyId
 from cluster.limits.windows import Decision, Take
 from cluster.messages.people import KeyLimits
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 from tests.benchmarks import report
 from tests.benchmarks.servers import end_on_signals
 

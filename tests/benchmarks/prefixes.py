@@ -185,7 +185,7 @@ async def _scenario(options: Options, aware: bool, database: Path) -> Result:
             result = Result(aware)
             await Talk(system, prompts, options, result).all_users()
             await until(lambda: len(system.scheduler.leases.places) == 0, "the last release")
-            (view,) = system.scheduler.fleet.model_views({}, 0.0)
+            (view,) = system.scheduler.fleet.models.views({}, 0.0)
             result.cache = view.cache
         await prompts.stop()
     return result
@@ -193,7 +193,7 @@ async def _scenario(options: Options, aware: bool, database: Path) -> Result:
 
 async def _ready(system: PlainSystem, engines: int) -> None:
     async with asyncio.timeout(600):
-        while sum(view.replicas for view in system.scheduler.fleet.model_views({}, 0.0)) < engines:  # noqa: ASYNC110
+        while sum(view.replicas for view in system.scheduler.fleet.models.views({}, 0.0)) < engines:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 

@@ -23,7 +23,7 @@ from cluster.ids import AccountId, EngineId, JobId, KeyId
 from cluster.messages.money import Usage
 from cluster.messages.origin import Origin
 from cluster.messages.work import ChatMessage, Dispatch, Finished, Job, Released, Sampling
-from cluster.settings.schema import Traces
+from cluster.settings.sections.traces import Traces
 from tests.support.collector import collecting
 
 CALLS = 20_000

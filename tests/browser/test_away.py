@@ -91,9 +91,7 @@ def test_where_the_server_cannot_be_reached_what_was_shown_stays(page: Page, tmp
     expect(page.locator("#stale")).to_be_hidden()
 
 
-def test_who_waits_for_something_is_told_that_it_is_under_way_and_what_came_of_it(
-    page: Page, system: OwnSystem
-) -> None:
+def test_who_waits_is_told_that_it_is_under_way_and_what_came_of_it(page: Page, system: OwnSystem) -> None:
     page.goto("/nodes")
     drain = page.get_by_role("button", name="Drain")
     expect(drain).to_be_visible()

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from standardwebhooks import Webhook
 
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 from tests.browser.axe import violations
 from tests.support.own_system import OwnSystem, own_system
 

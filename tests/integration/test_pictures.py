@@ -11,14 +11,12 @@ import httpx
 import pytest
 
 from cluster.catalogue import Model
+from tests.support.forms import ENGINE, SEEING, Forms
 from tests.support.pictures import data_url, noise, picture
-from tests.support.seeing_model import PICTURE_TOKENS, seeing_model
-from tests.support.serving import Serving
+from tests.support.seeing_model import PICTURE_TOKENS
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 
-MODEL = "seeing"
-ENGINE = {"max_num_seqs": 4, "max_model_len": 2048}
 QUESTION = "What is the capital of France?"
 LONG = {"max_tokens": 300, "ignore_eos": True}
 
@@ -26,64 +24,40 @@ LONG = {"max_tokens": 300, "ignore_eos": True}
 def asked(*urls: str, **fields: Any) -> dict[str, Any]:
     pictures = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     content = [{"type": "text", "text": QUESTION}, *pictures]
-    base = {"model": MODEL, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 30}
+    base = {"model": SEEING, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 30}
     return {**base, **fields}
 
 
-class Seeing(NamedTuple):
-    """A system with a model that sees, a client of it, and where the model is."""
-
-    serving: Serving
-    http: httpx.Client
-    model: Path
-
-
-@pytest.fixture(scope="module")
-def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeing]:
-    folder = tmp_path_factory.mktemp("pictures")
-    model = seeing_model(folder / "model")
-    blind = {"id": "capitals", "source": "builtin:capitals", "gpus": 0, "cpus": 0.5, "engine": ENGINE}
-    sees = {**blind, "id": MODEL, "source": str(model)}
-    serving = Serving(folder / "system", {"models": [sees, blind]})
-    try:
-        serving.wait_until_ready(MODEL, "capitals")
-        with serving.http() as http:
-            yield Seeing(serving, http, model)
-        assert serving.stop() == 0
-    finally:
-        serving.end()
-
-
-def test_what_is_seen_is_answered_for(seeing: Seeing) -> None:
-    plain = answer(seeing.http, asked())
-    red, blue, again = (answer(seeing.http, asked(data_url(picture(colour)))) for colour in ("red", "blue", "red"))
+def test_what_is_seen_is_answered_for(forms: Forms) -> None:
+    plain = answer(forms.http, asked())
+    red, blue, again = (answer(forms.http, asked(data_url(picture(colour)))) for colour in ("red", "blue", "red"))
     assert len({text_of(plain), text_of(red), text_of(blue)}) == 3
     assert text_of(again) == text_of(red)
     assert red["usage"]["prompt_tokens"] == plain["usage"]["prompt_tokens"] + PICTURE_TOKENS
 
 
-def test_a_job_sees_as_a_chat_does(seeing: Seeing) -> None:
+def test_a_job_sees_as_a_chat_does(forms: Forms) -> None:
     body = asked(data_url(picture("red")))
-    job = run_job(seeing.http, body).job
-    assert job["result"]["content"] == text_of(answer(seeing.http, body))
-    assert job["result"]["usage"]["prompt_tokens"] == answer(seeing.http, body)["usage"]["prompt_tokens"]
+    job = run_job(forms.http, body).job
+    assert job["result"]["content"] == text_of(answer(forms.http, body))
+    assert job["result"]["usage"]["prompt_tokens"] == answer(forms.http, body)["usage"]["prompt_tokens"]
 
 
-def test_a_picture_of_megabytes_comes_through_the_door_however_it_is_sent(seeing: Seeing) -> None:
+def test_a_picture_of_megabytes_comes_through_the_door_however_it_is_sent(forms: Forms) -> None:
     large = noise(1000)
     body = asked(data_url(large))
     sent = json.dumps(body).encode()
     assert len(large) > 2 << 20
-    whole = answer(seeing.http, body)
+    whole = answer(forms.http, body)
     assert whole["usage"]["completion_tokens"] > 0
     parts = (sent[begin : begin + (1 << 16)] for begin in range(0, len(sent), 1 << 16))
-    assert text_of(seeing.http.post("/v1/chat/completions", content=parts).json()) == text_of(whole)
-    too_large = seeing.http.post("/v1/chat/completions", json=asked(*[data_url(large)] * 6))
+    assert text_of(forms.http.post("/v1/chat/completions", content=parts).json()) == text_of(whole)
+    too_large = forms.http.post("/v1/chat/completions", json=asked(*[data_url(large)] * 6))
     assert too_large.status_code == 413
 
 
-def test_what_a_model_or_vllm_cannot_take_is_refused_and_there_is_no_job(seeing: Seeing) -> None:
-    before = jobs(seeing.http)
+def test_what_a_model_or_vllm_cannot_take_is_refused_and_there_is_no_job(forms: Forms) -> None:
+    before = jobs(forms.http)
     url = data_url(picture("red"))
     refused = {
         "not a multimodal model": asked(url, model="capitals"),
@@ -91,52 +65,32 @@ def test_what_a_model_or_vllm_cannot_take_is_refused_and_there_is_no_job(seeing:
         "audio": asked() | {"messages": [{"role": "user", "content": [audio()]}]},
     }
     for reason, body in refused.items():
-        response = seeing.http.post("/v1/chat/completions", json=body)
+        response = forms.http.post("/v1/chat/completions", json=body)
         assert response.status_code == 400, reason
         assert reason in response.json()["error"]["message"]
-    assert jobs(seeing.http) == before
+    assert jobs(forms.http) == before
 
 
-def test_an_engine_killed_in_mid_stream_is_not_noticed(seeing: Seeing) -> None:
-    body = asked(data_url(picture("green")), **LONG)
-    undisturbed, other = run_job(seeing.http, body), run_job(seeing.http, asked(data_url(picture("yellow")), **LONG))
-    assert other.text != undisturbed.text
-    engines = seeing.serving.actors("Engine")
-
-    def kill() -> None:
-        for engine in engines:
-            engine.kill()
-
-    killed = run_job(seeing.http, body, at_event=(3, kill))
-    assert len(seeing.http.get(f"/api/v1/jobs/{killed.job['id']}/placement").json()["attempts"]) == 2
-    assert killed.text == killed.job["result"]["content"] == undisturbed.text
-    usage, usual = killed.job["result"]["usage"], undisturbed.job["result"]["usage"]
-    assert usage["completion_tokens"] == usual["completion_tokens"] == LONG["max_tokens"]
-    assert usage["prompt_tokens"] == usual["prompt_tokens"]
-    seeing.serving.wait_for("Model capitals: ready")
-
-
-def test_a_picture_is_kept_once_and_in_no_jobs_row_and_no_log(seeing: Seeing) -> None:
+def test_a_picture_is_kept_once_and_in_no_jobs_row_and_no_log(forms: Forms) -> None:
     colours = picture("purple", 61, 47)
     for _ in range(2):
-        answer(seeing.http, asked(data_url(colours)))
-    database = seeing.serving.database()
+        answer(forms.http, asked(data_url(colours)))
+    database = forms.serving.database()
     assert colours in database
     written = base64.b64encode(colours)
     assert written not in database
-    assert written not in "".join(seeing.serving.lines).encode()
-    logs = [path for path in Path(seeing.serving.run).rglob("*") if path.is_file()]
+    assert written not in "".join(forms.serving.lines).encode()
+    logs = [path for path in Path(forms.serving.run).rglob("*") if path.is_file()]
     assert any("worker" in path.name for path in logs)
     assert [path for path in logs if path.exists() and _holds(path, written, colours)] == []
 
 
-def test_plain_and_streamed_as_vllms_own_server_answers(
-    seeing: Seeing, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.long
+def test_plain_and_streamed_as_vllms_own_server_answers(forms: Forms, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The whole answers, and what the streams tell, but for ids, times and what was cached."""
     from tests.benchmarks.servers import VllmServer
 
-    entry = Model(id=MODEL, source=str(seeing.model), gpus=0, engine=ENGINE)
+    entry = Model(id=SEEING, source=str(forms.seeing), gpus=0, engine=ENGINE)
     red, blue = data_url(picture("red")), data_url(picture("blue", 90, 20))
     folder = tmp_path_factory.mktemp("v")  # it makes sockets there, whose paths may not be long
     with VllmServer(folder / "vllm", entry) as theirs, httpx.Client(base_url=theirs.url, timeout=60) as vllm:
@@ -146,10 +100,22 @@ def test_plain_and_streamed_as_vllms_own_server_answers(
             asked(blue, logprobs=True, top_logprobs=2),
             asked(red, n=2, temperature=0.5, seed=7),
         ):
-            ours, told = answer(seeing.http, body), answer(vllm, body)
+            ours, told = answer(forms.http, body), answer(vllm, body)
             assert [_choice(each) for each in ours["choices"]] == [_choice(each) for each in told["choices"]]
             assert _counts(ours["usage"]) == _counts(told["usage"])
-            assert streamed(seeing.http, body) == streamed(vllm, body)
+            assert streamed(forms.http, body) == streamed(vllm, body)
+
+
+def test_an_engine_killed_in_mid_stream_is_not_noticed(forms: Forms) -> None:
+    body = asked(data_url(picture("green")), **LONG)
+    undisturbed, other = run_job(forms.http, body), run_job(forms.http, asked(data_url(picture("yellow")), **LONG))
+    assert other.text != undisturbed.text
+    killed = run_job(forms.http, body, at_event=(3, forms.serving.engine(SEEING).kill))
+    assert len(forms.http.get(f"/api/v1/jobs/{killed.job['id']}/placement").json()["attempts"]) == 2
+    assert killed.text == killed.job["result"]["content"] == undisturbed.text
+    usage, usual = killed.job["result"]["usage"], undisturbed.job["result"]["usage"]
+    assert usage["completion_tokens"] == usual["completion_tokens"] == LONG["max_tokens"]
+    assert usage["prompt_tokens"] == usual["prompt_tokens"]
 
 
 class Told(NamedTuple):

@@ -1,46 +1,31 @@
 """Sounds reach a model that hears, in each way that a message can bring them."""
 
 import base64
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.serving import Serving
+from tests.support.forms import HEARING, Forms
 
 pytestmark = pytest.mark.skipif(
     find_spec("vllm") is None or find_spec("soundfile") is None, reason="vLLM, or what it reads sounds with, is missing"
 )
 
-MODEL = "hearing"
 SECOND = 25
 """So many tokens of a prompt is a second."""
 
 
-@pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    from tests.support.hearing_model import hearing_model
-
-    folder = tmp_path_factory.mktemp("sounds")
-    engine = {"max_num_seqs": 4, "max_model_len": 2048}
-    source = str(hearing_model(folder / "model"))
-    model = {"id": MODEL, "source": source, "gpus": 0, "cpus": 0.5, "engine": engine}
-    serving = Serving(folder / "system", {"models": [model]})
-    try:
-        serving.wait_until_ready(MODEL)
-        with serving.http() as http:
-            yield http
-        assert serving.stop() == 0
-    finally:
-        serving.end()
+@pytest.fixture
+def http(forms: Forms) -> httpx.Client:
+    return forms.http
 
 
 def asked(part: dict[str, Any]) -> dict[str, Any]:
     content = [{"type": "text", "text": "What is this?"}, part]
     messages = [{"role": "user", "content": content}]
-    return {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 20, "ignore_eos": True}
+    return {"model": HEARING, "messages": messages, "temperature": 0, "max_tokens": 20, "ignore_eos": True}
 
 
 def in_base64(sound: bytes) -> str:

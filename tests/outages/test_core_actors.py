@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -138,8 +139,9 @@ def test_while_the_database_is_locked_what_can_be_read_is_read(serving: Serving)
         took_s(lambda: answers(serving, "/readyz"))
         ended = http.get(f"/api/v1/jobs/{job}", params={"wait": 60}).json()
     assert (ended["status"], ended["result"]["content"]) == ("completed", exact(question))
-    about = [line for line in lines(serving) if "locked" in line or "no answer within" in line]
-    assert 0 < len(about) < 10, about
+    about = Counter(line.partition(" ")[2] for line in lines(serving) if "locked" in line or "no answer within" in line)
+    assert about, "nobody said why"
+    assert max(about.values()) <= 2, about  # the same is said once in half a minute
 
 
 def test_restarts_are_counted_and_told(serving: Serving) -> None:

@@ -170,7 +170,8 @@ def test_a_query_without_an_end_keeps_no_thread(place: str) -> None:
         pass
 
     async def scenario() -> None:
-        access = Access(place, lambda _: None, (Every(60, nothing, "nothing"),), SYSTEM_CLOCK, SOON)
+        access = Access(place, lambda _: None, SYSTEM_CLOCK, SOON)
+        access.repeat(Every(60, nothing, "nothing"))
         await access.open()
         for _ in range(3):
             answers = await asyncio.gather(*(access.read(sleep) for _ in range(8)), return_exceptions=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prometheus_client import Metric
 
-from api.replica.gateway import State
+from api.replica.health import State
 from api.system.metrics.page import Page
 from cluster.ids import EngineId, NodeId
 from cluster.measures import tallies

@@ -42,7 +42,9 @@ from cluster.messages.machines import EngineOrder, EngineReport, Hardware
 from cluster.messages.people import KeyLimits, Principal
 from cluster.messages.records import JobRecord
 from cluster.messages.work import ChatMessage, End, Job, Position, Sampling
-from cluster.settings.schema import Media, Settings, Webhooks
+from cluster.settings.schema import Settings
+from cluster.settings.sections.media import Media
+from cluster.settings.sections.webhooks import Webhooks
 from cluster.timing import Timing
 from tests.support.plain_processes import Actor, Links, Process, Remote
 from tests.support.seats import GivenCluster
@@ -437,7 +439,7 @@ class PlainSystem:
         await until(lambda: self._ready_engines() >= wanted, "ready")
 
     def _ready_engines(self) -> int:
-        return sum(view.replicas for view in self.scheduler.fleet.model_views({}, 0.0))
+        return sum(view.replicas for view in self.scheduler.fleet.models.views({}, 0.0))
 
     def job(self, text: str = "Hello", max_tokens: int = 40, **fields: Any) -> Job:
         now_ms = self.clock.wall_ms()

@@ -98,13 +98,13 @@ class RollingStage:
 
     @property
     def view(self) -> ModelView:
-        return self.fleet.model_views({}, self.now_s)[0]
+        return self.fleet.models.views({}, self.now_s)[0]
 
     def ready(self) -> list[EngineId]:
         """The engines that can be given jobs."""
         return [
             verdict.engine_id
-            for verdict in self.fleet.ranking(self.model.id).considered(None)
+            for verdict in self.fleet.models.ranking(self.model.id).considered(None)
             if verdict.ruled_out_by in (None, "no room")
         ]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,11 @@ class Serving:
     def actors(self, kind: str) -> list[psutil.Process]:
         """The processes of this run that host such an actor, by their titles."""
         return [process for process in runs.processes(self.run) if _title(process).startswith(f"ray::{kind}")]
+
+    def engine(self, model: str) -> psutil.Process:
+        """The process of the engine of this model that was the last one to be ready: its log line tells it."""
+        log = "".join(path.read_text() for path in self.state.rglob("infernet.log"))
+        return psutil.Process(int(re.findall(rf"engine/{re.escape(model)}/\d+\[(\d+)] .* is ready after", log)[-1]))
 
     def processes(self) -> list[psutil.Process]:
         """All of them: the user's, the system's own, and those of its run."""

@@ -141,7 +141,7 @@ async def _play(
     async with SharedSystem(database) as system:
         for name in {each.account for each in traffic}:
             account = Account(AccountId(name), name, 0, weight=weights.get(name, 1))
-            await system.gateway.create_account(account)
+            await system.gateway.accounts.create(account)
         await system.scheduler.learn_weights()
         tasks = [asyncio.create_task(system.submit(each, in_order)) for each in traffic]
         tasks += [asyncio.create_task(system.lose_scheduler(loss)) for loss in losses]

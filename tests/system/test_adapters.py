@@ -55,7 +55,7 @@ async def asked(system: PlainSystem, adapter: str, question: str = "Hello", toke
     await system.ended(job_id)
     await until(lambda: len(system.scheduler.leases.places) == 0, "a released job")
     (attempt,) = await system.ledger.placements(job_id)
-    await until(lambda: attempt.engine_id in system.scheduler.fleet.having(SIM.id, adapter), "a report")
+    await until(lambda: attempt.engine_id in system.scheduler.fleet.models.having(SIM.id, adapter), "a report")
     return attempt
 
 

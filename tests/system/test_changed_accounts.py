@@ -16,7 +16,7 @@ OTHER = AccountId("acct_other")
 def test_the_scheduler_hears_of_another_weight_at_once(database: Path) -> None:
     async def scenario() -> None:
         async with PlainSystem(database, nodes=0) as system, system.client() as admin:
-            await system.gateway.create_account(Account(OTHER, "other", 0))
+            await system.gateway.accounts.create(Account(OTHER, "other", 0))
             waiting = system.job("Waits", account_id=OTHER)
             await system.gateway.intake.submit(Submission(waiting))
 
@@ -41,10 +41,10 @@ def test_a_budget_that_is_changed_or_taken_away_is_right_about_jobs_that_run(dat
         async with PlainSystem(database) as system:
             await system.ready()
             budget = Budget("tokens", 10_000, "all")
-            await system.gateway.create_account(Account(OTHER, "other", 0, budget=BudgetState(budget)))
+            await system.gateway.accounts.create(Account(OTHER, "other", 0, budget=BudgetState(budget)))
 
             async def change(to: Budget | None) -> BudgetState | None:
-                return (await system.gateway.change_account(OTHER, AccountChange(budget=to))).budget
+                return (await system.gateway.accounts.change(OTHER, AccountChange(budget=to))).budget
 
             for then in (Budget("tokens", 20_000, "all"), Budget("tokens", 5_000, "month"), None):
                 job = system.job("Hello", max_tokens=300, account_id=OTHER)
@@ -59,7 +59,7 @@ def test_a_budget_that_is_changed_or_taken_away_is_right_about_jobs_that_run(dat
                 await watch.exact()
             assert await change(budget) == BudgetState(budget)
             await Watch(system, [system.job("Hello", max_tokens=300, account_id=OTHER)]).exact()
-            (account,) = [each for each in await system.gateway.accounts() if each.id == OTHER]
+            (account,) = [each for each in await system.gateway.accounts.all() if each.id == OTHER]
             assert account.budget is not None
             assert account.budget.spent > 300 and account.budget.reserved == 0
 

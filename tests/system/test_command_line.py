@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cluster.ids import JobId
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 from tests.support.plain_system import ADMIN_KEY, PATIENCE_S, SIM, PlainSystem, run, until
 from tests.support.typed import Ended, typed
 

@@ -89,12 +89,12 @@ def test_what_runs_on_a_node_that_is_drained_moves_in_the_middle_of_its_text(dat
             watch = Watch(system, [system.job(f"Job {n}", max_tokens=300 + n) for n in range(12)])
             await watch.some(2_000)
             drained, other = system.node_ids
-            await system.gateway.drain_node(drained, drains=True)
+            await system.gateway.nodes.drain(drained, drains=True)
             await until(lambda: len(system.known_engines()) == 1, "the drained node's engine has ended")
             assert not watch.done
             await watch.exact()
             assert {(await system.record(job.id)).node_id for job in watch.jobs} == {other}
-            await system.gateway.drain_node(drained, drains=False)
+            await system.gateway.nodes.drain(drained, drains=False)
             await system.ready(2)
             await at_rest(system)
 
@@ -109,7 +109,7 @@ def test_pinned_jobs_and_those_without_room_elsewhere_end_where_they_are(databas
             jobs = [system.job(f"Job {n}", max_tokens=200, node_id=drained) for n in range(2)]
             watch = Watch(system, [*jobs, *(system.job(f"Other {n}", max_tokens=100) for n in range(2))])
             await watch.some(500)
-            await system.gateway.drain_node(drained, drains=True)
+            await system.gateway.nodes.drain(drained, drains=True)
             await watch.exact()
             nodes = [(await system.record(job.id)).node_id for job in watch.jobs]
             assert nodes == [drained, drained, other, other]
@@ -129,11 +129,11 @@ def test_streams_survive_drains_scaling_and_deaths_one_after_the_other_and_at_on
                 watch = Watch(system, jobs)
                 drained = random_.choice(system.node_ids)
                 await watch.some(random_.randint(500, 3_000))
-                await system.gateway.drain_node(drained, drains=True)
+                await system.gateway.nodes.drain(drained, drains=True)
                 if random_.random() < 0.7:
                     await disturb(system, random_)
                 await watch.some(random_.randint(200, 2_000))
-                await system.gateway.drain_node(drained, drains=False)
+                await system.gateway.nodes.drain(drained, drains=False)
                 await watch.exact()
             await at_rest(system)
 

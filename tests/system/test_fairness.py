@@ -22,7 +22,7 @@ async def narrow(database: Path, weight: int = 1) -> AsyncIterator[PlainSystem]:
     """A system with two slots in all, and another account of this weight."""
     async with PlainSystem(database, [NARROW]) as system:
         await system.ready()
-        await system.gateway.create_account(Account(OTHER, "other", 0, weight=weight))
+        await system.gateway.accounts.create(Account(OTHER, "other", 0, weight=weight))
         yield system
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from actors.machine import logs
-from cluster.settings.schema import Logs
+from cluster.settings.sections.logs import Logs
 from tests.support.http_door import Scenario, with_api
 from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem, replicated, until
 

@@ -70,7 +70,7 @@ def test_promtool_finds_nothing_wrong_but_vllms_own_colons(database: Path) -> No
         await system.ended(done)
         assert (await client.post("/api/v1/jobs", json=JOB | {"model": "none"})).status_code == 404
         assert (await client.get(f"/api/v1/jobs/{done}/stream?after=1")).status_code == 200
-        state = await system.gateway.state()
+        state = await system.gateway.health.state()
         whole = state._replace(nodes=[*(state.nodes or ()), on_a_gpu()])
         assert faults(Page(whole, "system").text().decode()) == []
         of_engines = Page(whole, "engines").text().decode()
@@ -159,7 +159,7 @@ def test_streams_are_counted_while_they_are_read(database: Path) -> None:
 
 def test_engines_and_gpus_are_told_by_their_own_names(database: Path) -> None:
     async def scenario(system: PlainSystem, client: httpx.AsyncClient) -> None:
-        state = await system.gateway.state()
+        state = await system.gateway.health.state()
         told = samples(Page(state._replace(nodes=[*(state.nodes or ()), on_a_gpu()])).text().decode())
         engine = ("m/1", "m")
         assert told["vllm:num_requests_running"] == {engine: 3}

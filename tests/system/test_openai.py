@@ -45,7 +45,7 @@ async def new_key(system: PlainSystem, role: KeyRole = "member", **fields: Any) 
 
 
 def failed(system: PlainSystem, model: str) -> bool:
-    return any(view.id == model and view.state == "failed" for view in system.scheduler.fleet.model_views({}, 0.0))
+    return any(view.id == model and view.state == "failed" for view in system.scheduler.fleet.models.views({}, 0.0))
 
 
 def test_a_completion_is_the_result_of_a_job(database: Path) -> None:

@@ -19,7 +19,7 @@ from api.replica.media.fetching import Fetcher
 from cluster.catalogue import Model
 from cluster.messages.media import medium
 from cluster.messages.work import Asking, ChatMessage, Dispatch, Form, Sampling
-from cluster.settings.schema import Media as MediaSettings
+from cluster.settings.sections.media import Media as MediaSettings
 from tests.support.picture_host import HOST, RED, picture_host
 from tests.support.pictures import data_url, noise, picture
 from tests.support.plain_system import SIM, PlainSystem, replicated, run, until

@@ -71,7 +71,7 @@ def expected(attempt: Placed) -> int:
 
 
 def totals(system: PlainSystem) -> CacheTotals:
-    (view,) = system.scheduler.fleet.model_views({}, 0.0)
+    (view,) = system.scheduler.fleet.models.views({}, 0.0)
     return view.cache
 
 
@@ -181,7 +181,7 @@ def test_a_job_that_waits_is_told_who_has_its_prompt(database: Path) -> None:
             await asked(system, dialogue(1))
             running = await submitted(system, dialogue(2), max_tokens=500)
             waiting = await submitted(system, dialogue(1, 2))
-            standing = (await system.gateway.placement(waiting, system.principal.account_id)).standing
+            standing = (await system.gateway.jobs.placement(waiting, system.principal.account_id)).standing
             assert standing is not None
             (verdict,) = standing.verdicts
             assert (verdict.ruled_out_by, verdict.cached_tokens) == ("no room", 2 * BLOCK)

@@ -57,7 +57,7 @@ def test_what_a_replica_runs_moves_when_its_further_machine_is_drained(database:
             _, further = machines_of(system, engine)
             watch = jobs(system)
             await watch.some(2_000)
-            await system.gateway.drain_node(further, drains=True)
+            await system.gateway.nodes.drain(further, drains=True)
             await until(lambda: system.known_engines() and engine not in system.known_engines(), "it has ended")
             assert not watch.done
             await watch.exact()

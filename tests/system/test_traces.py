@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from actors.telemetry import spans
 from cluster.ids import JobId
-from cluster.settings.schema import Traces
+from cluster.settings.sections.traces import Traces
 from tests.support.collector import Collector, Told, collecting, tree
 from tests.support.http_door import Scenario, with_api
 from tests.support.plain_system import ADMIN_KEY, QUICK, SIM, PlainSystem, replicated, until

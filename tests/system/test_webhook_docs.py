@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 from tests.support.plain_system import PlainSystem, prepare_database, run, until
 
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"

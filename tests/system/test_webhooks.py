@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from actors.couriering.endpoint import MOST_SENDING
 from cluster.clock import iso_utc
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 from tests.support.plain_system import QUICK, PlainSystem, prepare_database, run, until
 from tests.support.webhook_host import Receiver, Told, receiver
 

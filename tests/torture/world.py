@@ -71,7 +71,7 @@ class Door:
         return await self.gateway.intake.submit(Submission(job))
 
     async def cancel(self, job_id: JobId, account_id: AccountId) -> JobRecord:
-        return await self.gateway.cancel(job_id, account_id)
+        return await self.gateway.jobs.cancel(job_id, account_id)
 
     async def read(self, job_id: JobId, account_id: AccountId, after: Position) -> AsyncGenerator[Piece, None]:
         async for piece in self.gateway.streams.read(job_id, account_id, after):

@@ -18,20 +18,30 @@ CATALOGUE = Catalogue((Model(id="m", aliases=("alias",), max_queue=3),))
 N0, N1 = NodeId("node_0"), NodeId("node_1")
 
 
+class Served:
+    """What the rules ask about the model."""
+
+    def __init__(self, context: int | None, without: str) -> None:
+        self.context = context
+        self.without = without
+
+    def context_length(self, model_id: str) -> int | None:
+        assert model_id == "m"
+        return self.context
+
+    def lacks(self, model_id: str, adapter: str) -> bool:
+        return model_id == "m" and adapter == self.without
+
+
 class Machines:
     """What the rules ask a fleet about: here, the one node `N0` serves the model until `until_s`."""
 
     def __init__(
         self, context: int | None = None, until_s: float = 10.0, too_small: str | None = None, without: str = "none"
     ) -> None:
-        self.context = context
+        self.models = Served(context, without)
         self.until_s = until_s
         self.too_small = too_small
-        self.without = without
-
-    def context_length(self, model_id: str) -> int | None:
-        assert model_id == "m"
-        return self.context
 
     def knows_node(self, node_id: NodeId) -> bool:
         return node_id == N0
@@ -41,9 +51,6 @@ class Machines:
 
     def too_small_gpus(self, model_id: str) -> str | None:
         return self.too_small
-
-    def lacks(self, model_id: str, adapter: str) -> bool:
-        return model_id == "m" and adapter == self.without
 
 
 def job(model: str = "m", prompt_tokens: int | None = None, max_tokens: int = 10, node_id: NodeId | None = None) -> Job:

@@ -16,7 +16,11 @@ from cluster.catalogue import CAPITALS, Adapter, Catalogue, Model, Price, Replic
 from cluster.errors import ConfigError
 from cluster.messages.people import KeyLimits
 from cluster.settings.layers import load, parse, single_model
-from cluster.settings.schema import IngressReplicas, Logs, Media, Server, Settings, Traces
+from cluster.settings.schema import Settings
+from cluster.settings.sections.logs import Logs
+from cluster.settings.sections.media import Media
+from cluster.settings.sections.server import IngressReplicas, Server
+from cluster.settings.sections.traces import Traces
 
 LOCAL = Path(__file__).parents[2] / "ray_configs" / "local.yaml"
 

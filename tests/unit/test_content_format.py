@@ -1,4 +1,4 @@
-"""Which form of a message's content a chat template is made for. All of vLLM's answers: tests/integration."""
+"""Which form of a message's content a chat template is made for. All of vLLM's answers: tests/backends."""
 
 import ast
 from importlib.util import find_spec

@@ -13,7 +13,7 @@ from cluster.settings.database_urls import fault
 from cluster.settings.environment import given, misspelt
 from cluster.settings.layers import load
 from cluster.settings.references import resolved
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 from cluster.settings.units import in_words
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from api.cli.run import guard, ray_cluster
 from api.cli.run.door.limits import Limits
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 ROOT = Path(__file__).parents[2]
 UNIT, DOCKERFILE = (ROOT / "docs" / "deploy" / name for name in ("infernet.service", "Dockerfile"))

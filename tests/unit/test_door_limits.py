@@ -3,7 +3,7 @@
 import pytest
 
 from api.cli.run.door.limits import Limits
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 MANY = 1 << 20
 

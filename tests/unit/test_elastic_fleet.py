@@ -56,7 +56,7 @@ class Stage:
         return [order.id for node in self.nodes for order in self.orders(node) if order.model == model]
 
     def view(self, model: str = "m") -> ModelView:
-        return next(view for view in self.fleet.model_views(self.jobs, self.now_s) if view.id == model)
+        return next(view for view in self.fleet.models.views(self.jobs, self.now_s) if view.id == model)
 
 
 def test_a_model_without_jobs_runs_nothing_and_takes_jobs_all_the_same() -> None:
@@ -119,7 +119,7 @@ def test_the_least_busy_engine_retires_and_ends_only_without_jobs() -> None:
     stage.jobs["m"] = 0
     stage.wait(2 * WINDOW_S)
     assert [less.retiring_since_s, busy.retiring_since_s] == [stage.now_s, None]
-    assert not less.candidate().draining or stage.fleet.ranking("m").considered(None)[-1].engine_id == less.id
+    assert not less.candidate().draining or stage.fleet.models.ranking("m").considered(None)[-1].engine_id == less.id
     stage.wait()
     assert set(stage.running()) == {busy.id, less.id}
     less.release("c")
@@ -160,7 +160,7 @@ def test_what_a_retiring_engine_has_not_ended_in_time_goes_on_where_there_is_roo
     stage.fleet.drain(first.node_id, True, stage.now_s)
     assert stage.fleet.overdue(stage.now_s + 29.5, 0) == []
     assert stage.fleet.overdue(stage.now_s + 30.0, 0) == [first]
-    assert stage.fleet.free_slots("m") == SLOTS - 3
+    assert stage.fleet.models.free_slots("m") == SLOTS - 3
     for number in range(3):
         first.release(f"a{number}")
     assert stage.fleet.overdue(stage.now_s + 30.0, 0) == []
@@ -277,10 +277,10 @@ def test_a_model_that_failed_to_start_takes_jobs_again_when_it_may_be_tried_agai
     beat(now_s, EngineReport(order.id, "m", N0, "failed", "no kernel"))
     jobs["m"] = 0
     beat(now_s + 0.5)
-    assert fleet.model_views({}, 0.0)[0].state == "failed"
+    assert fleet.models.views({}, 0.0)[0].state == "failed"
     assert not fleet.can_serve("m", None, now_s)
     beat(now_s + 301.0)
-    assert fleet.model_views({}, 0.0)[0].wanted == 0
+    assert fleet.models.views({}, 0.0)[0].wanted == 0
     assert fleet.can_serve("m", None, now_s + 301.0)
 
 
@@ -291,7 +291,7 @@ def test_a_scheduler_that_begins_anew_keeps_the_engines_that_there_may_be() -> N
     fleet.report(NodeReport(N0, Hardware("host", 8.0, 1 << 30, 4), engines), 0.0, 0)
     fleet.plan(0.5, lambda model: 0)
     assert [order.id for order in fleet.orders(N0).engines] == existing
-    assert fleet.model_views({}, 0.0)[0].wanted == 3
+    assert fleet.models.views({}, 0.0)[0].wanted == 3
 
 
 def test_a_model_that_starts_is_not_without_room_though_more_of_it_would_be() -> None:

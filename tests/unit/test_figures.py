@@ -1,4 +1,4 @@
-"""What vLLM counts of itself, taken in step by step. With vLLM's own engine: tests/integration/test_vllm_backend.py."""
+"""What vLLM counts of itself, taken in step by step. With vLLM's own engine: tests/backends/test_vllm_backend.py."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -47,7 +47,7 @@ def orders(fleet: SeatedFleet, *nodes: NodeId) -> list[EngineOrder]:
 
 
 def view(fleet: SeatedFleet, model: str = "m") -> ModelView:
-    return next(view for view in fleet.model_views({}, 0.0) if view.id == model)
+    return next(view for view in fleet.models.views({}, 0.0) if view.id == model)
 
 
 def candidate(fleet: SeatedFleet, engine_id: EngineId = E0) -> Candidate:
@@ -58,7 +58,7 @@ def candidate(fleet: SeatedFleet, engine_id: EngineId = E0) -> Candidate:
 
 def reasons(fleet: SeatedFleet, model: str = "m") -> dict[EngineId, RuledOut | None]:
     """What the ranking rules each engine of this model out by."""
-    return {verdict.engine_id: verdict.ruled_out_by for verdict in fleet.ranking(model).considered(None)}
+    return {verdict.engine_id: verdict.ruled_out_by for verdict in fleet.models.ranking(model).considered(None)}
 
 
 def test_the_missing_engines_are_ordered_where_there_is_room() -> None:
@@ -121,7 +121,7 @@ def test_an_engine_becomes_ready_once() -> None:
     subject.plan(0.0, no_jobs)
     assert heartbeat(subject, N0, engine(E0, "starting")) == Change()
     assert not candidate(subject).ready
-    assert not subject.serves("m")
+    assert not subject.models.serves("m")
     assert heartbeat(subject, N0, engine(E0)) == Change(ready=(engine(E0),))
     assert heartbeat(subject, N0, engine(E0)) == Change()
     seen = candidate(subject)
@@ -369,7 +369,7 @@ def test_a_suspect_goes_to_an_engine_that_has_none() -> None:
     assert subject.best(LaneId("m", N0, suspect=True)) is None
     second.assign("c", 10, suspect=True)
     assert subject.best(suspects) is None
-    verdicts = subject.ranking("m").considered(None, suspect=True)
+    verdicts = subject.models.ranking("m").considered(None, suspect=True)
     assert {verdict.ruled_out_by for verdict in verdicts} == {"has a suspect"}
     first.release("a")
     assert subject.best(suspects) is first
@@ -425,18 +425,18 @@ def test_draining_an_unknown_node_changes_nothing() -> None:
 
 def test_a_models_context_is_what_the_catalogue_says_until_an_engine_tells_it_and_then_remembered() -> None:
     subject = fleet(M, replace(M, id="declared", engine={"max_model_len": 4096}))
-    assert (subject.context_length("m"), subject.context_length("declared")) == (None, 4096)
+    assert (subject.models.context_length("m"), subject.models.context_length("declared")) == (None, 4096)
     heartbeat(subject, N0)
     subject.plan(0.0, no_jobs)
     unknown_yet = replace(engine(E0, "starting"), context_length=0)
     heartbeat(subject, N0, unknown_yet)
-    assert subject.context_length("m") is None
+    assert subject.models.context_length("m") is None
     heartbeat(subject, N0, engine(E0))
-    assert subject.context_length("m") == 128
+    assert subject.models.context_length("m") == 128
     subject.drop(E0)
     subject.plan(0.0, no_jobs)
     heartbeat(subject, N0, replace(unknown_yet, id=E1))
-    assert subject.context_length("m") == 128
+    assert subject.models.context_length("m") == 128
 
 
 def test_whatever_happens_to_an_engine_changes_its_place_at_once() -> None:

@@ -97,7 +97,7 @@ class Stage:
 
     @property
     def view(self) -> ModelView:
-        return self.fleet.model_views({}, self.now_s)[0]
+        return self.fleet.models.views({}, self.now_s)[0]
 
     def asked(self) -> list[tuple[str, tuple[NodeId, ...]]]:
         """Of the seats that wait, the types of GPUs that they are not to have, and the machines."""

@@ -9,8 +9,8 @@ from cluster.errors import DatabaseUnavailable
 from cluster.ids import JobId
 from cluster.messages.records import EndedRecord
 from cluster.messages.work import Ended
+from tests.support.journal_stage import Stage
 from tests.support.plain_system import run, until
-from tests.unit.test_journal import Stage
 
 
 def test_ends_that_wait_for_the_database_are_not_tried_one_by_one(caplog: pytest.LogCaptureFixture) -> None:

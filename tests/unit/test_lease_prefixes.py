@@ -139,7 +139,7 @@ def test_what_engines_found_is_added_up() -> None:
     stage.end("again", cached_tokens=40)
     stage.accept(submission("silent", 1, 2, 3))
     stage.end("silent", cached_tokens=None)
-    (view,) = stage.fleet.model_views({}, NOW_S)
+    (view,) = stage.fleet.models.views({}, NOW_S)
     assert view.cache == CacheTotals(prompt=2 * PROMPT_TOKENS, predicted=3 * BLOCK, actual=40)
 
 

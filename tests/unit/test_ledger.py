@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from actors.bookkeeping.book import Book
 from actors.ledger import Ledger
 from cluster.errors import DatabaseRefused, DatabaseUnavailable, StartError, Superseded
 from cluster.ids import AccountId, EngineId, JobId, NodeId, new_job_id
@@ -64,7 +65,7 @@ def test_a_job_comes_back_as_it_was_accepted(place: Place) -> None:
 
 def test_open_jobs_are_read_a_few_at_a_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time within the limit on a call: however many jobs there are, a Scheduler can start."""
-    monkeypatch.setattr("actors.ledger._PAGE", 3)
+    monkeypatch.setattr("actors.bookkeeping.jobs._PAGE", 3)
 
     async def scenario(ledger: Ledger) -> None:
         for count in range(8):
@@ -504,3 +505,12 @@ def test_what_was_found_in_a_cache_is_told_by_the_jobs_end(place: Place) -> None
         assert await ledger.placements(quick.id) == [replace(late, cached_tokens=48)]
 
     with_ledger(place, scenario)
+
+
+def test_no_two_books_have_a_method_of_one_name() -> None:
+    """The order in which the Ledger inherits them would decide which one is called."""
+    of_books = [name for book in (*Ledger.__bases__, Book) for name in vars(book) if not name.startswith("__")]
+    assert len(of_books) > 50
+    assert sorted(of_books) == sorted(set(of_books))
+    overridden = {name for name in vars(Ledger) if not name.startswith("__")} & set(of_books)
+    assert overridden == set()

@@ -213,7 +213,8 @@ def test_a_call_without_an_answer_is_given_up(place: Place) -> None:
         pass
 
     async def scenario() -> None:
-        access = Access(url(place), lambda _: None, (Every(60, nothing, "nothing"),), SYSTEM_CLOCK, quick)
+        access = Access(url(place), lambda _: None, SYSTEM_CLOCK, quick)
+        access.repeat(Every(60, nothing, "nothing"))
         await access.open()
         for _ in range(3):
             calls = (access.read(lambda connection: connection.scalar(text(endless))) for _ in range(6))
@@ -237,7 +238,8 @@ def test_a_write_that_nobody_waits_for_any_more_is_not_begun(place: Place) -> No
         pass
 
     async def scenario() -> None:
-        access = Access(url(place), lambda _: None, (Every(60, nothing, "nothing"),), SYSTEM_CLOCK, quick)
+        access = Access(url(place), lambda _: None, SYSTEM_CLOCK, quick)
+        access.repeat(Every(60, nothing, "nothing"))
         await access.open()
         for write in (slow, lambda _: ran.append(1)):
             with pytest.raises(DatabaseUnavailable, match="no answer within"):

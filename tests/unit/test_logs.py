@@ -17,7 +17,7 @@ from actors.machine.repeats import Repeats
 from actors.ray.kind import Kind
 from api.cli.run import kept_logs, run_log, runs
 from cluster.errors import StartError
-from cluster.settings.schema import Part
+from cluster.settings.sections.logs import Part
 
 WRITES = """
 import logging
@@ -25,7 +25,7 @@ from actors.machine import logs
 from actors.machine.log_lines import about
 from actors.telemetry import origins
 from cluster.messages.origin import Origin
-from cluster.settings.schema import Logs
+from cluster.settings.sections.logs import Logs
 logs.begin("scheduler")
 logging.getLogger("actors.scheduler").warning("engine %s is lost", "sim/0")
 logging.getLogger("actors.node").info("engine sim/1 is started")

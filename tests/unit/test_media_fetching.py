@@ -7,7 +7,7 @@ import pytest
 
 from actors.outgoing.addresses import AddressRefused, PublicAddresses
 from api.replica.media.fetching import Fetcher, FetchRefused
-from cluster.settings.schema import Media
+from cluster.settings.sections.media import Media
 from tests.support.picture_host import HOST, RED, Host, picture_host
 from tests.support.plain_system import run
 

@@ -11,7 +11,7 @@ from api.replica.room import Room
 from cluster.errors import BadRequest, NoCapacity
 from cluster.ids import AccountId
 from cluster.messages.media import Given, Medium, MediumHash, medium
-from cluster.settings.schema import Media
+from cluster.settings.sections.media import Media
 from tests.support.pictures import picture
 from tests.support.plain_system import run
 

@@ -22,7 +22,8 @@ from cluster.store import migrations
 from cluster.store.database import Database
 from cluster.store.migrations import newest
 from cluster.store.open import open_engine, parse
-from cluster.store.tables import JOBS
+from cluster.store.tables import METADATA
+from cluster.store.tables.jobs import JOBS
 from tests.support.ledger_stage import Place, elsewhere, url, with_ledger
 
 
@@ -34,7 +35,7 @@ def test_a_fresh_database_gets_the_tables_that_the_code_declares(fresh: Place) -
     database = Database(url(fresh))
 
     def difference(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), JOBS.metadata))
+        return list(compare_metadata(MigrationContext.configure(connection), METADATA))
 
     assert database.read(difference) == []
     assert database.read(revision) == newest()
@@ -45,7 +46,7 @@ def test_partial_indexes_are_those_that_the_code_declares(tmp_path: Path) -> Non
     # Alembic does not compare their conditions.
     Database(url(tmp_path / "migrated.db")).close()
     declared = create_engine(url(tmp_path / "declared.db"))
-    JOBS.metadata.create_all(declared)
+    METADATA.create_all(declared)
     declared.dispose()
 
     def conditions(name: str) -> set[str]:
@@ -181,7 +182,7 @@ def test_the_schema_can_be_told_to_postgresql() -> None:
     from sqlalchemy.dialects import postgresql
 
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    for table in JOBS.metadata.tables.values():
+    for table in METADATA.tables.values():
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
     statements = {str(CreateIndex(index).compile(dialect=dialect)) for index in JOBS.indexes}
     assert any("WHERE ended_ms IS NULL" in statement for statement in statements)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.dashboard.problems import problems
-from api.replica.gateway import State
+from api.replica.health import State
 from cluster.ids import NodeId
 from cluster.messages.machines import Hardware, ModelState, ModelView, NodeStatus, NodeView
 

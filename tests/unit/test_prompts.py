@@ -1,4 +1,4 @@
-"""Counting prompts at the door, with tokenizers made here. Those of models: tests/integration/test_prompt_counts.py."""
+"""Counting prompts at the door, with tokenizers made here. Those of models: tests/backends/test_prompt_counts.py."""
 
 import asyncio
 import logging

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from api.cli.run.ray_environment import HAPROXY_VARIABLE, SERVING, exports
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 
 def read_by_a_shell(text: str) -> dict[str, str]:

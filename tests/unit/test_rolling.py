@@ -289,11 +289,11 @@ def test_more_than_there_is_room_for_may_be_wanted_and_all_end_up_new() -> None:
 def test_a_job_has_to_fit_every_engine_that_it_may_go_to() -> None:
     stage = served(RollingStage(model(2, engine={"context_length": 128, "max_model_len": 128}), 3))
     changed(stage, engine={"context_length": 256, "max_model_len": 256})
-    assert stage.fleet.context_length("m") == 128
+    assert stage.fleet.models.context_length("m") == 128
     stage.settle()
-    assert stage.fleet.context_length("m") == 256
+    assert stage.fleet.models.context_length("m") == 256
     changed(stage, engine={"context_length": 64, "max_model_len": 64})
-    assert stage.fleet.context_length("m") == 64
+    assert stage.fleet.models.context_length("m") == 64
     (first, *_) = stage.fleet.replicas
     assert first.can_hand_on(64) and not first.can_hand_on(65)
 

@@ -78,7 +78,7 @@ class Stage:
 
     @property
     def view(self) -> ModelView:
-        return self.fleet.model_views({}, self.now_s)[0]
+        return self.fleet.models.views({}, self.now_s)[0]
 
     def node(self, node_id: NodeId) -> NodeView:
         return next(view for view in self.fleet.node_views() if view.id == node_id)
@@ -106,7 +106,7 @@ def test_a_job_asks_for_a_seat_with_what_its_model_needs() -> None:
     stage.survey(after_s=30.0)
     assert stage.view.starting == "waits for a machine, for 30 s now"
     assert stage.fleet.has_looked_for_room
-    assert stage.fleet.starting() == [M]  # which does not count toward its jobs' time
+    assert stage.fleet.models.starting() == [M]  # which does not count toward its jobs' time
     assert stage.fleet.without_room(stage.now_s + 60.0, 10.0) == []
 
 

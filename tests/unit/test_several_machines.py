@@ -67,7 +67,7 @@ class Stage:
 
     @property
     def view(self) -> ModelView:
-        return self.fleet.model_views({}, self.now_s)[0]
+        return self.fleet.models.views({}, self.now_s)[0]
 
     @property
     def replica(self) -> Replica:
@@ -201,7 +201,7 @@ def test_the_arithmetic_counts_machines_and_what_further_parts_hold() -> None:
     other = Stage(M, Model(id="small", source="s", gpus=1), elastic=False).seated()
     other.survey()
     other.survey()
-    (_, small) = other.fleet.model_views({}, other.now_s)
+    (_, small) = other.fleet.models.views({}, other.now_s)
     assert not small.fits  # both machines are full
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.telemetry import origins, spans
 from cluster import traceparent
-from cluster.settings.schema import Traces
+from cluster.settings.sections.traces import Traces
 from cluster.traceparent import SpanPlace
 from tests.support.collector import collecting
 from tests.support.waiting import wait_until
@@ -20,7 +20,7 @@ OFF = """
 import sys
 from actors import directory
 from actors.telemetry import origins, spans
-from cluster.settings.schema import Traces
+from cluster.settings.sections.traces import Traces
 spans.begin("scheduler", Traces())
 with origins.within("a request", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"):
     with spans.inside("something"):

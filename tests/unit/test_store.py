@@ -17,7 +17,7 @@ from cluster.messages.people import Account, KeyLimits, NewKey
 from cluster.store import accounts, keys
 from cluster.store import open as opening
 from cluster.store.database import Database, Write, require_free
-from cluster.store.tables import ACCOUNTS
+from cluster.store.tables.people import ACCOUNTS
 from tests.support.ledger_stage import Place, elsewhere, url
 
 

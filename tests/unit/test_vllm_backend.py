@@ -1,4 +1,4 @@
-"""The threads of the vLLM backend, with an engine that is not vLLM's. The real one: tests/integration."""
+"""The threads of the vLLM backend, with an engine that is not vLLM's. The real one: tests/backends."""
 
 import threading
 import time

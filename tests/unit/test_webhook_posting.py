@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from actors.couriering.posting import Answer, Poster
 from actors.outgoing.addresses import AddressRefused, PublicAddresses
 from actors.outgoing.urls import UrlRefused, checked
-from cluster.settings.schema import Webhooks
+from cluster.settings.sections.webhooks import Webhooks
 from tests.support.certificates import certificate
 from tests.support.plain_system import PATIENCE_S, run, settled
 from tests.support.webhook_host import Receiver, receiver

@@ -14,7 +14,8 @@ from actors.ray.world import RayWorld
 from cluster.catalogue import Model
 from cluster.ids import EngineId, node_id
 from cluster.release import VERSION, fingerprint
-from cluster.settings.schema import Settings, Webhooks
+from cluster.settings.schema import Settings
+from cluster.settings.sections.webhooks import Webhooks
 from tests.support.plain_system import run
 
 MACHINE = "a" * 56

@@ -7,7 +7,7 @@ from pathlib import Path
 from api.cli.doctor.findings import Finding, fault, ok, warning
 from api.cli.doctor.subject import Subject
 from api.cli.run.door.limits import Limits, open_files
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 _AREA = "limits"
 _FEW_CONNECTIONS = 100

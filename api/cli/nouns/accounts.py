@@ -27,6 +27,14 @@ from api.cli.responses import Json
 
 accounts = typer.Typer(cls=Listing, help="Accounts: list, create and edit them. Alone, it lists them. For admins.")
 
+AccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        help="An account's id or name, or how either begins. For admins.",
+        autocompletion=completing.accounts,
+    ),
+]
 WeightOption = Annotated[
     int | None, typer.Option("--weight", min=1, max=1000, help="Its share beside others that want a model.")
 ]

@@ -11,7 +11,7 @@ from api.cli.client import Client, connect
 from api.cli.groups import Listing
 from api.cli.naming import listed, one_of
 from api.cli.nouns import allowing
-from api.cli.nouns.accounts import account_id
+from api.cli.nouns.accounts import AccountOption, account_id
 from api.cli.nouns.allowing import (
     BudgetOption,
     BudgetPeriod,
@@ -23,21 +23,13 @@ from api.cli.nouns.allowing import (
     SubmissionsPerMinute,
     TokensPerMinute,
 )
-from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption, YesOption
+from api.cli.options import JsonOption, KeyOption, SecretAloneOption, StateOption, UrlOption, YesOption
 from api.cli.render import age, show_json, show_table
 from api.cli.responses import Json
 from api.cli.times import ahead
 
 keys = typer.Typer(cls=Listing, help="API keys: list, create, edit and revoke them. Alone, it lists them.")
 
-AccountOption = Annotated[
-    str | None,
-    typer.Option(
-        "--account",
-        help="An account's id or name, or how either begins. For admins.",
-        autocompletion=completing.accounts,
-    ),
-]
 ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -80,7 +72,7 @@ def create(
     budget: BudgetOption = None,
     budget_tokens: BudgetTokens = None,
     budget_period: BudgetPeriod = "month",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret alone.")] = False,
+    quiet: SecretAloneOption = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,

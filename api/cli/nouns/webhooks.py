@@ -12,8 +12,8 @@ from api.cli.client import Client, connect
 from api.cli.groups import Listing
 from api.cli.naming import one_of
 from api.cli.nouns import allowing
-from api.cli.nouns.accounts import account_id
-from api.cli.options import JsonOption, KeyOption, StateOption, UrlOption, YesOption
+from api.cli.nouns.accounts import AccountOption, account_id
+from api.cli.options import JsonOption, KeyOption, SecretAloneOption, StateOption, UrlOption, YesOption
 from api.cli.render import age, show_json, show_table
 from api.cli.responses import Json
 
@@ -24,14 +24,6 @@ webhooks = typer.Typer(
 WebhookArgument = Annotated[
     str, typer.Argument(metavar="WEBHOOK", help="Its id, or how it begins.", autocompletion=completing.webhooks)
 ]
-AccountOption = Annotated[
-    str | None,
-    typer.Option(
-        "--account",
-        help="An account's id or name, or how either begins. For admins.",
-        autocompletion=completing.accounts,
-    ),
-]
 EventsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -40,7 +32,6 @@ EventsOption = Annotated[
         help="job.completed, job.failed, node.offline, model.failed or budget.reached. May be repeated.",
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the secret alone.")]
 
 
 @webhooks.command("list")
@@ -67,7 +58,7 @@ def create(
     ],
     event: EventsOption = None,
     account: AccountOption = None,
-    quiet: QuietOption = False,
+    quiet: SecretAloneOption = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -104,7 +95,7 @@ def edit(
 @webhooks.command()
 def rotate(
     which: WebhookArgument,
-    quiet: QuietOption = False,
+    quiet: SecretAloneOption = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     key: KeyOption = None,

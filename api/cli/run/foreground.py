@@ -14,7 +14,7 @@ from api.cli.run.service import READY, STOPPING, Service
 from api.cli.settings import flags_layer, notes, read_secrets, read_settings
 from api.secrets import secret_variables
 from cluster.release import Release
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 logger = logging.getLogger(__name__)
 

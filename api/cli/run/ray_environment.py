@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.cli.run.door.haproxy import haproxy_script
 from api.cli.run.door.limits import Limits, open_files
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 HAPROXY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
 

@@ -20,14 +20,14 @@ router = pages()
 @router.get("/jobs/{job_id}/result.json")
 async def result(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """The job as the API tells it."""
-    record = await gateway.job(job_id, account_seen(caller))
+    record = await gateway.jobs.get(job_id, account_seen(caller))
     return _file(record.id, "json", msgspec.json.format(msgspec.json.encode(job_body(record))))
 
 
 @router.get("/jobs/{job_id}/result.txt")
 async def text(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """What it answered, or had of an answer: the text alone, of several choices one after the other."""
-    record = await gateway.job(job_id, account_seen(caller))
+    record = await gateway.jobs.get(job_id, account_seen(caller))
     if not isinstance(record, EndedRecord):
         return _file(record.id, "txt", b"")
     answers = choices(record.content, record.marks, count_of(record.marks))
@@ -37,7 +37,7 @@ async def text(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Resp
 @router.get("/jobs/{job_id}/prompt.json")
 async def prompt(gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """What it asks: the messages, or the body of the request where that is more than texts."""
-    job = await gateway.asked(job_id, account_seen(caller))
+    job = await gateway.jobs.asked(job_id, account_seen(caller))
     body = {"messages": job.messages} if job.form is None else msgspec.json.decode(job.form.body)
     return _file(job.id, "json", msgspec.json.format(msgspec.json.encode(body)), "-prompt")
 

@@ -33,8 +33,8 @@ _MOST_CANDIDATES = 8
 @router.get("/jobs/{job_id}")
 async def job(request: Request, gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     seen = account_seen(caller)
-    asked = await gateway.asked(job_id, seen)
-    record = await gateway.job(job_id, seen)
+    asked = await gateway.jobs.asked(job_id, seen)
+    record = await gateway.jobs.get(job_id, seen)
     shown = {
         "prompt": conversation.asked(asked),
         "can_be_asked_again": conversation.question(asked) is not None,
@@ -48,8 +48,8 @@ async def job(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
 async def now(request: Request, gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """What changes while it has not ended; its text is streamed, and told here with its end."""
     seen = account_seen(caller)
-    asked = await gateway.asked(job_id, seen)
-    record = await gateway.job(job_id, seen)
+    asked = await gateway.jobs.asked(job_id, seen)
+    record = await gateway.jobs.get(job_id, seen)
     return page(request, "jobs/now.html", await _now(gateway, record, asked))
 
 
@@ -57,13 +57,13 @@ async def now(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
 async def cancel(request: Request, gateway: CurrentGateway, caller: Caller, job_id: JobPath) -> Response:
     """Cancel it. The answer is what is so now."""
     seen = account_seen(caller)
-    asked = await gateway.asked(job_id, seen)
-    record = await gateway.cancel(job_id, seen)
+    asked = await gateway.jobs.asked(job_id, seen)
+    record = await gateway.jobs.cancel(job_id, seen)
     return page(request, "jobs/now.html", await _now(gateway, record, asked))
 
 
 async def _now(gateway: Gateway, record: JobRecord, asked: Job) -> dict[str, object]:
-    explanation, moments, away = await gateway.course(record)
+    explanation, moments, away = await gateway.jobs.course(record)
     ended = record if isinstance(record, EndedRecord) else None
     return {
         "job": job_body(record),
@@ -81,9 +81,9 @@ async def _now(gateway: Gateway, record: JobRecord, asked: Job) -> dict[str, obj
 
 async def _owner(gateway: Gateway, caller: Principal, asked: Job) -> dict[str, str]:
     """The names of the account, for admins, and of the key that it was submitted with."""
-    named = {"key": (await gateway.key(asked.key_id, asked.account_id)).name}
+    named = {"key": (await gateway.keys.get(asked.key_id, asked.account_id)).name}
     if caller.role == "admin":
-        named["account"] = (await gateway.account(asked.account_id)).name
+        named["account"] = (await gateway.accounts.get(asked.account_id)).name
     return named
 
 

@@ -75,7 +75,7 @@ async def _listed(
 ) -> dict[str, object]:
     """A page of jobs: of its account for a member, of all for an admin who names none."""
     seen = account_seen(caller) if account is None else accounts_named(caller, account)
-    found = await gateway.jobs(seen, query)
+    found = await gateway.jobs.page(seen, query)
     given = {name: value for name, value in request.query_params.items() if name != "cursor" and value}
     return {
         "jobs": [_row(record, gateway.now_ms()) for record in found.records],
@@ -97,14 +97,14 @@ async def _names(gateway: Gateway, caller: Principal, records: Sequence[JobRecor
     """For admins, the names of the accounts that these jobs are of."""
     if caller.role != "admin":
         return {}
-    accounts = await asyncio.gather(*(gateway.account(each) for each in {record.account_id for record in records}))
+    accounts = await asyncio.gather(*(gateway.accounts.get(each) for each in {record.account_id for record in records}))
     return {account.id: account.name for account in accounts}
 
 
 async def _choices(gateway: Gateway, caller: Principal) -> dict[str, object]:
     """What the form has to choose from."""
-    keys = await gateway.keys(account_seen(caller))
-    accounts = await gateway.accounts() if caller.role == "admin" else []
+    keys = await gateway.keys.of(account_seen(caller))
+    accounts = await gateway.accounts.all() if caller.role == "admin" else []
     models = [name for model in gateway.catalogue.models for name in (model.id, *(each.id for each in model.adapters))]
     return {
         "models": models[:_MOST_CHOICES],

@@ -52,7 +52,7 @@ async def create(request: Request, gateway: CurrentGateway, caller: Admin, form:
         shown = {"account": None, "given": form, "problem": problem.message}
         return page(request, "settings/accounts_form.html", shown, 422)
     account = asked.account(new_account_id(), gateway.now_ms(), gateway.default_limits)
-    created = await gateway.create_account(account)
+    created = await gateway.accounts.create(account)
     told = f"{created.name} has been made. A key lets somebody in: Settings, API Keys."
     return page(request, "settings/accounts_button.html", {"told": told, "is_back": True}, headers=_CHANGED)
 
@@ -60,7 +60,7 @@ async def create(request: Request, gateway: CurrentGateway, caller: Admin, form:
 @router.get("/settings/accounts/{account_id}/edit")
 async def edit(request: Request, gateway: CurrentGateway, caller: Admin, account_id: AccountPath) -> Response:
     """The form that changes one, filled in as it is."""
-    account = account_body(await gateway.account(account_id))
+    account = account_body(await gateway.accounts.get(account_id))
     shown = {"account": account, "given": filled_in(account), "problem": None}
     return page(request, "settings/accounts_form.html", shown)
 
@@ -70,17 +70,17 @@ async def change(
     request: Request, gateway: CurrentGateway, caller: Admin, account_id: AccountPath, form: Form
 ) -> Response:
     """Change what is otherwise in the form; or the form again, with what is wrong in it."""
-    account = account_body(await gateway.account(account_id))
+    account = account_body(await gateway.accounts.get(account_id))
     try:
         asked = change_of(AccountPatch, form, filled_in(account))
     except BadRequest as problem:
         shown = {"account": account, "given": form, "problem": problem.message}
         return page(request, "settings/accounts_form.html", shown, 422)
-    changed = await gateway.change_account(account_id, asked.change(gateway.default_limits))
+    changed = await gateway.accounts.change(account_id, asked.change(gateway.default_limits))
     told = f"{changed.name} has been changed."
     return page(request, "settings/accounts_button.html", {"told": told, "is_back": True}, headers=_CHANGED)
 
 
 async def _listed(gateway: Gateway, number: int) -> Page[Account]:
     """The newest first."""
-    return Page.of([account_body(account) for account in reversed(await gateway.accounts())], number)
+    return Page.of([account_body(account) for account in reversed(await gateway.accounts.all())], number)

@@ -57,7 +57,7 @@ async def create(request: Request, gateway: CurrentGateway, caller: Caller, form
     """Make a key, and show its secret, once; or the form again, with what is wrong in it."""
     try:
         asked = await asked_key(gateway, caller, request_of(KeyRequest, form, _LISTS))
-        key = await gateway.create_key(caller, asked)
+        key = await gateway.keys.create(caller, asked)
     except (BadRequest, Forbidden, ModelNotFound) as problem:
         return page(request, "settings/keys_new.html", await _form(gateway, caller, form, problem.message), 422)
     shown = {"key": key_body(key, gateway.now_ms()), "secret": asked.secret}
@@ -77,7 +77,7 @@ async def change(request: Request, gateway: CurrentGateway, caller: Caller, key_
     key = await _key(gateway, caller, key_id)
     try:
         asked = change_of(KeyPatch, form, _filled_in(key), _LISTS)
-        await gateway.change_key(caller, key_id, await asked_change(gateway, caller, key_id, asked))
+        await gateway.keys.change(caller, key_id, await asked_change(gateway, caller, key_id, asked))
     except (BadRequest, Forbidden, ModelNotFound, Conflict) as problem:
         shown = {"key": key, **await _form(gateway, caller, form, problem.message)}
         return page(request, "settings/keys_edit.html", shown, 422)
@@ -88,14 +88,14 @@ async def change(request: Request, gateway: CurrentGateway, caller: Caller, key_
 @router.delete("/settings/keys/{key_id}")
 async def revoke(request: Request, gateway: CurrentGateway, caller: Caller, key_id: KeyPath) -> Response:
     """Every replica refuses it within 5 s. The answer is the list."""
-    await gateway.revoke_key(key_id, account_seen(caller))
+    await gateway.keys.revoke(key_id, account_seen(caller))
     return page(request, "settings/keys_list.html", await _listed(gateway, caller, 1, False))
 
 
 async def _listed(gateway: Gateway, caller: Principal, number: int, all_of_them: bool) -> dict[str, object]:
     """The newest first; without those that let nobody in any more, unless they are asked for."""
     now_ms = gateway.now_ms()
-    bodies: list[Key] = [key_body(key, now_ms) for key in reversed(await gateway.keys(account_seen(caller)))]
+    bodies: list[Key] = [key_body(key, now_ms) for key in reversed(await gateway.keys.of(account_seen(caller)))]
     shown = [body for body in bodies if all_of_them or body["status"] == "active"]
     names = {account.id: account.name for account in await accounts_of(gateway, caller)}
     return {
@@ -121,7 +121,7 @@ def _names(catalogue: Catalogue) -> list[str]:
 
 
 async def _key(gateway: Gateway, caller: Principal, key_id: KeyPath) -> Key:
-    return key_body(await gateway.key(key_id, account_seen(caller)), gateway.now_ms())
+    return key_body(await gateway.keys.get(key_id, account_seen(caller)), gateway.now_ms())
 
 
 def _filled_in(key: Key) -> FormData:

@@ -1,9 +1,9 @@
 """Webhooks: endpoints made, changed, tried and removed, and what each of them has been told."""
 
-from typing import Annotated, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import msgspec
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
@@ -31,7 +31,24 @@ router = pages()
 _REFUSALS = (BadRequest, Forbidden, Conflict)
 _CHANGED = {"HX-Trigger": "webhooks-changed"}
 
-Status = Annotated[queries.DeliveryStatusName, Query()]
+
+class _DeliveriesAsked(NamedTuple):
+    """Which of an endpoint's deliveries are to be shown: a page of those of this status."""
+
+    webhook_id: WebhookId
+    status: queries.DeliveryStatusName
+    cursor: str | None
+
+
+async def _asked_deliveries(
+    webhook_id: WebhookPath,
+    status: Annotated[queries.DeliveryStatusName, Query()] = "all",
+    cursor: queries.DeliveryCursor = None,
+) -> _DeliveriesAsked:
+    return _DeliveriesAsked(webhook_id, status, cursor)
+
+
+AskedDeliveries = Annotated[_DeliveriesAsked, Depends(_asked_deliveries)]
 
 
 @router.get("/settings/webhooks")
@@ -63,7 +80,7 @@ async def create(request: Request, gateway: CurrentGateway, caller: Caller, form
     """Make an endpoint, and show its secret, once; or the form again, with what is wrong in it."""
     try:
         asked = asked_webhook(gateway, caller, _asked(WebhookRequest, form))
-        made = await gateway.create_webhook(caller, asked)
+        made = await gateway.webhooks.create(caller, asked)
     except _REFUSALS as problem:
         shown = await _form(gateway, caller, None, form, problem.message)
         return page(request, "settings/webhooks_form.html", shown, 422)
@@ -87,7 +104,7 @@ async def change(
     """Change where it is and what it is told of; or the form again, with what is wrong in it."""
     webhook = await _webhook(gateway, caller, webhook_id)
     try:
-        changed = await gateway.change_webhook(caller, webhook_id, _asked(WebhookPatch, form).change())
+        changed = await gateway.webhooks.change(caller, webhook_id, _asked(WebhookPatch, form).change())
     except _REFUSALS as problem:
         shown = await _form(gateway, caller, webhook, form, problem.message)
         return page(request, "settings/webhooks_form.html", shown, 422)
@@ -98,7 +115,7 @@ async def change(
 @router.post("/settings/webhooks/{webhook_id}/rotate")
 async def rotate(request: Request, gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Give it another secret, and show that, once."""
-    webhook, secret = await gateway.rotate_webhook(caller, webhook_id)
+    webhook, secret = await gateway.webhooks.rotate(caller, webhook_id)
     shown = {"webhook": webhook_body(webhook), "secret": secret, "is_new": False}
     return page(request, "settings/webhooks_secret.html", shown, headers=_CHANGED)
 
@@ -106,71 +123,49 @@ async def rotate(request: Request, gateway: CurrentGateway, caller: Caller, webh
 @router.post("/settings/webhooks/{webhook_id}/test")
 async def test(request: Request, gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Send it a test. The answer says where to see what comes of it."""
-    await gateway.test_webhook(caller, webhook_id)
+    await gateway.webhooks.test(caller, webhook_id)
     return page(request, "settings/webhooks_button.html", {"tested": await _webhook(gateway, caller, webhook_id)})
 
 
 @router.post("/settings/webhooks/{webhook_id}/enable")
 async def enable(request: Request, gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Send to it again. The answer is the list."""
-    await gateway.change_webhook(caller, webhook_id, WebhookChange(enabled=True))
+    await gateway.webhooks.change(caller, webhook_id, WebhookChange(enabled=True))
     return await listed(request, gateway, caller)
 
 
 @router.post("/settings/webhooks/{webhook_id}/disable")
 async def disable(request: Request, gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """Send nothing to it. The answer is the list."""
-    await gateway.change_webhook(caller, webhook_id, WebhookChange(enabled=False))
+    await gateway.webhooks.change(caller, webhook_id, WebhookChange(enabled=False))
     return await listed(request, gateway, caller)
 
 
 @router.delete("/settings/webhooks/{webhook_id}")
 async def remove(request: Request, gateway: CurrentGateway, caller: Caller, webhook_id: WebhookPath) -> Response:
     """What it has not been told by then is dropped. The answer is the list."""
-    await gateway.remove_webhook(caller, webhook_id)
+    await gateway.webhooks.remove(caller, webhook_id)
     return await listed(request, gateway, caller)
 
 
 @router.get("/settings/webhooks/{webhook_id}/deliveries")
-async def deliveries(
-    request: Request,
-    gateway: CurrentGateway,
-    caller: Caller,
-    webhook_id: WebhookPath,
-    status: Status = "all",
-    cursor: queries.DeliveryCursor = None,
-) -> Response:
-    shown = await _delivered(gateway, caller, webhook_id, status, cursor)
-    return page(request, "settings/deliveries.html", shown)
+async def deliveries(request: Request, gateway: CurrentGateway, caller: Caller, asked: AskedDeliveries) -> Response:
+    return page(request, "settings/deliveries.html", await _delivered(gateway, caller, asked))
 
 
 @router.get("/settings/webhooks/{webhook_id}/deliveries/now")
-async def deliveries_now(
-    request: Request,
-    gateway: CurrentGateway,
-    caller: Caller,
-    webhook_id: WebhookPath,
-    status: Status = "all",
-    cursor: queries.DeliveryCursor = None,
-) -> Response:
+async def deliveries_now(request: Request, gateway: CurrentGateway, caller: Caller, asked: AskedDeliveries) -> Response:
     """The list alone, asked for again and again."""
-    shown = await _delivered(gateway, caller, webhook_id, status, cursor)
-    return page(request, "settings/deliveries_list.html", shown)
+    return page(request, "settings/deliveries_list.html", await _delivered(gateway, caller, asked))
 
 
 @router.post("/settings/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver")
 async def redeliver(
-    request: Request,
-    gateway: CurrentGateway,
-    caller: Caller,
-    webhook_id: WebhookPath,
-    delivery_id: DeliveryPath,
-    status: Status = "all",
-    cursor: queries.DeliveryCursor = None,
+    request: Request, gateway: CurrentGateway, caller: Caller, delivery_id: DeliveryPath, asked: AskedDeliveries
 ) -> Response:
     """Tell it once more, now. The answer is the list."""
-    await gateway.redeliver(caller, webhook_id, delivery_id)
-    return await deliveries_now(request, gateway, caller, webhook_id, status, cursor)
+    await gateway.webhooks.redeliver(caller, asked.webhook_id, delivery_id)
+    return await deliveries_now(request, gateway, caller, asked)
 
 
 def _asked(model: type[R], form: FormData) -> R:
@@ -186,7 +181,7 @@ def _asked(model: type[R], form: FormData) -> R:
 
 async def _listed(gateway: Gateway, caller: Principal, number: int) -> dict[str, object]:
     """The newest first."""
-    found = [webhook_body(webhook) for webhook in reversed(await gateway.webhooks(account_seen(caller)))]
+    found = [webhook_body(webhook) for webhook in reversed(await gateway.webhooks.of(account_seen(caller)))]
     names = {account.id: account.name for account in await accounts_of(gateway, caller)}
     return {"webhooks": Page.of(found, number), "account_names": names}
 
@@ -203,20 +198,19 @@ async def _form(
 
 async def _webhook(gateway: Gateway, caller: Principal, webhook_id: WebhookId) -> Webhook:
     """Raises WebhookNotFound, for another account's too."""
-    for webhook in await gateway.webhooks(account_seen(caller)):
+    for webhook in await gateway.webhooks.of(account_seen(caller)):
         if webhook.id == webhook_id:
             return webhook_body(webhook)
     raise WebhookNotFound("No such webhook")
 
 
-async def _delivered(
-    gateway: Gateway, caller: Principal, webhook_id: WebhookId, status: queries.DeliveryStatusName, cursor: str | None
-) -> dict[str, object]:
+async def _delivered(gateway: Gateway, caller: Principal, asked: _DeliveriesAsked) -> dict[str, object]:
     """A page of deliveries, the newest first."""
+    webhook_id, status, cursor = asked
     before = None if cursor is None else decode_delivery_cursor(cursor)
     # One more than are shown tells whether more follow.
     query = DeliveryQuery(ROWS + 1, None if status == "all" else status, before)
-    found = await gateway.deliveries(caller, webhook_id, query)
+    found = await gateway.webhooks.deliveries(caller, webhook_id, query)
     return {
         "webhook": await _webhook(gateway, caller, webhook_id),
         "deliveries": [delivery_body(delivery) for delivery in found[:ROWS]],

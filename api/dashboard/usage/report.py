@@ -80,9 +80,9 @@ async def usage(
     """All of it, and of the table those rows that come `after` a group."""
     if after is not None and asked.group_by == "day":
         _check_day(after)
-    (total,) = await gateway.usage(asked.query())
+    (total,) = await gateway.usage.sums(asked.query())
     # One more than are shown tells whether more follow.
-    rows = await gateway.usage(asked.query(asked.group_by, after=after, limit=ROWS + 1))
+    rows = await gateway.usage.sums(asked.query(asked.group_by, after=after, limit=ROWS + 1))
     shown = {
         "asked": asked,
         "total": total,
@@ -103,7 +103,7 @@ async def usage(
 @router.get("/usage/plots")
 async def plots(gateway: CurrentGateway, asked: AskedFor) -> Response:
     """What the plots show."""
-    sums = await gateway.usage(asked.query("day", "model"))
+    sums = await gateway.usage.sums(asked.query("day", "model"))
     return Answer(daily(sums, asked.period.first, asked.period.last), headers={"Cache-Control": "no-store"})
 
 
@@ -133,6 +133,6 @@ async def _names(
         case "account":
             return {account.id: account.name for account in await accounts_of(gateway, caller) if account.id in ids}
         case "key":
-            return {key.id: key.name for key in await gateway.keys(account_seen(caller)) if key.id in ids}
+            return {key.id: key.name for key in await gateway.keys.of(account_seen(caller)) if key.id in ids}
         case _:
             return {}

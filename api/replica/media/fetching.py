@@ -8,7 +8,7 @@ import httpx
 
 from actors.outgoing.addresses import AddressRefused, Lookup, PublicAddresses, resolve
 from actors.outgoing.network import CheckedNetwork
-from cluster.settings.schema import Media
+from cluster.settings.sections.media import Media
 
 _MOST_REDIRECTS = 3
 _MOST_CONNECTIONS = 32

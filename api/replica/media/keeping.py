@@ -10,7 +10,7 @@ from api.replica.room import Room
 from cluster.errors import BadRequest
 from cluster.ids import AccountId
 from cluster.messages.media import Given, Medium, MediumHash, medium
-from cluster.settings.schema import Media
+from cluster.settings.sections.media import Media
 
 if TYPE_CHECKING:
     from actors.ledger import Ledger

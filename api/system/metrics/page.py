@@ -10,7 +10,7 @@ from typing import Literal
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from api.replica.gateway import State
+from api.replica.health import State
 from api.system.metrics import counted, engines, fleet
 from api.system.metrics.ended import EndedJobs
 from api.system.metrics.families import counter, gauge

@@ -1,4 +1,4 @@
-"""Versions of the schema. A change of `tables.py` needs a new file in `versions/`."""
+"""Versions of the schema. A change of `cluster/store/tables` needs a new file in `versions`."""
 
 from pathlib import Path
 

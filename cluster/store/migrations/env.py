@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from cluster.store.tables import JOBS
+from cluster.store.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=JOBS.metadata,
+    target_metadata=METADATA,
     transactional_ddl=True,
     render_as_batch=True,  # SQLite changes a table by copying it
 )

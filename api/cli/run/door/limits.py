@@ -8,7 +8,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from cluster.settings.schema import Server
+from cluster.settings.sections.server import Server
 
 # A connection is one file, and another one to the ingress replica while something is asked over it.
 _FILES_OF_ONE = 2

@@ -3,9 +3,7 @@
 vLLM takes 40 s to start: what can be asked of one engine is.
 """
 
-import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.backends import create, process_env
+from actors.backends import create
 from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Adapter, Model
@@ -24,7 +22,10 @@ from tests.support.backend_suite import Inbox, Subject, joined
 from tests.support.lora import make_adapter
 
 # Not importorskip: vLLM must not be imported before its environment is set.
-pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+pytestmark = [
+    pytest.mark.usefixtures("environment"),
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
+]
 
 SOURCE = "builtin:capitals"
 QUESTION = (ChatMessage("user", "What is the capital of Brazil?"),)
@@ -38,18 +39,6 @@ def model(folders: Sequence[Path], **engine: Any) -> Model:
 
 def backend(model: Model) -> Backend:
     return create(model, resolve_source(SOURCE))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        # vLLM leaves a file there for each of its engines.
-        folder = str(tmp_path_factory.mktemp("vllm"))
-        patch.setattr(tempfile, "tempdir", folder)
-        patch.setenv("TMPDIR", folder)
-        for name, value in process_env(model(()), os.cpu_count() or 1).items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 import base64
 import json
 import math
-import os
-import tempfile
 from array import array
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.backends import create, process_env
+from actors.backends import create
 from actors.backends.base import Backend, BackendDied
 from cluster.catalogue import Model
 from cluster.messages.work import NOTHING_GENERATED, Asking, Dispatch, Failed, Finished, Form, FormKind, Sampling
@@ -22,6 +20,7 @@ from tests.support.backend_suite import PATIENCE_S, Inbox, Subject
 from tests.support.pooling_models import DIMENSIONS, MOST_TOKENS, embedding_model, scoring_model
 
 pytestmark = [
+    pytest.mark.usefixtures("environment"),
     pytest.mark.long,
     pytest.mark.timeout(600),
     pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
@@ -73,17 +72,6 @@ class Pooling:
     def scores(self, kind: FormKind, **body: Any) -> list[float]:
         scores: list[float] = self.answer(kind, **body)[0]["scores"]
         return scores
-
-
-@pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = str(tmp_path_factory.mktemp("vllm"))
-        patch.setattr(tempfile, "tempdir", folder)
-        patch.setenv("TMPDIR", folder)
-        for name, value in process_env(model(Path(folder)), os.cpu_count() or 1).items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

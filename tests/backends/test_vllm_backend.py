@@ -5,7 +5,6 @@ vLLM takes 40 s to start: the suite shares one engine.
 
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -16,7 +15,7 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from actors.backends import create, process_env
+from actors.backends import create
 from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Model
@@ -27,7 +26,10 @@ from cluster.text.token_log import TokenLog
 from tests.support.backend_suite import BackendSuite, Inbox, Subject, joined, threads_since
 
 # Not importorskip: vLLM must not be imported before its environment is set.
-pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+pytestmark = [
+    pytest.mark.usefixtures("environment"),
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
+]
 
 SOURCE = "builtin:capitals"
 QUESTION = (ChatMessage("user", "What is the capital of Brazil?"),)
@@ -73,18 +75,6 @@ def processes() -> set[psutil.Process]:
 
 def backend(source: str = SOURCE, **engine: Any) -> Backend:
     return create(Model(id="capitals", source=source, gpus=0, engine=engine), resolve_source(source))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        # vLLM leaves a file there for each of its engines.
-        folder = str(tmp_path_factory.mktemp("vllm"))
-        patch.setattr(tempfile, "tempdir", folder)
-        patch.setenv("TMPDIR", folder)
-        for name, value in process_env(Model(id="capitals", source=SOURCE, gpus=0), os.cpu_count() or 1).items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What routes may ask of the cluster: a file per noun."""

@@ -1,0 +1,1 @@
+"""Sections of the settings: what each of them holds, and how what is written in it is read."""
