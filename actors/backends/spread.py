@@ -8,6 +8,7 @@ from typing import Protocol
 
 from actors.backends.base import NO_MEDIA, Backend, BackendDied, Loaded, Media, Sink
 from actors.backends.failures import one_line
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
@@ -49,6 +50,10 @@ class SpreadBackend:
     @property
     def figures(self) -> EngineFigures | None:
         return self._first.figures
+
+    @property
+    def times(self) -> Times:
+        return self._first.times
 
     @property
     def phase(self) -> str:

@@ -12,7 +12,7 @@ from api.replica.intake import Intake
 from cluster.errors import BadRequest, Forbidden, InfernetError, ModelNotFound, RateLimited
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.limits.windows import Decision, Take
-from cluster.messages.people import KeyLimits, Principal
+from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.messages.work import Accepted, ChatMessage, Idempotency, Job, Order, Sampling, Submission
 from cluster.prefixes.chain import HASH_BYTES, chain
 from cluster.settings.schema import Settings
@@ -47,8 +47,8 @@ class ControlPlane:
         self.jobs: list[Job] = []
         self.prefixes: list[bytes] = []
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[None]:
-        return [None] * len(key_hashes)
+    async def principals(self, shown: Sequence[SignedIn]) -> list[None]:
+        return [None] * len(shown)
 
     async def repeated(self, account_id: AccountId, idempotency: Idempotency) -> Accepted | None:
         self.asked.append("repeated")

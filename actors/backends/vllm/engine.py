@@ -19,6 +19,7 @@ from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
 from cluster.conversation import Conversation
 from cluster.json_schemas import UnsupportedSchema
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Sampling
@@ -133,6 +134,11 @@ class VllmEngine:
     def figures(self) -> EngineFigures | None:
         """What vLLM counts of itself; None where it has been told not to. Asked from any thread."""
         return None if self._figures is None else self._figures.tell(self.is_idle())
+
+    @property
+    def times(self) -> Times:
+        """How long things took, as vLLM counts it of itself; nothing where it has been told not to."""
+        return {} if self._figures is None else self._figures.times
 
     @property
     def block_tokens(self) -> int:

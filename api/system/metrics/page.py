@@ -37,6 +37,8 @@ class Page(Collector):
             yield from self._system()
         if self._part != "system" and self._state.nodes is not None:
             yield from engines.figures(list(fleet.engines(self._state.nodes)))
+        if self._part != "system" and self._state.totals is not None:
+            yield from engines.times(self._state.totals.tallies)
 
     def _system(self) -> Iterator[Metric]:
         state = self._state
