@@ -16,6 +16,7 @@ from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
 from actors.wire.role import Role
 from cluster import acceptance
+from cluster.added import Overruled
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import InfernetError, NoCapacity, Superseded
@@ -120,6 +121,7 @@ class Scheduler:
     ) -> None:
         unmeasured = [model.id for model in self._to_measure()]
         self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured, admins)
+        self._tell_overruled()
         self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
         self._spans = JobSpans(open_jobs)
         self._errands = Errands(
@@ -181,6 +183,8 @@ class Scheduler:
         """The job begins now, and has as long as it was given. Clocks of other machines may be wrong by minutes."""
         job, now_ms = submission.job, self._clock.wall_ms()
         timed = replace(job, created_ms=now_ms, deadline_ms=now_ms + job.deadline_ms - job.created_ms)
+        if job.adapter:
+            timed = replace(timed, adapter_number=self.fleet.models.adapter_number(job.model, job.adapter))
         return replace(submission, job=timed)
 
     async def explain(self, job_id: JobId) -> Standing | None:
@@ -201,8 +205,22 @@ class Scheduler:
 
     async def learn_model_settings(self) -> None:
         """Ask the Ledger again for what admins have set of models: it has changed, or may have."""
+        overruled = self.fleet.models.overruled
         if self.fleet.models.set(await self._ledger.model_settings()):
             self.ticking.hasten()
+        self._tell_overruled(overruled)
+
+    def _tell_overruled(self, told: Sequence[Overruled] = ()) -> None:
+        for each in self.fleet.models.overruled:
+            if each not in told:
+                logger.warning("model %s is without the adapter %s: %s", each.model, each.adapter.id, each.reason)
+
+    async def adapted(self, model: str, adapter: str) -> None:
+        """Return once every engine of the model that serves has said what it makes of this adapter, or in a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.adapt_s):
+                while self.fleet.models.awaits(model, adapter):
+                    await self.ticking.taken()
 
     async def model(self, model: str) -> ModelDetail | None:
         """All that is known of this model. None of one that the catalogue does not list."""
@@ -274,7 +292,7 @@ class Scheduler:
     async def _refusals(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
         """Why jobs are not accepted, by their ids. A budget without room comes before a lack of capacity."""
         jobs = [submission.job for submission in submissions if submission.job.id not in self.leases.places]
-        refusals = acceptance.refusals(jobs, self._catalogue, self.leases, self._now_s())
+        refusals = acceptance.refusals(jobs, self.fleet.models.offered, self.leases, self._now_s())
         for_capacity = [s for s in submissions if isinstance(refusals.get(s.job.id), NoCapacity)]
         if for_capacity:
             refusals |= await self._ledger.over_budget(for_capacity)
@@ -354,6 +372,8 @@ class Scheduler:
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
         await self.learn_weights()
+        if self.fleet.models.keeps_removed_adapters:
+            await self._ledger.forget_adapters()
         await self.learn_model_settings()
         self._carry_out(self.leases.attached())
         held = self.leases.durable()
