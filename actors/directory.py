@@ -131,6 +131,7 @@ async def _make_engine(
     from actors import backends
     from actors.backends.builtin import resolve_source
     from actors.engine import Engine
+    from actors.telemetry.engine_times import EngineTimes
     from cluster.fleet.makes import make_of
 
     _begin_backend(model)
@@ -145,6 +146,7 @@ async def _make_engine(
         on_death=_leave,
         made_of=make_of(model, restarts),
         ask_for_media=LEDGER.at().media,
+        times=EngineTimes(model.id, backend, LEDGER.at()),
     )
 
 

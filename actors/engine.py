@@ -12,6 +12,7 @@ from actors.machine import gc
 from actors.machine.log_lines import about, about_job
 from actors.media.fetching import Fetching
 from actors.media.shelf import AskFor, MediaShelf
+from actors.telemetry.engine_times import EngineTimes
 from actors.telemetry.generations import GenerationSpans
 from actors.wire.frames import JobLog, Outbox
 from cluster.catalogue import Adapter
@@ -53,7 +54,9 @@ class Engine:
         on_death: Callable[[], None] = lambda: None,
         made_of: Make | None = None,
         ask_for_media: AskFor = _no_media,
+        times: EngineTimes | None = None,
     ) -> None:
+        """`times` hands in how long the backend took."""
         self._id = engine_id
         self._model = model
         self._node_id = node_id
@@ -65,6 +68,7 @@ class Engine:
         self._unconfirmed: set[JobId] = set()
         self._generating = Generating()
         self._spans = GenerationSpans(engine_id)
+        self._times = times
         self._shelf = MediaShelf(ask_for_media)
         self._fetching = Fetching(self._shelf, self._begin, self._fail)
         self._outbox = Outbox(interval_s, with_tokens=True)
@@ -96,6 +100,8 @@ class Engine:
         self._loaded = await asyncio.to_thread(self._backend.load, sink, died)
         gc.freeze()
         self._state = "ready"
+        if self._times is not None:
+            self._times.start()
 
     async def generate(self, dispatches: Sequence[Dispatch]) -> None:
         """Begin to generate. A dispatch that is known already is a repeated call, an older one is ignored.
@@ -230,6 +236,8 @@ class Engine:
         """End the backend and whatever processes it started."""
         self._state = "stopped"
         self._fetching.stop_all()
+        if self._times is not None:
+            await self._times.stop()
         await asyncio.to_thread(self._backend.close)
 
     def _begin(self, dispatch: Dispatch, media: Media) -> None:

@@ -1,4 +1,4 @@
-"""The one place where requests and tokens are counted, so that the limits hold whichever replica is asked."""
+"""The one place where requests, tokens and attempts to sign in are counted: limits hold whichever replica is asked."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +11,7 @@ from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import KeyId
 from cluster.limits import marks
 from cluster.limits import windows as limits
+from cluster.limits.attempts import Attempts
 from cluster.limits.windows import MINUTE_S, Bucket, Decision, Take, Windows
 from cluster.messages.people import WindowMark
 from cluster.timing import Timing
@@ -37,7 +38,7 @@ class RateLimiter:
     Nothing is let through twice, whenever this process dies: before a take is answered, the Ledger has a mark that
     covers it, and the next process begins at the marks. They are kept ahead of the use, so that few takes wait.
     Reads wait for `reads_wait_s` only, so that what can be read is read while the database cannot be written: they are
-    counted here then, and nowhere else.
+    counted here then, and nowhere else; and so are attempts to sign in, always.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class RateLimiter:
         self._moving_soon: set[Slot] = set()
         self._moving_for_reads: set[asyncio.Task[None]] = set()
         self._exact = False
+        self._attempts = Attempts(clock)
         self._minute = _minute(self._now_ms())
 
     async def start(self) -> None:
@@ -82,6 +84,17 @@ class RateLimiter:
         await self._move(uncovered - reads)
         await self._move_for_reads(reads)
         return decisions
+
+    async def try_to_sign_in(self, address: str) -> float:
+        """How long it is until somebody at this address may try to sign in; 0 when they may now.
+
+        Then it counts as an attempt that failed, until it is told that it did not.
+        """
+        return self._attempts.begin(address)
+
+    async def did_not_fail(self, address: str) -> None:
+        """The attempt that somebody at this address has just begun is not to be counted."""
+        self._attempts.take_back(address)
 
     def _take(self, request: Take, now_ms: int) -> Decision:
         tally = self._tally(_slot(request))

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from cluster.catalogue import Adapter
 from cluster.ids import JobId
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import AdapterRefusal, EngineFigures
 from cluster.messages.marks import Mark
 from cluster.messages.media import MediumHash
@@ -117,6 +118,11 @@ class Backend(Protocol):
     @property
     def figures(self) -> EngineFigures | None:
         """What it counts of itself; None where it counts nothing. Asked from any thread."""
+        ...
+
+    @property
+    def times(self) -> Times:
+        """How long things took since it was loaded, as it counts it of itself. Asked from any thread."""
         ...
 
     @property

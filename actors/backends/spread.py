@@ -9,6 +9,7 @@ from typing import Protocol
 from actors.backends.base import NO_MEDIA, Adapted, Backend, BackendDied, Loaded, Media, Sink
 from actors.backends.failures import one_line
 from cluster.catalogue import Adapter
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
@@ -57,6 +58,10 @@ class SpreadBackend:
     @property
     def figures(self) -> EngineFigures | None:
         return self._first.figures
+
+    @property
+    def times(self) -> Times:
+        return self._first.times
 
     @property
     def phase(self) -> str:

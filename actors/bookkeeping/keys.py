@@ -11,8 +11,8 @@ from actors.bookkeeping.desk import Desk
 from actors.wire.every import Every
 from cluster.errors import DatabaseFailed
 from cluster.ids import AccountId, KeyId
-from cluster.messages.people import Key, KeyChange, NewKey, Principal
-from cluster.store import keys
+from cluster.messages.people import Key, KeyChange, NewKey, Principal, SignedIn
+from cluster.store import keys, sessions
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +26,20 @@ class KeyBook(Book):
         self._uses: dict[KeyId, int] = {}
         desk.database.repeat(Every(desk.timing.key_uses_s, self.write_uses, "writing when keys were used last"))
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
-        """The holders of the keys with these hashes; None for each that is unknown, revoked or expired."""
+    async def principals(self, shown: Sequence[SignedIn]) -> list[Principal | None]:
+        """The holders of these keys, and of these sessions' keys.
+
+        None for each key that is unknown, revoked or expired, and for each session that was ended.
+        """
         now_ms = self._now_ms()
-        find = partial(keys.principals, key_hashes=key_hashes, now_ms=now_ms, default=self._desk.limits)
-        principals = await self._desk.holders.find(key_hashes, lambda: self._read(find), now_ms)
+        find = partial(sessions.principals, shown=shown, now_ms=now_ms, default=self._desk.limits)
+        principals = await self._desk.holders.find(shown, lambda: self._read(find), now_ms)
         self._uses |= {principal.key_id: now_ms for principal in principals if principal is not None}
         return principals
 
     async def authenticate(self, key_hash: str) -> Principal | None:
         """The holder of the key with this hash; None if it is unknown, revoked or expired."""
-        return (await self.principals([key_hash]))[0]
+        return (await self.principals([SignedIn(key_hash)]))[0]
 
     async def create_key(self, maker: Principal, key: NewKey) -> Key:
         """The key as it stands; repeated, nothing changes.

@@ -4,11 +4,9 @@ from fastapi import FastAPI
 
 from api.dashboard import models, nodes, overview, playground, signing_in
 from api.dashboard.assets import Assets
-from api.dashboard.attempts import Attempts
 from api.dashboard.jobs import downloads, job, listing
 from api.dashboard.settings import accounts, index, keys, webhooks
 from api.dashboard.usage import report
-from cluster.clock import SYSTEM_CLOCK
 
 _PAGES = (
     signing_in.router,
@@ -29,7 +27,6 @@ _PAGES = (
 
 def add_dashboard(app: FastAPI) -> None:
     """Serve the pages at `/`, and what they are made of under `/static`."""
-    app.state.attempts = Attempts(SYSTEM_CLOCK)
     for router in _PAGES:
         app.include_router(router, include_in_schema=False)
     app.mount("/static", Assets())

@@ -1,8 +1,11 @@
 """Overview: how the network does, now and in the last hour, and what is wrong."""
 
+import asyncio
+
 from fastapi import Response
 from starlette.requests import Request
 
+from actors.wire.calls import AWAY
 from api.dashboard.plots import hour
 from api.dashboard.problems import problems
 from api.dashboard.rendering import page
@@ -42,18 +45,27 @@ async def plots(gateway: CurrentGateway, caller: Admin) -> Response:
 
 
 async def _now(gateway: Gateway, caller: Principal) -> dict[str, object]:
-    state = await gateway.health.state()
+    state, of_whom = await asyncio.gather(gateway.health.state(with_totals=False), _of_whom(gateway, caller))
     models, nodes = state.models or (), state.nodes or ()
     return {
         "problems": problems(state),
+        "is_seen": state.models is not None and state.nodes is not None,
         "models": models[:_MOST_AT_A_GLANCE],
         "more_models": max(0, len(models) - _MOST_AT_A_GLANCE),
         "nodes": nodes[:_MOST_AT_A_GLANCE],
         "more_nodes": max(0, len(nodes) - _MOST_AT_A_GLANCE),
         "queued": sum(view.queued for view in models),
         "running": sum(len(engine.running) for node in nodes for engine in node.engines),
-        **(await _hour(gateway) if caller.role == "admin" else await _own(gateway, caller)),
+        **of_whom,
     }
+
+
+async def _of_whom(gateway: Gateway, caller: Principal) -> dict[str, object]:
+    """Of the whole system or of an account; nothing of it while what it is added up from is away."""
+    try:
+        return await _hour(gateway) if caller.role == "admin" else await _own(gateway, caller)
+    except AWAY:
+        return {"history": None, "used": None, "jobs": None}
 
 
 async def _hour(gateway: Gateway) -> dict[str, object]:

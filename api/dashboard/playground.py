@@ -26,7 +26,7 @@ async def playground(
     job: Annotated[str, Query(pattern=r"^(job_[0-9a-f]{16,64})?$")] = "",
 ) -> Response:
     """The form; with a job, filled in with the question that it asks."""
-    states = {view.id: view.state for view in await gateway.models.views()}
+    states = await gateway.models.states()
     models = [(choice.id, states.get(choice.model.id, "")) for choice in _usable(gateway.catalogue, caller)]
     return page(request, "playground.html", {"models": models, "question": await _question(gateway, caller, job)})
 

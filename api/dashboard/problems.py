@@ -1,12 +1,17 @@
 """What is wrong now, and what to do about it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from api.replica.health import State
 
 _MOST = 8
 _MOST_CHARACTERS = 240
+_RESTARTED = "It is restarted by itself within seconds; if not, look at the logs."
+_UNWRITABLE = (
+    "No job is accepted until it can. Look whether its server runs, its disk is full or its file was moved; "
+    "`infernet doctor` tells which."
+)
 
 
 class Problem(NamedTuple):
@@ -26,19 +31,24 @@ def problems(state: State) -> list[Problem]:
     return [*found[: _MOST - 1], Problem(rest, "The pages of models and nodes have all of them.", "/models")]
 
 
+def of_away(parts: Collection[str]) -> Iterator[Problem]:
+    """That these parts of the system do not answer."""
+    for name in parts:
+        if name != "database":
+            yield Problem(f"The {name} does not answer", _RESTARTED)
+        elif "ledger" not in parts:  # who alone knows how the database is
+            yield Problem("The database cannot be written", _UNWRITABLE)
+
+
 def _away(state: State) -> Iterator[Problem]:
-    if state.can_write is None:
-        yield Problem(
-            "The database cannot be written",
-            "No job is accepted until it can. Look whether its server runs, its disk is full or its file was moved; "
-            "`infernet doctor` tells which.",
-        )
-    parts = {"scheduler": state.models, "rate limiter": state.counts, "journal": state.streams}
-    for name, told in parts.items():
-        if told is None:
-            yield Problem(
-                f"The {name} does not answer", "It is restarted by itself within seconds; if not, look at the logs."
-            )
+    parts = {
+        "ledger": state.gauges,
+        "database": state.can_write,
+        "scheduler": state.models,
+        "rate limiter": state.counts,
+        "journal": state.streams,
+    }
+    yield from of_away([name for name, told in parts.items() if told is None])
 
 
 def _models(state: State) -> Iterator[Problem]:

@@ -38,9 +38,11 @@ def page(
 ) -> HTMLResponse:
     """The page, or the part of one, that this template makes of what is `shown`.
 
-    Templates know who has signed in as `principal` (None: nobody), the session's token as `csrf_token`, and the path.
+    Templates know who has signed in as `principal` (None: nobody, or it is not known now), whether somebody has, the
+    session's token as `csrf_token`, and the path.
     """
     who = {
+        "has_session": hasattr(request.state, "csrf_token"),
         "principal": getattr(request.state, "principal", None),
         "csrf_token": getattr(request.state, "csrf_token", ""),
         "path": request.url.path,

@@ -1,6 +1,6 @@
 """What every page's route does first and last: who has signed in is known, and errors are pages."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,11 +9,13 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from actors.wire.calls import AWAY
+from api.dashboard.problems import of_away
 from api.dashboard.rendering import page
 from api.http.answers import error_headers, tellable
 from api.http.callers import CSRF_HEADER, SAFE_METHODS, session_cookie
 from api.replica.gateway import Gateway
-from cluster.errors import Forbidden, InfernetError, Unauthorized
+from cluster.errors import Forbidden, Unauthorized
 from cluster.limits.windows import refusal
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -31,7 +33,7 @@ class OpenRoute(APIRoute):
             except ClientDisconnect:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told as a page
-                return _told(request, tellable(request, error))
+                return await _told(request, error)
 
         return told
 
@@ -48,7 +50,7 @@ class PageRoute(OpenRoute):
             except Unauthorized:
                 return _to_sign_in(request)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told as a page
-                return _told(request, tellable(request, error))
+                return await _told(request, error)
             return await answer(request)
 
         return admitted
@@ -60,16 +62,20 @@ def pages() -> APIRouter:
 
 
 async def _admit(request: Request) -> None:
-    """Raises Unauthorized, RateLimited, and Forbidden for a change that brings no token of its session."""
+    """Raises Unauthorized, RateLimited, and Forbidden for a change that brings no token of its session.
+
+    What is known by then of who asks, an error's page is told with, too.
+    """
     gateway: Gateway = request.app.state.gateway
     cookie = session_cookie(request.headers)
     if cookie is None:
         raise Unauthorized()
-    principal, session = await gateway.signed_in(cookie)
+    session = await gateway.sessions.read(cookie)
+    request.state.session, request.state.csrf_token = session, session.csrf_token
+    principal = request.state.principal = await gateway.sessions.holder(session)
     decision = await gateway.charge(principal, "reads")
     if not decision.allowed:
         raise refusal(decision, "requests")
-    request.state.principal, request.state.csrf_token = principal, session.csrf_token
     if request.method not in SAFE_METHODS and await _token(request) != session.csrf_token:
         raise Forbidden("This page is of another session: load it again")
 
@@ -83,10 +89,31 @@ async def _token(request: Request) -> str | None:
 def _to_sign_in(request: Request) -> Response:
     if request.headers.get("HX-Request"):
         return Response(status_code=401, headers={"HX-Redirect": "/signin"})
-    then = quote(request.url.path) if request.method == "GET" and request.url.path != "/" else ""
+    then = quote(_address(request)) if request.method == "GET" and request.url.path != "/" else ""
     return RedirectResponse(f"/signin?next={then}" if then else "/signin", 303)
 
 
-def _told(request: Request, error: InfernetError) -> Response:
-    template = "parts/error.html" if request.headers.get("HX-Request") else "error.html"
-    return page(request, template, {"error": error}, error.status, error_headers(request, error))
+async def _told(request: Request, error: Exception) -> Response:
+    """The error as a page, or as a part of one. What may pass comes back by itself."""
+    told = tellable(request, error)
+    headers = error_headers(request, told)
+    if request.headers.get("HX-Request"):
+        return page(request, "parts/error.html", {"error": told}, told.status, headers)
+    away = await _away(request) if isinstance(error, AWAY) else ()
+    shown = {
+        "error": told,
+        "problems": list(of_away(away)),
+        "here": _address(request) if request.method == "GET" else None,
+        "again_s": headers.get("Retry-After"),
+    }
+    return page(request, "error.html", shown, told.status, headers)
+
+
+async def _away(request: Request) -> Sequence[str]:
+    gateway: Gateway = request.app.state.gateway
+    return await gateway.health.away()
+
+
+def _address(request: Request) -> str:
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path

@@ -1,19 +1,20 @@
 """Signing in with a key, and out again."""
 
-import math
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Response
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from api.dashboard.attempts import Attempts, address_of
+from actors.wire.calls import AWAY
 from api.dashboard.rendering import page
 from api.dashboard.routing import OpenRoute, pages
-from api.http.callers import SESSION_COOKIE
+from api.dashboard.whereabouts import address_of
+from api.http.answers import error_headers, tellable
+from api.http.callers import SESSION_COOKIE, session_cookie
 from api.http.dependencies import CurrentGateway
 from api.replica.sessions import LASTS_S
-from cluster.errors import Unauthorized
+from cluster.errors import RateLimited, Unauthorized
 
 router = APIRouter(route_class=OpenRoute)
 _signed_in = pages()
@@ -35,16 +36,17 @@ async def sign_in(
     next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Begin a session, and go on to where the visitor wanted to."""
-    attempts: Attempts = request.app.state.attempts
-    address, then = address_of(request), _inside(next)
-    if wait_s := math.ceil(attempts.wait_s(address)):
-        problem = f"Too many attempts; try again in {wait_s} s"
-        return page(request, "signin.html", {"next": then, "problem": problem}, 429, {"Retry-After": str(wait_s)})
+    then = _inside(next)
     try:
-        cookie = await gateway.sign_in(key.strip())
+        cookie = await gateway.sessions.begin(key.strip(), address_of(request))
     except Unauthorized:
-        attempts.failed(address)
         return page(request, "signin.html", {"next": then, "problem": _WRONG}, 401)
+    except (RateLimited, *AWAY) as problem:
+        told = tellable(request, problem)
+        shown = {"next": then, "problem": told.message}
+        return page(request, "signin.html", shown, told.status, error_headers(request, told))
+    if (before := session_cookie(request.headers)) is not None:
+        gateway.sessions.leave(before)
     response = RedirectResponse(then, 303)
     response.set_cookie(
         SESSION_COOKIE, cookie, max_age=LASTS_S, httponly=True, samesite="lax", secure=_is_encrypted(request)
@@ -53,8 +55,9 @@ async def sign_in(
 
 
 @_signed_in.post("/signout")
-async def sign_out(request: Request) -> Response:
-    """End the session in this browser."""
+async def sign_out(request: Request, gateway: CurrentGateway) -> Response:
+    """End the session, in this browser and wherever else its cookie is."""
+    await gateway.sessions.end(request.state.session)
     response = RedirectResponse("/signin", 303)
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax", secure=_is_encrypted(request))
     return response

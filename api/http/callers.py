@@ -27,7 +27,8 @@ async def caller(gateway: Gateway, scope: Scope) -> Principal:
     cookie = session_cookie(headers)
     if cookie is None or "authorization" in headers:
         return await gateway.authenticate(bearer_token(headers))
-    principal, session = await gateway.signed_in(cookie)
+    session = await gateway.sessions.read(cookie)
+    principal = await gateway.sessions.holder(session)
     if scope["method"] not in SAFE_METHODS and headers.get(CSRF_HEADER) != session.csrf_token:
         raise Forbidden(f"{CSRF_HEADER}: not this session's")
     return principal

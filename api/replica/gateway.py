@@ -26,13 +26,12 @@ from api.replica.nouns.webhooks import Webhooks
 from api.replica.offered import Offered
 from api.replica.principals import Principals
 from api.replica.room import Room
-from api.replica.sessions import Session, Sessions
+from api.replica.signing_in import SigningIn
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue, Choice
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Unauthorized
 from cluster.ids import EngineId
-from cluster.keys import secret_hash
 from cluster.limits.windows import Bucket, Decision
 from cluster.messages.people import Principal
 from cluster.settings.schema import Settings
@@ -84,7 +83,7 @@ class Gateway:
         self.counts = DoorCounts()
         self._handing_in = HandingIn(self.counts.tallies, ledger, timing, self.counts.gauges)
         self._principals = Principals(ledger, clock, timing)
-        self._sessions = Sessions(ledger, clock)
+        self.sessions = SigningIn(ledger, rate_limiter, self._principals, clock)
         self._allowances = Allowances(rate_limiter, clock, answer_s=timing.answer_s, decided=self.counts.decided)
 
         self.prompts = PromptCounter(settings.models)
@@ -109,7 +108,7 @@ class Gateway:
         )
 
         journal_in_time = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
-        self.jobs = Jobs(self._offered.settings, ledger, scheduler, journal_in_time, self.streams)
+        self.jobs = Jobs(self._offered.settings, ledger, scheduler, journal_in_time, self.streams, timing.health_s)
         self.models = Models(self._offered, ledger, scheduler, timing.health_s)
         self.nodes = Nodes(scheduler)
         self.adapters = Adapters(self._offered, self.models, self.nodes, ledger, scheduler, clock)
@@ -154,16 +153,6 @@ class Gateway:
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""
         return await self._principals.find(token)
-
-    async def sign_in(self, token: str) -> str:
-        """The cookie of a new session of the holder of this key. Raises Unauthorized."""
-        await self._principals.find(token)
-        return await self._sessions.begin(secret_hash(token))
-
-    async def signed_in(self, cookie: str) -> tuple[Principal, Session]:
-        """Who has this session. Raises Unauthorized when it is over, or its key is not valid any more."""
-        session = await self._sessions.read(cookie)
-        return await self._principals.signed_in(session.key_hash), session
 
     async def require_metrics_reader(self, token: Callable[[], str]) -> None:
         """Where metrics have a key, raises Unauthorized for who presents neither that nor an admin's."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from actors.wire.calls import AWAY, if_within, within
 from actors.wire.handing_in import HandingIn
+from api.replica.asking import ask
 from api.replica.nouns.models import Models
 from api.replica.nouns.nodes import Nodes
 from api.replica.streams import StreamHub
@@ -36,6 +37,10 @@ class State(NamedTuple):
     counts: bool | None
     streams: bool | None
     restarts: Mapping[str, int] | None
+
+
+async def _nothing() -> None:
+    """What is not asked for."""
 
 
 class Health:
@@ -69,13 +74,14 @@ class Health:
         views, *_ = await within(self._health_s, asked)
         return views
 
-    async def state(self) -> State:
-        """All that can be told now, each part of it whatever the others do."""
-        await self._hand_in()
+    async def state(self, with_totals: bool = True) -> State:
+        """All that can be told now, each part of it whatever the others do; what was ever counted, if asked for."""
+        if with_totals:
+            await self._hand_in()
         (models, nodes), (totals, gauges, speeds, can_write), (counts, streams, restarts) = await asyncio.gather(
             asyncio.gather(self._told(self._models.views()), self._told(self._nodes.all())),
             asyncio.gather(
-                self._told(self._ledger.totals()),
+                self._told(self._ledger.totals() if with_totals else _nothing()),
                 self._told(self._ledger.gauges()),
                 self._told(self._ledger.speeds()),
                 self._told(self._can_write()),
@@ -83,6 +89,17 @@ class Health:
             asyncio.gather(self._told(self._counts()), self._told(self._streams.awake()), self._told(self._restarts())),
         )
         return State(models, nodes, totals, gauges, speeds, can_write, counts, streams, restarts)
+
+    async def away(self) -> Sequence[str]:
+        """The parts of the system that do not answer now."""
+        parts = {
+            "ledger": self._ledger.gauges(),
+            "database": self._can_write(),
+            "scheduler": self._scheduler.has_looked_for_room(),
+            "rate limiter": self._counts(),
+            "journal": self._streams.awake(),
+        }
+        return (await ask(parts, self._health_s)).away
 
     async def _hand_in(self) -> None:
         """What this replica has counted is told with the rest, where that takes no time."""

@@ -8,7 +8,7 @@ from actors.wire.calls import tell
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Unauthorized
 from cluster.keys import checksum, is_expired, secret_hash
-from cluster.messages.people import Principal
+from cluster.messages.people import Principal, SignedIn
 from cluster.timing import Timing
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_KEYS = 10_000
 _DOUBTFUL_AT_ONCE = 64
 
-Asking = Batcher[str, Principal | None]
+Asking = Batcher[SignedIn, Principal | None]
 
 
 class _Known(NamedTuple):
@@ -28,7 +28,7 @@ class _Known(NamedTuple):
 
 
 class Principals:
-    """Holders of keys by the hash of the secret.
+    """Holders of keys by the hash of the secret, and of sessions that were begun with one.
 
     However many come with one key, the Ledger is asked once, and however many keys come at once, it is asked about all
     of them in one call. Of at most `most_keys` it is remembered who holds them. Tokens that nobody holds are remembered
@@ -49,49 +49,53 @@ class Principals:
         self._renewed_s = timing.key_renewed_s
         self._asked = Asking(ledger.principals)
         self._asked_doubtful = Asking(ledger.principals, _DOUBTFUL_AT_ONCE)
-        self._held: dict[str, _Known] = {}
-        self._unheld: dict[str, _Known] = {}
-        self._asking: dict[str, asyncio.Task[_Known]] = {}
+        self._held: dict[SignedIn, _Known] = {}
+        self._unheld: dict[SignedIn, _Known] = {}
+        self._asking: dict[SignedIn, asyncio.Task[_Known]] = {}
 
     async def find(self, token: str) -> Principal:
         """Raises Unauthorized for every token that is not a valid key."""
         given = checksum(token)
         if given == "wrong":
             raise Unauthorized()
-        key_hash = secret_hash(token)
-        return await self._find(key_hash, is_doubtful=given != "right" and key_hash not in self._held)
+        key = SignedIn(secret_hash(token))
+        return await self._find(key, is_doubtful=given != "right" and key not in self._held)
 
-    async def signed_in(self, key_hash: str) -> Principal:
-        """The holder of the key with this hash, which has been valid. Raises Unauthorized when it is not any more."""
-        return await self._find(key_hash, is_doubtful=False)
+    async def signed_in(self, session: SignedIn) -> Principal:
+        """The holder of this session's key. Raises Unauthorized when that is not valid any more, or it was ended."""
+        return await self._find(session, is_doubtful=False)
 
-    async def _find(self, key_hash: str, is_doubtful: bool) -> Principal:
+    def forget(self, session: SignedIn) -> None:
+        """It was ended, and this is known here from now on."""
+        self._held.pop(session, None)
+
+    async def _find(self, shown: SignedIn, is_doubtful: bool) -> Principal:
         asked = self._asked_doubtful if is_doubtful else self._asked
-        known = self._held.get(key_hash) or self._unheld.get(key_hash)
+        known = self._held.get(shown) or self._unheld.get(shown)
         age_s = self._remembered_s if known is None else self._clock.monotonic_s() - known.asked_s
         if known is None or age_s >= self._remembered_s:
-            known = await asyncio.shield(self._ask(key_hash, asked))
-        elif age_s >= self._renewed_s and key_hash not in self._asking:
-            tell(self._ask(key_hash, asked), "renewing a key")
+            known = await asyncio.shield(self._ask(shown, asked))
+        elif age_s >= self._renewed_s and shown not in self._asking:
+            tell(self._ask(shown, asked), "renewing a key")
         if known.principal is None or is_expired(known.principal.expires_ms, self._clock.wall_ms()):
             raise Unauthorized()
         return known.principal
 
-    def _ask(self, key_hash: str, asked: Asking) -> asyncio.Task[_Known]:
-        asking = self._asking.get(key_hash)
+    def _ask(self, shown: SignedIn, asked: Asking) -> asyncio.Task[_Known]:
+        asking = self._asking.get(shown)
         if asking is None:
-            asking = self._asking[key_hash] = asyncio.create_task(self._look_up(key_hash, asked))
+            asking = self._asking[shown] = asyncio.create_task(self._look_up(shown, asked))
         return asking
 
-    async def _look_up(self, key_hash: str, asked: Asking) -> _Known:
+    async def _look_up(self, shown: SignedIn, asked: Asking) -> _Known:
         asked_s = self._clock.monotonic_s()
         try:
-            known = _Known(await asked.add(key_hash), asked_s)
+            known = _Known(await asked.add(shown), asked_s)
         finally:
-            del self._asking[key_hash]
+            del self._asking[shown]
         kept, other = (self._unheld, self._held) if known.principal is None else (self._held, self._unheld)
         if len(kept) >= self._most_keys:
             kept.clear()
-        kept[key_hash] = known
-        other.pop(key_hash, None)
+        kept[shown] = known
+        other.pop(shown, None)
         return known

@@ -128,3 +128,7 @@ class ServedModels:
 
     def states(self) -> dict[str, ModelState]:
         return {model: served.state for model, served in self._models.items()}
+
+    def makes(self) -> dict[str, str]:
+        """The fingerprint of what engines of each model are made of now."""
+        return {model: served.make.fingerprint for model, served in self._models.items()}

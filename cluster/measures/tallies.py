@@ -23,6 +23,9 @@ SETTLED: Final = "budget_settled"
 WEBHOOKS: Final = "webhook_attempts"
 """By what came of them: `delivered`, `failed` (and tried again) or `given_up`."""
 
+ENGINE_TIMES: Final = "engine_times"
+"""By model, what took so long, and a bound, `count` or `sum`."""
+
 Counts = Mapping[tuple[str, tuple[str, ...]], float]
 """How often, by a name and the values of its labels."""
 

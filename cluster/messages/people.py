@@ -1,6 +1,6 @@
 """Who asks: accounts, their keys, and what each key may do."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -37,6 +37,13 @@ class Principal(Struct, frozen=True):
     def may_use(self, model: str, adapter: str = "") -> bool:
         """Whether it may use this model, or this adapter of it: who may use a model may use its adapters, too."""
         return not self.models or model in self.models or (bool(adapter) and adapter in self.models)
+
+
+class SignedIn(NamedTuple):
+    """A session that was begun with the key of this hash; without an id, that key itself."""
+
+    key_hash: str
+    id: str = ""
 
 
 class Account(Struct, frozen=True):

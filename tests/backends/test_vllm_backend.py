@@ -19,6 +19,7 @@ from actors.backends import create
 from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Model
+from cluster.measures import engine_times
 from cluster.messages.work import UNTOLD, ChatMessage, Dispatch, Failed, Finished, Form, Output
 from cluster.text.answers import choices
 from cluster.text.token_log import TokenLog
@@ -109,9 +110,14 @@ class TestVllm(BackendSuite):
         assert end.finish_reason == "stop"
 
     def test_tells_vllms_own_figures(self, subject: Subject) -> None:
-        before = subject.backend.figures
+        before, counted = subject.backend.figures, {name: each.count for name, each in subject.backend.times.items()}
         _, _, end = subject.undisturbed()
-        after = subject.backend.figures
+        after, times = subject.backend.figures, subject.backend.times
+        counted = {name: each.count - counted[name] for name, each in times.items()}
+        between = end.usage.completion_tokens - 1
+        assert counted == {name: between if name == engine_times.INTER_TOKEN else 1 for name in engine_times.BOUNDS}
+        assert all(each.sum < 600 for each in times.values()), "of one clock"
+        assert times[engine_times.WHOLE].sum > times[engine_times.DECODE].sum > 0
         assert before is not None
         assert after is not None
         assert after.generation_tokens - before.generation_tokens == end.usage.completion_tokens

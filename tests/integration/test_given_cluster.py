@@ -1,5 +1,8 @@
 """The system on a Ray cluster that runs already: joined by `infernet up`, and deployed by `serve deploy`."""
 
+import platform
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,6 +12,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import ray
 import yaml
 
 from actors.backends.simulated import simulated_text
@@ -18,7 +22,7 @@ from api.cli.responses import RemoteError
 from api.cli.run import runs
 from api.cli.run.ports import free_port
 from cluster.messages.work import ChatMessage
-from tests.support.given_cluster import Cluster, given_cluster
+from tests.support.given_cluster import BIN, Cluster, given_cluster
 from tests.support.serving import START_S, Serving
 from tests.support.waiting import wait_until
 
@@ -57,6 +61,17 @@ def test_up_joins_a_cluster_holds_its_gpus_and_leaves_it_as_it_was(cluster: Clus
     finally:
         system.end()
     assert cluster.living_actors() == cluster.placement_groups() == []
+
+
+def test_the_doctor_sees_whether_it_can_be_joined(cluster: Cluster) -> None:
+    look = ("infernet", "doctor", "--only", "cluster", "--ray-address", cluster.address)
+    told = cluster.call(*look)
+    assert f"{cluster.address} answers: Ray {ray.__version__}, Python {platform.python_version()}, as here" in told
+    assert re.search(r"1 machine: [\d.]+ of [\d.]+ CPUs and [\d.]+ of 2 GPUs are free", told)
+    wrong = {**cluster.environment, "RAY_AUTH_TOKEN": "x" * 64}
+    refused = subprocess.run([BIN / look[0], *look[1:]], env=wrong, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1
+    assert "it asks for a token" in refused.stdout
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from api.replica.gateway import Gateway
 from cluster.ids import AccountId, KeyId
 from cluster.keys import secret_hash
 from cluster.messages.models import ModelSettings
-from cluster.messages.people import KeyLimits, Principal
+from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.settings.schema import Settings
 from tests.support.openapi_check import OpenApiCheck
 from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem, run
@@ -59,9 +59,9 @@ class NoCluster:
         self.limits = limits or KeyLimits()
         self.error = error
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
+    async def principals(self, shown: Sequence[SignedIn]) -> list[Principal | None]:
         admin = Principal(AccountId("acct"), KeyId("key"), "admin", self.limits)
-        return [admin if key_hash == secret_hash(ADMIN_KEY) else None for key_hash in key_hashes]
+        return [admin if each.key_hash == secret_hash(ADMIN_KEY) else None for each in shown]
 
     async def session_secret(self) -> str:
         return "s" * 43

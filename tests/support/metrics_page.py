@@ -8,6 +8,7 @@ from api.replica.health import State
 from api.system.metrics.page import Page
 from cluster.ids import EngineId, NodeId
 from cluster.measures import tallies
+from cluster.measures.engine_times import BOUNDS
 from cluster.measures.measures import Counted, EndedJob, Measures, Totals
 from cluster.measures.tallies import Tally
 from cluster.messages.machines import EngineFigures, EngineReport, Gpu, GpuLoad, Hardware, ModelView, NodeView
@@ -28,6 +29,7 @@ def full_state() -> State:
     labels |= {tallies.CACHE_TOKENS: ("m", "prompt"), tallies.SETTLED: ("tokens",), tallies.WEBHOOKS: ("delivered",)}
     names = (*labels, tallies.COMMITS, tallies.WRITES, tallies.COMMIT_SECONDS)
     told = [Tally(name, labels.get(name, ()), 1.0) for name in names]
+    told += [Tally(tallies.ENGINE_TIMES, ("m", name, "count"), 1.0) for name in BOUNDS]
     engine = EngineReport(
         EngineId("m/1"), "m", NodeId("node_1"), "ready", figures=EngineFigures(request_success={"stop": 1})
     )

@@ -28,6 +28,7 @@ from actors.ledger import Ledger
 from actors.node import NodeAgent
 from actors.rate_limiter import RateLimiter
 from actors.scheduler import Scheduler
+from actors.telemetry.engine_times import EngineTimes
 from api.app import create_app
 from api.replica.gateway import Gateway
 from api.replica.media.fetching import Fetcher
@@ -274,7 +275,7 @@ class PlainSystem:
         actor = self.engines[order.id] = Actor(f"engine/{order.id}")
         backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
         me = Process(f"engine/{order.id}")
-        ask_for_media = self._called("ledger", me).media
+        ledger = self._called("ledger", me)
         engine = me.content = Engine(
             order.id,
             model.id,
@@ -283,7 +284,8 @@ class PlainSystem:
             self._interval_s,
             actor.kill,
             make_of(model, order.restarts),
-            ask_for_media,
+            ledger.media,
+            EngineTimes(model.id, backend, ledger, self.timing.hand_in_s),
         )
         self._engine_objects.append(engine)
         actor.run_in(me)
@@ -364,8 +366,17 @@ class PlainSystem:
         self._actors["scheduler"].run_in(me)
 
     async def restart_scheduler(self) -> None:
-        await self._stop("scheduler")
+        await self.lose_scheduler()
         await self.start_scheduler()
+
+    async def lose_scheduler(self) -> None:
+        """Its process ends, and calls to it wait until there is another."""
+        await self._stop("scheduler")
+
+    async def lose_ledger(self) -> None:
+        """Its process ends with whatever it was about to write, and calls to it wait until there is another."""
+        self._actors["ledger"].kill()
+        await self.ledger.abandon()
 
     async def change(self, *models: Model) -> None:
         """Other settings of models: what is made of them begins anew, and the engines run on."""

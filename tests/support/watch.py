@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import simulated_text
@@ -21,6 +22,7 @@ class Watch:
         self.system = system
         self.jobs = jobs
         self.delivered = 0
+        self._told: Counter[str] = Counter()
         self.longest_silence_s = 0.0
         """The longest for which a stream that had begun told nothing."""
         self.lost = 0
@@ -43,6 +45,7 @@ class Watch:
             text, heard_s = text + piece.text, now_s
             assert not piece.text or piece.offset == len(text)
             self.delivered += len(piece.text)
+            self._told[job.id] += len(piece.text)
             if piece.end is not None:
                 return text, piece.end
         raise AssertionError("the stream ended without an end")
@@ -51,6 +54,16 @@ class Watch:
         """Until so much more has been delivered, or all of it."""
         wanted = self.delivered + characters
         await until(lambda: self.delivered >= wanted or self.done, f"{characters} more characters")
+
+    async def each_goes_on(self) -> None:
+        """Until every stream that has not ended has told more: who was killed is back, and has heard of them all."""
+        before = self._told.copy()
+
+        def goes_on() -> bool:
+            jobs = zip(self.jobs, self._tasks, strict=True)
+            return all(task.done() or self._told[job.id] > before[job.id] for job, task in jobs)
+
+        await until(goes_on, "every stream goes on")
 
     @property
     def done(self) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from api.replica.intake import Intake
 from cluster.catalogue import Catalogue, Model
 from cluster.errors import ConnectionLost, DatabaseFailed, DatabaseTaken, DatabaseUnavailable, StartError
 from cluster.measures.measures import Totals
+from cluster.messages.people import SignedIn
 from cluster.messages.work import Submission
 from cluster.settings.schema import Settings
 from cluster.timing import Timing
@@ -78,7 +79,7 @@ async def ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Respon
 class Stranger(NoCluster):
     """A cluster that cannot even say who asks."""
 
-    async def authenticate(self, key_hash: str) -> Any:
+    async def principals(self, shown: Sequence[SignedIn]) -> Any:
         assert self.error is not None
         raise self.error
 
@@ -145,7 +146,7 @@ class Silent(NoCluster):
 class Mute(Silent):
     """A cluster that answers nothing at all."""
 
-    async def authenticate(self, key_hash: str) -> Any:
+    async def principals(self, shown: Sequence[SignedIn]) -> Any:
         await asyncio.Event().wait()
 
 

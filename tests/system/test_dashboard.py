@@ -1,13 +1,24 @@
 """Sessions of the dashboard, and what all its pages have in common."""
 
+import asyncio
+import re
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
+from actors.rate_limiter import RateLimiter
+from actors.wire.calls import Unreachable
+from api.replica.gateway import Gateway
+from cluster.errors import DatabaseUnavailable
 from cluster.messages.people import KeyLimits
-from tests.support.http_door import bare_gateway, with_api
-from tests.support.plain_system import ADMIN_KEY, PlainSystem, run
+from cluster.settings.schema import Settings
+from tests.support.http_door import NoCluster, bare_gateway, with_api
+from tests.support.plain_system import ADMIN_KEY, QUICK, SIM, PlainSystem, run, until
 from tests.support.visitors import sign_in, visitor
 
 PAGES = [
@@ -137,6 +148,113 @@ def test_a_session_ends_with_its_key(tmp_path: Path) -> None:
     with_api(tmp_path / "a.db", scenario)
 
 
+FORGETFUL = replace(QUICK, key_remembered_s=0.05, key_renewed_s=0.04)
+
+
+async def is_let_in(client: httpx.AsyncClient, path: str = "/settings") -> bool:
+    return (await client.get(path)).url.path == path
+
+
+async def is_refused(client: httpx.AsyncClient) -> bool:
+    """By the pages and by the API."""
+    return not await is_let_in(client) and (await client.get("/api/v1/models")).status_code == 401
+
+
+def test_a_copied_cookie_is_refused_everywhere_once_its_owner_has_signed_out(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        async with (
+            visitor(system.gateway) as owner,
+            visitor(system.new_gateway()) as thief,
+            visitor(system.gateway) as other_browser,
+        ):
+            token = await sign_in(owner, ADMIN_KEY)
+            await sign_in(other_browser, ADMIN_KEY)
+            thief.cookies.update(owner.cookies)
+            assert await is_let_in(thief)
+            left = await owner.post("/signout", headers={"X-CSRF-Token": token})
+            assert left.url.path == "/signin"
+            assert not owner.cookies
+            await until(lambda: is_refused(thief), "the copied cookie is refused")
+            async with visitor(system.gateway) as same_replica, visitor(system.new_gateway()) as new_replica:
+                for elsewhere in (same_replica, new_replica):
+                    elsewhere.cookies.update(thief.cookies)
+                    assert await is_refused(elsewhere)
+            assert await is_let_in(other_browser), "another session of the same key"
+            assert (await api.get("/api/v1/models")).status_code == 200
+
+    with_api(tmp_path / "a.db", scenario, timing=FORGETFUL)
+
+
+def test_who_signs_in_anew_has_left_the_session_before(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        async with visitor(system.gateway) as owner, visitor(system.new_gateway()) as thief:
+            await sign_in(owner, ADMIN_KEY)
+            thief.cookies.update(owner.cookies)
+            await sign_in(owner, ADMIN_KEY)
+            await until(lambda: is_refused(thief), "the session before is refused")
+            assert await is_let_in(owner)
+
+    with_api(tmp_path / "a.db", scenario, timing=FORGETFUL)
+
+
+def test_revoking_a_key_signs_out_everywhere(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        made = (await api.post("/api/v1/keys", json={"name": "lost", "role": "admin"})).json()
+        async with visitor(system.gateway) as one, visitor(system.new_gateway()) as other:
+            for client in (one, other):
+                await sign_in(client, made["key"])
+            assert (await api.delete(f"/api/v1/keys/{made['id']}")).status_code == 204
+            for client in (one, other):
+                await until(lambda client=client: is_refused(client), "the session of a revoked key is refused")
+
+    with_api(tmp_path / "a.db", scenario, timing=FORGETFUL)
+
+
+def test_a_session_ends_when_its_key_expires(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        made = (await api.post("/api/v1/keys", json={"name": "brief"})).json()
+        async with visitor(system.gateway) as client:
+            await sign_in(client, made["key"])
+            soon = datetime.now(UTC) + timedelta(milliseconds=300)
+            changed = await api.patch(f"/api/v1/keys/{made['id']}", json={"expires_at": soon.isoformat()})
+            assert changed.status_code == 200, changed.text
+            await until(lambda: is_refused(client), "the session of an expired key is refused")
+
+    with_api(tmp_path / "a.db", scenario, timing=FORGETFUL)
+
+
+def test_a_session_may_do_what_its_key_may_by_now(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        made = (await api.post("/api/v1/keys", json={"name": "busy"})).json()
+        async with visitor(system.gateway) as client:
+            await sign_in(client, made["key"])
+            limits = {"limits": {"reads_per_minute": 1}}
+            assert (await api.patch(f"/api/v1/keys/{made['id']}", json=limits)).status_code == 200
+
+            async def is_limited() -> bool:
+                return (await client.get("/settings")).status_code == 429
+
+            await until(is_limited, "its new limits count")
+
+    with_api(tmp_path / "a.db", scenario, timing=FORGETFUL)
+
+
+def test_nobody_is_signed_out_who_cannot_be(tmp_path: Path) -> None:
+    """The page says so, and the cookie stays for another try."""
+
+    async def scenario() -> None:
+        async with visitor(bare_gateway(error=DatabaseUnavailable("full"))) as client:
+            signed_in = await client.post("/signin", data={"key": ADMIN_KEY}, follow_redirects=False)
+            assert signed_in.status_code == 303
+            token = re.search(r'"X-CSRF-Token": "([^"]+)"', (await client.get("/settings")).text)
+            assert token is not None
+            refused = await client.post("/signout", headers={"X-CSRF-Token": token[1]})
+            assert refused.status_code == 503
+            assert client.cookies
+
+    run(scenario())
+
+
 def test_pages_are_charged_to_the_key_as_reads(tmp_path: Path) -> None:
     async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
         async with visitor(system.gateway) as client:
@@ -162,8 +280,65 @@ def test_who_guesses_is_told_to_wait(tmp_path: Path) -> None:
             elsewhere = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
             let_in = await client.post("/signin", data={"key": ADMIN_KEY}, headers=elsewhere)
             assert let_in.url.path == "/"
+            for _ in range(20):
+                assert (await client.post("/signin", data={"key": ADMIN_KEY}, headers=elsewhere)).url.path == "/"
 
     with_api(tmp_path / "a.db", scenario)
+
+
+def test_who_guesses_at_several_replicas_has_no_more_attempts(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        replicas = [system.gateway, system.new_gateway(), system.new_gateway()]
+        async with AsyncExitStack() as visitors:
+            clients = [await visitors.enter_async_context(visitor(replica)) for replica in replicas]
+            answers = await asyncio.gather(
+                *(client.post("/signin", data={"key": "guess"}) for client in clients for _ in range(10))
+            )
+        assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 20
+
+    with_api(tmp_path / "a.db", scenario)
+
+
+def test_nobody_signs_in_while_attempts_cannot_be_counted() -> None:
+    """The limit holds; the form stays, says why, and takes the key again."""
+
+    class Uncounted(RateLimiter):
+        async def try_to_sign_in(self, address: str) -> float:
+            raise Unreachable("rate_limiter died")
+
+    async def scenario() -> None:
+        cluster: Any = NoCluster()
+        gateway = Gateway(Settings(models=(SIM,)), cluster, Uncounted(cluster), cluster, cluster)
+        async with visitor(gateway) as client:
+            refused = await client.post("/signin", data={"key": ADMIN_KEY})
+            assert refused.status_code == 503
+            assert int(refused.headers["retry-after"]) > 0
+            assert "does not answer" in refused.text
+            assert 'name="key"' in refused.text
+
+    run(scenario())
+
+
+def test_an_outage_locks_nobody_out() -> None:
+    """What could not be looked up has not failed."""
+
+    class Blind(NoCluster):
+        async def principals(self, shown: Any) -> Any:
+            if self.error is not None:
+                raise self.error
+            return await super().principals(shown)
+
+    async def scenario() -> None:
+        cluster: Any = Blind(error=DatabaseUnavailable("gone"))
+        gateway = Gateway(Settings(models=(SIM,)), cluster, RateLimiter(cluster), cluster, cluster)
+        async with visitor(gateway) as client:
+            for _ in range(30):
+                assert (await client.post("/signin", data={"key": ADMIN_KEY})).status_code == 503
+            cluster.error = None
+            let_in = await client.post("/signin", data={"key": ADMIN_KEY}, follow_redirects=False)
+            assert let_in.status_code == 303
+
+    run(scenario())
 
 
 def test_cookies_are_secure_behind_tls() -> None:

@@ -159,6 +159,7 @@ def test_no_stream_is_lost_with_ten_machines_that_are_taken_away_with_notice(dat
                 if random_.random() < 0.5:
                     await disturb(system, random_)
                 await until(lambda node_id=taken: not running_on(system, node_id), "its jobs have gone on elsewhere")
+                await watch.each_goes_on()  # as they do long before the notice has run out
                 await take_away(system, taken)
                 await watch.exact()
                 longest_s = max(longest_s, watch.longest_silence_s)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import resource
 import shutil
@@ -13,13 +14,14 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pynvml
 import pytest
 
 from api.cli.connection import Connection, write
-from api.cli.doctor import gpus, memory, room, software
+from api.cli.doctor import cluster, gpus, memory, room, software
 from api.cli.doctor.command import _AREAS as AREAS
 from api.cli.doctor.examination import AREAS as LOOKS
 from api.cli.run import runs
@@ -496,3 +498,85 @@ def test_an_area_that_there_is_not(doctor: Doctor) -> None:
     code, _, err = doctor("port")
     assert (code, err.count("\n")) == (2, 1)
     assert "is none of" in err
+
+
+WELL_CLUSTER: dict[str, Any] = {
+    "address": "10.0.0.5:6379",
+    "ray": "2.60.0",
+    "own_ray": "2.60.0",
+    "python": platform.python_version(),
+    "machines": 4,
+    "gone": 1,
+    "is_here": True,
+    "most_gpus": 4.0,
+    "total": {"CPU": 64.0, "GPU": 16.0, "memory": 1e12},
+    "free": {"CPU": 12.0, "GPU": 8.0, "memory": 1e12},
+}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the cluster says of itself."""
+    told = dict(WELL_CLUSTER)
+    monkeypatch.setattr(cluster, "asked", lambda address: told)
+    return told
+
+
+def test_a_cluster_that_can_be_joined(doctor: Doctor, told: dict[str, Any]) -> None:
+    ended = doctor("cluster", "--ray-address", "10.0.0.5:6379")
+    assert (ended.code, ended.err) == (0, "")
+    lines = [line for line in ended.out.splitlines() if line.startswith("ok")]
+    assert [_general(line) in documented() for line in lines] == [True, True], ended.out
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "status", "said"),
+    [
+        ({"ray": "2.9.0"}, "fault", "runs Ray 2.9.0, and this is 2.60.0"),
+        ({"python": "3.9.1"}, "fault", "runs Python 3.9.1, and this is"),
+        ({"is_here": False}, "fault", "this machine is none of them"),
+        ({"machines": 1, "total": {}, "free": {}}, "fault", "no CPU to run on"),
+        ({"problem": "it asks for a token, and not for the one that there is here", "kind": "token"}, "fault", "token"),
+    ],
+)
+def test_a_cluster_that_cannot(
+    doctor: Doctor, told: dict[str, Any], otherwise: dict[str, Any], status: str, said: str
+) -> None:
+    told.update(otherwise)
+    is_told(doctor("cluster", "--ray-address", "10.0.0.5:6379"), status, said)
+
+
+def test_a_model_that_no_machine_of_the_cluster_has_room_for(
+    doctor: Doctor, told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "big.yaml"
+    file.write_text("models: [{id: large, source: org/large, gpus: 8}]")
+    args = ("--ray-address", "10.0.0.5:6379", "--config", file)
+    is_told(doctor("cluster", *args), "warning", "model large wants 8 GPUs of a machine, and none has more than 4")
+    monkeypatch.setattr(gpus, "_LIBRARY", "libnothing.so")
+    here = doctor("gpus", *args)
+    assert here.code == 0, here.out
+    assert "those of the cluster count" in here.out
+
+
+def test_a_cluster_where_nobody_listens(doctor: Doctor) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    is_told(doctor("cluster", "--ray-address", f"127.0.0.1:{port}"), "fault", "Connection refused")
+
+
+def test_a_cluster_that_is_no_ray(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_WAIT_S", 3.0)
+    with socket.create_server(("", 0)) as listening:
+        ended = doctor("cluster", "--ray-address", f"127.0.0.1:{listening.getsockname()[1]}")
+    is_told(ended, "fault", "that takes longer than 3 s")
+
+
+def test_a_cluster_of_no_address(doctor: Doctor) -> None:
+    is_told(doctor("cluster", "--ray-address", "nonsense"), "fault", "Invalid address format")
+
+
+def test_no_cluster_is_looked_at_where_none_is_named(doctor: Doctor) -> None:
+    ended = doctor("cluster")
+    assert ended.code == 2
+    assert "--ray-address" in ended.err

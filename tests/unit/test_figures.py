@@ -1,9 +1,12 @@
 """What vLLM counts of itself, taken in step by step. With vLLM's own engine: tests/backends/test_vllm_backend.py."""
 
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from actors.backends.vllm.figures import Figures
+from cluster.measures.engine_times import BOUNDS
 from cluster.messages.machines import EngineFigures
 
 
@@ -23,7 +26,12 @@ def iteration(prompt: int, cached: int, generated: int, *finished: str, preempte
         num_preempted_reqs=preempted,
         prompt_token_stats=SimpleNamespace(total=prompt, cached_tokens=cached),
         num_generation_tokens=generated,
-        finished_requests=[SimpleNamespace(finish_reason=reason) for reason in finished],
+        finished_requests=[
+            SimpleNamespace(finish_reason=reason, e2e_latency=3.0, queued_time=0.1, prefill_time=0.9, decode_time=2.0)
+            for reason in finished
+        ],
+        time_to_first_tokens_iter=[1.0] * bool(prompt),
+        inter_token_latencies_iter=[0.02] * generated,
     )
 
 
@@ -73,3 +81,31 @@ def test_an_engine_that_is_not_to_count_is_left_as_it_is() -> None:
     silent = SimpleNamespace(logger_manager=None)
     assert Figures().install(silent) is None
     assert silent.logger_manager is None
+
+
+def test_times_are_counted_under_vllms_own_bounds() -> None:
+    figures = Figures()
+    figures.record(None, iteration(30, 10, 3, "stop", "length"))
+    figures.record(None, iteration(0, 0, 4))
+    told = {name: (times.count, round(times.sum, 6), times.counts) for name, times in figures.times.items()}
+    assert told == {
+        "time_to_first_token_seconds": (1, 1.0, {1.0: 1}),
+        "inter_token_latency_seconds": (7, 0.14, {0.025: 7}),
+        "e2e_request_latency_seconds": (2, 6.0, {5.0: 2}),
+        "request_queue_time_seconds": (2, 0.2, {0.3: 2}),
+        "request_prefill_time_seconds": (2, 1.8, {1.0: 2}),
+        "request_decode_time_seconds": (2, 4.0, {2.0: 2}),
+    }
+
+
+def test_the_bounds_are_vllms() -> None:
+    source = Path(find_spec("vllm").origin).with_name("v1") / "metrics" / "loggers.py"  # type: ignore[union-attr]
+    text = source.read_text()
+    requests = _numbers(text.partition("request_latency_buckets = [")[2])
+    for name, bounds in BOUNDS.items():
+        own = text.partition(f'name="vllm:{name}"')[2].partition("buckets=")[2]
+        assert (requests if own.startswith("request_latency_buckets") else _numbers(own.partition("[")[2])) == bounds
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(each) for each in text.partition("]")[0].replace("\n", "").split(",") if each.strip())

@@ -8,7 +8,7 @@ import pytest
 from actors.database.holders import Holders
 from cluster.errors import DatabaseRefused, DatabaseUnavailable
 from cluster.ids import AccountId, KeyId
-from cluster.messages.people import KeyLimits, Principal
+from cluster.messages.people import KeyLimits, Principal, SignedIn
 from tests.support.plain_system import run
 
 NOW = 1_800_000_000_000
@@ -17,6 +17,10 @@ BOB = Principal(AccountId("acct_bob"), KeyId("key_bob"), "admin", KeyLimits(), e
 EVER_S = 1000.0
 
 Ask = Callable[[], Awaitable[list[Principal | None]]]
+
+
+def keys(*names: str) -> list[SignedIn]:
+    return [SignedIn(name) for name in names]
 
 
 def says(*principals: Principal | None) -> Ask:
@@ -44,7 +48,7 @@ AWAY = fails(DatabaseUnavailable("connection refused"))
 async def known(patience_s: float = 0.0) -> Holders:
     """Ann and Bob are known, as they are to whom the database has told of them."""
     holders = Holders(patience_s)
-    assert await holders.find(["ann", "bob"], says(ANN, BOB), NOW) == [ANN, BOB]
+    assert await holders.find(keys("ann", "bob"), says(ANN, BOB), NOW) == [ANN, BOB]
     return holders
 
 
@@ -52,9 +56,9 @@ async def known(patience_s: float = 0.0) -> Holders:
 def test_those_who_are_known_are_known_without_the_database(ask: Ask) -> None:
     async def scenario() -> None:
         holders = await known()
-        assert await holders.find(["bob"], ask, NOW) == [BOB]
-        assert await holders.find(["bob", "ann"], ask, NOW + 1000) == [None, ANN], "his time is over"
-        assert await holders.find([], ask, NOW) == []
+        assert await holders.find(keys("bob"), ask, NOW) == [BOB]
+        assert await holders.find(keys("bob", "ann"), ask, NOW + 1000) == [None, ANN], "his time is over"
+        assert await holders.find(keys(), ask, NOW) == []
 
     run(scenario())
 
@@ -63,10 +67,10 @@ def test_what_the_database_says_counts_when_it_answers_in_time() -> None:
     async def scenario() -> None:
         holders = await known(EVER_S)
         changed = Principal(ANN.account_id, ANN.key_id, "member", KeyLimits(reads_per_minute=1))
-        assert await holders.find(["ann"], says(changed), NOW) == [changed]
-        assert await holders.find(["ann"], says(None), NOW) == [None]
+        assert await holders.find(keys("ann"), says(changed), NOW) == [changed]
+        assert await holders.find(keys("ann"), says(None), NOW) == [None]
         with pytest.raises(DatabaseUnavailable):
-            await holders.find(["ann"], AWAY, NOW)
+            await holders.find(keys("ann"), AWAY, NOW)
 
     run(scenario())
 
@@ -75,7 +79,7 @@ def test_what_the_database_says_counts_when_it_answers_in_time() -> None:
 def test_of_others_nothing_is_known(asked: Sequence[str]) -> None:
     async def scenario() -> None:
         with pytest.raises(DatabaseUnavailable):
-            await (await known()).find(asked, AWAY, NOW)
+            await (await known()).find(keys(*asked), AWAY, NOW)
 
     run(scenario())
 
@@ -83,7 +87,7 @@ def test_of_others_nothing_is_known(asked: Sequence[str]) -> None:
 def test_what_the_database_refuses_is_no_outage() -> None:
     async def scenario() -> None:
         with pytest.raises(DatabaseRefused):
-            await (await known(EVER_S)).find(["ann"], fails(DatabaseRefused("no such table")), NOW)
+            await (await known(EVER_S)).find(keys("ann"), fails(DatabaseRefused("no such table")), NOW)
 
     run(scenario())
 
@@ -93,7 +97,7 @@ def test_nothing_is_known_any_more_once_something_was_written() -> None:
         holders = await known()
         holders.forget()
         with pytest.raises(DatabaseUnavailable):
-            await holders.find(["ann"], AWAY, NOW)
+            await holders.find(keys("ann"), AWAY, NOW)
 
     run(scenario())
 
@@ -106,13 +110,13 @@ def test_what_was_read_before_a_write_is_not_remembered_after_it() -> None:
             await answer.wait()
             return [ANN]
 
-        reading = asyncio.create_task(holders.find(["ann"], late, NOW))
+        reading = asyncio.create_task(holders.find(keys("ann"), late, NOW))
         await asyncio.sleep(0)
         holders.forget()
         answer.set()
         assert await reading == [ANN]
         with pytest.raises(DatabaseUnavailable):
-            await holders.find(["ann"], AWAY, NOW)
+            await holders.find(keys("ann"), AWAY, NOW)
 
     run(scenario())
 
@@ -125,7 +129,7 @@ def test_one_who_is_revoked_while_the_database_is_silent_is_waited_for() -> None
             await answer.wait()
             return [None]
 
-        reading = asyncio.create_task(holders.find(["ann"], late, NOW))
+        reading = asyncio.create_task(holders.find(keys("ann"), late, NOW))
         await asyncio.sleep(0)
         holders.forget()
         answer.set()
@@ -138,9 +142,9 @@ def test_only_so_many_are_remembered() -> None:
     async def scenario() -> None:
         holders = Holders(0.0, most_keys=2)
         for number in range(3):
-            await holders.find([f"key {number}"], says(ANN), NOW)
-        assert await holders.find(["key 2"], AWAY, NOW) == [ANN]
+            await holders.find(keys(f"key {number}"), says(ANN), NOW)
+        assert await holders.find(keys("key 2"), AWAY, NOW) == [ANN]
         with pytest.raises(DatabaseUnavailable):
-            await holders.find(["key 0"], AWAY, NOW)
+            await holders.find(keys("key 0"), AWAY, NOW)
 
     run(scenario())

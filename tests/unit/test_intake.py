@@ -13,7 +13,7 @@ from cluster.errors import BadRequest, Forbidden, InfernetError, ModelNotFound, 
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.limits.windows import Decision, Take
 from cluster.messages.models import ModelSettings
-from cluster.messages.people import KeyLimits, Principal
+from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.messages.work import Accepted, ChatMessage, Idempotency, Job, Order, Sampling, Submission
 from cluster.prefixes.chain import HASH_BYTES, chain
 from cluster.settings.schema import Settings
@@ -48,8 +48,8 @@ class ControlPlane:
         self.jobs: list[Job] = []
         self.prefixes: list[bytes] = []
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[None]:
-        return [None] * len(key_hashes)
+    async def principals(self, shown: Sequence[SignedIn]) -> list[None]:
+        return [None] * len(shown)
 
     async def model_settings(self) -> list[ModelSettings]:
         return []

@@ -13,7 +13,7 @@ from cluster.errors import BadRequest, Conflict, DatabaseFailed, Forbidden, KeyN
 from cluster.ids import AccountId, KeyId, new_key_id
 from cluster.keys import new_secret, secret_hash, visible_prefix
 from cluster.messages.money import Budget, BudgetState
-from cluster.messages.people import Account, KeyChange, KeyLimits, NewKey, Principal
+from cluster.messages.people import Account, KeyChange, KeyLimits, NewKey, Principal, SignedIn
 from cluster.messages.work import Accepted, Submission
 from cluster.store import keys
 from cluster.timing import Timing
@@ -299,7 +299,7 @@ def test_who_asks_may_have_as_many_jobs_waiting_as_the_account(place: Place) -> 
         await ledger.create_account(account)
         key = new(account.id)
         await ledger.create_key(ADMIN, key)
-        holders = await ledger.principals([secret_hash(key.secret), secret_hash(OUR_SECRET)])
+        holders = await ledger.principals([SignedIn(secret_hash(each)) for each in (key.secret, OUR_SECRET)])
         assert [holder and holder.max_queued for holder in holders] == [2, None]
 
     with_ledger(place, scenario)

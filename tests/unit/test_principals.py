@@ -10,7 +10,7 @@ from api.replica.principals import Principals
 from cluster.errors import Unauthorized
 from cluster.ids import AccountId, KeyId
 from cluster.keys import new_secret, secret_hash
-from cluster.messages.people import KeyLimits, Principal
+from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.timing import Timing
 from tests.support.clocks import StillClock
 from tests.support.plain_system import run, settled
@@ -24,17 +24,20 @@ class PlainLedger:
     def __init__(self, principal: Principal | None) -> None:
         self.principal = principal
         self.unknown: set[str] = set()
+        self.ended: set[SignedIn] = set()
         self.failures: list[Exception] = []
         self.asked = 0
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
+    async def principals(self, shown: Sequence[SignedIn]) -> list[Principal | None]:
         self.asked += 1
         if self.failures:
             raise self.failures.pop()
         await self.answering.wait()
-        return [self.principal if key_hash not in self.unknown else None for key_hash in key_hashes]
+        return [
+            self.principal if each.key_hash not in self.unknown and each not in self.ended else None for each in shown
+        ]
 
 
 def test_a_remembered_key_ends_on_time() -> None:
@@ -163,10 +166,10 @@ def test_a_token_with_a_wrong_checksum_is_asked_about_by_nobody() -> None:
 class SlowAboutMany(PlainLedger):
     """Answers at once only where it is asked about one key."""
 
-    async def principals(self, key_hashes: Sequence[str]) -> list[Principal | None]:
-        if len(key_hashes) > 1:
+    async def principals(self, shown: Sequence[SignedIn]) -> list[Principal | None]:
+        if len(shown) > 1:
             await self.answering.wait()
-        return [self.principal for _ in key_hashes]
+        return [self.principal for _ in shown]
 
 
 def test_a_key_does_not_wait_behind_tokens_that_may_be_made_up() -> None:
@@ -200,5 +203,59 @@ def test_a_ledger_that_fails_is_asked_again() -> None:
         with pytest.raises(ConnectionError):
             await known.find("inft_x")
         assert await known.find("inft_x") == HOLDER
+
+    run(scenario())
+
+
+def test_an_ended_session_is_refused_when_what_was_known_of_it_is_over() -> None:
+    """Within 5 s, however busy it is."""
+    ledger: Any = PlainLedger(HOLDER)
+    clock = StillClock(ms=NOW_MS)
+    known = Principals(ledger, clock)
+    one, other = SignedIn("hash", "one"), SignedIn("hash", "other")
+
+    async def is_known(session: SignedIn) -> bool:
+        try:
+            return await known.signed_in(session) == HOLDER
+        except Unauthorized:
+            return False
+
+    async def scenario() -> None:
+        assert await is_known(one) and await is_known(other)
+        ledger.ended.add(one)
+        for _ in range(4):
+            clock.advance(1)
+            await is_known(one)
+        assert not await is_known(one)
+        assert await is_known(other)
+
+    run(scenario())
+
+
+def test_a_session_has_what_its_key_has_by_now() -> None:
+    ledger: Any = PlainLedger(Principal(AccountId("a"), KeyId("k"), "admin", KeyLimits()))
+    clock = StillClock(ms=NOW_MS)
+    known = Principals(ledger, clock)
+
+    async def scenario() -> None:
+        assert (await known.signed_in(SignedIn("hash", "one"))).role == "admin"
+        ledger.principal = HOLDER
+        clock.advance(REMEMBER_S)
+        assert (await known.signed_in(SignedIn("hash", "one"))).role == "member"
+
+    run(scenario())
+
+
+def test_what_is_ended_here_is_forgotten_here_at_once() -> None:
+    ledger: Any = PlainLedger(HOLDER)
+    known = Principals(ledger, StillClock(ms=NOW_MS))
+    session = SignedIn("hash", "one")
+
+    async def scenario() -> None:
+        await known.signed_in(session)
+        ledger.ended.add(session)
+        known.forget(session)
+        with pytest.raises(Unauthorized):
+            await known.signed_in(session)
 
     run(scenario())

@@ -30,6 +30,7 @@ def test_nothing_is_wrong_where_all_is_well() -> None:
     ("state", "said"),
     [
         ({"can_write": None}, "The database cannot be written"),
+        ({"gauges": None, "can_write": None}, "The ledger does not answer"),
         ({"models": None}, "The scheduler does not answer"),
         ({"counts": None}, "The rate limiter does not answer"),
         ({"streams": None}, "The journal does not answer"),

@@ -16,6 +16,7 @@ from actors.backends.simulated.prefix_cache import PrefixCache
 from actors.backends.simulated.text import VOCABULARY, digest, follows, simulated_token_id, varied
 from cluster.catalogue import Adapter
 from cluster.clock import SYSTEM_CLOCK, Clock
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import AdapterRefusal, EngineFigures
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import Asking, ChatMessage, Dispatch, Form, JobAttempt, Sampling
@@ -175,6 +176,10 @@ class SimulatedBackend:
     @property
     def figures(self) -> EngineFigures | None:
         return None
+
+    @property
+    def times(self) -> Times:
+        return {}
 
     def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         generations = [_Simulation(dispatch, self._options, self._known) for dispatch in dispatches]

@@ -40,6 +40,7 @@ from actors.backends.vllm.rendering import (
 from actors.backends.vllm.rendering_pooled import check_pooled, render_pooled
 from actors.backends.vllm.warm_up import warm_up, warm_up_pooling
 from cluster.catalogue import Adapter, Model
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
 
@@ -129,6 +130,11 @@ class VllmBackend:
     def figures(self) -> EngineFigures | None:
         engine = self._engine
         return None if engine is None else engine.figures
+
+    @property
+    def times(self) -> Times:
+        engine = self._engine
+        return {} if engine is None else engine.times
 
     def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
         for dispatch in dispatches:

@@ -22,6 +22,7 @@ from actors.backends.vllm.structured import Constraint
 from cluster.catalogue import Adapter
 from cluster.conversation import Conversation
 from cluster.json_schemas import UnsupportedSchema
+from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Sampling
@@ -156,6 +157,11 @@ class VllmEngine:
     def figures(self) -> EngineFigures | None:
         """What vLLM counts of itself; None where it has been told not to. Asked from any thread."""
         return None if self._figures is None else self._figures.tell(self.is_idle())
+
+    @property
+    def times(self) -> Times:
+        """How long things took, as vLLM counts it of itself; nothing where it has been told not to."""
+        return {} if self._figures is None else self._figures.times
 
     @property
     def block_tokens(self) -> int:

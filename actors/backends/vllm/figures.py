@@ -5,16 +5,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from cluster.measures import engine_times
+from cluster.measures.engine_times import Times
+from cluster.measures.histogram import Histogram
 from cluster.messages.machines import EngineFigures
 
 
-def count_only() -> None:
-    """Have vLLM's engines in this process take no times of single tokens: nobody is told them, and they cost most."""
+def count_cheaply() -> None:
+    """Have vLLM's engines in this process take the times that are told, and look nothing up for each token."""
     from vllm.v1.engine import llm_engine
     from vllm.v1.metrics.stats import IterationStats
 
     class Counts(IterationStats):  # type: ignore[misc]  # vLLM's classes are of no type here
-        """What a step came to, in numbers."""
+        """What a step came to: vLLM's own, which asks the environment for each token whether it is to find NaNs."""
 
         def update_from_output(
             self,
@@ -25,18 +28,27 @@ def count_only() -> None:
             lora_states: Any,
             lora_name: str | None,
         ) -> None:
-            self.num_generation_tokens += len(output.new_token_ids)
-            if is_prefilling and output.prefill_stats is not None:
-                self.prompt_token_stats.update_from_output(output.prefill_stats)
+            tokens = len(output.new_token_ids)
+            self.num_generation_tokens += tokens
+            req_stats.num_generation_tokens += tokens
             if output.events is not None:
                 about = (output.events, is_prefilling, req_stats, lora_states, lora_name)
                 self.update_from_events(output.request_id, *about)
+            if is_prefilling:
+                if output.prefill_stats is not None:
+                    self.prompt_token_stats.update_from_output(output.prefill_stats)
+                req_stats.first_token_latency = self.iteration_timestamp - req_stats.arrival_time
+                self.time_to_first_tokens_iter.append(req_stats.first_token_latency)
+                req_stats.first_token_ts = engine_core_timestamp
+            else:
+                self.inter_token_latencies_iter.append(engine_core_timestamp - req_stats.last_token_ts)
+            req_stats.last_token_ts = engine_core_timestamp
 
     llm_engine.IterationStats = Counts
 
 
 class Figures:
-    """Takes the place of vLLM's own loggers in an engine, which write logs and keep histograms of every token.
+    """Takes the place of vLLM's own loggers in an engine, which write logs and keep twenty histograms.
 
     Told by the thread that steps the engine, after each step, and asked from any.
     """
@@ -45,6 +57,7 @@ class Figures:
         self._now = EngineFigures()
         self._counts: Counter[str] = Counter()
         self._finished: Counter[str] = Counter()
+        self.times: Times = {name: Histogram() for name in engine_times.BOUNDS}
 
     def tell(self, idle: bool) -> EngineFigures:
         """What has been counted. vLLM tells nothing of an engine that has become idle otherwise than by a step."""
@@ -64,7 +77,7 @@ class Figures:
         if engine.logger_manager is None:
             return None
         engine.logger_manager = self
-        count_only()
+        count_cheaply()
         return self
 
     # As vLLM's StatLoggerManager -------------------------------------------------------------------------------------
@@ -92,6 +105,17 @@ class Figures:
             counts["generation_tokens"] += iteration_stats.num_generation_tokens
             for request in iteration_stats.finished_requests:
                 self._finished[str(request.finish_reason)] += 1
+                self._time(engine_times.WHOLE, request.e2e_latency)
+                self._time(engine_times.QUEUE, request.queued_time)
+                self._time(engine_times.PREFILL, request.prefill_time)
+                self._time(engine_times.DECODE, request.decode_time)
+            self._time(engine_times.FIRST_TOKEN, *iteration_stats.time_to_first_tokens_iter)
+            self._time(engine_times.INTER_TOKEN, *iteration_stats.inter_token_latencies_iter)
+
+    def _time(self, name: str, *seconds: float) -> None:
+        histogram, bounds = self.times[name], engine_times.BOUNDS[name]
+        for each in seconds:
+            histogram.add(each, bounds)
 
     def record_sleep_state(self, sleep: int = 0, level: int = 0) -> None:
         """Engines here never sleep."""

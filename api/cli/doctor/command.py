@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 # What looks at things is imported where it is needed: other commands do without.
 
 _AREAS = (
-    *("python", "ray", "vllm", "gpus", "memory", "disk", "limits", "clock", "proxies", "settings", "state"),
+    *("python", "ray", "vllm", "cluster", "gpus", "memory", "disk", "limits", "clock", "proxies", "settings", "state"),
     *("leftovers", "database", "ports", "job"),
 )
 _JOB = "job"
+_CLUSTER = "cluster"
 
 
 def doctor(
@@ -28,6 +29,9 @@ def doctor(
     host: Annotated[str | None, typer.Option(help="As of `infernet up`.")] = None,
     port: Annotated[int | None, typer.Option(help="As of `infernet up`.")] = None,
     model: Annotated[str | None, typer.Option(help="As of `infernet up`.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="As of `infernet up`: look at this Ray cluster, and at what joins it here.")
+    ] = None,
     start: Annotated[
         bool, typer.Option("--start", help="Start a system of its own for the job, and stop it: about a minute.")
     ] = False,
@@ -50,9 +54,9 @@ def doctor(
     from api.cli.doctor.subject import Subject
     from api.cli.settings import flags_layer
 
-    areas = _areas(only)
+    areas = _areas(only, ray_address)
     folder = state_folder(state, os.environ)
-    subject = Subject.of(config_file, flags_layer(config_file, host, port, model), os.environ, folder)
+    subject = Subject.of(config_file, flags_layer(config_file, host, port, model), os.environ, folder, ray_address)
 
     def look() -> "Iterator[Finding]":
         yield from examined(subject, [area for area in areas if area in AREAS])
@@ -77,10 +81,12 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _areas(only: list[str] | None) -> list[str]:
+def _areas(only: list[str] | None, ray_address: str | None) -> list[str]:
     unknown = [area for area in only or () if area not in _AREAS]
     if unknown:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(_AREAS)}", param_hint="--only")
+    if _CLUSTER in (only or ()) and ray_address is None:
+        raise typer.BadParameter("cluster is that of --ray-address", param_hint="--only")
     return [area for area in _AREAS if not only or area in only]
 
 

@@ -6,6 +6,7 @@ import psutil
 
 from api.cli.doctor import (
     clock,
+    cluster,
     database,
     gpus,
     leftovers,
@@ -28,6 +29,7 @@ AREAS: Mapping[str, Look] = {
     "python": software.python,
     "ray": software.ray,
     "vllm": software.vllm,
+    "cluster": cluster.look,
     "gpus": gpus.look,
     "memory": memory.look,
     "disk": room.look,

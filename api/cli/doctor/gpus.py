@@ -56,14 +56,17 @@ def _one(index: int, gpu: Gpu, is_ours: bool) -> Iterator[Finding]:
 
 def _without(subject: Subject, why_not: str) -> Iterator[Finding]:
     if not any(_room(subject, 0)):
-        yield ok(_AREA, f"none: {why_not}; no model wants one")
+        wanted = "no model wants one" if subject.ray_address is None else "those of the cluster count"
+        yield ok(_AREA, f"none: {why_not}; {wanted}")
         return
     for finding in _room(subject, 0):
         yield fault(_AREA, f"{finding.said}: {why_not}", f"install NVIDIA's driver, or {finding.cure}")
 
 
 def _room(subject: Subject, gpus: int) -> Iterator[Finding]:
-    for model in subject.settings.models if subject.settings else ():
+    """Of a cluster's machines, which `cluster` looks at, this is only one."""
+    here = subject.settings.models if subject.settings and subject.ray_address is None else ()
+    for model in here:
         if model.gpus > gpus:
             said = f"model {model.id} wants {_counted(model.gpus)}, and the machine has {gpus}"
             yield fault(_AREA, said, "write fewer under `gpus` of the model, 0 for the CPU, or join a cluster")

@@ -28,13 +28,14 @@ def look(subject: Subject) -> Iterator[Finding]:
             found = True
             said = f"a run in {run} was killed, and left behind: {_listed(processes)}"
             yield warning(_AREA, said, "start and stop `infernet up` with its state folder, or end them by their ids")
-    if others := _other_rays(marked):
+    if subject.ray_address is None and (others := _other_rays(marked)):
         found = True
         said = f"another Ray runs on this machine: {_listed(others)}"
         cure = "join it with --ray-address, or end it with `ray stop`: two Rays book the same processors and GPUs"
         yield warning(_AREA, said, cure)
     if not found:
-        yield ok(_AREA, "no process outlived its run, and no other Ray runs here")
+        told = "no process outlived its run"
+        yield ok(_AREA, told if subject.ray_address else f"{told}, and no other Ray runs here")
 
 
 def _marked() -> Mapping[str, list[psutil.Process]]:

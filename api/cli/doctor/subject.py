@@ -14,7 +14,8 @@ from cluster.settings.schema import Settings
 class Subject(Struct, frozen=True):
     """`settings` are as `infernet up` would read them, their secrets resolved, or None where they have `mistakes`.
 
-    `named` is what they come from. What is not to be shown of them is for whoever shows something.
+    `named` is what they come from. With a `ray_address` that cluster is to be joined, else a Ray is started here. What
+    is not to be shown of them is for whoever shows something.
     """
 
     folder: Path
@@ -23,13 +24,22 @@ class Subject(Struct, frozen=True):
     settings: Settings | None
     mistakes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    ray_address: str | None = None
 
     @classmethod
-    def of(cls, config_file: Path | None, flags: Mapping[str, object], env: Mapping[str, str], folder: Path) -> Self:
+    def of(
+        cls,
+        config_file: Path | None,
+        flags: Mapping[str, object],
+        env: Mapping[str, str],
+        folder: Path,
+        ray_address: str | None = None,
+    ) -> Self:
         named = str(config_file) if config_file else "the environment"
         try:
-            settings = read_settings(config_file, flags, env, folder)
+            settings = read_settings(config_file, flags, env, folder, here=ray_address is None)
             release, _ = read_secrets(settings, env)
         except ConfigError as error:
-            return cls(folder, env, named, None, tuple(error.message.splitlines()))
-        return cls(folder, env, named, release.settings, notes=tuple(notes(settings, env, None)))
+            return cls(folder, env, named, None, tuple(error.message.splitlines()), ray_address=ray_address)
+        told = tuple(notes(settings, env, ray_address))
+        return cls(folder, env, named, release.settings, notes=told, ray_address=ray_address)

@@ -39,7 +39,7 @@ async def job(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
         "prompt": conversation.asked(asked),
         "can_be_asked_again": conversation.question(asked) is not None,
         "owner": await _owner(gateway, caller, asked),
-        **await _now(gateway, caller, record, asked),
+        **await _now(gateway, record, asked),
     }
     return page(request, "jobs/job.html", shown)
 
@@ -50,7 +50,7 @@ async def now(request: Request, gateway: CurrentGateway, caller: Caller, job_id:
     seen = account_seen(caller)
     asked = await gateway.jobs.asked(job_id, seen)
     record = await gateway.jobs.get(job_id, seen)
-    return page(request, "jobs/now.html", await _now(gateway, caller, record, asked))
+    return page(request, "jobs/now.html", await _now(gateway, record, asked))
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -59,16 +59,16 @@ async def cancel(request: Request, gateway: CurrentGateway, caller: Caller, job_
     seen = account_seen(caller)
     asked = await gateway.jobs.asked(job_id, seen)
     record = await gateway.jobs.cancel(job_id, seen)
-    return page(request, "jobs/now.html", await _now(gateway, caller, record, asked))
+    return page(request, "jobs/now.html", await _now(gateway, record, asked))
 
 
-async def _now(gateway: Gateway, caller: Principal, record: JobRecord, asked: Job) -> dict[str, object]:
-    explanation = await gateway.jobs.placement(record.id, account_seen(caller))
-    moments = await gateway.jobs.timeline(record.id, account_seen(caller))
+async def _now(gateway: Gateway, record: JobRecord, asked: Job) -> dict[str, object]:
+    explanation, moments, away = await gateway.jobs.course(record)
     ended = record if isinstance(record, EndedRecord) else None
     return {
         "job": job_body(record),
         "is_open": ended is None,
+        "away": away,
         "answer": None if ended is None else conversation.answered(ended.content, ended.marks),
         "usage": None if ended is None else usage_body(ended.usage),
         "cost": None if ended is None else cost(asked.rates, ended.usage),

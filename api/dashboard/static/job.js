@@ -6,12 +6,24 @@ const place = document.getElementById("answer");
 const state = document.getElementById("stream-state");
 const job = place.dataset.job;
 
+const LOST = "The connection broke; the text goes on as soon as there is another";
+const SILENT = "Nothing new can be told at the moment; the text goes on as soon as it can";
+
 let mended = 0;
+let told = state.textContent;
+
+// What the stream's connection is like, and whether those who tell of the job's text answer.
+function show() {
+  const isSilent = Boolean(document.querySelector("#now[data-silent]"));
+  const text = isSilent ? SILENT : told;
+  if (state.textContent !== text) state.textContent = text;
+}
 
 function tell(what) {
   if (what === "resumed") mended += 1;
   const live = mended ? `Live; connections that broke and were mended: ${mended}` : "Live";
-  state.textContent = what === "lost" ? "The connection broke; the text goes on as soon as there is another" : live;
+  told = what === "lost" ? LOST : live;
+  show();
 }
 
 function make(tag, className, text = "") {
@@ -100,8 +112,10 @@ async function followToTheEnd() {
 
 // How it ended is told with what is kept of its text. Should this not get through, the next poll does.
 function showTheEnd() {
-  state.textContent = "";
+  told = state.textContent = "";
   htmx.trigger("#now", "ended");
 }
 
-if (job) followToTheEnd().then(showTheEnd, (refused) => { state.textContent = refused.message; });
+document.addEventListener("htmx:afterSettle", () => { if (told) show(); });
+show();
+if (job) followToTheEnd().then(showTheEnd, (refused) => { told = refused.message; show(); });

@@ -10,19 +10,29 @@ class Figure {
     this.element = element;
     [this.address, this.name] = element.dataset.plot.split("#");
     this.place = document.createElement("div");
+    this.state = document.createElement("p");
+    this.state.className = "muted";
+    this.state.textContent = "Loading";
     this.place.setAttribute("aria-hidden", "true");
     this.details = document.createElement("details");
     const summary = document.createElement("summary");
     summary.textContent = "As numbers";
     this.details.append(summary);
     this.details.addEventListener("toggle", () => this.tell());
-    element.append(this.place, this.details);
+    element.append(this.state, this.place, this.details);
     new ResizeObserver(() => this.fit()).observe(element);
+  }
+
+  // Nothing is drawn of what was never told; what was stays, and is said to be of then.
+  fail(why) {
+    this.state.textContent = this.plot ? `${why}; this is of ${clock(this.toldS)}` : `${why}; it is tried again`;
   }
 
   show(answer) {
     const plot = this.name ? answer[this.name] : answer;
     if (!plot) return;
+    this.toldS = Date.now() / 1000;
+    this.state.textContent = "";
     const isSame = this.plot && shape(this.plot) === shape(plot);
     this.plot = plot;
     if (isSame) this.chart.setData(this.columns());
@@ -164,14 +174,22 @@ class Source {
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.load(); });
   }
 
+  fail(why) {
+    for (const figure of this.figures) figure.fail(why);
+  }
+
   async load() {
     let answer;
     try {
       answer = await fetch(this.address);
     } catch {
-      return; // other parts of the page tell that the server cannot be reached
+      this.fail("The server cannot be reached");
+      return;
     }
-    if (!answer.ok) return;
+    if (!answer.ok) {
+      this.fail("This cannot be told now");
+      return;
+    }
     const told = await answer.json();
     for (const figure of this.figures) figure.show(told);
   }

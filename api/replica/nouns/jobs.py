@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from api.replica.asking import ask
 from api.replica.streams import StreamHub
 from cluster.catalogue import Catalogue
 from cluster.errors import Conflict, JobCancelled, JobNotFound
@@ -22,12 +23,28 @@ if TYPE_CHECKING:
     from actors.scheduler import Scheduler
 
 
+class Course(NamedTuple):
+    """Why a job runs where it runs, and what became of it, as far as it is known now; `away` did not answer."""
+
+    explanation: Explanation
+    moments: Sequence[Moment]
+    away: Sequence[str]
+
+
 class Jobs:
     """Jobs that have been accepted. What accepts them is `Intake`, and what tells their text, `StreamHub`."""
 
     def __init__(
-        self, catalogue: Catalogue, ledger: "Ledger", scheduler: "Scheduler", journal: "Journal", streams: StreamHub
+        self,
+        catalogue: Catalogue,
+        ledger: "Ledger",
+        scheduler: "Scheduler",
+        journal: "Journal",
+        streams: StreamHub,
+        health_s: float,
     ) -> None:
+        """For what a course can do without, it waits no longer than `health_s`."""
+        self._health_s = health_s
         self._catalogue = catalogue
         self._ledger = ledger
         self._scheduler = scheduler
@@ -96,3 +113,13 @@ class Jobs:
         attempts = await self._ledger.placements(record.id)
         heard = () if record.status.ended else await self._journal.heard(record.id)
         return timeline(record, attempts, heard)
+
+    async def course(self, record: JobRecord) -> Course:
+        """What `placement` and `timeline` tell of this job, as far as those who know it answer promptly."""
+        attempts = await self._ledger.placements(record.id)
+        if record.status.ended:
+            return Course(Explanation(record.id, tuple(attempts), None), timeline(record, attempts, ()), ())
+        asked = {"scheduler": self._scheduler.explain(record.id), "journal": self._journal.heard(record.id)}
+        answers, away = await ask(asked, self._health_s)
+        explanation = Explanation(record.id, tuple(attempts), answers.get("scheduler"))
+        return Course(explanation, timeline(record, attempts, answers.get("journal", ())), away)

@@ -30,7 +30,7 @@ class Models:
     """The models of the catalogue. They may be named by an alias, or by one of their adapters."""
 
     def __init__(self, offered: Offered, ledger: "Ledger", scheduler: "Scheduler", health_s: float) -> None:
-        """Speeds are waited for no longer than `health_s`."""
+        """Speeds and states are waited for no longer than `health_s`."""
         self._offered = offered
         self._ledger = ledger
         self._scheduler = scheduler
@@ -43,6 +43,11 @@ class Models:
 
     async def views(self) -> Sequence[ModelView]:
         return await self._scheduler.models()
+
+    async def states(self) -> Mapping[str, str]:
+        """The state of each model; nothing while the Scheduler cannot tell them."""
+        views = await if_within(self._health_s, self.views())
+        return {view.id: view.state for view in views or ()}
 
     async def speeds(self) -> Mapping[str, int]:
         """Output tokens per second by model and adapter, as they were known last."""

@@ -1,14 +1,16 @@
 """What vLLM counts of itself in each engine, under its own names: https://docs.vllm.ai/en/stable/usage/metrics/
 
-Only these: its histograms, of every engine, would be more than all the rest.
+Its histograms are told of a model: those of every engine would be more than all the rest, and go with it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import Metric
 
-from api.system.metrics.families import counter, gauge
+from api.system.metrics.families import counter, gauge, histogram
+from cluster.measures import engine_times
+from cluster.measures.tallies import Tally
 from cluster.messages.machines import EngineFigures, EngineReport
 
 _LABELS: Final = ("model_name", "engine")
@@ -31,6 +33,24 @@ _COUNTERS: Final = {
     "spec_decode_num_draft_tokens": "Number of draft tokens.",
     "spec_decode_num_accepted_tokens": "Number of accepted tokens.",
 }
+
+
+_TIMES: Final = {
+    engine_times.FIRST_TOKEN: "Histogram of time to first token in seconds.",
+    engine_times.INTER_TOKEN: "Histogram of inter-token latency in seconds.",
+    engine_times.WHOLE: "Histogram of e2e request latency in seconds.",
+    engine_times.QUEUE: "Histogram of time spent in WAITING phase for request.",
+    engine_times.PREFILL: "Histogram of time spent in PREFILL phase for request.",
+    engine_times.DECODE: "Histogram of time spent in DECODE phase for request.",
+}
+
+
+def times(tallies: Iterable[Tally]) -> Iterator[Metric]:
+    """How long they took, of all engines that each model has and had; nothing where no backend counts that."""
+    told = list(engine_times.by_model(tallies))
+    for name, about in _TIMES.items():
+        if of_models := [((model,), spread) for named, model, spread in told if named == name]:
+            yield histogram(f"vllm:{name}", about, ("model_name",), of_models, engine_times.BOUNDS[name])
 
 
 def figures(engines: Sequence[EngineReport]) -> Iterator[Metric]:

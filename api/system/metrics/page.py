@@ -37,6 +37,8 @@ class Page(Collector):
             yield from self._system()
         if self._part != "system" and self._state.nodes is not None:
             yield from engines.figures(list(fleet.engines(self._state.nodes)))
+        if self._part != "system" and self._state.totals is not None:
+            yield from engines.times(self._state.totals.tallies)
 
     def _system(self) -> Iterator[Metric]:
         state = self._state
@@ -49,6 +51,7 @@ class Page(Collector):
             yield from counted.counts(state.totals.tallies)
             yield counted.reserved(state.totals.reserved)
             yield counted.untold(state.totals.untold)
+            yield counted.endpoints(state.totals.endpoints)
         if state.gauges is not None:
             yield counted.streams_open(state.gauges)
         if state.models is not None:

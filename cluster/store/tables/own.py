@@ -1,6 +1,8 @@
-"""The system's own: who owns the database, and secrets that it made."""
+"""The system's own: who owns the database, secrets that it made, and sessions that were ended."""
 
-from sqlalchemy import BigInteger
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 
@@ -31,3 +33,17 @@ class OwnSecretRow(SQLModel, table=True):
 
 
 OWN_SECRETS = SQLModel.metadata.tables["own_secrets"]
+
+
+class EndedSessionRow(SQLModel, table=True):
+    """A session of the dashboard that was ended before its time, which is over at `until_ms`."""
+
+    __tablename__ = "ended_sessions"
+
+    id: str = Field(primary_key=True)
+    until_ms: int = Field(sa_type=BigInteger)
+
+    __table_args__: ClassVar[tuple[Index, ...]] = (Index("ended_sessions_by_time", "until_ms"),)
+
+
+ENDED_SESSIONS = SQLModel.metadata.tables["ended_sessions"]
