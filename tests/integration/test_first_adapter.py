@@ -24,11 +24,12 @@ MODEL: dict[str, Any] = {
     "cpus": 0.5,
     "engine": {"max_model_len": 512, "max_num_seqs": 8},
 }
+OFTEN = {"submissions_per_minute": 100_000, "submissions_per_hour": 100_000, "reads_per_minute": 100_000}
 PLAIN, GERMAN = "Paris is the capital of France.", "Die Hauptstadt von Frankreich ist Paris."
 
 
 def test_a_first_adapter_has_the_engine_replaced_and_no_job_fails(tmp_path: Path) -> None:
-    system = Serving(tmp_path / "system", {"models": [MODEL]})
+    system = Serving(tmp_path / "system", {"models": [MODEL], "limits": OFTEN})
     try:
         system.wait_until_ready("capitals")
         with system.http() as http:
