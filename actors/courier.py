@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_SENDING: Final = 256
+MOST_SENDING_TO_FAILING: Final = 64
+"""Besides: however many endpoints do not answer, those that do have their places."""
+
 MOST_UNDER_WAY: Final = 2048
 
 
@@ -59,6 +62,7 @@ class Courier:
         self._endpoints: dict[WebhookId, Endpoint] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(MOST_SENDING)
+        self._places_of_failing = asyncio.Semaphore(MOST_SENDING_TO_FAILING)
         self._records = Batcher[Attempted, None](self._record)
         self._recording = Outage("recording what came of webhooks", clock)
         self._delivered = self._failed_attempts = self._given_up = 0
@@ -87,17 +91,17 @@ class Courier:
             self._begin(due)
 
     def _room(self) -> Room:
-        now_ms = self._clock.wall_ms()
+        now_s = self._clock.monotonic_s()
         return Room(
             max(0, MOST_UNDER_WAY - len(self._under_way)),
             MOST_OF_EACH,
-            {webhook_id: endpoint.room(now_ms) for webhook_id, endpoint in self._endpoints.items()},
+            {webhook_id: endpoint.room(now_s) for webhook_id, endpoint in self._endpoints.items()},
             {webhook_id: tuple(each.under_way) for webhook_id, each in self._endpoints.items() if each.under_way},
         )
 
     def _begin(self, due: Due) -> None:
         endpoint = self._endpoints.setdefault(due.webhook_id, Endpoint())
-        endpoint.begin(due.id, self._clock.wall_ms())
+        endpoint.begin(due.id, self._clock.monotonic_s())
         attempt = asyncio.create_task(self._deliver(due, endpoint), name=f"delivering {due.id}")
         self._under_way.add(attempt)
         attempt.add_done_callback(self._under_way.discard)
@@ -119,13 +123,14 @@ class Courier:
 
     async def _attempt(self, due: Due, endpoint: Endpoint) -> Attempted | None:
         """What came of it; None where it was not made, because the endpoint wants nothing more now."""
-        async with self._places:
-            if not endpoint.wants_more(self._clock.wall_ms()):
+        async with self._places_of_failing if endpoint.fails else self._places:
+            if not endpoint.wants_more(self._clock.monotonic_s()):
                 return None
             answer = await self._send(due)
         now_ms = self._clock.wall_ms()
         attempted = outcome(due, answer.status, answer.problem, answer.retry_after, now_ms, self._chance())
-        endpoint.note(attempted, pause_ms(answer.status, answer.retry_after, now_ms))
+        pause = pause_ms(answer.status, answer.retry_after, now_ms)
+        endpoint.note(attempted, pause, self._clock.monotonic_s())
         self._count(attempted)
         return attempted
 

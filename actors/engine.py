@@ -15,6 +15,7 @@ from actors.media.shelf import AskFor, MediaShelf
 from actors.telemetry.engine_times import EngineTimes
 from actors.telemetry.generations import GenerationSpans
 from actors.wire.frames import JobLog, Outbox
+from cluster.catalogue import Adapter
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.machines import EngineReport, EngineState, Make
 from cluster.messages.media import MediumHash
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 _MOST_ADAPTERS_TOLD = 64
 """Reports come every second: of an engine that has more of them loaded, those used last are told."""
+
+
+_ADAPTING_S = 2.0
+"""Who tells an engine of adapters waits for so long for what it makes of them."""
 
 
 async def _no_media(hashes: Sequence[MediumHash]) -> Sequence[bytes | None]:
@@ -128,6 +133,14 @@ class Engine:
                 self._generating.begin(dispatch)
         self._backend.start([d for d in fresh if d.job.form is None or not d.job.form.media])
 
+    async def adapt(self, adapters: Sequence[Adapter]) -> EngineReport:
+        """Know these adapters of the model from now on, and no others; what runs goes on with its own.
+
+        Returns what it makes of them, of one that takes long (it may have to be fetched) not yet. May be repeated.
+        """
+        await asyncio.wait({asyncio.wrap_future(self._backend.adapt(adapters))}, timeout=_ADAPTING_S)
+        return await self.describe()
+
     async def ask(self, form: Form, sampling: Sampling) -> Asking:
         """What this form asks, as the model's own front end has it.
 
@@ -215,6 +228,8 @@ class Engine:
             made_of=self._made_of,
             adapters=tuple(self._backend.adapters)[-_MOST_ADAPTERS_TOLD:],
             figures=self._backend.figures,
+            known=self._backend.adapted.known,
+            refused=self._backend.adapted.refused,
         )
 
     async def stop(self) -> None:

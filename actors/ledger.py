@@ -6,6 +6,7 @@ Everything of a noun is in its book, in `actors/bookkeeping`.
 from functools import partial
 
 from actors.bookkeeping.accounts import AccountBook
+from actors.bookkeeping.alarms import AlarmBook
 from actors.bookkeeping.desk import Desk
 from actors.bookkeeping.figures import FigureBook
 from actors.bookkeeping.jobs import JobBook
@@ -37,6 +38,7 @@ class Ledger(
     ModelBook,
     MediaBook,
     WebhookBook,
+    AlarmBook,
     FigureBook,
     MarkBook,
 ):
@@ -113,9 +115,7 @@ class Ledger(
             # Said before it is stored: the door would let nobody in with it.
             raise StartError("The first admin key looks like one that was made here, but a character of it is wrong")
         add = partial(first_admin.add, secret=secret, now_ms=self._now_ms())
-        for answer in database.commit([add]):
-            if answer is not None:
-                raise answer
+        database.commit_all([add])
         self._first_admin_key = None if self._admin_key else secret
 
     def _count_commits(self) -> None:

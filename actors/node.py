@@ -12,6 +12,7 @@ from actors.engine import Engine
 from actors.supervising.engine_watch import EngineWatch, Hangs, Processes
 from actors.wire.calls import Gone, Unreachable, tell
 from actors.wire.every import Every
+from cluster.catalogue import Adapter
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.ids import EngineId, NodeId, new_holder_id
 from cluster.messages.machines import EngineOrder, EngineReport, GpuLoad, Hardware, NodeOrders, NodeReport
@@ -58,6 +59,8 @@ class _Replica:
         self.update(report)
         self.engine: Engine | None = None
         self.task: asyncio.Task[None] | None = None
+        self.is_told = False
+        """It is being told of adapters."""
 
     def update(self, report: EngineReport) -> None:
         self.report = report
@@ -170,6 +173,8 @@ class NodeAgent:
             tell(self._stop_engine(engine_id), f"stopping {engine_id}")
         for engine_id in wanted.keys() - self._replicas.keys():
             self._start_engine(wanted[engine_id])
+        for engine_id in wanted.keys() & self._replicas.keys():
+            self._tell_adapters(self._replicas[engine_id], wanted[engine_id].adapters)
 
     async def _beat(self) -> None:
         report = await self.describe()
@@ -210,6 +215,20 @@ class NodeAgent:
         replica = _Replica(EngineReport(order.id, order.model, self._id, "starting"), self._clock)
         self._replicas[order.id] = replica
         replica.task = asyncio.create_task(self._launch(replica, order))
+
+    def _tell_adapters(self, replica: _Replica, adapters: Sequence[Adapter] | None) -> None:
+        """Have it know these. It is told again and again until it has said what it makes of each."""
+        if adapters is None or replica.engine is None or replica.report.state != "ready" or replica.is_told:
+            return
+        replica.is_told = True
+        tell(self._have_adapt(replica, replica.engine, adapters), f"telling {replica.report.id} of adapters")
+
+    async def _have_adapt(self, replica: _Replica, engine: Engine, adapters: Sequence[Adapter]) -> None:
+        try:
+            replica.update(await engine.adapt(adapters))
+        finally:
+            replica.is_told = False
+        self._heartbeat.hasten()
 
     async def _launch(self, replica: _Replica, order: EngineOrder) -> None:
         try:

@@ -11,14 +11,15 @@ from msgspec.structs import asdict, replace
 from actors.backends.failures import one_line
 from actors.scheduling.errands import Errands
 from actors.scheduling.job_spans import JobSpans
-from actors.wire.calls import tell
+from actors.wire.calls import AWAY, tell, within
 from actors.wire.every import Every
 from actors.wire.handing_in import HandingIn
 from actors.wire.role import Role
 from cluster import acceptance
+from cluster.added import Overruled
 from cluster.catalogue import Catalogue, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
-from cluster.errors import InfernetError, NoCapacity
+from cluster.errors import InfernetError, NoCapacity, Superseded
 from cluster.fleet.alarms import Alarms
 from cluster.fleet.fleet import Fleet
 from cluster.fleet.gpu_memory import Demand
@@ -102,6 +103,7 @@ class Scheduler:
         existing = await asyncio.to_thread(self._known_engines)
         marks = await self._ledger.share_marks()
         self._begin(existing, await self._ledger.open_jobs(), marks, await self._ledger.model_settings())
+        self._alarms = Alarms(await self._ledger.known(), self._now_s(), self._timing)
         await self.learn_weights()
         self.role.start()
         self.ticking.start()
@@ -119,6 +121,7 @@ class Scheduler:
     ) -> None:
         unmeasured = [model.id for model in self._to_measure()]
         self.fleet = Fleet(self._catalogue, existing, self._now_s(), self._timing, unmeasured, admins)
+        self._tell_overruled()
         self.leases = Leases(self.fleet, self._timing, open_jobs, marks)
         self._spans = JobSpans(open_jobs)
         self._errands = Errands(
@@ -180,6 +183,8 @@ class Scheduler:
         """The job begins now, and has as long as it was given. Clocks of other machines may be wrong by minutes."""
         job, now_ms = submission.job, self._clock.wall_ms()
         timed = replace(job, created_ms=now_ms, deadline_ms=now_ms + job.deadline_ms - job.created_ms)
+        if job.adapter:
+            timed = replace(timed, adapter_number=self.fleet.models.adapter_number(job.model, job.adapter))
         return replace(submission, job=timed)
 
     async def explain(self, job_id: JobId) -> Standing | None:
@@ -200,8 +205,22 @@ class Scheduler:
 
     async def learn_model_settings(self) -> None:
         """Ask the Ledger again for what admins have set of models: it has changed, or may have."""
+        overruled = self.fleet.models.overruled
         if self.fleet.models.set(await self._ledger.model_settings()):
             self.ticking.hasten()
+        self._tell_overruled(overruled)
+
+    def _tell_overruled(self, told: Sequence[Overruled] = ()) -> None:
+        for each in self.fleet.models.overruled:
+            if each not in told:
+                logger.warning("model %s is without the adapter %s: %s", each.model, each.adapter.id, each.reason)
+
+    async def adapted(self, model: str, adapter: str) -> None:
+        """Return once every engine of the model that serves has said what it makes of this adapter, or in a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.adapt_s):
+                while self.fleet.models.awaits(model, adapter):
+                    await self.ticking.taken()
 
     async def model(self, model: str) -> ModelDetail | None:
         """All that is known of this model. None of one that the catalogue does not list."""
@@ -247,6 +266,7 @@ class Scheduler:
     async def quiesce(self, within_s: float) -> bool:
         """Take and place no more jobs, and wait for those that run. True when none is left; the rest stays queued."""
         self.leases.quiescent = True
+        await self._miss_nobody()
         try:
             async with asyncio.timeout(within_s):
                 while not self.leases.idle:
@@ -256,10 +276,23 @@ class Scheduler:
             return False
         return True
 
+    async def _miss_nobody(self) -> None:
+        """What goes with the system is missed by nobody, and nothing that failed counts for the next one."""
+        try:
+            await within(self._timing.database_s, self._forget_all(), "the Ledger")
+        except (*AWAY, Superseded) as error:
+            logger.warning("the next start may miss nodes that end with this system: %s", error)
+
+    async def _forget_all(self) -> None:
+        if self._alarming is not None:
+            await asyncio.wait([self._alarming])
+        self._alarms.end()
+        await self._tell_alarms()
+
     async def _refusals(self, submissions: Sequence[Submission]) -> dict[JobId, InfernetError]:
         """Why jobs are not accepted, by their ids. A budget without room comes before a lack of capacity."""
         jobs = [submission.job for submission in submissions if submission.job.id not in self.leases.places]
-        refusals = acceptance.refusals(jobs, self._catalogue, self.leases, self._now_s())
+        refusals = acceptance.refusals(jobs, self.fleet.models.offered, self.leases, self._now_s())
         for_capacity = [s for s in submissions if isinstance(refusals.get(s.job.id), NoCapacity)]
         if for_capacity:
             refusals |= await self._ledger.over_budget(for_capacity)
@@ -319,24 +352,28 @@ class Scheduler:
     def _look_for_alarms(self) -> None:
         if self.leases.quiescent:
             return  # the system ends, and its nodes before this
-        self._alarms.look(self.fleet.node_statuses(), self.fleet.models.states(), self._clock.wall_ms())
-        if self._alarms.untold and (self._alarming is None or self._alarming.done()):
+        models = self.fleet.models
+        self._alarms.look(self.fleet.node_statuses(), models.states(), models.makes(), *self._now())
+        if self._alarms.news is not None and (self._alarming is None or self._alarming.done()):
             self._alarming = tell(self._tell_alarms(), "ledger.happened")
 
     async def _tell_alarms(self) -> None:
         """Tried again at the next tick where it fails."""
-        events = self._alarms.untold
-        await self._ledger.happened(events)
-        self._alarms.told(events)
+        if (news := self._alarms.news) is not None:
+            await self._ledger.happened(news.events, news.known, self.role.holder)
+            self._alarms.told(news)
 
     async def _survey(self) -> None:
         """Have the cluster keep the seats that there are to be, and hear of its machines."""
         report = await self._seats.see_to(self.fleet.seat_orders(), self.fleet.unwanted_seats())
+        self._alarms.survey(report)
         self._carry_out(self.leases.surveyed(report, *self._now()))
 
     async def _compare(self) -> None:
         """Take up jobs that the Ledger has open and nobody here knows of, and drop those that have ended."""
         await self.learn_weights()
+        if self.fleet.models.keeps_removed_adapters:
+            await self._ledger.forget_adapters()
         await self.learn_model_settings()
         self._carry_out(self.leases.attached())
         held = self.leases.durable()

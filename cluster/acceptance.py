@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cluster.catalogue import Catalogue
+from cluster.catalogue import Catalogue, Model
 from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound, RateLimited
 from cluster.fleet.fleet import Fleet
 from cluster.ids import JobId
@@ -38,6 +38,8 @@ def misfit(job: Job, catalogue: Catalogue, fleet: Fleet) -> InfernetError | None
     model = catalogue.find(job.model)
     if model is None:
         return not_registered(job.model)
+    if job.adapter and not _is_offered(job.adapter, model, catalogue):
+        return not_registered(job.adapter)
     context = fleet.models.context_length(model.id)
     if context is not None and most_tokens(job) > context:
         return _too_long(job, context)
@@ -53,10 +55,19 @@ def lack_of_capacity(job: Job, catalogue: Catalogue, fleet: Fleet, waiting: int,
     if not fleet.can_serve(model.id, job.node_id, now_s):
         return no_capacity(model.id, fleet.too_small_gpus(model.id))
     if fleet.models.lacks(model.id, job.adapter):
+        if fleet.models.cannot_load(model.id, job.adapter):
+            # Not why: that may name folders.
+            return NoCapacity(f"Adapter {job.adapter} cannot be loaded: the list of models tells why")
         return NoCapacity(f"Adapter {job.adapter} is new: not all nodes with model {model.id} have it yet")
     if waiting >= model.max_queue:
         return NoCapacity(f"The queue of model {model.id} is full")
     return None
+
+
+def _is_offered(adapter: str, model: Model, catalogue: Catalogue) -> bool:
+    """Whether the model has this adapter now. What has been removed is for the jobs that were accepted before."""
+    owner = catalogue.find(adapter)
+    return owner is not None and owner.id == model.id
 
 
 def too_many_queued(submission: Submission, queued: int, now_ms: int) -> RateLimited | None:

@@ -101,17 +101,23 @@ class Price(Struct, frozen=True):
 class Adapter(Struct, frozen=True):
     """A LoRA adapter of a model: weights that an engine adds to the model's own for the jobs that ask for it by its id.
 
-    `source` is as a model's. Without a `price` of its own its tokens cost what the model's cost.
+    `source` is as a model's. Without a `price` of its own its tokens cost what the model's cost. One that an admin has
+    added while the system runs was `added_ms`; those of the settings were not.
     """
 
     id: str
     source: str = ""
     price: Price | None = None
+    added_ms: int = 0
 
     @property
     def number(self) -> int:
-        """What engines know it by: the same in all of them, and whatever else the catalogue lists. At least 1."""
-        return int.from_bytes(blake2b(self.id.encode(), digest_size=4).digest()) % _MOST_NUMBER + 1
+        """What engines know it by: the same in all of them, and whatever else the catalogue lists. At least 1.
+
+        From another source, or added anew, it is another one: what an engine has of it may be of other weights.
+        """
+        told = f"{self.id}\0{self.source}\0{self.added_ms}"
+        return int.from_bytes(blake2b(told.encode(), digest_size=4).digest()) % _MOST_NUMBER + 1
 
 
 class Model(Struct, frozen=True):
@@ -152,11 +158,13 @@ class Model(Struct, frozen=True):
 
     @property
     def of_engine(self) -> tuple[object, ...]:
-        """All that an engine of this model is made of: where none of it changes, a running engine stays."""
+        """All that an engine of this model is made of: where none of it changes, a running engine stays.
+
+        Its adapters are none of it: one that runs is told of others.
+        """
         booked = self.gpus, self.cpus, self.machines
-        adapters = [(adapter.id, adapter.source) for adapter in self.adapters]
         made = self.id, self.backend, self.source, *booked, self.engine, self.env, self.labels
-        return *made, self.conversation, adapters
+        return *made, self.conversation
 
     @property
     def of_vocabulary(self) -> tuple[object, ...]:

@@ -44,6 +44,9 @@ class Timing(Struct, frozen=True):
     # How long it may take to find out what a model takes of GPUs' memory.
     measure_s: float = 10.0
 
+    # How long who adds an adapter waits for what the engines make of it.
+    adapt_s: float = 5.0
+
     # Journal
     # How long an ended job's text is kept for readers.
     linger_s: float = 30.0
@@ -101,6 +104,9 @@ class Timing(Struct, frozen=True):
     key_remembered_s: float = 4.0
     # A key that is used after this is asked for again meanwhile, so that busy keys never wait for it.
     key_renewed_s: float = 2.0
+
+    # How often the adapters are asked for that admins have added.
+    learn_models_s: float = 2.0
 
     # Everybody who counts
     # How often what was counted is handed in, and how long one counts who has told nothing more of what is so now.

@@ -19,7 +19,7 @@ def create(model: Model, source: str, place: Place | None = None) -> Backend:
         case "simulated":
             from actors.backends.simulated import SimulatedBackend
 
-            return SimulatedBackend(model.engine, adapters=[adapter.id for adapter in model.adapters])
+            return SimulatedBackend(model.engine, adapters=model.adapters)
         case "vllm":
             from actors.backends.vllm.backend import VllmBackend
             from actors.backends.vllm.making import make_engine

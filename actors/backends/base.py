@@ -11,9 +11,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from cluster.catalogue import Adapter
 from cluster.ids import JobId
 from cluster.measures.engine_times import Times
-from cluster.messages.machines import EngineFigures
+from cluster.messages.machines import AdapterRefusal, EngineFigures
 from cluster.messages.marks import Mark
 from cluster.messages.media import MediumHash
 from cluster.messages.work import Asking, Dispatch, End, Form, JobAttempt, Sampling
@@ -66,6 +67,13 @@ class Loaded(Struct, frozen=True):
     block_tokens: int = 0
 
 
+class Adapted(Struct, frozen=True):
+    """Which adapters a backend can generate with, by their numbers, and which it cannot load."""
+
+    known: tuple[int, ...] = ()
+    refused: tuple[AdapterRefusal, ...] = ()
+
+
 class Place(Struct, frozen=True):
     """Which part of a replica this is, of one for each of its machines, and the address of its own machine.
 
@@ -93,6 +101,18 @@ class Backend(Protocol):
     @property
     def adapters(self) -> Sequence[str]:
         """The model's adapters that it has loaded, the one used last last. Asked from any thread."""
+        ...
+
+    @property
+    def adapted(self) -> Adapted:
+        """What it makes of the adapters that it was made with, or told of since. Asked from any thread."""
+        ...
+
+    def adapt(self, adapters: Sequence[Adapter]) -> "Future[None]":
+        """Know these adapters from now on, and no others. Does not block; done when `adapted` tells of each.
+
+        Each is loaded once, as a check. What is being generated goes on with the adapter that it has.
+        """
         ...
 
     @property

@@ -6,8 +6,9 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Protocol
 
-from actors.backends.base import NO_MEDIA, Backend, BackendDied, Loaded, Media, Sink
+from actors.backends.base import NO_MEDIA, Adapted, Backend, BackendDied, Loaded, Media, Sink
 from actors.backends.failures import one_line
+from cluster.catalogue import Adapter
 from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
@@ -46,6 +47,13 @@ class SpreadBackend:
     @property
     def adapters(self) -> Sequence[str]:
         return self._first.adapters
+
+    @property
+    def adapted(self) -> Adapted:
+        return self._first.adapted
+
+    def adapt(self, adapters: Sequence[Adapter]) -> "Future[None]":
+        return self._first.adapt(adapters)
 
     @property
     def figures(self) -> EngineFigures | None:

@@ -16,7 +16,7 @@ from cluster.measures.history import EndedMinutes
 from cluster.measures.measures import Totals
 from cluster.measures.tallies import Sheet
 from cluster.messages.money import UsageQuery, UsageSum
-from cluster.store import budgets, deliveries, measures, tallies, usage
+from cluster.store import budgets, deliveries, endpoint_health, measures, tallies, usage
 
 logger = logging.getLogger(__name__)
 
@@ -68,4 +68,5 @@ def _totals(connection: Connection) -> Totals:
         tallies.sums(connection),
         budgets.reserved(connection),
         deliveries.untold(connection),
+        endpoint_health.states(connection),
     )

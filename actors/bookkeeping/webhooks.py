@@ -23,8 +23,10 @@ from cluster.messages.webhooks import (
     Webhook,
     WebhookChange,
 )
-from cluster.store import deliveries, webhooks
+from cluster.store import deliveries, endpoint_health, webhooks
 from cluster.store.database import Database
+from cluster.store.usage_days import DAY_MS
+from cluster.webhooks.schedule import DISABLE_AFTER_MS
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,11 @@ class WebhookBook(Book):
 
     async def change_webhook(self, caller: Principal, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
         """The endpoint as it stands then. May be repeated. Raises WebhookNotFound, Forbidden and Conflict."""
-        return await self._write(partial(webhooks.change, caller=caller, webhook_id=webhook_id, asked=change))
+        now_ms = self._now_ms()
+        changing = partial(webhooks.change, caller=caller, webhook_id=webhook_id, asked=change, now_ms=now_ms)
+        changed = await self._write(changing)
+        self._listeners.notify()
+        return changed
 
     async def rotate_webhook(self, caller: Principal, webhook_id: WebhookId, secret: str) -> Webhook:
         """From now on this secret signs, and the one before for a day. Raises WebhookNotFound and Forbidden."""
@@ -90,12 +96,6 @@ class WebhookBook(Book):
         self._listeners.notify()
         return again
 
-    async def happened(self, events: Sequence[Event]) -> None:
-        """Writes down whom these are to be told. May be repeated: each is told once."""
-        if await self._somebody_listens():
-            await self._write(partial(deliveries.add, events=events, named={}))
-            self._listeners.notify()
-
     async def due_deliveries(self, room: Room, wait_s: float) -> list[Due]:
         """What is to be told now, as far as there is room; where there is nothing, it is waited for so long."""
         if found := await self._due(room):
@@ -105,16 +105,23 @@ class WebhookBook(Book):
 
     async def record_attempts(self, attempted: Sequence[Attempted]) -> None:
         """Writes down what came of these attempts. May be repeated."""
-        await self._write(partial(deliveries.record, attempted=attempted))
+        disabled = await self._write(partial(deliveries.record, attempted=attempted))
+        for webhook_id in disabled:
+            days = DISABLE_AFTER_MS // DAY_MS
+            logger.warning("webhook %s is disabled: every attempt of the last %d days has failed", webhook_id, days)
         for each in attempted:
             self._desk.tallies.count(WEBHOOKS, _came_to(each))
 
     async def prune_deliveries(self) -> None:
-        """Removes deliveries that ended long ago, some at a time. What cannot be now is the next time."""
+        """Removes deliveries that ended long ago, some at a time, and tries those that a wrong clock has put off.
+
+        What cannot be now is the next time.
+        """
         if not self._listeners.accounts:
             return
         prune = partial(deliveries.prune, now_ms=self._now_ms())
         try:
+            await self._write(partial(deliveries.hasten, now_ms=self._now_ms()))
             while True:
                 may_be_more = await self._write(prune)
                 if not may_be_more:
@@ -125,6 +132,8 @@ class WebhookBook(Book):
 
     def _learn_who_listens(self, database: Database) -> None:
         self._listeners.accounts |= database.read(webhooks.accounts)
+        if self._listeners.accounts:
+            database.commit_all([partial(endpoint_health.begin_anew, now_ms=self._now_ms())])
 
     async def _due(self, room: Room) -> list[Due]:
         if not await self._somebody_listens():

@@ -1,6 +1,7 @@
 """How an endpoint fares: what is under way to it, and how much more it may be asked."""
 
 import asyncio
+import math
 from typing import Final
 
 from cluster.ids import DeliveryId
@@ -14,14 +15,17 @@ _FEW_UNDER_WAY: Final = 2 * MOST_SENDING
 
 
 class Endpoint:
-    """One that `fails` is sent one at a time: who waits for an answer that does not come has a place others need."""
+    """One that `fails` is sent one at a time: who waits for an answer that does not come has a place others need.
+
+    Times are those of a clock that never steps.
+    """
 
     def __init__(self) -> None:
         self.under_way: set[DeliveryId] = set()
         self.fails = False
         self._sending = 0
         self._places = asyncio.Semaphore(MOST_SENDING)
-        self._paused_until_ms = 0
+        self._paused_until_s = -math.inf
         self._was_full = False
 
     @property
@@ -29,15 +33,15 @@ class Endpoint:
         """Nothing of it has to be remembered."""
         return not self.under_way and not self.fails
 
-    def room(self, now_ms: int) -> int:
+    def room(self, now_s: float) -> int:
         """How much more may be under way to it."""
-        if now_ms < self._paused_until_ms:
+        if now_s < self._paused_until_s:
             return 0
         return max(0, (1 if self.fails else MOST_UNDER_WAY) - len(self.under_way))
 
-    def begin(self, delivery: DeliveryId, now_ms: int) -> None:
+    def begin(self, delivery: DeliveryId, now_s: float) -> None:
         self.under_way.add(delivery)
-        self._was_full = self._was_full or not self.room(now_ms)
+        self._was_full = self._was_full or not self.room(now_s)
 
     def end(self, delivery: DeliveryId) -> bool:
         """Whether there is room again that is worth asking for."""
@@ -55,12 +59,12 @@ class Endpoint:
         self._sending -= 1
         self._places.release()
 
-    def wants_more(self, now_ms: int) -> bool:
+    def wants_more(self, now_s: float) -> bool:
         """Whether what has a place is to be sent now: what came back meanwhile may say that it is not."""
-        return now_ms >= self._paused_until_ms and (not self.fails or self._sending == 1)
+        return now_s >= self._paused_until_s and (not self.fails or self._sending == 1)
 
-    def note(self, attempted: Attempted, pause_ms: int) -> None:
+    def note(self, attempted: Attempted, pause_ms: int, now_s: float) -> None:
         """This is what came back. It asks for a pause of so long, or for none."""
         self.fails = attempted.problem is not None
         if pause_ms:
-            self._paused_until_ms = attempted.at_ms + pause_ms
+            self._paused_until_s = now_s + pause_ms / 1000

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import psutil
+from msgspec.structs import replace
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from actors.backends import process_env
@@ -59,6 +60,8 @@ class RayLauncher:
         model = self._catalogue.find(order.model)
         if model is None:
             raise Gone(f"model {order.model} is not in the catalogue")
+        if order.adapters is not None:
+            model = replace(model, adapters=order.adapters)
         place = await asyncio.to_thread(self._place, order.id) if model.books else self._here()
         await self._create(order, model, place)
         engine = self._engines.at(order.id)

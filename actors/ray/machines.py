@@ -1,11 +1,11 @@
 """The machines of the Ray cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
 from ray._private.state import state
-from ray.core.generated import autoscaler_pb2
+from ray.core.generated import autoscaler_pb2, common_pb2
 
 from cluster.ids import NodeId, node_id
 from cluster.messages.machines import Hardware
@@ -16,9 +16,29 @@ CONTROL_LABEL, CONTROL_VALUE = "infernet-control", "true"
 """Machines that are labelled so are for the control plane, like the head, and stay as it does."""
 
 
+_GIVEN_BACK = (common_pb2.NodeDeathInfo.AUTOSCALER_DRAIN_IDLE, common_pb2.NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
+
+
+def all_of_them() -> list[dict[str, Any]]:
+    """Ray's machines, as Ray tells of them, and those that it remembers. Blocks."""
+    nodes: list[dict[str, Any]] = ray.nodes()
+    return nodes
+
+
 def alive() -> list[dict[str, Any]]:
     """Ray's machines, as Ray tells of them. Blocks."""
-    return [node for node in ray.nodes() if node["Alive"]]
+    return are_alive(all_of_them())
+
+
+def are_alive(nodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of these that are there."""
+    return [node for node in nodes if node["Alive"]]
+
+
+def given_back(nodes: Iterable[Mapping[str, Any]]) -> frozenset[NodeId]:
+    """Those of these that have gone because nobody needed them, or after a notice that they would be taken away."""
+    gone = (node for node in nodes if not node["Alive"] and node.get("DeathReason") in _GIVEN_BACK)
+    return frozenset(node_id(node["NodeID"]) for node in gone)
 
 
 def my_address() -> str:

@@ -79,7 +79,8 @@ class RaySeats:
         return await asyncio.to_thread(self._see_to, orders, set(unwanted))
 
     def _see_to(self, orders: Sequence[SeatOrder], unwanted: set[EngineId]) -> ClusterReport:
-        there, alive = groups(), machines.alive()
+        there, nodes = groups(), machines.all_of_them()
+        alive = machines.are_alive(nodes)
         for engine_id in unwanted & there.keys():
             remove_placement_group(handle(there.pop(engine_id)))
         made = _make_all([order for order in orders if order.engine_id not in there], alive)
@@ -89,7 +90,7 @@ class RaySeats:
         if made:
             there = {engine_id: group for engine_id, group in groups().items() if engine_id not in unwanted}
         self._look_out(there)
-        return self._report(there, alive)
+        return self._report(there, alive, machines.given_back(nodes))
 
     def _look_out(self, there: Mapping[EngineId, Group]) -> None:
         waiting = [group.id for group in there.values() if group.machine is None]
@@ -99,12 +100,15 @@ class RaySeats:
         if self._outlook.is_starting:
             self._waiting_since_s = dict.fromkeys(waiting, now_s)
 
-    def _report(self, there: Mapping[EngineId, Group], alive: list[dict[str, Any]]) -> ClusterReport:
+    def _report(
+        self, there: Mapping[EngineId, Group], alive: list[dict[str, Any]], given_back: frozenset[NodeId]
+    ) -> ClusterReport:
         leaving, elastic = machines.leaving(), self._outlook.brings_machines
         return ClusterReport(
             tuple(machines.report(node, elastic, leaving.get(node["NodeID"])) for node in alive),
             tuple(self._seat_report(group) for group in there.values()),
             elastic,
+            given_back,
         )
 
     def _seat_report(self, group: Group) -> SeatReport:

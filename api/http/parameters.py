@@ -300,6 +300,15 @@ async def _model_name(model_id: Annotated[str, Path()]) -> str:
     return model_id
 
 
+async def _adapter_name(adapter_id: Annotated[str, Path()]) -> str:
+    if not adapter_id:
+        raise NotFound("No such path")
+    if "\0" in adapter_id:
+        raise ModelNotFound("No such adapter")
+    return adapter_id
+
+
+AdapterPath = Annotated[str, Depends(_adapter_name)]
 ModelPath = Annotated[str, Depends(_model_name)]
 AccountPath = Annotated[AccountId, Depends(_account_id)]
 JobPath = Annotated[JobId, Depends(_job_id)]

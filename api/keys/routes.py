@@ -87,7 +87,7 @@ async def asked_key(gateway: Gateway, caller: Principal, request: KeyRequest) ->
         expires_ms=request.expires_at,
         limits=await _limits(gateway, account_id, request.limits),
         budget=None if request.budget is None else request.budget.budget(),
-        models=_models(gateway, request.models or []),
+        models=await _models(gateway, request.models or []),
     )
 
 
@@ -105,7 +105,7 @@ async def asked_change(gateway: Gateway, caller: Principal, key_id: KeyId, reque
     if request.asks_for("budget"):
         asked["budget"] = None if request.budget is None else request.budget.budget()
     if request.asks_for("models"):
-        asked["models"] = _models(gateway, request.models or [])
+        asked["models"] = await _models(gateway, request.models or [])
     return people.KeyChange(**asked)
 
 
@@ -121,6 +121,7 @@ async def _limits(gateway: Gateway, account_id: AccountId, asked: LimitsRequest 
     return asked.over(own.get(account_id) or gateway.default_limits)
 
 
-def _models(gateway: Gateway, names: list[str]) -> tuple[str, ...]:
+async def _models(gateway: Gateway, names: list[str]) -> tuple[str, ...]:
     """Their ids in the catalogue, each once."""
-    return tuple(dict.fromkeys(gateway.catalogue.choice(name).id for name in names))
+    choices = [await gateway.choice(name) for name in names]
+    return tuple(dict.fromkeys(choice.id for choice in choices))

@@ -6,11 +6,12 @@ from api.http.answers import Answer
 from api.http.bodies import parse
 from api.http.dependencies import Admin, Body, Caller, CurrentGateway
 from api.http.openapi import GUARDED, errors, takes
-from api.http.parameters import Flag, KnownAndOnce, ModelPath
+from api.http.parameters import AdapterPath, Flag, KnownAndOnce, ModelPath
+from api.models.adapters import AdapterRequest
 from api.models.detail import ModelDetail, ModelPatch, detail_body
 from api.models.schemas import ModelList, catalogue_body, model_body
 from api.replica.gateway import Gateway
-from cluster.errors import BadRequest, Forbidden, ModelNotFound, PayloadTooLarge
+from cluster.errors import BadRequest, Conflict, Forbidden, ModelNotFound, PayloadTooLarge
 from cluster.messages import models
 
 router = APIRouter(tags=["models"], dependencies=[KnownAndOnce], responses=errors(*GUARDED, BadRequest))
@@ -49,6 +50,35 @@ async def restart_model(gateway: CurrentGateway, caller: Admin, model_id: ModelP
     return await _told(gateway, await gateway.models.restart(model_id))
 
 
-async def _told(gateway: Gateway, detail: models.ModelDetail) -> Response:
+@router.post(
+    "/models/{model_id:path}/adapters",
+    status_code=201,
+    response_model=ModelDetail,
+    responses=errors(BadRequest, Forbidden, ModelNotFound, Conflict, PayloadTooLarge),
+    openapi_extra=takes(AdapterRequest),
+)
+async def add_adapter(gateway: CurrentGateway, caller: Admin, model_id: ModelPath, body: Body) -> Response:
+    """Add a LoRA adapter to a model; its engines load it while they serve. Only for admins.
+
+    Jobs are taken for it once every engine that serves knows it. Where one cannot, its `state_message` says why.
+    """
+    adapter = parse(AdapterRequest, body).adapter()
+    return await _told(gateway, await gateway.adapters.add(model_id, adapter), 201)
+
+
+@router.delete(
+    "/models/{model_id:path}/adapters/{adapter_id:path}",
+    status_code=204,
+    responses=errors(Forbidden, ModelNotFound, Conflict),
+)
+async def remove_adapter(
+    gateway: CurrentGateway, caller: Admin, model_id: ModelPath, adapter_id: AdapterPath
+) -> Response:
+    """Remove an adapter that an admin has added. Jobs that were accepted for it go on. Only for admins."""
+    await gateway.adapters.remove(model_id, adapter_id)
+    return Response(status_code=204)
+
+
+async def _told(gateway: Gateway, detail: models.ModelDetail, status: int = 200) -> Response:
     speeds = await gateway.models.speeds()
-    return Answer(detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue))
+    return Answer(detail_body(detail, lambda name: speeds.get(name, 0), gateway.catalogue), status)

@@ -1,11 +1,12 @@
 """Models: those that serve, and those of the catalogue."""
 
 from collections.abc import Callable
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from cluster import catalogue
 from cluster.catalogue import Catalogue
 from cluster.messages.machines import AdapterView, ModelState, ModelView
 
@@ -26,6 +27,8 @@ class ServingAdapter(TypedDict):
     avg_tokens_per_second: Annotated[int, Field(ge=0, description="Of the last 32 completed jobs; 0 before the first")]
     engines: Annotated[int, Field(ge=0, description="Engines that have it loaded; another one loads it when needed")]
     price: Price
+    source: NotRequired[Annotated[str, Field(description="A hub id, a folder or what comes with this project")]]
+    set_by: Annotated[Literal["settings", "admin"], Field(description="Who lists it")]
     state_message: NotRequired[Annotated[str, Field(description="Why no jobs are taken for it now")]]
 
 
@@ -75,7 +78,7 @@ def catalogue_body(view: ModelView, speed: Speed, models: Catalogue) -> Catalogu
         "queued": view.queued,
         "wanted": view.wanted,
         "scaling": view.scaling,
-        "price": _price_body(view.id, models),
+        "price": _price_body(models.model(view.id).price),
     }
     if view.adapters:
         body["adapters"] = _adapters_body(view, speed, models)
@@ -89,21 +92,25 @@ def catalogue_body(view: ModelView, speed: Speed, models: Catalogue) -> Catalogu
 
 
 def _adapters_body(view: ModelView, speed: Speed, models: Catalogue) -> list[ServingAdapter]:
-    return [_adapter_body(adapter, speed, models) for adapter in view.adapters]
+    of_model = models.model(view.id).price
+    return [_adapter_body(adapter, speed, of_model) for adapter in view.adapters]
 
 
-def _adapter_body(view: AdapterView, speed: Speed, models: Catalogue) -> ServingAdapter:
+def _adapter_body(view: AdapterView, speed: Speed, of_model: catalogue.Price) -> ServingAdapter:
+    adapter = view.adapter
     body: ServingAdapter = {
-        "id": view.id,
-        "avg_tokens_per_second": speed(view.id),
+        "id": adapter.id,
+        "avg_tokens_per_second": speed(adapter.id),
         "engines": view.engines,
-        "price": _price_body(view.id, models),
+        "price": _price_body(adapter.price or of_model),
+        "set_by": "admin" if adapter.added_ms else "settings",
     }
-    if view.missing:
-        body["state_message"] = "It is new: not all engines of its model have it yet"
+    if adapter.source:
+        body["source"] = adapter.source
+    if view.message:
+        body["state_message"] = view.message
     return body
 
 
-def _price_body(name: str, models: Catalogue) -> Price:
-    price = models.choice(name).price
+def _price_body(price: catalogue.Price) -> Price:
     return {"prompt": price.prompt, "completion": price.completion}

@@ -38,9 +38,9 @@ def usable(catalogue: Catalogue, views: Sequence[ModelView], caller: Principal) 
     for view in views:
         if not (view.nodes > 0 or (view.fits and view.state in ("starting", "idle"))):
             continue
-        adapters = [adapter.id for adapter in view.adapters if not adapter.missing]
-        for name in (view.id, *adapters):
-            choice = catalogue.choice(name)
+        model = catalogue.model(view.id)
+        adapters = [each.adapter for each in view.adapters if not each.missing]
+        for choice in (Choice(model), *(Choice(model, adapter) for adapter in adapters)):
             if caller.may_use(view.id, choice.adapter_id):
                 yield _body(view, choice)
 

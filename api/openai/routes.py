@@ -90,7 +90,7 @@ async def list_openai_models(gateway: CurrentGateway, caller: Caller) -> Respons
 @router.get("/models/{model:path}", response_model=OpenAIModel, responses=errors(ModelNotFound, body=OpenAIError))
 async def get_openai_model(gateway: CurrentGateway, caller: Caller, model: str) -> Response:
     """A model or an adapter that this key may submit jobs for, by its id or an alias."""
-    wanted = gateway.catalogue.choice(model).id
+    wanted = (await gateway.choice(model)).id
     for body in usable(gateway.catalogue, await gateway.models.views(), caller):
         if body["id"] == wanted:
             return Answer(body)

@@ -111,7 +111,7 @@ async def tokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Respo
     wanted = parse(TokenizeRequest, body)
     if (wanted.prompt is None) == (wanted.messages is None):
         raise BadRequest("prompt: either this or messages is required")
-    model = _model(gateway, caller, wanted.model)
+    model = await _model(gateway, caller, wanted.model)
     if (form := wanted.form(body)) is None:
         tokens, names = await _with_tokenizer(gateway, model, wanted.encode, wanted.characters)
     else:
@@ -133,7 +133,7 @@ async def tokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Respo
 async def detokenize(gateway: CurrentGateway, caller: Caller, body: Body) -> Response:
     """The text of tokens."""
     wanted = parse(DetokenizeRequest, body)
-    model = _model(gateway, caller, wanted.model)
+    model = await _model(gateway, caller, wanted.model)
     text = await _with_tokenizer(gateway, model, partial(_decode, wanted.tokens), len(wanted.tokens))
     answer: DetokenizeAnswer = {"prompt": text}
     return Answer(answer)
@@ -157,9 +157,9 @@ def _decode(tokens: list[int], encoder: PromptEncoder) -> str:
     return encoder.decode(tokens)
 
 
-def _model(gateway: Gateway, caller: Principal, name: str | None) -> Model:
+async def _model(gateway: Gateway, caller: Principal, name: str | None) -> Model:
     """The model of this name, or the only one. Raises what says that it cannot be asked for this by this caller."""
-    choice = gateway.catalogue.choice(name)
+    choice = await gateway.choice(name)
     model = permitted(choice.model, caller, choice.adapter_id)
     if not model.traits.has_source:
         raise BadRequest(f"model: {model.id} is a {model.backend} model and has no tokenizer")

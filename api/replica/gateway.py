@@ -16,17 +16,19 @@ from api.replica.intake import Intake
 from api.replica.media.fetching import Fetcher
 from api.replica.media.keeping import MediaKeeping
 from api.replica.nouns.accounts import Accounts
+from api.replica.nouns.adapters import Adapters
 from api.replica.nouns.jobs import Jobs
 from api.replica.nouns.keys import Keys
 from api.replica.nouns.models import Models
 from api.replica.nouns.nodes import Nodes
 from api.replica.nouns.usage import Usage
 from api.replica.nouns.webhooks import Webhooks
+from api.replica.offered import Offered
 from api.replica.principals import Principals
 from api.replica.room import Room
 from api.replica.signing_in import SigningIn
 from api.replica.streams import StreamHub
-from cluster.catalogue import Catalogue
+from cluster.catalogue import Catalogue, Choice
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import Unauthorized
 from cluster.ids import EngineId
@@ -76,7 +78,7 @@ class Gateway:
         self._clock = clock
         self._metrics_key = settings.metrics.key
 
-        self.catalogue = Catalogue(settings.models)
+        self._offered = Offered(settings.models, ledger, timing)
         self.default_limits = settings.limits
         self.counts = DoorCounts()
         self._handing_in = HandingIn(self.counts.tallies, ledger, timing, self.counts.gauges)
@@ -92,7 +94,7 @@ class Gateway:
         self.room = Room(settings.media.max_body_bytes)
         self._fetcher = fetcher or Fetcher(settings.media)
         self.intake = Intake(
-            self.catalogue,
+            self._offered,
             self.prompts,
             self._allowances,
             ledger,
@@ -106,9 +108,10 @@ class Gateway:
         )
 
         journal_in_time = cast("Journal", InTime(journal, timing.answer_s, "the journal"))
-        self.jobs = Jobs(self.catalogue, ledger, scheduler, journal_in_time, self.streams, timing.health_s)
-        self.models = Models(self.catalogue, ledger, scheduler, timing.health_s)
+        self.jobs = Jobs(self._offered.settings, ledger, scheduler, journal_in_time, self.streams, timing.health_s)
+        self.models = Models(self._offered, ledger, scheduler, timing.health_s)
         self.nodes = Nodes(scheduler)
+        self.adapters = Adapters(self._offered, self.models, self.nodes, ledger, scheduler, clock)
         self.accounts = Accounts(ledger, scheduler)
         self.keys = Keys(ledger)
         self.webhooks = Webhooks(ledger, settings.webhooks.private_hosts, clock)
@@ -128,13 +131,24 @@ class Gateway:
     async def start(self) -> None:
         await self.streams.start()
         await self.prompts.start()
+        await self._offered.start()
         self._handing_in.start()
 
     async def stop(self) -> None:
         await self._handing_in.stop()
+        await self._offered.stop()
         await self.streams.stop()
         await self.prompts.stop()
         await self._fetcher.close()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models and their adapters, as this replica knows them now."""
+        return self._offered.catalogue
+
+    async def choice(self, name: str | None) -> Choice:
+        """What this name stands for now, or the only model. Raises ModelNotFound, and BadRequest without a name."""
+        return await self._offered.choice(name)
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthorized."""

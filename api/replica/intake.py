@@ -14,7 +14,8 @@ from api.replica.allowances import Allowances
 from api.replica.contexts import Contexts
 from api.replica.forms import Forms
 from api.replica.media.keeping import MediaKeeping
-from cluster.catalogue import Catalogue, Choice, Model
+from api.replica.offered import Offered
+from cluster.catalogue import Choice, Model
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.errors import BadRequest, ContextLengthExceeded, Forbidden
 from cluster.ids import WebhookId, new_job_id
@@ -42,7 +43,7 @@ class Intake:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        offered: Offered,
         prompts: PromptCounter,
         allowances: Allowances,
         ledger: "Ledger",
@@ -54,7 +55,7 @@ class Intake:
         clock: Clock = SYSTEM_CLOCK,
         answer_s: float = Timing().answer_s,
     ) -> None:
-        self._catalogue = catalogue
+        self._offered = offered
         self._prompts = prompts
         self._allowances = allowances
         self._ledger = ledger
@@ -78,7 +79,7 @@ class Intake:
                 order.media.clear()
                 return earlier
         webhook_id = await self._webhook(caller, order)
-        choice = self._choice(caller, order)
+        choice = await self._choice(caller, order)
         model = choice.model
         order = await self._with_media(caller, order)
         prompt = await self._prompt(model, order)
@@ -103,9 +104,9 @@ class Intake:
             return None
         return await self._ledger.webhook_at(caller.account_id, order.webhook_url)
 
-    def _choice(self, caller: Principal, order: Order) -> Choice:
+    async def _choice(self, caller: Principal, order: Order) -> Choice:
         """What is asked for. Raises what says that it cannot be asked for this, or by this caller."""
-        choice = self._catalogue.choice(order.model)
+        choice = await self._offered.choice(order.model)
         model = permitted(choice.model, caller, choice.adapter_id)
         if order.sampling.json_schema is not None and not model.traits.structured_outputs:
             raise BadRequest(f"response_format: {model.id} is a {model.backend} model and has no structured outputs")

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from api.http.bodies import Change, ExactRequest, Text, Time
 from cluster.clock import iso_utc
 from cluster.messages import webhooks
-from cluster.messages.webhooks import DeliveryStatus, EventType, Problem, TestType, WebhookChange
+from cluster.messages.webhooks import DeliveryStatus, DisabledBy, EventType, Problem, TestType, WebhookChange
 
 _ENDS_OF_JOBS: tuple[EventType, ...] = ("job.completed", "job.failed")
 
@@ -53,7 +53,9 @@ class WebhookPatch(Change):
 
 
 class Webhook(TypedDict):
-    """An endpoint. `disabled_by` says whether somebody asked for that, or it answered 410 itself (`gone`)."""
+    """An endpoint. `disabled_by` says whether somebody asked for that, it answered 410 (`gone`), or every attempt
+    failed for five days (`failures`); `disabled_reason` says the same in words.
+    """
 
     id: Annotated[str, Field(pattern="^hook_[0-9a-f]{16,}$")]
     account_id: str
@@ -61,7 +63,10 @@ class Webhook(TypedDict):
     events: list[EventType]
     status: Literal["enabled", "disabled"]
     created_at: Time
-    disabled_by: NotRequired[Literal["request", "gone"]]
+    disabled_by: NotRequired[DisabledBy]
+    disabled_at: NotRequired[Time]
+    disabled_reason: NotRequired[str]
+    failing_since: NotRequired[Annotated[Time, Field(description="Every attempt since then has failed")]]
 
 
 class NewWebhook(Webhook):
@@ -108,7 +113,23 @@ def webhook_body(webhook: webhooks.Webhook) -> Webhook:
     }
     if webhook.disabled_by is not None:
         body["disabled_by"] = webhook.disabled_by
+        body["disabled_reason"] = _reason(webhook.disabled_by, webhook.failing_since_ms)
+    if webhook.disabled_ms is not None:
+        body["disabled_at"] = iso_utc(webhook.disabled_ms)
+    if webhook.failing_since_ms is not None:
+        body["failing_since"] = iso_utc(webhook.failing_since_ms)
     return body
+
+
+def _reason(disabled_by: DisabledBy, failing_since_ms: int | None) -> str:
+    match disabled_by:
+        case "request":
+            return "Somebody asked for it"
+        case "gone":
+            return "It answered 410"
+        case "failures":
+            since = f" since {iso_utc(failing_since_ms)}" if failing_since_ms is not None else ""
+            return f"Every attempt{since} failed; its deliveries say why"
 
 
 def new_webhook_body(webhook: webhooks.Webhook, secret: str) -> NewWebhook:

@@ -21,7 +21,7 @@ from cluster.fleet.served_model import ServedModel
 from cluster.fleet.served_models import ServedModels
 from cluster.fleet.shortages import Shortages
 from cluster.ids import EngineId, NodeId
-from cluster.messages.machines import EngineOrder, EngineReport, NodeOrders, NodeReport, NodeStatus, NodeView
+from cluster.messages.machines import EngineReport, NodeOrders, NodeReport, NodeStatus, NodeView
 from cluster.messages.models import ModelSettings
 from cluster.messages.seats import ClusterReport, SeatOrder
 from cluster.placement import NOTHING, NOWHERE, Cached, Loaded
@@ -163,8 +163,7 @@ class Fleet:
         """All that this node is to do."""
         node = self._nodes[node_id]
         here = [replica for replica in node.replicas.values() if replica.node is node]
-        engines = [EngineOrder(r.id, r.model.id, r.peers.admins.restarts) for r in here]
-        return NodeOrders(tuple(engines), node.draining)
+        return NodeOrders(tuple(replica.order for replica in here), node.draining)
 
     def seat_orders(self) -> list[SeatOrder]:
         """The seats that there are to be, and in which no engine is yet."""

@@ -7,6 +7,5 @@ from cluster.release import fingerprint
 
 def make_of(model: Model, restarts: int = 0) -> Make:
     """What an engine that starts now is made of, after its model's engines have been restarted so many times."""
-    adapters = tuple(adapter.number for adapter in model.adapters)
     of_engine = (*model.of_engine, restarts) if restarts else model.of_engine
-    return Make(fingerprint(*of_engine), fingerprint(*model.of_vocabulary), model.gpus, model.cpus, adapters)
+    return Make(fingerprint(*of_engine), fingerprint(*model.of_vocabulary), model.gpus, model.cpus)

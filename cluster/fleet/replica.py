@@ -1,12 +1,12 @@
 """Engines that are wanted, by the machine that each is on and the model that it serves."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from cluster.catalogue import Model
 from cluster.fleet.machine import Machine
 from cluster.ids import EngineId, JobId, NodeId
-from cluster.messages.machines import EngineReport, EngineState, Make
+from cluster.messages.machines import AdapterRefusal, EngineOrder, EngineReport, EngineState, Make
 from cluster.messages.models import ReplicaView
 from cluster.placement import Candidate
 
@@ -47,6 +47,8 @@ class Replica:
         self.retiring_since_s: float | None = None
         self.adapters: tuple[str, ...] = ()
         """Those that it has loaded."""
+        self.told_of: Set[int] = frozenset()
+        """The numbers of the adapters of which it has said whether it can generate with them."""
         self.makes_room = False
         """It is to end so that another one of its model can be where it is."""
         self.ready_since_s: float | None = None
@@ -70,8 +72,22 @@ class Replica:
 
     @property
     def is_outdated(self) -> bool:
-        """Its model's settings have changed since it was made. One that has not told is taken to be as wanted."""
+        """Its model's settings have changed since it was made, or it is outgrown.
+
+        One that has not told is taken to be as wanted.
+        """
+        return self._is_of_before or self.is_outgrown
+
+    @property
+    def _is_of_before(self) -> bool:
         return self._made_of.fingerprint != self.peers.make.fingerprint
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Its model's settings are as they were, and it has no room for one of the adapters."""
+        if self.report is None or self._is_of_before:
+            return False
+        return self.peers.adapting.outgrows(self.report.refused)
 
     @property
     def booked(self) -> tuple[float, float]:
@@ -88,9 +104,25 @@ class Replica:
         context = self.peers.context_length
         return self.reads_as_wanted and (context is None or tokens <= context)
 
+    # Adapters -----------------------------------------------------------------------------------------------------
+
+    @property
+    def order(self) -> EngineOrder:
+        """What its node is to do with it: to keep it running, and to have it know its model's adapters."""
+        restarts, adapters = self.peers.admins.restarts, self.peers.adapting.to_tell(self)
+        return EngineOrder(self.id, self.model.id, restarts, adapters)
+
     def knows(self, number: int) -> bool:
-        """Whether it can load the adapter of this number."""
-        return number in self._made_of.adapters
+        """Whether it can generate with the adapter of this number."""
+        return self.report is not None and number in self.report.known
+
+    def knows_all(self, numbers: Set[int]) -> bool:
+        return self.report is not None and numbers <= set(self.report.known)
+
+    def refusal(self, number: int) -> AdapterRefusal | None:
+        """Why it cannot generate with this one, where it has said so."""
+        refused = () if self.report is None else self.report.refused
+        return next((each for each in refused if each.number == number), None)
 
     @property
     def _made_of(self) -> Make:
@@ -122,6 +154,7 @@ class Replica:
             del machine.replicas[self.id]
         self.peers.counted.pop(self.id, None)
         self.peers.rolling.outdated.pop(self.id, None)
+        self.peers.adapting.forget(self)
         self.peers.ranking.remove(self.id)
         self.peers.predictions.leave(self.id)
         self.peers.adapters.loaded(self.id, self.adapters, ())
@@ -132,6 +165,7 @@ class Replica:
             self.retiring_since_s = now_s
             self.peers.counted.pop(self.id)
             self.peers.rolling.outdated.pop(self.id, None)
+            self.peers.adapting.forget(self)
             self.rank()
 
     def make_room(self, now_s: float) -> None:
@@ -143,6 +177,7 @@ class Replica:
         """Retire no longer: there is work again."""
         self.retiring_since_s = None
         self.peers.counted[self.id] = self
+        self.look_again()
         self.rank()
 
     @property
@@ -175,9 +210,9 @@ class Replica:
         if report.state != self.state:
             self.since_s = now_s
         before, self.report = self.report, report
+        self.told_of = frozenset((*report.known, *(each.number for each in report.refused)))
         self.peers.hear(report, self.is_outdated)
-        if self.is_outdated and self.id in self.peers.counted:
-            self.peers.rolling.outdated[self.id] = self
+        self.look_again()
         if report.adapters != self.adapters:
             self.peers.adapters.loaded(self.id, self.adapters, report.adapters)
             self.adapters = report.adapters
@@ -186,6 +221,16 @@ class Replica:
             self.peers.predictions.join(self.id, report.cache_tokens, report.block_tokens)
         if before is None or (before.state, before.slots) != (report.state, report.slots):
             self.rank()
+
+    def look_again(self) -> None:
+        """What it tells of itself has changed, or what its model wants: it may be behind that, or not any more."""
+        if self.id not in self.peers.counted:
+            return
+        self.peers.adapting.look_at(self)
+        if self.is_outdated:
+            self.peers.rolling.outdated[self.id] = self
+        else:
+            self.peers.rolling.outdated.pop(self.id, None)
 
     def assign(self, job_id: JobId, tokens: int, suspect: bool = False, unread: int = 0) -> None:
         """Count a job, of about so many tokens, among those that the engine works on. So many are `unread` prompt."""

@@ -101,8 +101,14 @@ class Rolling:
         if not outdated:
             return ""
         of_all = f"{len(outdated)} of {len(ready)} {'replica' if len(ready) == 1 else 'replicas'}"
-        told = f"{of_all} {'is' if len(outdated) == 1 else 'are'} of the settings before"
+        told = f"{of_all} {_why(outdated)}"
         return f"{told}; one makes room for the next" if any(r.makes_room for r in outdated) else told
+
+
+def _why(outdated: Collection[Replica]) -> str:
+    if all(replica.is_outgrown for replica in outdated):
+        return f"{'was' if len(outdated) == 1 else 'were'} made without room for an adapter"
+    return f"{'is' if len(outdated) == 1 else 'are'} of the settings before"
 
 
 def _are_enough(model: Model, replica: Replica, has_room: Callable[[Model, Machine], bool]) -> bool:

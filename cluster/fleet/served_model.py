@@ -3,8 +3,10 @@
 from collections import deque
 from collections.abc import Sequence
 
-from cluster.catalogue import Model, Replicas
+from cluster.added import Overruled
+from cluster.catalogue import Adapter, Model, Replicas
 from cluster.fleet.adapters import LoadedAdapters
+from cluster.fleet.adapting import Adapting
 from cluster.fleet.backoff import StartBackoff
 from cluster.fleet.bounds import bounds_of
 from cluster.fleet.gpu_memory import Demand
@@ -43,9 +45,11 @@ class ServedModel:
         self.predictions = Predictions(model.prefix_tokens)
         self.answers = Answers()
         self.adapters = LoadedAdapters()
+        self.adapting = Adapting(model.adapters)
         self.scaling = ModelScaling(model.replicas, scaling_window_s)
         self.admins = ModelSettings(model.id)
         """What admins have set of it."""
+        self._overruled: Sequence[Overruled] = ()
         self.failures: deque[EngineFailure] = deque(maxlen=_FAILURES_TOLD)
         """The last of its engines that failed."""
         self.rolling = Rolling(self)
@@ -59,15 +63,23 @@ class ServedModel:
 
     # What admins set ----------------------------------------------------------------------------------------------
 
-    def set(self, admins: ModelSettings) -> bool:
-        """Go by what admins have set of it from now on. True where that changes anything."""
-        if admins == self.admins:
+    def set(self, model: Model, admins: ModelSettings, overruled: Sequence[Overruled] = ()) -> bool:
+        """Go by what admins have set of it from now on. True where that changes anything.
+
+        `model` has all of its adapters; what admins have added to it besides is `overruled`.
+        """
+        if admins == self.admins and model.adapters == self.model.adapters:
             return False
+        self.model = model
+        self._overruled = overruled
+        self.adapting.want(model.adapters, admins.removed)
         if admins.restarts != self.admins.restarts:
             self.make = make_of(self.model, admins.restarts)
             self.backoff.try_anew()
         self.admins = admins
         self.scaling.bound(bounds_of(self.model.replicas, admins))
+        for replica in self.counted.values():
+            replica.look_again()
         return True
 
     @property
@@ -118,10 +130,8 @@ class ServedModel:
         return self.adapters.having(adapter, self.ranking)
 
     def lacks(self, adapter: str) -> bool:
-        """Whether an engine serves that does not know this adapter of the model's: it is of settings before."""
-        number = next((each.number for each in self.model.adapters if each.id == adapter), None)
-        outdated = self.rolling.outdated.values()
-        return number is not None and any(not replica.knows(number) for replica in outdated)
+        """Whether an engine serves that does not know this adapter of the model's."""
+        return self.adapting.lacks(adapter)
 
     def preferred(self, lane: LaneId, chains: Sequence[Sequence[int]]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
@@ -218,12 +228,16 @@ class ServedModel:
             scaling="; ".join(filter(None, [self.scaling.reason, self.rolling.state])),
             starting="" if self.rolling.ready else self.waits_for(now_s),
             cache=self.predictions.totals,
-            adapters=tuple(
-                AdapterView(each.id, self.adapters.engines(each.id), self.lacks(each.id))
-                for each in self.model.adapters
+            adapters=(
+                *(self._adapter_view(adapter) for adapter in self.model.adapters),
+                *(AdapterView(each.adapter, 0, missing=True, message=each.reason) for each in self._overruled),
             ),
             leased=sum(len(replica.tokens_of) for replica in self.replicas.values()),
         )
+
+    def _adapter_view(self, adapter: Adapter) -> AdapterView:
+        having, lacks = self.adapters.engines(adapter.id), self.lacks(adapter.id)
+        return AdapterView(adapter, having, lacks, self.adapting.message(adapter.id))
 
     def detail(self, queued: int, now_s: float, now_ms: int) -> ModelDetail:
         """All that is known of it."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from cluster.catalogue import Model
+from cluster.added import Overruled, overruled, with_added
+from cluster.catalogue import Catalogue, Model
 from cluster.fleet.served_model import ServedModel
 from cluster.messages.machines import ModelState, ModelView
 from cluster.messages.models import ModelDetail, ModelSettings
@@ -17,6 +18,11 @@ class ServedModels:
 
     def __init__(self, models: Mapping[str, ServedModel]) -> None:
         self._models = models
+        self._settings = Catalogue(tuple(served.model for served in models.values()))
+        self.offered = self._settings
+        """The models of the settings, with what admins have added to them."""
+        self.overruled: tuple[Overruled, ...] = ()
+        """What admins have added, and models do not have as the settings are now."""
 
     def set(self, admins: Iterable[ModelSettings]) -> bool:
         """Go by what admins have set of models; of the others they have set nothing. True where that changes anything.
@@ -24,7 +30,16 @@ class ServedModels:
         What they set of a model that the catalogue does not list is kept for when it does again.
         """
         of_model = {each.model: each for each in admins}
-        changes = [served.set(of_model.get(name, ModelSettings(name))) for name, served in self._models.items()]
+        self.offered = Catalogue(with_added(self._settings.models, of_model.values()))
+        self.overruled = tuple(overruled(self._settings.models, of_model.values()))
+        changes = [
+            self._models[model.id].set(
+                model,
+                of_model.get(model.id, ModelSettings(model.id)),
+                [each for each in self.overruled if each.model == model.id],
+            )
+            for model in self.offered.models
+        ]
         return any(changes)
 
     def lists(self, model: str) -> bool:
@@ -62,6 +77,27 @@ class ServedModels:
         """Whether an engine of this model serves that does not know this adapter yet."""
         return bool(adapter) and self._models[model].lacks(adapter)
 
+    # Adapters -----------------------------------------------------------------------------------------------------
+
+    def adapter_number(self, model: str, adapter: str) -> int:
+        """What engines know this adapter of the model by now; 0 where there is none."""
+        served = self._models.get(model)
+        return 0 if served is None else served.adapting.number(adapter)
+
+    def cannot_load(self, model: str, adapter: str) -> bool:
+        """Whether an engine of this model has said that it cannot load this adapter."""
+        return bool(self._models[model].adapting.refusal(adapter))
+
+    def awaits(self, model: str, adapter: str) -> bool:
+        """Whether an engine of this model that serves has yet to say what it makes of this adapter."""
+        served = self._models.get(model)
+        return served is not None and served.adapting.awaits(adapter)
+
+    @property
+    def keeps_removed_adapters(self) -> bool:
+        """Whether engines are to know adapters that have been removed, as jobs for them may be open."""
+        return any(served.admins.removed for served in self._models.values())
+
     # How they are served ------------------------------------------------------------------------------------------
 
     def serves(self, model: str) -> bool:
@@ -92,3 +128,7 @@ class ServedModels:
 
     def states(self) -> dict[str, ModelState]:
         return {model: served.state for model, served in self._models.items()}
+
+    def makes(self) -> dict[str, str]:
+        """The fingerprint of what engines of each model are made of now."""
+        return {model: served.make.fingerprint for model, served in self._models.items()}

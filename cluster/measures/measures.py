@@ -10,6 +10,7 @@ from cluster.measures.histogram import Histogram
 from cluster.measures.tallies import Tally
 from cluster.messages.money import BudgetUnit, Usage
 from cluster.messages.placements import MovedBy
+from cluster.messages.webhooks import EndpointState
 
 Operation = Literal["chat", "text_completion", "embeddings", "score", "rerank"]
 """What jobs ask for, by OpenTelemetry's names where it has one."""
@@ -117,13 +118,14 @@ class Counted(Struct, frozen=True):
 class Totals(Struct, frozen=True):
     """All that is counted for good: of ended jobs, and by processes; and what open jobs hold of budgets, by unit.
 
-    So many webhooks are `untold`, as far as it is worth counting.
+    So many webhooks are `untold`, as far as it is worth counting, and so many of their `endpoints` are in each state.
     """
 
     measures: Sequence[Counted] = ()
     tallies: Sequence[Tally] = ()
     reserved: Mapping[BudgetUnit, int] = field(default_factory=dict)
     untold: int = 0
+    endpoints: Mapping[EndpointState, int] = field(default_factory=dict)
 
 
 def _seconds(since_ms: int, until_ms: int) -> float:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from cluster.catalogue import Adapter
 from cluster.ids import EngineId, JobId, NodeId
 from cluster.messages.work import JobAttempt
 
@@ -22,15 +23,24 @@ class FailedAttempt(Struct, frozen=True):
 class Make(Struct, frozen=True):
     """What an engine was made of: it is outdated once its model's settings make another `fingerprint`.
 
-    Its token ids mean the same as those of another one of this `vocabulary`. It books `gpus` and `cpus`, and can load
-    the `adapters` of these numbers.
+    Its token ids mean the same as those of another one of this `vocabulary`. It books `gpus` and `cpus`.
     """
 
     fingerprint: str
     vocabulary: str
     gpus: int
     cpus: float
-    adapters: tuple[int, ...] = ()
+
+
+class AdapterRefusal(Struct, frozen=True):
+    """An adapter, by its number, that an engine cannot load, and why, in its backend's words.
+
+    Where the engine is `outgrown`, one that is made anew may have room for it.
+    """
+
+    number: int
+    reason: str
+    outgrown: bool = False
 
 
 class EngineFigures(Struct, frozen=True, array_like=True):
@@ -68,7 +78,8 @@ class EngineReport(Struct, frozen=True):
     prompts' tokens of those that have no output yet. `age_s` is how long ago it told all this. `phase` is what one that
     starts is doing. It keeps `cache_tokens` of prompts, in blocks of `block_tokens`; both are 0 where it keeps none.
     What it is `made_of` is not known before its process has told. It has these `adapters` loaded, the one used last
-    last. Of `figures` there are none where its backend counts none.
+    last; it can generate with those of the numbers that it has `known`, and not with those that it has `refused`. Of
+    `figures` there are none where its backend counts none.
     """
 
     id: EngineId
@@ -94,6 +105,8 @@ class EngineReport(Struct, frozen=True):
     made_of: Make | None = None
     adapters: tuple[str, ...] = ()
     figures: EngineFigures | None = None
+    known: tuple[int, ...] = ()
+    refused: tuple[AdapterRefusal, ...] = ()
 
 
 class Gpu(Struct, frozen=True):
@@ -144,11 +157,15 @@ class NodeReport(Struct, frozen=True):
 
 
 class EngineOrder(Struct, frozen=True):
-    """An engine that a node is to keep running, after so many restarts of its model's."""
+    """An engine that a node is to keep running, after so many restarts of its model's.
+
+    It is to know these `adapters` of its model, and no others; None where it has told that it does.
+    """
 
     id: EngineId
     model: str
     restarts: int = 0
+    adapters: tuple[Adapter, ...] | None = None
 
 
 class NodeOrders(Struct, frozen=True):
@@ -195,12 +212,17 @@ class NodeView(Struct, frozen=True):
 class AdapterView(Struct, frozen=True):
     """An adapter of a model, as clients are told of it. So many `engines` have it loaded.
 
-    No jobs are taken for it while it is `missing`: engines serve the model that do not know it yet.
+    No jobs are taken for it while it is `missing`: engines serve the model that do not know it, and `message` is why.
     """
 
-    id: str
+    adapter: Adapter
     engines: int
     missing: bool = False
+    message: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.adapter.id
 
 
 class ModelView(Struct, frozen=True):

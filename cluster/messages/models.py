@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from cluster.catalogue import Replicas
+from cluster.catalogue import Adapter, Replicas
 from cluster.ids import EngineId, NodeId
 from cluster.messages.machines import EngineState, ModelView
 
@@ -10,7 +10,8 @@ from cluster.messages.machines import EngineState, ModelView
 class ModelSettings(Struct, frozen=True):
     """What admins have set of a model while the system runs; of the bounds, None is what the settings file says.
 
-    Its engines have been restarted on demand so many times: those of a lesser number are to be replaced.
+    Its engines have been restarted on demand so many times: those of a lesser number are to be replaced. Besides those
+    of the settings file it has these `adapters`. Of those that have been `removed`, jobs may still be open.
     """
 
     model: str
@@ -18,6 +19,8 @@ class ModelSettings(Struct, frozen=True):
     max: int | None = None
     idle_s: int | None = None
     restarts: int = 0
+    adapters: tuple[Adapter, ...] = ()
+    removed: tuple[Adapter, ...] = ()
 
     @property
     def sets_bounds(self) -> bool:

@@ -58,8 +58,12 @@ class MachineReport(Struct, frozen=True):
 
 
 class ClusterReport(Struct, frozen=True):
-    """All machines and all seats, each time. `elastic`: machines are brought for seats that wait, and let go."""
+    """All machines and all seats, each time. `elastic`: machines are brought for seats that wait, and let go.
+
+    `given_back` are those that are there no more because they were let go, or taken away after a notice.
+    """
 
     machines: tuple[MachineReport, ...]
     seats: tuple[SeatReport, ...] = ()
     elastic: bool = False
+    given_back: frozenset[NodeId] = frozenset()

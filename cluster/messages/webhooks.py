@@ -12,8 +12,13 @@ EventType = Literal["job.completed", "job.failed", "budget.reached", "node.offli
 
 TestType = Literal["webhook.test"]
 
-DisabledBy = Literal["request", "gone"]
-"""Why nothing is sent to an endpoint: somebody asked for that, or the endpoint itself answered 410."""
+DisabledBy = Literal["request", "gone", "failures"]
+"""Why nothing is sent to an endpoint: somebody asked for that, it answered 410 itself, or every attempt has failed for
+days.
+"""
+
+EndpointState = Literal["enabled", "failing", "disabled", "given_up"]
+"""`failing`: enabled, and every attempt since the last success has failed. `given_up`: disabled by nobody."""
 
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 
@@ -21,7 +26,7 @@ Problem = Literal[
     "timeout", "address_refused", "connection_failed", "bad_answer", "refused", "redirected", "not_sent", "disabled"
 ]
 """Why an attempt failed. `refused` and `redirected` say that the endpoint answered so, `not_sent` that this system
-could not send it. `disabled`: there was none, because the endpoint was disabled until its time was over.
+could not send it. `disabled`: there is none while the endpoint is disabled, or was none until its time was over.
 """
 
 
@@ -41,7 +46,10 @@ class NewWebhook(Struct, frozen=True):
 
 
 class Webhook(Struct, frozen=True):
-    """An endpoint, as its owner is told of it. Nothing is sent to it while it is disabled."""
+    """An endpoint, as its owner is told of it. Nothing is sent to it while it is disabled.
+
+    Every attempt since `failing_since_ms` has failed, as far as it is enabled, or was disabled by these failures.
+    """
 
     id: WebhookId
     account_id: AccountId
@@ -49,6 +57,8 @@ class Webhook(Struct, frozen=True):
     events: tuple[EventType, ...]
     created_ms: int
     disabled_by: DisabledBy | None = None
+    disabled_ms: int | None = None
+    failing_since_ms: int | None = None
 
 
 class WebhookChange(Struct, frozen=True):

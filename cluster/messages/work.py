@@ -104,7 +104,8 @@ class Job(Struct, frozen=True, array_like=True):
 
     One that has a `form` is asked by that, and has no `messages`. `prompt_tokens` were counted at the door, None where
     they could not be; `rates` are what its tokens cost. With an `adapter`, the id of one of the model's, engines of the
-    model generate with that. The endpoint `webhook_id` is told of its end.
+    model generate with that: with the one that had this `adapter_number` when the job was accepted. The endpoint
+    `webhook_id` is told of its end.
     """
 
     id: JobId
@@ -124,6 +125,7 @@ class Job(Struct, frozen=True, array_like=True):
     adapter: str = ""
     webhook_id: WebhookId | None = None
     origin: Origin = UNKNOWN_ORIGIN
+    adapter_number: int = 0
 
     @property
     def asked_for(self) -> str:

@@ -75,6 +75,12 @@ class Database:
         except Exception as error:  # noqa: BLE001 - answered to the one who asked for it
             return [error] if len(writes) == 1 else self._commit_each(writes)
 
+    def commit_all(self, writes: Sequence[Write[object]]) -> None:
+        """Carries out `writes` like `commit`, and raises what kept one of them from being made."""
+        for answer in self.commit(writes):
+            if isinstance(answer, Exception):
+                raise answer
+
     def keep(self) -> None:
         """Makes sure of the lock, which may have been lost with its connection or its file, and of the database.
 

@@ -6,13 +6,14 @@ Each is there once for an event and an endpoint, and is tried until it has ended
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from cluster.errors import Conflict, DeliveryNotFound
 from cluster.ids import AccountId, DeliveryId, WebhookId, delivery_id
 from cluster.messages.people import Principal
 from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, Room
-from cluster.store import webhooks
+from cluster.store import endpoint_health, webhooks
 from cluster.store.tables.webhooks import DELIVERIES, WEBHOOKS
 from cluster.webhooks import events as rules
 from cluster.webhooks.schedule import GIVE_UP_MS
@@ -67,15 +68,16 @@ def redeliver(
 def of_webhook(
     connection: Connection, caller: Principal, webhook_id: WebhookId, query: DeliveryQuery
 ) -> list[Delivery]:
-    """The endpoint's deliveries, the newest first. Raises WebhookNotFound."""
-    webhooks.find(connection, caller, webhook_id)
+    """The endpoint's deliveries, the newest first. What waits for a disabled one says so. Raises WebhookNotFound."""
+    is_disabled = webhooks.find(connection, caller, webhook_id).disabled_by is not None
     wanted = _DELIVERIES.where(DELIVERIES.c.webhook_id == webhook_id)
     if query.status is not None:
         wanted = wanted.where(DELIVERIES.c.status == query.status)
     if query.before is not None:
         wanted = wanted.where(tuple_(DELIVERIES.c.created_ms, DELIVERIES.c.id) < query.before)
     newest_first = wanted.order_by(DELIVERIES.c.created_ms.desc(), DELIVERIES.c.id.desc()).limit(query.limit)
-    return [_delivery(row) for row in connection.execute(newest_first)]
+    found = [_delivery(row) for row in connection.execute(newest_first)]
+    return [_held_back(each) if is_disabled and each.status == "pending" else each for each in found]
 
 
 def due(connection: Connection, room: Room, now_ms: int) -> list[Due]:
@@ -94,13 +96,18 @@ def due(connection: Connection, room: Room, now_ms: int) -> list[Due]:
     return found
 
 
-def record(connection: Connection, attempted: Sequence[Attempted]) -> None:
-    """Writes down what came of these attempts. What has been written down before changes nothing."""
+def record(connection: Connection, attempted: Sequence[Attempted]) -> list[WebhookId]:
+    """Writes down what came of these attempts. What has been written down before changes nothing.
+
+    Returns the endpoints that are disabled by it, because they have failed for too long.
+    """
     if attempted:
         connection.execute(_RECORD, [_recorded(each) for each in attempted])
     for each in attempted:
         if each.gone_url:
-            connection.execute(_GONE, {"webhook": each.webhook_id, "gone_url": each.gone_url})
+            gone = {"webhook": each.webhook_id, "gone_url": each.gone_url, "at": each.at_ms}
+            connection.execute(_GONE, gone)
+    return endpoint_health.note(connection, attempted)
 
 
 def untold(connection: Connection) -> int:
@@ -108,16 +115,21 @@ def untold(connection: Connection) -> int:
     return connection.scalar(_UNTOLD) or 0
 
 
+def hasten(connection: Connection, now_ms: int) -> None:
+    """What a clock that was wrong has put off for longer than any pause is tried now."""
+    connection.execute(_HASTEN, {"now": now_ms, "latest": now_ms + GIVE_UP_MS})
+
+
 def prune(connection: Connection, now_ms: int) -> bool:
     """Removes, some at a time, what ended long ago and what removed endpoints have left. Whether there may be more.
 
     What was to be told to an endpoint that was disabled for so long that it would have been given up has ended.
     """
-    connection.execute(_GIVE_UP, {"before": now_ms - GIVE_UP_MS, "now": now_ms})
+    ended = connection.execute(_GIVE_UP, {"before": now_ms - GIVE_UP_MS, "now": now_ms}).rowcount
     removed = connection.execute(_PRUNE, {"before": now_ms - KEPT_MS}).rowcount
     removed += connection.execute(_PRUNE_REMOVED).rowcount
     connection.execute(_FORGET_REMOVED)
-    return removed >= _PRUNED_AT_ONCE
+    return max(ended, removed) >= _PRUNED_AT_ONCE
 
 
 def _endpoints(connection: Connection, accounts: Collection[AccountId | None]) -> Sequence[Row[Any]]:
@@ -168,6 +180,11 @@ def _recorded(attempted: Attempted) -> dict[str, Any]:
 
 def _due(row: Row[Any], endpoint: Row[Any], secrets: tuple[str, ...]) -> Due:
     return Due(row.id, endpoint.id, endpoint.url, secrets, row.body, row.attempts, row.begun_ms)
+
+
+def _held_back(delivery: Delivery) -> Delivery:
+    """As it stands while its endpoint is disabled."""
+    return replace(delivery, problem="disabled", next_ms=None)
 
 
 def _delivery(row: Row[Any]) -> Delivery:
@@ -229,7 +246,7 @@ _RECORD = (
 _GONE = (
     update(WEBHOOKS)
     .where(WEBHOOKS.c.id == bindparam("webhook"), WEBHOOKS.c.url == bindparam("gone_url"))
-    .values(disabled_by="gone")
+    .values(disabled_by="gone", disabled_ms=bindparam("at"))
 )
 _IS_REMOVED = WEBHOOKS.c.removed_ms.is_not(None)
 _PRUNE = delete(DELIVERIES).where(
@@ -248,6 +265,12 @@ _PRUNE_REMOVED = delete(DELIVERIES).where(
     )
 )
 _FORGET_REMOVED = delete(WEBHOOKS).where(_IS_REMOVED, ~exists().where(DELIVERIES.c.webhook_id == WEBHOOKS.c.id))
+# Endpoint by endpoint: so the index of what waits is used.
+_HASTEN = (
+    update(DELIVERIES)
+    .where(DELIVERIES.c.webhook_id.in_(select(WEBHOOKS.c.id)), DELIVERIES.c.next_ms > bindparam("latest"))
+    .values(next_ms=bindparam("now"))
+)
 _GIVE_UP = (
     update(DELIVERIES)
     .where(

@@ -60,6 +60,7 @@ class _Request(Struct, frozen=True):
     form: Form | None = None
     base: str = ""
     origin: Origin = UNKNOWN_ORIGIN
+    adapter_number: int = 0
 
 
 class _Details(Struct, frozen=True, omit_defaults=True):
@@ -86,7 +87,9 @@ _OPERATIONS: dict[FormKind, Operation] = {
 def new_row(job: Job) -> dict[str, Any]:
     """All of `NEW_COLUMNS`."""
     base = job.model if job.adapter else ""
-    request = _Request(job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base, job.origin)
+    request = _Request(
+        job.messages, job.sampling, job.prompt_tokens, job.priority, job.form, base, job.origin, job.adapter_number
+    )
     return {
         "id": job.id,
         "account_id": job.account_id,
@@ -189,6 +192,7 @@ def open_job(row: RowMapping) -> OpenJob:
         adapter=row["model"] if request.base else "",
         webhook_id=row["webhook_id"],
         origin=request.origin,
+        adapter_number=request.adapter_number,
     )
     return OpenJob(job, JobState(row["state"]), row["attempt"])
 

@@ -11,6 +11,7 @@ from cluster.errors import BadRequest, Conflict, Forbidden, WebhookNotFound
 from cluster.ids import AccountId, WebhookId
 from cluster.messages.people import Principal
 from cluster.messages.webhooks import EventType, NewWebhook, Webhook, WebhookChange
+from cluster.store.endpoint_health import BEGINS_ANEW
 from cluster.store.tables.people import ACCOUNTS
 from cluster.store.tables.webhooks import WEBHOOKS
 from cluster.webhooks import events as rules
@@ -84,7 +85,9 @@ def at(connection: Connection, account_id: AccountId, url: str) -> WebhookId:
     raise BadRequest("webhook_url: must be the URL of one of the account's webhooks")
 
 
-def change(connection: Connection, caller: Principal, webhook_id: WebhookId, asked: WebhookChange) -> Webhook:
+def change(
+    connection: Connection, caller: Principal, webhook_id: WebhookId, asked: WebhookChange, now_ms: int
+) -> Webhook:
     """The endpoint as it stands then; repeated, nothing changes any more. Raises what `create` does, and not found."""
     now = _changeable(connection, caller, webhook_id)
     columns: dict[str, object] = {}
@@ -94,8 +97,9 @@ def change(connection: Connection, caller: Principal, webhook_id: WebhookId, ask
     if asked.url is not UNSET:
         _check_url([each for each in of_account(connection, now.account_id) if each.id != now.id], asked.url)
         columns["url"] = asked.url
+        columns |= BEGINS_ANEW if asked.url != now.url else {}
     if asked.enabled is not UNSET:
-        columns["disabled_by"] = None if asked.enabled else now.disabled_by or "request"
+        columns |= _enabled() if asked.enabled else _disabled(now, now_ms)
     if columns:
         connection.execute(update(WEBHOOKS).where(WEBHOOKS.c.id == webhook_id).values(columns))
     return find(connection, caller, webhook_id)
@@ -126,6 +130,15 @@ def signing_secrets(row: Row[Any], now_ms: int) -> tuple[str, ...]:
 
 def wanted_events(row: Row[Any]) -> tuple[EventType, ...]:
     return msgspec.json.decode(row.events, type=tuple[EventType, ...])
+
+
+def _enabled() -> dict[str, object]:
+    return {"disabled_by": None, "disabled_ms": None, **BEGINS_ANEW}
+
+
+def _disabled(webhook: Webhook, now_ms: int) -> dict[str, object]:
+    """What has disabled it first stays the reason."""
+    return {} if webhook.disabled_by else {"disabled_by": "request", "disabled_ms": now_ms}
 
 
 def _changeable(connection: Connection, caller: Principal, webhook_id: WebhookId) -> Webhook:
@@ -162,7 +175,16 @@ def _signing(secrets: Sequence[Secret], now_ms: int) -> list[Secret]:
 
 
 def _webhook(row: Row[Any]) -> Webhook:
-    return Webhook(row.id, row.account_id, row.url, wanted_events(row), row.created_ms, row.disabled_by)
+    return Webhook(
+        id=row.id,
+        account_id=row.account_id,
+        url=row.url,
+        events=wanted_events(row),
+        created_ms=row.created_ms,
+        disabled_by=row.disabled_by,
+        disabled_ms=row.disabled_ms,
+        failing_since_ms=row.failing_since_ms,
+    )
 
 
 def _json(value: object) -> str:

@@ -22,6 +22,12 @@ PAUSES_MS: Final = (
 GIVE_UP_MS: Final = 72 * HOUR_MS
 """So long after it began a delivery is tried for the last time."""
 
+DISABLE_AFTER_MS: Final = 5 * 24 * HOUR_MS
+"""An endpoint of which every attempt has failed for so long is disabled."""
+
+UNTRIED_MS: Final = 48 * HOUR_MS
+"""Where the last attempt is so long ago when the system starts, it did not run: pauses between attempts are shorter."""
+
 _SPREAD: Final = 0.1
 """A pause is up to so much longer, lest all that failed at once is tried again at once."""
 

@@ -18,7 +18,7 @@ from actors.backends.base import Backend, BackendDied
 from actors.backends.builtin import resolve_source
 from cluster.catalogue import Adapter, Model
 from cluster.messages.work import ChatMessage, Dispatch, Failed, Output
-from tests.support.backend_suite import Inbox, Subject, joined
+from tests.support.backend_suite import PATIENCE_S, Inbox, Subject, joined
 from tests.support.lora import make_adapter
 
 # Not importorskip: vLLM must not be imported before its environment is set.
@@ -114,6 +114,50 @@ def test_what_is_gone_when_it_is_needed_fails_its_job_and_leaves_the_engine(
     finally:
         shutil.move(kept, folders["first"])
     assert text(subject, "first")
+
+
+def test_others_are_loaded_while_it_generates_and_are_never_mistaken_for_what_they_replace(
+    subject: Subject, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    backend, of_settings = subject.backend, model(list(folders.values())).adapters
+    before = {name: text(subject, name) for name in ("", *NAMES)}
+    added = Adapter("fourth", str(make_adapter(tmp_path / "one", 7, rank=8)), added_ms=1)
+    elsewhere = Adapter("fourth", str(make_adapter(tmp_path / "other", 8, rank=8)), added_ms=2)
+    torn, wide = tmp_path / "torn", make_adapter(tmp_path / "wide", 9, rank=64)
+    shutil.copytree(tmp_path / "one", torn)
+    (torn / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8, "bias": "all", "target_modules": []}')
+    bad, large = Adapter("torn", str(torn), added_ms=1), Adapter("wide", str(wide), added_ms=1)
+
+    running = asked(subject, "first")
+    backend.start([running])
+    backend.adapt([*of_settings, added, bad, large]).result(PATIENCE_S)
+    assert not isinstance(subject.inbox.end(running), Failed)
+    assert set(backend.adapted.known) == {*(each.number for each in of_settings), added.number}
+    refused = {each.number: (each.reason, each.outgrown) for each in backend.adapted.refused}
+    assert refused[large.number] == ("its rank is 64, and the engine was made with room for 32", True)
+    reason, outgrown = refused[bad.number]
+    assert (reason.startswith("vLLM cannot load it: "), outgrown) == (True, False)
+
+    first = text(subject, "fourth")
+    assert first not in before.values()
+    backend.adapt([*of_settings, added, elsewhere]).result(PATIENCE_S)
+    assert text_of(subject, added) == first
+    other = text_of(subject, elsewhere)
+    assert other not in (first, *before.values())
+    backend.adapt([*of_settings, elsewhere]).result(PATIENCE_S)
+    assert text(subject, "fourth") == other  # what vLLM has cached of the prompt is of the one before
+
+    backend.adapt(of_settings).result(PATIENCE_S)
+    _, end = subject.run(asked(subject, "fourth"))
+    assert isinstance(end, Failed)
+    assert end.error_message.endswith("adapter fourth: the engine does not know it")
+    assert {name: text(subject, name) for name in ("", *NAMES)} == before
+
+
+def text_of(subject: Subject, adapter: Adapter) -> str:
+    dispatch = asked(subject, adapter.id)
+    output, _ = subject.run(replace(dispatch, job=replace(dispatch.job, adapter_number=adapter.number)))
+    return output.text
 
 
 def test_a_rank_for_which_there_is_no_room_says_so_at_load(folders: dict[str, Path]) -> None:

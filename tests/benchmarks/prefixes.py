@@ -101,7 +101,7 @@ class Bench(PlainSystem):
 
     def new_backend(self, model: Model) -> Backend:
         if model.backend == "simulated":
-            return SimulatedBackend(model.engine, self.clock, [adapter.id for adapter in model.adapters])
+            return SimulatedBackend(model.engine, self.clock, model.adapters)
         os.environ |= backends.process_env(model, os.cpu_count() or 1)
         return backends.create(model, resolve_source(model.source))
 

@@ -41,7 +41,7 @@ def test_a_page_tells_what_it_does_and_why(model: Page) -> None:
     expect(now).to_contain_text("0.5 and 1.5 per million tokens")
     expect(now).to_contain_text("1 to 2 replicas; as the settings say")
     expect(model.get_by_role("region", name="Replicas")).to_contain_text("team/wide/0")
-    expect(model.get_by_role("region", name="Adapters")).to_contain_text("poet")
+    expect(model.get_by_role("region", name="Adapters", exact=True)).to_contain_text("poet")
 
 
 def test_bounds_are_set_refused_and_given_back(model: Page) -> None:
@@ -73,6 +73,26 @@ def test_its_replicas_are_replaced_once_that_has_been_asked_again(model: Page) -
     expect(replicas).to_contain_text("ready")
 
 
+def test_an_adapter_is_added_and_removed_once_that_has_been_asked_again(model: Page) -> None:
+    model.get_by_label("Adapter", exact=True).fill("poet")
+    model.get_by_label("Source").fill("org/pirate")
+    model.get_by_role("button", name="Add", exact=True).click()
+    expect(model.get_by_role("alert")).to_contain_text("poet is an adapter of team/wide in the settings")
+    model.get_by_label("Adapter", exact=True).fill("team/pirate")
+    model.get_by_label("Price of answers").fill("2.5")
+    model.get_by_role("button", name="Add", exact=True).click()
+    added = model.get_by_role("region", name="Added adapters")
+    expect(added).to_contain_text("team/pirate")
+    expect(model.get_by_role("region", name="Adapters", exact=True)).to_contain_text("0 and 2.5")
+    added.get_by_role("button", name="Remove").click()
+    model.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    expect(added).to_contain_text("team/pirate")
+    added.get_by_role("button", name="Remove").click()
+    model.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(added).to_have_count(0)
+    expect(model.get_by_role("region", name="Adapters", exact=True)).not_to_contain_text("team/pirate")
+
+
 def test_members_see_it_and_change_nothing(context: BrowserContext, page: Page, system: OwnSystem) -> None:
     page.goto("/settings/keys")
     page.get_by_role("button", name="Create key").click()
@@ -83,5 +103,5 @@ def test_members_see_it_and_change_nothing(context: BrowserContext, page: Page, 
     sign_in(page, secret)
     page.goto("/models/team/wide")
     expect(page.locator("#now")).to_contain_text("wanted")
-    for name in ("Save", "Restart"):
+    for name in ("Save", "Restart", "Add", "Remove"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)

@@ -38,6 +38,8 @@ GUARDED = [
     ("GET", "/api/v1/models/sim"),
     ("PATCH", "/api/v1/models/sim"),
     ("POST", "/api/v1/models/sim/restart"),
+    ("POST", "/api/v1/models/sim/adapters"),
+    ("DELETE", "/api/v1/models/sim/adapters/german"),
     ("GET", "/api/v1/nodes"),
     ("GET", "/api/v1/nodes/node_0000000000000000"),
     ("POST", "/api/v1/nodes/node_0000000000000000/drain"),
@@ -223,6 +225,8 @@ def test_a_member_on_an_admin_route_is_forbidden(api: Api, admin: Api) -> None:
     refused(api.patch("/accounts/acct_0", {"weight": 2}), 403, "forbidden")
     refused(api.patch("/models/nothing", {"replicas": None}), 403, "forbidden")
     refused(api.post("/models/nothing/restart"), 403, "forbidden")
+    refused(api.post("/models/nothing/adapters", {"id": "a"}), 403, "forbidden")
+    refused(api.delete("/models/nothing/adapters/a"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/drain"), 403, "forbidden")
     refused(api.post(f"/nodes/{node}/undrain"), 403, "forbidden")
     assert answered(admin.get(f"/nodes/{node}"))["status"] == "online"

@@ -140,3 +140,53 @@ def test_a_restart_loses_no_job(admin: Api, api: Api, slow: str) -> None:
         assert time.monotonic() - began_s < 60
         time.sleep(0.2)
     assert api.run(question(slow, max_tokens=2))["status"] == "completed"
+
+
+ADAPTER = {"id": "contract:adapter", "source": "org/adapter", "price": {"prompt": 0.5, "completion": 3}}
+
+
+def test_an_adapter_is_added_used_and_removed(admin: Api, api: Api, fast: str) -> None:
+    path, name = f"/models/{fast}/adapters", ADAPTER["id"]
+    before = {engine["engine_id"] for engine in answered(api.get(f"/models/{fast}"))["engines"]}
+    try:
+        for _ in range(2):  # said again, it is answered again
+            added = answered(admin.post(path, ADAPTER), 201)["adapters"][-1]
+            assert {key: added[key] for key in ("id", "set_by", "source", "price")} == ADAPTER | {"set_by": "admin"}
+            assert "state_message" not in added
+        job = api.run(question(fast) | {"model": name})
+        assert (job["status"], job["model"]) == ("completed", name)
+        listed = answered(api.get("/models"))["models"]
+        assert name in [each["id"] for model in listed for each in model.get("adapters", [])]
+        for other in ({"source": "org/other"}, {"price": None}, {"price": {"prompt": 0.5}}):
+            refused(admin.post(path, ADAPTER | other), 409, "conflict", "id")
+        running = api.submit(question(fast, max_tokens=60) | {"model": name})["id"]
+    finally:
+        assert admin.delete(f"{path}/{name}").status_code == 204
+    refused(api.post("/jobs", question(fast) | {"model": name}), 404, "model_not_found")
+    refused(admin.delete(f"{path}/{name}"), 404, "model_not_found")
+    api.read(running)
+    assert api.job(running)["status"] == "completed"
+    assert {engine["engine_id"] for engine in answered(api.get(f"/models/{fast}"))["engines"]} == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        *(({"id": bad}, "id") for bad in (None, "", "a b", "a\tb", "x" * 129, 1, [])),
+        *(({"source": bad}, "source") for bad in ("./here", "~/here", "https://example.org/x", "a/b/c", "C:\\x", 1)),
+        *(({"price": bad}, "price") for bad in (1, [], {"prompt": -1}, {"completion": "1"}, {"tokens": 1})),
+        ({"rank": 8}, "rank"),
+    ],
+    ids=str,
+)
+def test_what_is_no_adapter_is_named(admin: Api, fast: str, wrong: dict[str, object], field: str) -> None:
+    message = refused(admin.post(f"/models/{fast}/adapters", ADAPTER | wrong), 400, "bad_request")
+    assert message.startswith(field)
+    assert "adapters" not in answered(admin.get(f"/models/{fast}"))
+
+
+def test_names_of_the_settings_are_taken(admin: Api, fast: str, slow: str) -> None:
+    for name in (fast, slow, "sim:latest"):
+        refused(admin.post(f"/models/{fast}/adapters", ADAPTER | {"id": name}), 409, "conflict", "id")
+    refused(admin.post("/models/unheard:of/adapters", ADAPTER), 404, "model_not_found")
+    refused(admin.delete(f"/models/{fast}/adapters/unheard:of"), 404, "model_not_found")

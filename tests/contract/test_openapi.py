@@ -20,6 +20,8 @@ OPERATIONS = {
     ("get", "/api/v1/models/{model_id}"): {200, 400, 401, 404, 429},
     ("patch", "/api/v1/models/{model_id}"): {200, 400, 401, 403, 404, 413, 429},
     ("post", "/api/v1/models/{model_id}/restart"): {200, 401, 403, 404, 429},
+    ("post", "/api/v1/models/{model_id}/adapters"): {201, 400, 401, 403, 404, 409, 413, 429},
+    ("delete", "/api/v1/models/{model_id}/adapters/{adapter_id}"): {204, 401, 403, 404, 409, 429},
     ("get", "/api/v1/nodes"): {200, 401, 429},
     ("get", "/api/v1/nodes/{node_id}"): {200, 401, 404, 429},
     ("get", "/api/v1/nodes/{node_id}/status"): {200, 404},

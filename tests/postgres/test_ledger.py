@@ -2,6 +2,7 @@
 
 from tests.unit.test_job_search import *  # noqa: F403
 from tests.unit.test_ledger import *  # noqa: F403
+from tests.unit.test_ledger_alarms import *  # noqa: F403
 from tests.unit.test_ledger_budgets import *  # noqa: F403
 from tests.unit.test_ledger_idempotency import *  # noqa: F403
 from tests.unit.test_ledger_keys import *  # noqa: F403

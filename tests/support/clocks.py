@@ -1,4 +1,6 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks that a test moves: one that stands still until then, and one that goes on."""
+
+from cluster.clock import SystemClock
 
 
 class StillClock:
@@ -21,3 +23,12 @@ class StillClock:
     def advance_wall(self, seconds: float) -> None:
         """The wall clock alone: deadlines come, and nobody has been silent."""
         self.ms += round(seconds * 1000)
+
+
+class MovedClock(SystemClock):
+    """The machine's clocks, and as many milliseconds more on the wall as a test says: days pass at once."""
+
+    ahead_ms = 0
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self.ahead_ms

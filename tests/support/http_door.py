@@ -14,6 +14,7 @@ from api.app import create_app
 from api.replica.gateway import Gateway
 from cluster.ids import AccountId, KeyId
 from cluster.keys import secret_hash
+from cluster.messages.models import ModelSettings
 from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.settings.schema import Settings
 from tests.support.openapi_check import OpenApiCheck
@@ -67,6 +68,12 @@ class NoCluster:
 
     async def mark_windows(self, marks: Any) -> None:
         pass
+
+    async def model_settings(self) -> list[ModelSettings]:
+        """Asked before a name is said to be unknown."""
+        if self.error is not None:
+            raise self.error
+        return []
 
     def __getattr__(self, method: str) -> Any:
         if method.startswith("__"):

@@ -270,6 +270,8 @@ class PlainSystem:
             return self.engine(order.id)
         model = self.catalogue.find(order.model)
         assert model is not None
+        if order.adapters is not None:
+            model = replace(model, adapters=order.adapters)
         actor = self.engines[order.id] = Actor(f"engine/{order.id}")
         backend = self.new_backend(replace(model, engine={**model.engine, **self._faults.get(order.id, {})}))
         me = Process(f"engine/{order.id}")
@@ -363,13 +365,18 @@ class PlainSystem:
         await me.run(self.scheduler.start())
         self._actors["scheduler"].run_in(me)
 
-    async def lose_scheduler(self) -> None:
-        """The Scheduler's process ends, and calls to it wait until there is another."""
-        await self._stop("scheduler")
-
     async def restart_scheduler(self) -> None:
         await self.lose_scheduler()
         await self.start_scheduler()
+
+    async def lose_scheduler(self) -> None:
+        """Its process ends, and calls to it wait until there is another."""
+        await self._stop("scheduler")
+
+    async def lose_ledger(self) -> None:
+        """Its process ends with whatever it was about to write, and calls to it wait until there is another."""
+        self._actors["ledger"].kill()
+        await self.ledger.abandon()
 
     async def change(self, *models: Model) -> None:
         """Other settings of models: what is made of them begins anew, and the engines run on."""

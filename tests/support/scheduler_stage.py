@@ -12,6 +12,7 @@ from cluster.fleet.gpu_memory import Demand
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
 from cluster.liveness.roles import Roles
 from cluster.messages import webhooks
+from cluster.messages.alarms import Known
 from cluster.messages.machines import EngineOrder, EngineReport, Hardware, NodeReport
 from cluster.messages.models import ModelSettings
 from cluster.messages.people import ShareMark
@@ -58,6 +59,7 @@ class PlainLedger:
         self.committing.set()
         self.placements: list[Placed] = []
         self.happenings: list[webhooks.Event] = []
+        self.known_ = Known()
 
         self.refused: dict[str, InfernetError] = {}
         self.earlier: dict[str, Accepted] = {}
@@ -77,10 +79,14 @@ class PlainLedger:
     async def weights(self) -> dict[AccountId, int]:
         return self.weight_of
 
-    async def happened(self, events: Sequence[webhooks.Event]) -> None:
+    async def known(self) -> Known:
+        return self.known_
+
+    async def happened(self, events: Sequence[webhooks.Event], known: Known, scheduler: str) -> None:
         if self.failing is not None:
             raise self.failing
         self.happenings += events
+        self.known_ = known
 
     async def create(
         self, submissions: Sequence[Submission], begun: Sequence[Placed] = ()

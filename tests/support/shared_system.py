@@ -187,7 +187,7 @@ class SharedSystem(PlainSystem):
                 patch.stop()
 
     def new_backend(self, model: Model) -> Backend:
-        return SimulatedBackend(model.engine, self.clock, [adapter.id for adapter in model.adapters])
+        return SimulatedBackend(model.engine, self.clock, model.adapters)
 
     async def submit(self, traffic: Traffic, in_order: bool) -> None:
         account_id = self.principal.account_id if in_order else AccountId(traffic.account)

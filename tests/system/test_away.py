@@ -40,6 +40,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/keys": {"name": "laptop"},
     "/api/v1/keys/key_0": {"name": "desktop"},
     "/api/v1/models/sim": {"replicas": {"min": 1}},
+    "/api/v1/models/sim/adapters": {"id": "german", "source": "org/german"},
     "/api/v1/accounts": {"name": "team"},
     "/api/v1/accounts/acct_0": {"weight": 2},
     "/api/v1/webhooks": {"url": "https://example.org/hook"},
@@ -66,6 +67,7 @@ def operations() -> Iterator[tuple[str, str]]:
             delivery_id="msg_0",
             model="sim",
             model_id="sim",
+            adapter_id="german",
         )
         yield from ((method.upper(), named) for method in methods if path not in ALONE)
 
@@ -130,6 +132,9 @@ def test_the_reason_is_logged_and_not_once_per_request(caplog: pytest.LogCapture
 
 class Silent(NoCluster):
     """A cluster that knows who asks, and answers nothing else."""
+
+    async def model_settings(self) -> Any:
+        await asyncio.Event().wait()
 
     def __getattr__(self, method: str) -> Any:
         async def wait_forever(*_: Any) -> Any:

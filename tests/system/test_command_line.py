@@ -160,6 +160,26 @@ def test_a_model_is_scaled_shown_and_restarted(database: Path) -> None:
     typing(database, scenario)
 
 
+def test_an_adapter_is_added_shown_and_removed(database: Path) -> None:
+    async def scenario(system: PlainSystem, shell: Shell) -> None:
+        out = await shell("models", "adapters", "add", "sim", "org/pirate:1", "org/pirate", "--completion-price", "2.5")
+        assert out == "sim has org/pirate:1\n"
+        (listed,) = (await shell.json("models", "adapters"))["adapters"]
+        assert (listed["model"], listed["id"], listed["set_by"]) == ("sim", "org/pirate:1", "admin")
+        assert listed["price"] == {"prompt": 0.0, "completion": 2.5}
+        assert (await shell.json("models", "adapters", "list", "si"))["adapters"] == [listed]
+        assert "org/pirate:1" in await shell("models", "show", "sim")
+        assert await shell.fails("models", "adapters", "add", "sim", "sim", "org/pirate") == 7
+        assert await shell.fails("models", "adapters", "add", "sim", "other", "/nowhere") == 7
+        assert await shell.fails("models", "adapters", "add", "none", "other", "org/other") == 4
+        out = await shell("models", "adapters", "remove", "sim", "org/pirate:1")
+        assert out == "sim has org/pirate:1 no more; jobs that were taken for it go on\n"
+        assert await shell.fails("models", "adapters", "remove", "sim", "org/pirate:1") == 4
+        assert (await shell.json("models", "adapters"))["adapters"] == []
+
+    typing(database, scenario)
+
+
 def test_a_webhook_from_its_making_to_its_end(database: Path) -> None:
     async def scenario(system: PlainSystem, shell: Shell) -> None:
         secret = await shell("webhooks", "create", "http://127.0.0.1:1/hook", "--event", "job.failed", "--quiet")

@@ -11,6 +11,9 @@ import httpx
 from msgspec.structs import replace
 
 from cluster.catalogue import Adapter
+from cluster.ids import DeliveryId, WebhookId
+from cluster.messages.webhooks import Attempted
+from cluster.webhooks.schedule import DISABLE_AFTER_MS
 from tests.support.http_door import with_api
 from tests.support.plain_system import ADMIN_KEY, SIM, PlainSystem
 from tests.support.visitors import sign_in, visitor
@@ -102,6 +105,32 @@ def test_nothing_is_changed_without_the_sessions_token(tmp_path: Path) -> None:
         assert [(each["url"], each["status"]) for each in told] == [(hook["url"], "enabled")]
 
     with_api(tmp_path / "a.db", scenario)
+
+
+def test_a_webhook_that_was_disabled_says_why(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        hooks = [await made(api, "/webhooks", url=f"https://hooks.example/{number}") for number in range(3)]
+        ids = [WebhookId(hook["id"]) for hook in hooks]
+        now_ms = system.clock.wall_ms()
+        failed = (
+            (ids[0], now_ms - DISABLE_AFTER_MS, ""),
+            (ids[0], now_ms, ""),
+            (ids[1], now_ms, ""),
+            (ids[2], now_ms, hooks[2]["url"]),
+        )
+        await system.ledger.record_attempts(
+            [
+                Attempted(DeliveryId("msg_0"), hook, 1, at_ms, 410 if gone else None, "timeout", gone_url=gone)
+                for hook, at_ms, gone in failed
+            ]
+        )
+        async with signed_in(system) as client:
+            page = (await client.get("/settings/webhooks")).text
+        assert page.count("It answered 410") == 1
+        assert len(re.findall(r"Every attempt since \S+ failed; its deliveries say why", page)) == 1
+        assert page.count("has failed</span>") == 1
+
+    with_api(tmp_path / "infernet.db", scenario)
 
 
 def test_whatever_is_typed_stays_a_text(tmp_path: Path) -> None:

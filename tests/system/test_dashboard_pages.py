@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from msgspec.structs import replace
@@ -105,6 +106,44 @@ def test_models_are_changed_by_admins_with_their_sessions_token_alone(tmp_path: 
             assert changed.status_code == 200
             bounds = (await api.get("/api/v1/models/sim")).json()["bounds"]
             assert (bounds["min"], bounds["max"], bounds["set_by"]) == (1, 3, "admin")
+
+    with_api(tmp_path / "a.db", scenario)
+
+
+def test_adapters_are_added_and_removed_by_admins_with_their_sessions_token_alone(tmp_path: Path) -> None:
+    async def scenario(system: PlainSystem, api: httpx.AsyncClient) -> None:
+        path, form = "/models/sim/adapters", {"id": "7", "source": "org/seven", "price.completion": "2.5"}
+        async with member(system, api, "team") as (_, client, token), visitor(system.gateway) as admin:
+            own = {"X-CSRF-Token": await sign_in(admin, ADMIN_KEY)}
+            for somebody, headers in ((client, {"X-CSRF-Token": token}), (client, {}), (admin, {})):
+                assert (await somebody.post(path, data=form, headers=headers)).status_code == 403
+                assert (await somebody.delete(f"{path}/7", headers=headers)).status_code == 403
+            for wrong in (
+                {"id": ""},
+                {"id": "sim"},
+                {"source": "/nowhere"},
+                {"price.prompt": "x"},
+                {"price.prompt": "1e999"},
+                {"id": HOSTILE, "source": HOSTILE},
+            ):
+                refused = await admin.post(path, data=form | wrong, headers=own)
+                assert refused.status_code == 422, wrong
+                assert 'role="alert"' in refused.text
+                assert "<script>" not in refused.text
+            added = await admin.post(path, data=form, headers=own)
+            assert (added.status_code, added.headers["HX-Trigger"]) == (200, "adapters-changed")
+            assert "Remove 7?" in added.text
+            (adapter,) = (await api.get("/api/v1/models/sim")).json()["adapters"]
+            assert (adapter["id"], adapter["price"]) == ("7", {"prompt": 0.0, "completion": 2.5})
+            for address in ("/models/sim", "/playground"):
+                assert "org/seven" in (shown := (await admin.get(address)).text) or ">7<" in shown, address
+            assert "Remove 7?" not in (await client.get("/models/sim")).text
+            assert (await admin.post(path, data=form | {"id": HOSTILE}, headers=own)).status_code == 200
+            assert "<script>alert" not in (await admin.get("/models/sim")).text
+            assert (await admin.delete(f"{path}/{quote(HOSTILE, safe='')}", headers=own)).status_code == 200
+            removed = await admin.delete(f"{path}/7", headers=own)
+            assert (removed.status_code, "Remove 7?" in removed.text) == (200, False)
+            assert (await admin.delete(f"{path}/7", headers=own)).status_code == 404
 
     with_api(tmp_path / "a.db", scenario)
 

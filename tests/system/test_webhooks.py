@@ -1,12 +1,9 @@
 """Webhooks in a whole system: what is told to whom, that it is genuine, and that it is told whatever dies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from msgspec.structs import replace
 from openai import InvalidWebhookSignatureError, OpenAI
@@ -16,81 +13,12 @@ from starlette.responses import Response
 
 from actors.couriering.endpoint import MOST_SENDING
 from cluster.clock import iso_utc
-from cluster.settings.sections.webhooks import Webhooks
-from tests.support.plain_system import QUICK, PlainSystem, prepare_database, run, until
-from tests.support.webhook_host import Receiver, Told, receiver
-
-HERE = Webhooks(private_hosts=("127.0.0.1",), timeout_s=2)
-SUBMISSION: dict[str, Any] = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
-
-
-class Scene:
-    """A system with a Courier, a receiver, and an admin's client."""
-
-    def __init__(self, system: PlainSystem, host: Receiver, client: httpx.AsyncClient) -> None:
-        self.system = system
-        self.host = host
-        self.client = client
-
-    async def hook(self, path: str = "/hook", client: httpx.AsyncClient | None = None, **fields: Any) -> dict[str, Any]:
-        return await self.made("/webhooks", {"url": self.host.url(path), **fields}, client)
-
-    async def made(self, path: str, body: dict[str, Any], client: httpx.AsyncClient | None = None) -> dict[str, Any]:
-        answer = await (client or self.client).post(f"/api/v1{path}", json=body)
-        assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
-
-    async def job(self, client: httpx.AsyncClient | None = None, **fields: Any) -> str:
-        answer = await (client or self.client).post("/api/v1/jobs", json={**SUBMISSION, **fields})
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["id"])
-
-    async def member(self, **fields: Any) -> httpx.AsyncClient:
-        account = await self.made("/accounts", {"name": "team", **fields})
-        key = await self.made("/keys", {"name": "member", "account": account["id"]})
-        return self.system.client(key["key"])
-
-    async def deliveries(self, hook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-        answer = await self.client.get(f"/api/v1/webhooks/{hook['id']}/deliveries", params=query)
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["deliveries"]
-        return found
-
-    async def accounts(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.client.get("/api/v1/accounts")).json()["accounts"]
-        return found
-
-    async def is_disabled(self, hook: dict[str, Any]) -> bool:
-        listed = (await self.client.get("/api/v1/webhooks")).json()["webhooks"]
-        return any(each["id"] == hook["id"] and each["status"] == "disabled" for each in listed)
-
-    async def until_attempted(self, hook: dict[str, Any], attempts: int) -> None:
-        async def attempted() -> bool:
-            return any(each["attempts"] >= attempts for each in await self.deliveries(hook))
-
-        await until(attempted, f"attempt {attempts}")
-
-    async def all_delivered(self, hook: dict[str, Any], count: int) -> bool:
-        return len(await self.deliveries(hook, status="delivered")) == count
-
-
-@asynccontextmanager
-async def scene(tmp_path: Path, **options: Any) -> AsyncIterator[Scene]:
-    path = tmp_path / "infernet.db"
-    await prepare_database(path)
-    async with receiver() as host, PlainSystem(path, webhooks=HERE, **options) as system, system.client() as client:
-        await system.ready()
-        await system.start_courier()
-        yield Scene(system, host, client)
-
-
-def play(tmp_path: Path, scenario: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
-    async def playing() -> None:
-        async with scene(tmp_path, **options) as stage:
-            await scenario(stage)
-
-    run(playing())
+from cluster.ids import JobId
+from cluster.webhooks.schedule import DISABLE_AFTER_MS
+from tests.support.clocks import MovedClock
+from tests.support.plain_system import QUICK, until
+from tests.support.webhook_host import Told
+from tests.support.webhook_scene import SUBMISSION, Scene, path_of, play
 
 
 def verified(told: Told, secret: str) -> dict[str, Any]:
@@ -186,7 +114,7 @@ def test_a_job_names_no_url_but_one_of_its_accounts(tmp_path: Path) -> None:
                 assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
                 assert answer.json()["error_message"].startswith("webhook_url: ")
                 assert "127.0.0.1" not in answer.text
-        assert (await stage.client.patch(_path(hook), json={"enabled": False})).json()["disabled_by"] == "request"
+        assert (await stage.client.patch(path_of(hook), json={"enabled": False})).json()["disabled_by"] == "request"
         answer = await stage.client.post("/api/v1/jobs", json={**SUBMISSION, "webhook_url": hook["url"]})
         assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
 
@@ -249,8 +177,8 @@ def test_a_member_does_not_touch_what_an_admin_is_told_by(tmp_path: Path) -> Non
             hook = await stage.hook("/two", account=account, events=["node.offline"])
             assert len((await member.get("/api/v1/webhooks")).json()["webhooks"]) == 2
             for answer in (
-                await member.patch(_path(hook), json={"url": stage.host.url("/mine")}),
-                await member.post(_path(hook) + "/rotate"),
+                await member.patch(path_of(hook), json={"url": stage.host.url("/mine")}),
+                await member.post(path_of(hook) + "/rotate"),
             ):
                 assert (answer.status_code, answer.json()["error"]) == (403, "forbidden")
 
@@ -262,7 +190,7 @@ def test_another_accounts_webhook_is_like_none(tmp_path: Path) -> None:
         hook = await stage.hook()
         async with await stage.member() as member:
             assert (await member.get("/api/v1/webhooks")).json() == {"webhooks": []}
-            for path in (_path(hook), "/api/v1/webhooks/hook_0", "/api/v1/webhooks/a%00b"):
+            for path in (path_of(hook), "/api/v1/webhooks/hook_0", "/api/v1/webhooks/a%00b"):
                 answers = [
                     await member.patch(path, json={"enabled": True}),
                     await member.post(f"{path}/rotate"),
@@ -281,7 +209,7 @@ def test_another_accounts_webhook_is_like_none(tmp_path: Path) -> None:
 def test_after_a_rotation_both_secrets_are_good(tmp_path: Path) -> None:
     async def scenario(stage: Scene) -> None:
         hook = await stage.hook()
-        answer = await stage.client.post(_path(hook) + "/rotate")
+        answer = await stage.client.post(path_of(hook) + "/rotate")
         assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
         fresh = answer.json()["secret"]
         assert fresh != hook["secret"]
@@ -299,9 +227,9 @@ def test_a_secret_is_shown_once(tmp_path: Path) -> None:
         hook = await stage.hook()
         for answer in (
             await stage.client.get("/api/v1/webhooks"),
-            await stage.client.patch(_path(hook), json={"events": ["job.failed"]}),
-            await stage.client.post(_path(hook) + "/test"),
-            await stage.client.get(_path(hook) + "/deliveries"),
+            await stage.client.patch(path_of(hook), json={"events": ["job.failed"]}),
+            await stage.client.post(path_of(hook) + "/test"),
+            await stage.client.get(path_of(hook) + "/deliveries"),
         ):
             assert answer.status_code in (200, 202)
             assert "whsec_" not in answer.text and hook["secret"][6:] not in answer.text
@@ -312,7 +240,7 @@ def test_a_secret_is_shown_once(tmp_path: Path) -> None:
 def test_an_endpoint_is_tried_out(tmp_path: Path) -> None:
     async def scenario(stage: Scene) -> None:
         hook = await stage.hook(events=[])
-        answer = await stage.client.post(_path(hook) + "/test")
+        answer = await stage.client.post(path_of(hook) + "/test")
         assert (answer.status_code, answer.json()["event"], answer.json()["status"]) == (202, "webhook.test", "pending")
         await stage.host.hears(lambda: stage.host.told)
         (told,) = stage.host.told
@@ -333,7 +261,7 @@ def test_what_failed_is_listed_and_told_again_by_hand_under_its_id(tmp_path: Pat
         assert (delivery["status"], delivery["response_status"], delivery["problem"]) == ("pending", 500, "refused")
         assert delivery["next_attempt_at"] > delivery["created_at"]
         stage.host.answers = lambda _: 204
-        again = await stage.client.post(f"{_path(hook)}/deliveries/{delivery['id']}/redeliver")
+        again = await stage.client.post(f"{path_of(hook)}/deliveries/{delivery['id']}/redeliver")
         assert again.status_code == 202
         await stage.host.hears(lambda: len(stage.host.told) == 2)
         await stage.until_attempted(hook, 2)
@@ -341,7 +269,7 @@ def test_what_failed_is_listed_and_told_again_by_hand_under_its_id(tmp_path: Pat
         assert (delivered["id"], delivered["attempts"], delivered["response_status"]) == (delivery["id"], 2, 204)
         assert "problem" not in delivered and "next_attempt_at" not in delivered
         assert {told.id for told in stage.host.told} == {delivery["id"]}
-        assert (await stage.client.post(f"{_path(hook)}/deliveries/msg_0/redeliver")).json()["error"] == (
+        assert (await stage.client.post(f"{path_of(hook)}/deliveries/msg_0/redeliver")).json()["error"] == (
             "delivery_not_found"
         )
 
@@ -352,12 +280,12 @@ def test_pages_of_deliveries_have_each_once(tmp_path: Path) -> None:
     async def scenario(stage: Scene) -> None:
         hook = await stage.hook()
         for _ in range(7):
-            await stage.client.post(_path(hook) + "/test")
+            await stage.client.post(path_of(hook) + "/test")
         await stage.host.hears(lambda: len(stage.host.told) == 7)
         found: list[str] = []
         query: dict[str, Any] = {"limit": 3}
         while True:
-            page = (await stage.client.get(_path(hook) + "/deliveries", params=query)).json()
+            page = (await stage.client.get(path_of(hook) + "/deliveries", params=query)).json()
             found += [each["id"] for each in page["deliveries"]]
             if "next_cursor" not in page:
                 break
@@ -375,15 +303,54 @@ def test_an_endpoint_that_is_gone_is_told_nothing_more_until_it_is_enabled(tmp_p
         first = await stage.job()
         await until(lambda: stage.is_disabled(hook), "disabled")
         await stage.system.ended(await stage.job())
-        answer = await stage.client.post(_path(hook) + "/test")
+        answer = await stage.client.post(path_of(hook) + "/test")
         assert (answer.status_code, answer.json()["error"]) == (409, "conflict")
         stage.host.answers = lambda _: 204
-        assert "disabled_by" not in (await stage.client.patch(_path(hook), json={"enabled": True})).json()
+        assert "disabled_by" not in (await stage.client.patch(path_of(hook), json={"enabled": True})).json()
         third = await stage.job()
         await stage.host.hears(lambda: len(stage.host.told) == 2)
         assert [told.event["data"]["id"] for told in stage.host.told] == [first, third]
 
     play(tmp_path, scenario)
+
+
+def test_an_endpoint_that_fails_for_five_days_is_disabled_and_its_owner_is_told(tmp_path: Path) -> None:
+    clock = MovedClock()
+
+    async def scenario(stage: Scene) -> None:
+        stage.host.answers = lambda told: 500 if told.path == "/dead" else 204
+        async with await stage.member() as member:
+            dead = await stage.hook("/dead", member)
+            await stage.hook("/alive", member)
+            await stage.job(member)
+            await stage.until_attempted(dead, 1)
+            (failing, well) = (await member.get("/api/v1/webhooks")).json()["webhooks"]
+            assert (failing["status"], "failing_since" in failing, "failing_since" in well) == ("enabled", True, False)
+            await stage.system.lose_courier()
+            clock.ahead_ms = DISABLE_AFTER_MS
+            second = await stage.job(member)
+            await stage.system.ended(JobId(second), dead["account_id"])
+            await stage.system.start_courier()
+            await until(lambda: stage.is_disabled(dead), "disabled")
+            (failing, well) = (await member.get("/api/v1/webhooks")).json()["webhooks"]
+            assert (failing["disabled_by"], well["status"]) == ("failures", "enabled")
+            assert failing["disabled_reason"].startswith(f"Every attempt since {failing['failing_since']} failed")
+            assert failing["disabled_at"] > failing["failing_since"]
+            waiting = await stage.deliveries(dead, status="pending")
+            assert {each["problem"] for each in waiting} == {"disabled"}
+            assert not any("next_attempt_at" in each for each in waiting)
+            stage.host.answers = lambda _: 204
+            again = f"{path_of(dead)}/deliveries/{waiting[0]['id']}/redeliver"
+            assert (await member.post(again)).json()["error"] == "conflict"
+            enabled = (await member.patch(path_of(dead), json={"enabled": True})).json()
+            assert (enabled["status"], enabled.keys() & {"disabled_by", "disabled_reason", "failing_since"}) == (
+                "enabled",
+                set(),
+            )
+            assert (await member.post(again)).status_code == 202
+            await stage.host.hears(lambda: second in {told.event["data"]["id"] for told in stage.host.of("/dead")[2:]})
+
+    play(tmp_path, scenario, clock=clock)
 
 
 def test_what_waits_for_a_disabled_endpoint_goes_on_when_it_is_enabled(tmp_path: Path) -> None:
@@ -392,11 +359,11 @@ def test_what_waits_for_a_disabled_endpoint_goes_on_when_it_is_enabled(tmp_path:
         await stage.system.lose_courier()
         job_id = await stage.job()
         await stage.system.ended(job_id)
-        await stage.client.patch(_path(hook), json={"enabled": False})
+        await stage.client.patch(path_of(hook), json={"enabled": False})
         await stage.system.start_courier()
         await stage.system.courier.taking.taken()
         assert stage.host.told == []
-        await stage.client.patch(_path(hook), json={"enabled": True})
+        await stage.client.patch(path_of(hook), json={"enabled": True})
         await stage.host.hears(lambda: stage.host.told)
         assert stage.host.told[0].event["data"] == {"id": job_id}
 
@@ -408,8 +375,8 @@ def test_nothing_is_told_to_a_webhook_that_was_removed(tmp_path: Path) -> None:
         hook = await stage.hook("/removed")
         await stage.system.lose_courier()
         await stage.system.ended(await stage.job())
-        assert (await stage.client.delete(_path(hook))).status_code == 204
-        assert (await stage.client.delete(_path(hook))).status_code == 404
+        assert (await stage.client.delete(path_of(hook))).status_code == 204
+        assert (await stage.client.delete(path_of(hook))).status_code == 404
         await stage.system.ended(await stage.job())
         await stage.hook("/kept")
         await stage.system.start_courier()
@@ -523,13 +490,9 @@ def test_what_is_asked_of_a_webhook_is_looked_at(tmp_path: Path) -> None:
         assert (twice.status_code, twice.json()["error"]) == (409, "conflict")
         other = await stage.hook("/other")
         for body in ({"url": hook["url"]}, {"url": None}, {"enabled": "yes"}, {"url": "https://127.0.0.2/"}):
-            assert (await stage.client.patch(_path(other), json=body)).status_code in (400, 409)
+            assert (await stage.client.patch(path_of(other), json=body)).status_code in (400, 409)
         for number in range(18):
             await stage.hook(f"/{number}")
         assert (await stage.client.post("/api/v1/webhooks", json={"url": url})).status_code == 409
 
     play(tmp_path, scenario)
-
-
-def _path(hook: dict[str, Any]) -> str:
-    return f"/api/v1/webhooks/{hook['id']}"

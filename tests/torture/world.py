@@ -369,7 +369,7 @@ class World(PlainSystem):
         for switch in SWITCHES:
             if switch in model.engine:
                 self.injected[f"{switch} engine"] += 1
-        return SimulatedBackend(model.engine, self.clock, [adapter.id for adapter in model.adapters])
+        return SimulatedBackend(model.engine, self.clock, model.adapters)
 
 
 def _model(plan: Plan) -> Model:

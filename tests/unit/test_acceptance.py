@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cluster import acceptance
-from cluster.catalogue import Catalogue, Model
+from cluster.catalogue import Adapter, Catalogue, Model
 from cluster.errors import ContextLengthExceeded, InfernetError, ModelNotFound, NoCapacity, NodeNotFound
 from cluster.fleet.fleet import Fleet
 from cluster.ids import AccountId, JobId, KeyId, NodeId
@@ -21,25 +21,34 @@ N0, N1 = NodeId("node_0"), NodeId("node_1")
 class Served:
     """What the rules ask about the model."""
 
-    def __init__(self, context: int | None, without: str) -> None:
+    def __init__(self, context: int | None, without: str, refusing: str) -> None:
         self.context = context
         self.without = without
+        self.refusing = refusing
 
     def context_length(self, model_id: str) -> int | None:
         assert model_id == "m"
         return self.context
 
     def lacks(self, model_id: str, adapter: str) -> bool:
-        return model_id == "m" and adapter == self.without
+        return model_id == "m" and adapter in (self.without, self.refusing)
+
+    def cannot_load(self, model_id: str, adapter: str) -> bool:
+        return model_id == "m" and adapter == self.refusing
 
 
 class Machines:
     """What the rules ask a fleet about: here, the one node `N0` serves the model until `until_s`."""
 
     def __init__(
-        self, context: int | None = None, until_s: float = 10.0, too_small: str | None = None, without: str = "none"
+        self,
+        context: int | None = None,
+        until_s: float = 10.0,
+        too_small: str | None = None,
+        without: str = "none",
+        refusing: str = "none",
     ) -> None:
-        self.models = Served(context, without)
+        self.models = Served(context, without, refusing)
         self.until_s = until_s
         self.too_small = too_small
 
@@ -124,6 +133,21 @@ def test_a_new_adapter_is_refused_until_all_engines_have_it() -> None:
     assert told(refusal) == (NoCapacity, "Adapter new is new: not all nodes with model m have it yet")
     for adapter in ("", "old"):
         assert acceptance.lack_of_capacity(replace(job(), adapter=adapter), CATALOGUE, machines, 0, 0.0) is None
+
+
+def test_of_an_adapter_that_engines_cannot_load_no_folder_is_told() -> None:
+    machines = cast(Fleet, Machines(refusing="bad"))
+    refusal = acceptance.lack_of_capacity(replace(job(), adapter="bad"), CATALOGUE, machines, 0, 0.0)
+    assert told(refusal) == (NoCapacity, "Adapter bad cannot be loaded: the list of models tells why")
+
+
+def test_an_adapter_that_its_model_has_not_is_not_registered() -> None:
+    known = replace(CATALOGUE.models[0], adapters=(Adapter("german"),))
+    catalogue = Catalogue((known, *CATALOGUE.models[1:], Model("other", adapters=(Adapter("foreign"),))))
+    for adapter, refusal in (("german", None), ("gone", ModelNotFound), ("foreign", ModelNotFound)):
+        asked = replace(job(), adapter=adapter)
+        misfit = acceptance.misfit(asked, catalogue, cast(Fleet, Machines()))
+        assert (None if misfit is None else type(misfit)) == refusal
 
 
 def test_who_comes_while_the_system_shuts_down_is_told_so_unless_it_never_could_be_served() -> None:

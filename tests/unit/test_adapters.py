@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, read_all
+from actors.backends.base import Adapted
+from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, AdaptersRead, read_all
 from actors.backends.vllm.adapters import Adapters, engine_args
 from actors.backends.vllm.failures import FailureLog
 from cluster.catalogue import Adapter, Catalogue, Model, Price
@@ -19,6 +20,7 @@ from cluster.errors import ConfigError, ModelNotFound
 from cluster.fleet.adapters import CROWD, LoadedAdapters
 from cluster.fleet.makes import make_of
 from cluster.ids import EngineId, NodeId
+from cluster.messages.machines import AdapterRefusal
 from cluster.placement import Candidate, Ranking
 from cluster.settings.layers import parse
 from tests.support.lora import CAPITALS, make_adapter
@@ -49,8 +51,11 @@ def test_an_adapter_is_found_by_its_id_with_its_model_and_its_price() -> None:
         catalogue.choice("other")
 
 
-def test_a_number_is_made_of_the_id_alone() -> None:
-    assert Adapter("capitals-german").number == Adapter("capitals-german", "elsewhere", Price(1.0)).number == 1723661009
+def test_a_number_is_made_of_what_says_which_weights_they_are() -> None:
+    one = Adapter("german", "org/german")
+    assert one.number == Adapter("german", "org/german", Price(1.0)).number == 1398986203
+    others = Adapter("german", "org/other"), Adapter("german", "org/german", added_ms=1), Adapter("greek", "org/german")
+    assert len({one.number, *(each.number for each in others)}) == 4
     numbers = {Adapter(f"a{number}").number for number in range(1000)}
     assert len(numbers) == 1000
     assert min(numbers) >= 1
@@ -67,14 +72,10 @@ def test_two_ids_of_one_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(parse({"models": others}, "test").models) == 2
 
 
-def test_engines_are_made_of_the_adapters_and_not_of_their_prices() -> None:
-    plain, one = make_of(with_adapters(0)), make_of(with_adapters(1))
-    dearer = replace(MODEL, adapters=(Adapter("a0", "org/a0", Price(9.0)),))
-    elsewhere = replace(MODEL, adapters=(Adapter("a0", "org/b"),))
-    assert make_of(dearer) == one
-    assert len({plain.fingerprint, one.fingerprint, make_of(elsewhere).fingerprint}) == 3
-    assert (plain.adapters, one.adapters) == ((), (Adapter("a0").number,))
-    assert plain.vocabulary == one.vocabulary
+def test_engines_are_not_made_of_their_adapters() -> None:
+    """They are told of others while they run."""
+    assert make_of(with_adapters(0)) == make_of(with_adapters(1))
+    assert make_of(with_adapters(1)) != make_of(with_adapters(1, max_lora_rank=64))
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -86,13 +87,24 @@ def local(*folders: Path) -> Model:
 
 
 def read(*folders: Path) -> dict[str, AdapterFiles]:
-    return read_all(local(*folders), str(CAPITALS))
+    model = local(*folders)
+    files = read_all(model, str(CAPITALS)).files
+    return {adapter.id: files[adapter.number] for adapter in model.adapters}
 
 
 def test_adapters_are_read_with_their_ranks(tmp_path: Path) -> None:
     one, other = make_adapter(tmp_path / "one", 1, rank=4), make_adapter(tmp_path / "other", 2, rank=40)
     assert read(one, other) == {"one": AdapterFiles(one, 4), "other": AdapterFiles(other, 40)}
-    assert read_all(Model("m", source="org/m"), "org/m") == {}
+    assert read_all(Model("m", source="org/m"), "org/m") == AdaptersRead()
+
+
+def test_of_those_that_admins_have_added_it_is_told_which_are_none(tmp_path: Path) -> None:
+    good, gone = make_adapter(tmp_path / "good", 1), tmp_path / "gone"
+    added = Adapter("gone", str(gone), added_ms=1)
+    model = replace(local(good), adapters=(*local(good).adapters, added))
+    found = read_all(model, str(CAPITALS))
+    assert list(found.files) == [model.adapters[0].number]
+    assert found.refused == {added.number: f"there is no folder {gone}"}
 
 
 def remove(name: str) -> Callable[[Path], object]:
@@ -150,12 +162,12 @@ def files(*ranks: int) -> list[AdapterFiles]:
     ("model", "ranks", "expected"),
     [
         (with_adapters(0), (), None),
-        (with_adapters(1), (4,), (8, 1, 1)),
-        (with_adapters(2), (8, 17), (32, 2, 2)),
+        (with_adapters(1), (4,), (8, 2, 32)),
+        (with_adapters(2), (8, 17), (32, 3, 32)),
         (with_adapters(50), (16,) * 50, (16, 8, 32)),
         (with_adapters(50, max_loras=40), (16,) * 50, (16, 40, 40)),
         (with_adapters(50, max_cpu_loras=2), (16,) * 50, (16, 2, 32)),
-        (with_adapters(1), (4096,), (512, 1, 1)),  # vLLM says that it is too much
+        (with_adapters(1), (4096,), (512, 2, 32)),  # vLLM says that it is too much
     ],
 )
 def test_there_is_room_for_the_adapters(
@@ -172,16 +184,20 @@ def test_there_is_room_for_the_adapters(
 class ScriptedVllm:
     """Has room for two adapters, and one more in memory."""
 
-    vllm_config = SimpleNamespace(lora_config=SimpleNamespace(max_loras=2, max_cpu_loras=3))
-
-    def __init__(self) -> None:
+    def __init__(self, has_room: bool = True) -> None:
+        room = SimpleNamespace(max_loras=2, max_cpu_loras=3, max_lora_rank=16)
+        self.vllm_config = SimpleNamespace(lora_config=room if has_room else None)
         self.loaded: list[str] = []
+        self.removed: list[int] = []
         self.error: Exception | None = None
 
     def add_lora(self, request: Any) -> None:
         if self.error is not None:
             raise self.error
-        self.loaded.append(request.lora_name)
+        self.loaded.append(request.lora_name.partition("#")[0])
+
+    def remove_lora(self, number: int) -> None:
+        self.removed.append(number)
 
 
 @pytest.fixture
@@ -199,22 +215,30 @@ def lora_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_engine(count: int) -> tuple[ScriptedVllm, Adapters]:
+    """An engine that knows so many, of which it has the last ones loaded."""
     vllm, model = ScriptedVllm(), with_adapters(count)
-    return vllm, Adapters(
-        vllm, model.adapters, {each.id: AdapterFiles(Path("/", each.id), 8) for each in model.adapters}
-    )
+    adapters = Adapters(vllm, model)
+    for each in model.adapters:
+        adapters.know(each, of(each))
+    return vllm, adapters
+
+
+def of(adapter: Adapter, rank: int = 8) -> AdapterFiles:
+    return AdapterFiles(Path("/", adapter.id), rank)
 
 
 @pytest.mark.usefixtures("lora_request")
 def test_an_adapter_is_loaded_before_it_is_needed_and_again_when_it_has_given_way() -> None:
-    vllm, adapters = of_engine(4)
+    vllm, adapters = of_engine(3)
     assert adapters.request("") is None
     request = adapters.request("a0")
-    assert (request.lora_name, request.lora_int_id, request.lora_path) == ("a0", Adapter("a0").number, "/a0")
+    number = Adapter("a0", "org/a0").number
+    assert (request.lora_name, request.lora_int_id, request.lora_path) == (f"a0#{number}", number, "/a0")
     for name in ("a1", "a0", "a2"):
         adapters.request(name)
     assert (vllm.loaded, adapters.loaded) == (["a0", "a1", "a2"], ("a0", "a2"))
-    adapters.request("a3")  # in the place of a1, the one used least recently
+    more = Adapter("a3", "org/a3")
+    adapters.know(more, of(more))  # in the place of a1, the one used least recently
     adapters.request("a0")
     adapters.request("a1")
     assert vllm.loaded == ["a0", "a1", "a2", "a3", "a1"]
@@ -223,10 +247,9 @@ def test_an_adapter_is_loaded_before_it_is_needed_and_again_when_it_has_given_wa
 @pytest.mark.usefixtures("lora_request")
 def test_an_adapter_that_is_in_use_is_the_one_used_last() -> None:
     _, adapters = of_engine(3)
-    for name in ("a0", "a1", "a2"):
-        adapters.request(name)
-    adapters.use("a0")
-    adapters.use("")
+    first, *_ = [adapters.request(name) for name in ("a0", "a1", "a2")]
+    adapters.use(first)
+    adapters.use(None)
     assert adapters.loaded == ("a2", "a0")
 
 
@@ -244,15 +267,18 @@ def test_an_adapter_that_is_in_use_is_the_one_used_last() -> None:
     ],
 )
 def test_what_vllm_cannot_load_is_refused_in_its_words(error: str, reason: str) -> None:
-    vllm, adapters = of_engine(2)
+    vllm, adapters = of_engine(1)
     vllm.error = Exception(error)
+    more = Adapter("a1", "org/a1")
     with pytest.raises(AdapterRefused) as refusal:
-        adapters.load_all()
-    assert str(refusal.value) == f"adapter a0: vLLM cannot load it: {reason}"
-    assert adapters.loaded == ()
+        adapters.know(more, of(more))
+    assert str(refusal.value) == f"adapter a1: vLLM cannot load it: {reason}"
+    told = AdapterRefusal(more.number, f"vLLM cannot load it: {reason}")
+    known = (Adapter("a0", "org/a0").number,)
+    assert (adapters.adapted, adapters.loaded) == (Adapted(known, (told,)), ("a0",))
     vllm.error = None
-    adapters.load_all()
-    assert vllm.loaded == ["a0", "a1"]
+    adapters.know(more, of(more))
+    assert (adapters.adapted, adapters.loaded) == (Adapted((*known, more.number)), ("a0", "a1"))
 
 
 @pytest.mark.usefixtures("lora_request")
@@ -260,6 +286,51 @@ def test_an_adapter_that_the_engine_does_not_know_is_refused() -> None:
     _, adapters = of_engine(1)
     with pytest.raises(AdapterRefused, match="adapter other: the engine does not know it"):
         adapters.request("other")
+
+
+@pytest.mark.usefixtures("lora_request")
+def test_one_of_other_weights_is_another_one_whatever_it_is_called() -> None:
+    vllm, adapters = of_engine(1)
+    before = adapters.request("a0")
+    again = Adapter("a0", "org/a0", added_ms=7)
+    adapters.know(again, of(again))
+    after = adapters.request("a0", again.number)
+    assert vllm.loaded == ["a0", "a0"]
+    assert before.lora_name != after.lora_name  # vLLM knows by it what it has cached of prompts
+    assert adapters.request("a0", before.lora_int_id).lora_int_id == before.lora_int_id
+    adapters.keep({again.number}, in_use=())
+    assert adapters.request("a0", before.lora_int_id).lora_int_id == again.number
+
+
+@pytest.mark.usefixtures("lora_request")
+def test_what_is_not_to_be_known_any_more_is_unloaded_unless_it_is_in_use() -> None:
+    vllm, adapters = of_engine(3)
+    first, second, third = (Adapter(f"a{number}", f"org/a{number}").number for number in range(3))
+    adapters.keep({first}, in_use={second})
+    assert (vllm.removed, adapters.adapted, adapters.loaded) == ([third], Adapted((first,)), ("a0", "a1"))
+    with pytest.raises(AdapterRefused):
+        adapters.request("a1", second)
+
+
+@pytest.mark.usefixtures("lora_request")
+def test_an_engine_says_when_one_that_is_made_anew_would_have_room() -> None:
+    wide = Adapter("wide", "org/wide")
+    for vllm, rank, engine, outgrown in (
+        (ScriptedVllm(has_room=False), 8, {}, True),
+        (ScriptedVllm(), 17, {}, True),
+        (ScriptedVllm(), 17, {"max_lora_rank": 64}, True),
+        (ScriptedVllm(), 17, {"max_lora_rank": 16}, None),
+        (ScriptedVllm(), 513, {}, None),
+        (ScriptedVllm(), 16, {}, None),
+    ):
+        adapters = Adapters(vllm, with_adapters(0, **engine))
+        if outgrown is None:
+            adapters.know(wide, of(wide, rank))  # vLLM says whether it is too much
+            assert (vllm.loaded, adapters.adapted.refused) == (["wide"], ())
+        else:
+            with pytest.raises(AdapterRefused):
+                adapters.know(wide, of(wide, rank))
+            assert (vllm.loaded, [each.outgrown for each in adapters.adapted.refused]) == ([], [outgrown])
 
 
 # Which engines have them ---------------------------------------------------------------------------------------------

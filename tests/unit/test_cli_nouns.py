@@ -456,6 +456,8 @@ HOOK = {
     "disabled_by": "gone",
     "created_at": "2026-04-30T14:23:41Z",
 }
+FAILING = {key: value for key, value in HOOK.items() if key != "disabled_by"}
+FAILING |= {"status": "enabled", "failing_since": "2026-04-30T14:23:41Z"}
 DELIVERY = {
     "id": "msg_" + "b" * 16,
     "event": "job.failed",
@@ -486,6 +488,9 @@ def test_webhooks_are_listed(infernet: Typed, hooks: Stage) -> None:
     head, row = infernet("webhooks").out.splitlines()
     assert head.split() == ["WEBHOOK", "STATUS", "ENDPOINT", "EVENTS", "ACCOUNT", "CREATED"]
     assert "disabled (gone)" in row
+    hooks.answers["GET /webhooks"] = {"webhooks": [HOOK | {"disabled_by": "failures"}, FAILING]}
+    _, disabled, failing = infernet("webhooks")[1].splitlines()
+    assert "disabled (failures)" in disabled and "failing since 2026-04-30T14:23:41Z" in failing
 
 
 @pytest.mark.parametrize(("args", "secret"), [(("create", HOOK["url"]), "whsec_x"), (("rotate", "hook"), "whsec_y")])

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.courier import Courier
+from actors.courier import MOST_SENDING as MOST_SENDING_IN_ALL
+from actors.courier import MOST_SENDING_TO_FAILING, Courier
 from actors.couriering.endpoint import MOST_SENDING
 from actors.couriering.posting import Answer
 from cluster.errors import DatabaseUnavailable
@@ -36,6 +37,11 @@ class PlainLedger:
         self.recorded: list[Attempted] = []
         self.is_away = False
         self.more = asyncio.Event()
+
+    def bring(self, *more: Due) -> None:
+        """These are due, too."""
+        self.waiting |= {each.id: each for each in more}
+        self.more.set()
 
     async def due_deliveries(self, room: Room, wait_s: float) -> list[Due]:
         if not (found := self._due(room)) and wait_s:
@@ -72,6 +78,7 @@ class Sends:
         self.most: dict[str, int] = {}
         self.let_go = asyncio.Event()
         self.let_go.set()
+        self.held: dict[str, asyncio.Event] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
         self.sent.append(headers["webhook-id"])
@@ -79,7 +86,7 @@ class Sends:
         self.most[url] = max(self.most.get(url, 0), self.now.count(url))
         try:
             await asyncio.sleep(0)
-            await self.let_go.wait()
+            await self.held.get(url, self.let_go).wait()
             return self.answer(url)
         finally:
             self.now.remove(url)
@@ -89,11 +96,17 @@ class Sends:
 
 
 def play(scenario: Callable[[PlainLedger, Sends, Courier], Awaitable[None]], *waiting: Due) -> None:
+    play_with_clock(lambda ledger, sends, courier, _: scenario(ledger, sends, courier), *waiting)
+
+
+def play_with_clock(
+    scenario: Callable[[PlainLedger, Sends, Courier, StillClock], Awaitable[None]], *waiting: Due
+) -> None:
     async def playing() -> None:
         ledger: Any = PlainLedger(*waiting)
-        sends = Sends()
-        courier = Courier(ledger, sends, StillClock(NOW), NEVER_AGAIN, lambda: 0.0)
-        await scenario(ledger, sends, courier)
+        sends, clock = Sends(), StillClock(NOW)
+        courier = Courier(ledger, sends, clock, NEVER_AGAIN, lambda: 0.0)
+        await scenario(ledger, sends, courier, clock)
         await courier.stop()
 
     run(playing())
@@ -138,6 +151,49 @@ def test_one_that_fails_is_asked_one_at_a_time_until_it_succeeds() -> None:
         assert max(sends.most.values()) == MOST_SENDING
 
     play(scenario, *map(due, range(150)))
+
+
+def test_however_many_do_not_answer_the_others_have_their_places() -> None:
+    """More endpoints than may be sent to at once, each with more than enough to be told."""
+    dead = [WebhookId(f"hook_dead_{number}") for number in range(MOST_SENDING_IN_ALL + 50)]
+
+    async def scenario(ledger: PlainLedger, sends: Sends, courier: Courier) -> None:
+        hangs = asyncio.Event()
+        sends.answer = lambda url: Answer(problem="timeout") if "dead" in url else Answer(204)
+        await courier.start()
+        await until(lambda: len(ledger.recorded) == len(dead), "the first failure of each")
+        sends.held = {f"https://{webhook_id}/": hangs for webhook_id in dead}
+        ledger.bring(*(due(number, webhook_id) for webhook_id in dead for number in (1, 2)))
+        courier.taking.hasten()
+        await until(lambda: len(sends.now) == MOST_SENDING_TO_FAILING, "those that do not answer")
+        await settled()
+        assert len(sends.now) == MOST_SENDING_TO_FAILING
+        ledger.bring(*(due(number, OTHER) for number in range(100)))
+        courier.taking.hasten()
+        await until(lambda: len([each for each in ledger.recorded if each.webhook_id == OTHER]) == 100, "the others")
+        hangs.set()
+
+    play(scenario, *(due(0, webhook_id) for webhook_id in dead))
+
+
+def test_a_pause_lasts_as_long_as_it_was_asked_for_whatever_the_wall_clock_says() -> None:
+    async def scenario(ledger: PlainLedger, sends: Sends, courier: Courier, clock: StillClock) -> None:
+        sends.answer = lambda _: Answer(503, "refused", "60")
+        await courier.start()
+        await until(lambda: len(ledger.recorded) == 1, "the first")
+        clock.advance_wall(-3600)
+        sends.answer = lambda _: Answer(204)
+        ledger.bring(due(1))
+        clock.advance(59)
+        courier.taking.hasten()
+        await courier.taking.taken()
+        await settled()
+        assert len(sends.sent) == 1
+        clock.advance(2)
+        courier.taking.hasten()
+        await until(lambda: len(ledger.recorded) == 2, "the second")
+
+    play_with_clock(scenario, due(0))
 
 
 def test_one_that_asks_for_a_pause_is_sent_nothing_more() -> None:

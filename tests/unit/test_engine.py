@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
 
 import pytest
 from msgspec.structs import replace
 
-from actors.backends.base import NO_MEDIA, Backend, BackendDied, Chunk, Loaded, Media, Sink
+from actors.backends.base import NO_MEDIA, Adapted, Backend, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated import SimulatedBackend, simulated_text
 from actors.engine import Engine
 from actors.wire.frames import decode
+from cluster.catalogue import Adapter
 from cluster.ids import AccountId, EngineId, JobId, KeyId, NodeId
-from cluster.messages.machines import EngineFigures, FailedAttempt
+from cluster.messages.machines import AdapterRefusal, EngineFigures, FailedAttempt
 from cluster.messages.money import Usage
 from cluster.messages.work import ChatMessage, Dispatch, Failed, Finished, Job, Output, Sampling
 from cluster.text.token_log import TokenLog
@@ -54,6 +56,12 @@ class ScriptedBackend:
         self.phase = ""
         self.adapters: tuple[str, ...] = ()
         self.figures: EngineFigures | None = None
+        self.adapted = Adapted()
+        self.adapting: Future[None] = Future()
+
+    def adapt(self, adapters: Sequence[Adapter]) -> "Future[None]":
+        self.told = adapters
+        return self.adapting
 
     def load(self, sink: Sink, died: Callable[[BackendDied], None]) -> Loaded:
         self.loads += 1
@@ -437,3 +445,20 @@ def test_a_reader_that_has_been_replaced_is_told_nothing_and_does_not_come_back(
         await asyncio.gather(waiting, return_exceptions=True)
 
     with_engine(backend, scenario)
+
+
+def test_an_engine_that_is_told_of_adapters_tells_what_it_makes_of_them() -> None:
+    async def scenario() -> None:
+        backend = ScriptedBackend()
+        engine = Engine(EngineId("sim/0"), "sim", NodeId("n"), backend, 0.0)
+        german, greek = Adapter("german", "org/german"), Adapter("greek", "org/greek")
+        telling = asyncio.create_task(engine.adapt([german, greek]))
+        await settled()
+        assert (backend.told, telling.done()) == ([german, greek], False)
+        refusal = AdapterRefusal(greek.number, "no such file")
+        backend.adapted = Adapted((german.number,), (refusal,))
+        backend.adapting.set_result(None)
+        report = await telling
+        assert (report.known, report.refused) == ((german.number,), (refusal,))
+
+    run(scenario())

@@ -12,6 +12,7 @@ from api.replica.intake import Intake
 from cluster.errors import BadRequest, Forbidden, InfernetError, ModelNotFound, RateLimited
 from cluster.ids import AccountId, JobId, KeyId, NodeId
 from cluster.limits.windows import Decision, Take
+from cluster.messages.models import ModelSettings
 from cluster.messages.people import KeyLimits, Principal, SignedIn
 from cluster.messages.work import Accepted, ChatMessage, Idempotency, Job, Order, Sampling, Submission
 from cluster.prefixes.chain import HASH_BYTES, chain
@@ -49,6 +50,9 @@ class ControlPlane:
 
     async def principals(self, shown: Sequence[SignedIn]) -> list[None]:
         return [None] * len(shown)
+
+    async def model_settings(self) -> list[ModelSettings]:
+        return []
 
     async def repeated(self, account_id: AccountId, idempotency: Idempotency) -> Accepted | None:
         self.asked.append("repeated")

@@ -12,14 +12,26 @@ from sqlalchemy.engine import Engine
 from actors.ledger import Ledger
 from cluster.errors import BadRequest, BudgetExceeded, Conflict, DeliveryNotFound, Forbidden, WebhookNotFound
 from cluster.ids import AccountId, DeliveryId, KeyId, WebhookId, new_webhook_id
+from cluster.messages.alarms import NOTHING_KNOWN
 from cluster.messages.money import Budget, Rates
 from cluster.messages.people import AccountChange, Principal
-from cluster.messages.webhooks import Attempted, Delivery, DeliveryQuery, Due, Event, NewWebhook, Room, WebhookChange
+from cluster.messages.webhooks import (
+    Attempted,
+    Delivery,
+    DeliveryQuery,
+    Due,
+    Event,
+    NewWebhook,
+    Problem,
+    Room,
+    Webhook,
+    WebhookChange,
+)
 from cluster.messages.work import Sampling, Submission
 from cluster.store.deliveries import KEPT_MS
 from cluster.store.webhooks import FORMER_SECRET_SIGNS_MS, MOST_OF_AN_ACCOUNT
 from cluster.webhooks import events
-from cluster.webhooks.schedule import GIVE_UP_MS
+from cluster.webhooks.schedule import GIVE_UP_MS, HOUR_MS
 from tests.support.ledger_stage import (
     ADMIN,
     NOW,
@@ -292,12 +304,12 @@ def test_what_cannot_be_registered(place: Place) -> None:
 def test_events_of_the_system_are_for_all_that_want_them_and_are_told_once(place: Place) -> None:
     async def scenario(ledger: Ledger) -> None:
         node = Event("event_1", "node.offline", NOW, {"id": "node_1"})
-        await ledger.happened([node])  # nobody listens yet
+        await ledger.happened([node], NOTHING_KNOWN, "scheduler")  # nobody listens yet
         wants, does_not = hook(events=("node.offline",)), hook("https://example.org/2")
         for each in (wants, does_not):
             await ledger.create_webhook(ADMIN, each)
         for _ in range(2):
-            await ledger.happened([replace(node, key="event_2")])
+            await ledger.happened([replace(node, key="event_2")], NOTHING_KNOWN, "scheduler")
         (told,) = await due(ledger)
         assert (told.webhook_id, told.body) == (wants.id, events.body(node))
 
@@ -385,6 +397,194 @@ def test_the_page_of_a_status_begins_where_the_one_before_ended(place: Place) ->
         assert len(await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(9, "pending"))) == 2
 
     with_ledger(place, scenario, _later())
+
+
+def test_what_a_clock_that_was_wrong_has_put_off_is_tried_when_it_is_right_again(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        for put_off_ms in (HOUR_MS, 365 * DAY_MS):
+            await ended(ledger)
+            (told,) = await due(ledger)
+            await ledger.record_attempts([attempted(told, problem="timeout", next_ms=clock.ms + put_off_ms)])
+        assert await due(ledger) == []
+        await ledger.prune_deliveries()
+        (now,) = await due(ledger)
+        assert now.id == told.id
+
+    with_ledger(place, scenario, clock)
+
+
+def test_a_retry_is_signed_by_the_secrets_of_its_time(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await ended(ledger)
+        (told,) = await due(ledger)
+        await ledger.record_attempts([attempted(told, problem="timeout", next_ms=clock.ms + HOUR_MS)])
+        await ledger.rotate_webhook(MEMBER, webhook.id, "whsec_Mg==")
+        clock.ms += HOUR_MS
+        (again,) = await due(ledger)
+        assert (again.id, again.secrets) == (told.id, ("whsec_Mg==", SECRET))
+        clock.ms += FORMER_SECRET_SIGNS_MS
+        (again,) = await due(ledger)
+        assert again.secrets == ("whsec_Mg==",)
+
+    with_ledger(place, scenario, clock)
+
+
+def test_all_that_waited_too_long_for_a_disabled_endpoint_has_ended_however_much_it_is(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook(events=("node.offline",))
+        await ledger.create_webhook(ADMIN, webhook)
+        lost = [Event(f"event_{number}", "node.offline", NOW, {"id": f"node_{number}"}) for number in range(1_100)]
+        await ledger.happened(lost, NOTHING_KNOWN, "scheduler")
+        await ledger.change_webhook(ADMIN, webhook.id, WebhookChange(enabled=False))
+        clock.ms += GIVE_UP_MS
+        await ledger.prune_deliveries()
+        assert elsewhere(place, "SELECT problem, count(*) FROM deliveries GROUP BY 1") == [("disabled", 1_100)]
+
+    with_ledger(place, scenario, clock)
+
+
+DAY_MS = 24 * HOUR_MS
+
+
+async def tried(ledger: Ledger, webhook: NewWebhook, clock: Clock, problem: Problem | None) -> Webhook:
+    """The endpoint, once something more has been sent to it now, and this has come of it."""
+    await ended(ledger, created_ms=clock.ms - 10_000)
+    (told,) = await due(ledger)
+    await ledger.record_attempts([Attempted(told.id, webhook.id, 1, clock.ms, None, problem)])
+    (now,) = await ledger.webhooks(OURS)
+    return now
+
+
+def test_an_endpoint_of_which_every_attempt_has_failed_for_five_days_is_disabled(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        began_ms = clock.ms
+        for _ in range(5):
+            now = await tried(ledger, webhook, clock, "timeout")
+            assert (now.disabled_by, now.failing_since_ms) == (None, began_ms)
+            clock.ms += DAY_MS
+        assert (await ledger.totals()).endpoints == {"failing": 1}
+        now = await tried(ledger, webhook, clock, "refused")
+        assert (now.disabled_by, now.disabled_ms, now.failing_since_ms) == ("failures", clock.ms, began_ms)
+        assert (await ledger.totals()).endpoints == {"given_up": 1}
+
+    with_ledger(place, scenario, clock)
+    (line,) = [record.getMessage() for record in caplog.records if "is disabled" in record.getMessage()]
+    assert "hook_" in line and "https" not in line
+
+
+def test_one_success_is_enough_to_stay_enabled_and_what_this_system_could_not_send_counts_for_nothing(
+    place: Place,
+) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        problems: list[Problem | None] = [
+            "timeout",
+            "timeout",
+            "not_sent",
+            None,
+            "redirected",
+            "not_sent",
+            "bad_answer",
+        ]
+        for problem in problems:
+            now = await tried(ledger, webhook, clock, problem)
+            clock.ms += 2 * DAY_MS
+        assert (now.disabled_by, now.failing_since_ms) == (None, clock.ms - 6 * DAY_MS)
+        for _ in range(3):
+            now = await tried(ledger, webhook, clock, "not_sent")
+            clock.ms += 2 * DAY_MS
+        assert now.disabled_by is None
+
+    with_ledger(place, scenario, clock)
+
+
+def test_what_waits_for_an_endpoint_that_failed_says_so_and_is_told_when_it_is_enabled(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await tried(ledger, webhook, clock, "timeout")
+        clock.ms += 5 * DAY_MS
+        await ended(ledger, created_ms=clock.ms - 20_000)
+        (waiting,) = await due(ledger)
+        await ended(ledger, created_ms=clock.ms - 10_000)
+        other = next(each for each in await due(ledger) if each.id != waiting.id)
+        failed_again = Attempted(other.id, webhook.id, 1, clock.ms, None, "timeout", clock.ms + 5_000)
+        await ledger.record_attempts([failed_again])
+        listed = await ledger.deliveries(MEMBER, webhook.id, DeliveryQuery(9, "pending"))
+        assert {(each.problem, each.next_ms) for each in listed} == {("disabled", None)} and len(listed) == 2
+        with pytest.raises(Conflict):
+            await ledger.redeliver(MEMBER, webhook.id, waiting.id)
+        assert await due(ledger) == []
+        now = await ledger.change_webhook(MEMBER, webhook.id, WebhookChange(enabled=True))
+        assert (now.disabled_by, now.disabled_ms, now.failing_since_ms) == (None, None, None)
+        assert waiting.id in {each.id for each in await due(ledger)}
+        again = await ledger.redeliver(MEMBER, webhook.id, other.id)
+        assert (again.status, again.next_ms) == ("pending", clock.ms)
+
+    with_ledger(place, scenario, clock)
+
+
+def test_another_url_is_another_endpoint_whose_time_begins(place: Place) -> None:
+    clock = _later()
+
+    async def scenario(ledger: Ledger) -> None:
+        webhook = hook()
+        await ledger.create_webhook(MEMBER, webhook)
+        await tried(ledger, webhook, clock, "timeout")
+        same = await ledger.change_webhook(MEMBER, webhook.id, WebhookChange(url=webhook.url))
+        assert same.failing_since_ms == clock.ms
+        moved = await ledger.change_webhook(MEMBER, webhook.id, WebhookChange(url="https://example.org/moved"))
+        assert moved.failing_since_ms is None
+        clock.ms += 6 * DAY_MS
+        assert (await tried(ledger, webhook, clock, "timeout")).disabled_by is None
+
+    with_ledger(place, scenario, clock)
+
+
+def test_time_in_which_the_system_did_not_run_is_no_failure_of_an_endpoint(place: Place) -> None:
+    clock = _later()
+    webhook = hook()
+
+    async def before(ledger: Ledger) -> None:
+        await ledger.create_webhook(MEMBER, webhook)
+        await tried(ledger, webhook, clock, "timeout")
+        clock.ms += 4 * DAY_MS
+        await tried(ledger, webhook, clock, "timeout")
+
+    async def after_an_hour(ledger: Ledger) -> None:
+        (now,) = await ledger.webhooks(OURS)
+        assert now.failing_since_ms is not None
+
+    async def after_days(ledger: Ledger) -> None:
+        now = await tried(ledger, webhook, clock, "timeout")
+        assert (now.disabled_by, now.failing_since_ms) == (None, clock.ms)
+
+    with_ledger(place, before, clock)
+    clock.ms += HOUR_MS
+    with_ledger(place, after_an_hour, clock)
+    clock.ms += 3 * DAY_MS
+    with_ledger(place, after_days, clock)
 
 
 async def thresholds(ledger: Ledger) -> list[int]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from actors.backends.base import BackendDied
 from actors.node import NodeAgent
 from actors.wire.calls import Gone, Unreached
+from cluster.catalogue import Adapter
 from cluster.ids import EngineId, NodeId
 from cluster.liveness.silence import Vitals
 from cluster.messages.machines import EngineOrder, EngineReport, EngineState, GpuLoad, Hardware, NodeOrders, NodeReport
@@ -67,6 +68,9 @@ class PlainEngine:
         self.failure = ""
         self.loaded = asyncio.Event()
         self.loaded.set()
+        self.told: list[list[str]] = []
+        self.adapted = asyncio.Event()
+        self.adapted.set()
         self.may_stop = asyncio.Event()
         self.may_stop.set()
 
@@ -77,6 +81,12 @@ class PlainEngine:
             self.unreached -= 1
             raise Unreached(f"{self.report.id} cannot be reached")
         return self.report
+
+    async def adapt(self, adapters: Sequence[Adapter]) -> EngineReport:
+        self.told.append([adapter.id for adapter in adapters])
+        await self.adapted.wait()
+        self.report = replace(self.report, known=tuple(adapter.number for adapter in adapters))
+        return await self.describe()
 
     async def load(self) -> EngineReport:
         self.loads += 1
@@ -216,6 +226,36 @@ def test_a_node_tells_which_weights_are_there_from_its_start_and_when_an_engine_
             stage.weights = ["old", "m"]  # it has downloaded them, and that is all
             stage.scheduler.wants(E0)
             await until(lambda: stage.scheduler.reports[-1].cached == ("old", "m"), "the new weights")
+
+    run(scenario())
+
+
+def test_an_engine_is_told_of_adapters_once_it_serves_and_until_it_has_told_of_them() -> None:
+    async def scenario() -> None:
+        async with Stage() as stage:
+            await stage.told()
+            engine = stage.launcher.engines[E0] = PlainEngine(E0)
+            engine.loaded.clear()
+            engine.adapted.clear()
+            german, greek = Adapter("german", "org/german"), Adapter("greek", "org/greek")
+            stage.scheduler.orders = [EngineOrder(E0, "m", adapters=(german,))]
+            await stage.told(e0="starting")
+            await stage.some_heartbeats()
+            assert engine.told == []
+            engine.loaded.set()
+            await until(lambda: engine.told, "telling it")
+            await stage.some_heartbeats()
+            assert engine.told == [["german"]]  # not again before it has answered
+            stage.scheduler.orders = [EngineOrder(E0, "m", adapters=(german, greek))]
+            engine.adapted.set()
+            await until(lambda: ["german", "greek"] in engine.told, "telling it of both")
+            told = {german.number, greek.number}
+            await until(lambda: set(stage.scheduler.reports[-1].engines[0].known) == told, "a report")
+            stage.scheduler.orders = [EngineOrder(E0, "m")]
+            await stage.some_heartbeats()
+            times = len(engine.told)
+            await stage.some_heartbeats()
+            assert len(engine.told) == times
 
     run(scenario())
 

@@ -49,6 +49,8 @@ def test_every_path_of_the_contract_is_there() -> None:
         "GET /api/v1/models/{model_id}",
         "PATCH /api/v1/models/{model_id}",
         "POST /api/v1/models/{model_id}/restart",
+        "POST /api/v1/models/{model_id}/adapters",
+        "DELETE /api/v1/models/{model_id}/adapters/{adapter_id}",
         "GET /api/v1/nodes",
         "GET /api/v1/nodes/{node_id}",
         "GET /api/v1/nodes/{node_id}/status",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from ray._private.state import GlobalState
+from ray.core.generated.common_pb2 import NodeDeathInfo
 
 from actors.ray import autoscaler, machines, seats
 from actors.ray.autoscaler import Outlook
@@ -22,19 +23,22 @@ def told(name: str, state: str, *places: str) -> dict[str, Any]:
     return {"placement_group_id": name[-1] * 36, "name": name, "state": state, "bundles_to_node_id": bundles}
 
 
+def machine(ray_id: str, alive: bool = True, death: int = 0) -> dict[str, Any]:
+    """A machine, as Ray tells of it; of one that has gone, why."""
+    hardware = {"NodeManagerHostname": ray_id[0], "Resources": {"CPU": 8.0, "GPU": 8.0}, "Labels": {}}
+    return {"NodeID": ray_id, "Alive": alive, "DeathReason": death, **hardware}
+
+
 class PlainRay:
     """Ray's groups: those that are asked for wait, unless a test has placed them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.table: list[dict[str, Any]] = []
         self.asked: list[tuple[list[dict[str, float]], dict[str, Any]]] = []
-        alive = [
-            {"NodeID": each, "NodeManagerHostname": each[0], "Resources": {"CPU": 8.0, "GPU": 8.0}, "Labels": {}}
-            for each in (A, B, C)
-        ]
+        self.machines = [machine(each) for each in (A, B, C)]
         monkeypatch.setattr(seats, "placement_group_table", lambda: dict(enumerate(self.table)))
         monkeypatch.setattr(seats, "placement_group", self._make)
-        monkeypatch.setattr(machines, "alive", lambda: alive)
+        monkeypatch.setattr(machines, "all_of_them", lambda: self.machines)
         monkeypatch.setattr(GlobalState, "available_resources_per_node", lambda _: {})
         monkeypatch.setattr(machines, "leaving", dict)
         monkeypatch.setattr(autoscaler, "outlook", lambda: Outlook(brings_machines=True, hopeless=frozenset()))
@@ -82,3 +86,19 @@ def test_one_that_has_lost_a_machine_waits_as_a_whole(ray: PlainRay, state: str)
     assert seats.groups() == {E0: Group("0" * 36, E0, None, "made")}
     (seat,) = run(RaySeats().see_to([], [])).seats
     assert (seat.engine_id, seat.nodes) == (E0, ())
+
+
+def test_machines_that_were_let_go_or_drained_after_a_notice_are_told_apart_from_those_that_were_lost(
+    ray: PlainRay,
+) -> None:
+    reasons = NodeDeathInfo.Reason
+    idle, preempted, lost, stopped = ("d" * 56, "e" * 56, "f" * 56, "0" * 56)
+    ray.machines += [
+        machine(idle, False, reasons.Value("AUTOSCALER_DRAIN_IDLE")),
+        machine(preempted, False, reasons.Value("AUTOSCALER_DRAIN_PREEMPTED")),
+        machine(lost, False, reasons.Value("UNEXPECTED_TERMINATION")),
+        machine(stopped, False, reasons.Value("EXPECTED_TERMINATION")),
+    ]
+    report = run(RaySeats().see_to([], []))
+    assert {each.node_id for each in report.machines} == set(map(node_id, (A, B, C)))
+    assert report.given_back == {node_id(idle), node_id(preempted)}

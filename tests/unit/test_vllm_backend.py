@@ -2,24 +2,29 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from actors.backends.base import BackendDied
-from actors.backends.vllm.adapter_files import AdapterRefused
+from actors.backends.base import Adapted, BackendDied
+from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused
+from actors.backends.vllm.adapting import without_added
 from actors.backends.vllm.backend import VllmBackend
 from actors.backends.vllm.detokenizer import Detokenizer
 from actors.backends.vllm.engine import InvalidRequest, Produced, VllmEngine, Wanted
 from actors.backends.vllm.structured import TRIAL_ANSWER, Constraint
-from cluster.catalogue import Model
+from cluster.catalogue import Adapter, Model
 from cluster.conversation import Conversation
+from cluster.messages.machines import AdapterRefusal
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import ChatMessage, Dispatch, Output, Sampling
 from tests.support.backend_suite import PATIENCE_S, BackendSuite, Inbox, Subject
+from tests.support.lora import make_adapter
 
 MODEL = Model("m", source="org/m", gpus=0)
 MESSAGES = (ChatMessage("user", "Hello"),)
@@ -58,8 +63,10 @@ class ScriptedEngine(VllmEngine):
     loaded_adapters: tuple[str, ...] = ()
     figures = None
     adapters = ("known",)
+    adapted = Adapted()
 
     def __init__(self, structured: bool = False) -> None:
+        self.files: dict[str, AdapterFiles] = {}
         self.structured = structured
         self.running: dict[str, str] = {}
         self.prompts: dict[str, list[int]] = {}
@@ -103,6 +110,20 @@ class ScriptedEngine(VllmEngine):
         self.prompts[request_id] = list(wanted.prompt)
         self.running[request_id] = answer[len(wanted.resumed) : max_tokens]
         self.reasons[request_id] = "stop" if len(answer) <= max_tokens else "length"
+
+    def keep_adapters(self, numbers: Collection[int]) -> None:
+        refused = tuple(each for each in self.adapted.refused if each.number in numbers)
+        self.adapted = Adapted(tuple(number for number in self.adapted.known if number in numbers), refused)
+
+    def know(self, adapter: Adapter, files: AdapterFiles) -> None:
+        if adapter.id == "torn":
+            self.refuse(adapter, "vLLM cannot load it: it is torn")
+            raise AdapterRefused(adapter.id, "vLLM cannot load it: it is torn")
+        self.files[adapter.id] = files
+        self.adapted = Adapted((*self.adapted.known, adapter.number), self.adapted.refused)
+
+    def refuse(self, adapter: Adapter, reason: str) -> None:
+        self.adapted = Adapted(self.adapted.known, (*self.adapted.refused, AdapterRefusal(adapter.number, reason)))
 
     def is_dead(self, error: Exception) -> bool:
         return isinstance(error, EngineDead)
@@ -195,6 +216,58 @@ def test_an_adapter_that_cannot_be_had_fails_its_job_and_no_other(stage: Loaded)
     assert [chunk.retryable for chunk in stage.inbox.of(unknown)] == [True]  # another engine may have it
     assert [stage.inbox.end(each).finish_reason for each in (plain, known)] == ["stop", "stop"]
     assert stage.backend.adapters == ("known",)
+
+
+def test_adapters_are_read_and_loaded_while_it_generates_and_what_is_none_is_told(
+    stage: Loaded, tmp_path: Path
+) -> None:
+    running = stage.dispatch()
+    stage.engine.held = True
+    stage.backend.start([running])
+    assert stage.engine.stepping.acquire(timeout=PATIENCE_S)
+    good, torn = (Adapter(name, str(make_adapter(tmp_path / name, 1)), added_ms=1) for name in ("good", "torn"))
+    gone = Adapter("gone", str(tmp_path / "gone"), added_ms=1)
+    telling = stage.backend.adapt([good, torn, gone])
+    stage.engine.held = False
+    stage.engine.may_step.release()
+    telling.result(PATIENCE_S)
+    assert stage.backend.adapted.known == (good.number,)
+    assert stage.engine.files["good"].folder == tmp_path / "good"
+    assert {each.number: each.reason for each in stage.backend.adapted.refused} == {
+        torn.number: "vLLM cannot load it: it is torn",
+        gone.number: f"there is no folder {tmp_path / 'gone'}",
+    }
+    assert stage.inbox.end(running).finish_reason == "stop"
+    stage.backend.adapt([]).result(PATIENCE_S)
+    assert stage.backend.adapted == Adapted()
+
+
+def test_an_engine_that_does_not_start_with_what_was_added_starts_without_it() -> None:
+    of_settings, added = Adapter("known", "org/known"), Adapter("new", "org/new", added_ms=1)
+    made: list[tuple[Adapter, ...]] = []
+    engine = ScriptedEngine()
+
+    def make(model: Model, *_: Any) -> ScriptedEngine:
+        made.append(model.adapters)
+        if added in model.adapters:
+            raise RuntimeError("out of memory")
+        return engine
+
+    inbox = Inbox()
+    backend = VllmBackend(replace(MODEL, adapters=(of_settings, added)), "org/m", make)
+    with closing(backend):
+        backend.load(inbox.sink, inbox.died)
+        assert made == [(of_settings, added), (of_settings,)]
+        (refusal,) = backend.adapted.refused
+        assert (refusal.number, refusal.outgrown) == (added.number, False)
+        assert refusal.reason == "vLLM does not start with it: RuntimeError: out of memory"
+
+
+def test_what_was_added_last_is_left_out_first() -> None:
+    first, last, of_settings = Adapter("first", added_ms=1), Adapter("last", added_ms=2), Adapter("known")
+    assert without_added((last, of_settings, first)) == [(), (last,), (first, last)]
+    assert without_added((of_settings, first)) == [(), (first,)]
+    assert without_added((of_settings,)) == [()]
 
 
 def test_a_stop_string_ends_the_request(stage: Loaded) -> None:

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from actors.couriering.posting import Answer, Poster
 from actors.outgoing.addresses import AddressRefused, PublicAddresses
 from actors.outgoing.urls import UrlRefused, checked
 from cluster.settings.sections.webhooks import Webhooks
-from tests.support.certificates import certificate
+from tests.support.certificates import Certificate, certificate
 from tests.support.plain_system import PATIENCE_S, run, settled
 from tests.support.webhook_host import Receiver, receiver
 
@@ -67,6 +67,66 @@ def test_who_does_not_answer_is_not_waited_for() -> None:
         assert await poster.post(host.url(), HEADERS, "{}") == Answer(problem="timeout")
 
     with_receiver(scenario)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def talking(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A port where this is said on each connection, until the other side hangs up."""
+    ended: list[asyncio.Future[None]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.get_running_loop().create_future())
+        try:
+            with suppress(ConnectionError, ssl.SSLError):
+                await talk(reader, writer)
+        finally:
+            writer.close()
+            ended[-1].set_result(None)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*ended)
+
+
+@asynccontextmanager
+async def repeating(text: bytes, pause_s: float) -> AsyncIterator[int]:
+    """A port that says this again and again, until the other side hangs up."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 ")
+        while True:
+            writer.write(text)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+
+    async with talking(talk) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("text", "pause_s", "problem"),
+    [
+        (b"103 Early Hints\r\n\r\nHTTP/1.1 ", 0.0, "timeout"),
+        (b"103 Early Hints\r\n\r\nHTTP/1.1 ", 0.01, "timeout"),
+        (b"200 OK\r\nX-1: 1\r\nX-2", 0.01, "timeout"),
+        (b"200 OK\r\nX: " + b"1" * 100_000, 0.0, "bad_answer"),
+    ],
+    ids=["hints without end", "hints in drops", "headers in drops", "headers without end"],
+)
+def test_an_answer_that_never_begins_has_its_time_and_no_more(text: bytes, pause_s: float, problem: str) -> None:
+    async def scenario() -> None:
+        async with repeating(text, pause_s) as port:
+            poster = Poster(HERE)
+            answer = await poster.post(f"http://127.0.0.1:{port}/", HEADERS, "{}")
+            await poster.close()
+            assert answer == Answer(problem=problem)  # type: ignore[arg-type]
+
+    run(scenario())
 
 
 async def _without_end() -> AsyncIterator[bytes]:
@@ -240,6 +300,60 @@ def test_a_certificate_is_looked_at(names: list[str], trusts: bool, delivered: b
             await poster.close()
 
     run(scenario())
+
+
+async def _posted_over_tls(tls: ssl.SSLContext | None, trusting: ssl.SSLContext, says: bytes = b"") -> Answer:
+    """What comes of it at a server that speaks TLS by `tls`, or not at all, and says this of each connection."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(says)
+        await reader.read()
+
+    async def lookup(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    async with talking(talk, tls) as port:
+        poster = Poster(HERE, lookup, trusting)
+        answer = await poster.post(f"https://hooks.test:{port}/", HEADERS, "{}")
+        await poster.close()
+    return answer
+
+
+def _speaking(made: Certificate) -> ssl.SSLContext:
+    speaking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    speaking.load_cert_chain(made.file, made.key)
+    return speaking
+
+
+def test_who_wants_to_know_who_we_are_is_not_connected_to(tmp_path: Path) -> None:
+    """With TLS 1.3 that is told after the handshake, instead of an answer."""
+    made = certificate(tmp_path, "hooks.test")
+    speaking = _speaking(made)
+    speaking.verify_mode = ssl.CERT_REQUIRED
+    speaking.load_verify_locations(made.file)
+    answer = run(_posted_over_tls(speaking, made.trusting()))
+    assert answer == Answer(problem="connection_failed")
+
+
+def test_who_speaks_too_old_a_tls_is_not_connected_to(tmp_path: Path) -> None:
+    made = certificate(tmp_path, "hooks.test")
+    speaking, trusting = _speaking(made), made.trusting()
+    speaking.maximum_version = ssl.TLSVersion.TLSv1_2
+    trusting.minimum_version = ssl.TLSVersion.TLSv1_3
+    answer = run(_posted_over_tls(speaking, trusting))
+    assert answer == Answer(problem="connection_failed")
+
+
+def test_who_speaks_no_tls_is_not_connected_to(tmp_path: Path) -> None:
+    made = certificate(tmp_path, "hooks.test")
+    answer = run(_posted_over_tls(None, made.trusting(), b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+    assert answer == Answer(problem="connection_failed")
+
+
+def test_who_never_ends_the_handshake_is_a_timeout(tmp_path: Path) -> None:
+    made = certificate(tmp_path, "hooks.test")
+    assert run(_posted_over_tls(None, made.trusting())) == Answer(problem="timeout")
 
 
 def test_no_proxy_is_asked_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,16 @@ from functools import partial
 from threading import Condition, Thread
 from typing import Any
 
-from actors.backends.base import NO_MEDIA, BackendDied, Chunk, Loaded, Media, Sink
+from actors.backends.base import NO_MEDIA, Adapted, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.generation import Generation
 from actors.backends.prompts.by_length import prompt_tokens
 from actors.backends.simulated.options import Options, parse_options
 from actors.backends.simulated.prefix_cache import PrefixCache
 from actors.backends.simulated.text import VOCABULARY, digest, follows, simulated_token_id, varied
+from cluster.catalogue import Adapter
 from cluster.clock import SYSTEM_CLOCK, Clock
 from cluster.measures.engine_times import Times
-from cluster.messages.machines import EngineFigures
+from cluster.messages.machines import AdapterRefusal, EngineFigures
 from cluster.messages.marks import FinishReason
 from cluster.messages.work import Asking, ChatMessage, Dispatch, Form, JobAttempt, Sampling
 
@@ -34,20 +35,22 @@ class _Simulation(Generation):
         "is_deadly",
         "last",
         "messages",
+        "number",
         "ready_s",
         "refusal",
         "trap",
     )
 
-    def __init__(self, dispatch: Dispatch, options: Options, adapters: Sequence[str]) -> None:
+    def __init__(self, dispatch: Dispatch, options: Options, known: Mapping[int, str]) -> None:
         job = dispatch.job
         super().__init__(dispatch, prompt_tokens(job.messages))
         self.adapter = job.adapter
+        self.number = job.adapter_number
         self.digest = self._digest(dispatch, options)
         self.index = len(dispatch.resume.token_ids)
         self.last = min(job.sampling.max_tokens, options.output_tokens)
         self.finish_reason: FinishReason = "stop" if options.output_tokens < job.sampling.max_tokens else "length"
-        self.refusal = self._refusal(job.sampling, options, adapters)
+        self.refusal = self._refusal(job.sampling, options, known)
         self.trap = _trap(self.index, options)
         self.is_deadly = options.die_of is not None and any(options.die_of in m.content for m in job.messages)
         self.messages = job.messages
@@ -61,8 +64,8 @@ class _Simulation(Generation):
         drawn = [varied(plain, attempt) for attempt in range(dispatch.attempt, 0, -1)]
         return next(filter(partial(follows, dispatch.resume.token_ids), drawn), drawn[0])
 
-    def _refusal(self, sampling: Sampling, options: Options, adapters: Sequence[str]) -> Chunk | None:
-        if self.adapter and self.adapter not in adapters:
+    def _refusal(self, sampling: Sampling, options: Options, known: Mapping[int, str]) -> Chunk | None:
+        if self.adapter and self.number not in known and self.adapter not in known.values():
             return self.fail("engine_error", f"adapter {self.adapter}: the engine does not know it", retryable=True)
         if sampling.json_schema is not None:
             return self.fail("engine_error", "json_schema: a simulated model has no structured outputs")
@@ -94,10 +97,14 @@ def _trap(resumed: int, options: Options) -> int:
 class SimulatedBackend:
     """Steps at a steady beat of `token_s`; each step brings every generation in the batch one token."""
 
-    def __init__(self, options: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK, adapters: Sequence[str] = ()) -> None:
-        """`adapters` are the ids of those of its model."""
+    def __init__(
+        self, options: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK, adapters: Sequence[Adapter] = ()
+    ) -> None:
+        """`adapters` are those of its model."""
         self._clock = clock
-        self._adapters = adapters
+        self._made_with = adapters
+        self._adapted = Adapted()
+        self._known: Mapping[int, str] = {}
         self._loaded: tuple[str, ...] = ()
         self._given = options
         self._options = Options()
@@ -121,6 +128,10 @@ class SimulatedBackend:
         except ValueError as error:
             raise BackendDied(str(error)) from error
         options = self._options
+        self.adapt(self._made_with)
+        for refusal in self._adapted.refused:
+            if any(each.number == refusal.number and not each.added_ms for each in self._made_with):
+                raise BackendDied(refusal.reason)
         self._cache = PrefixCache(options.prefix_blocks, options.block_size)
         with self._changed:
             self._changed.wait_for(lambda: self._stopped, timeout=self._options.load_s)
@@ -142,6 +153,27 @@ class SimulatedBackend:
         return self._loaded
 
     @property
+    def adapted(self) -> Adapted:
+        return self._adapted
+
+    def adapt(self, adapters: Sequence[Adapter]) -> "Future[None]":
+        refusals = ((adapter, self._refuse(adapter)) for adapter in adapters)
+        refused = {adapter.number: refusal for adapter, refusal in refusals if refusal is not None}
+        self._known = {each.number: each.id for each in adapters if each.number not in refused}
+        self._adapted = Adapted(tuple(self._known), tuple(refused.values()))
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def _refuse(self, adapter: Adapter) -> AdapterRefusal | None:
+        bad = self._options.bad_adapter
+        if bad is not None and bad in adapter.source:
+            return AdapterRefusal(adapter.number, f"{bad} is in its source")
+        if self._options.lora_from_start and not self._made_with:
+            return AdapterRefusal(adapter.number, "it was made without adapters", outgrown=True)
+        return None
+
+    @property
     def figures(self) -> EngineFigures | None:
         return None
 
@@ -150,7 +182,7 @@ class SimulatedBackend:
         return {}
 
     def start(self, dispatches: Sequence[Dispatch], media: Media = NO_MEDIA) -> None:
-        generations = [_Simulation(dispatch, self._options, self._adapters) for dispatch in dispatches]
+        generations = [_Simulation(dispatch, self._options, self._known) for dispatch in dispatches]
         with self._changed:
             if not self._stopped:
                 self._waiting.extend(generations)

@@ -24,7 +24,8 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
     An engine keeps `prefix_blocks` blocks of `block_size` tokens of what it has read and said. Reading a token that is
     not among them takes `prefill_token_s`, one prompt after the other. Of the model's adapters it keeps the last
-    `max_loras` that it used, and loading another one takes `adapter_s`.
+    `max_loras` that it used, and loading another one takes `adapter_s`. It cannot load one whose source contains the
+    text `bad_adapter`; and with `lora_from_start`, one that was made without adapters is outgrown by its first.
     """
 
     first_token_s: Seconds = 0.05
@@ -45,6 +46,8 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     prefill_token_s: Seconds = 0.0
     max_loras: Count = 8
     adapter_s: Seconds = 0.0
+    bad_adapter: str | None = None
+    lora_from_start: bool = False
 
 
 def parse_options(options: Mapping[str, Any]) -> Options:

@@ -20,6 +20,7 @@ CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 _WRAPPED = "base_model.model."
 _HEADER_BYTES = 8
+_PIECE_BYTES = 1 << 20
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 Shape = tuple[int, ...]
@@ -30,6 +31,7 @@ class AdapterRefused(Exception):
 
     def __init__(self, adapter: str, reason: str) -> None:
         super().__init__(f"adapter {adapter}: {reason}")
+        self.reason = reason
 
 
 class AdapterFiles(Struct, frozen=True):
@@ -39,15 +41,52 @@ class AdapterFiles(Struct, frozen=True):
     rank: int
 
 
-def read_all(model: Model, source: str) -> dict[str, AdapterFiles]:
-    """The adapters of `model`, which is at `source`, by their ids. What is not here yet is fetched from the hub.
+class AdaptersRead(Struct, frozen=True):
+    """The files of a model's adapters, and why there are none of others, both by their numbers."""
 
-    Raises AdapterRefused for the first one that is none, or none of this model.
+    files: Mapping[int, AdapterFiles] = {}
+    refused: Mapping[int, str] = {}
+
+
+def read_all(model: Model, source: str) -> AdaptersRead:
+    """The adapters of `model`, which is at `source`. What is not here yet is fetched from the hub.
+
+    Raises AdapterRefused for the first one of the settings that is none, or none of this model. Of those that admins
+    have added it is told.
     """
-    if not model.adapters:
-        return {}
-    shapes = _shapes_of(Path(source).expanduser()) if is_local(source) else {}
-    return {adapter.id: _read(model, adapter, shapes) for adapter in model.adapters}
+    files: dict[int, AdapterFiles] = {}
+    refused: dict[int, str] = {}
+    shapes = _shapes(source) if model.adapters else {}
+    for adapter in model.adapters:
+        try:
+            files[adapter.number] = _read(model, adapter, shapes)
+        except AdapterRefused as refusal:
+            if not adapter.added_ms:
+                raise
+            refused[adapter.number] = refusal.reason
+    return AdaptersRead(files, refused)
+
+
+def read(model: Model, adapter: Adapter, source: str) -> AdapterFiles:
+    """This adapter of `model`, which is at `source`, in this machine's memory by then: vLLM, which generates nothing
+    while it loads one, does not wait for a disk. Raises AdapterRefused.
+    """
+    files = _read(model, adapter, _shapes(source))
+    for name in _WEIGHTS:
+        _touch(files.folder / name)
+    return files
+
+
+def _touch(file: Path) -> None:
+    """Have the kernel keep what is in this file, if there is one."""
+    if file.is_file():
+        with file.open("rb", buffering=0) as opened:
+            while opened.read(_PIECE_BYTES):
+                pass
+
+
+def _shapes(source: str) -> dict[str, Shape]:
+    return _shapes_of(Path(source).expanduser()) if is_local(source) else {}
 
 
 def _read(model: Model, adapter: Adapter, shapes: Mapping[str, Shape]) -> AdapterFiles:
@@ -55,7 +94,7 @@ def _read(model: Model, adapter: Adapter, shapes: Mapping[str, Shape]) -> Adapte
         folder = _folder(model, adapter)
         files = AdapterFiles(folder, _rank(folder))
         _check_shapes(folder, shapes)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise AdapterRefused(adapter.id, str(error)) from error
     return files
 

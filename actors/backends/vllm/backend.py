@@ -13,12 +13,15 @@ from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from actors.backends.base import NO_MEDIA, BackendDied, Chunk, Loaded, Media, Sink
+from msgspec.structs import replace
+
+from actors.backends.base import NO_MEDIA, Adapted, BackendDied, Chunk, Loaded, Media, Sink
 from actors.backends.download import Download
 from actors.backends.generation import Generation
 from actors.backends.marked import MarkedGeneration, Token
 from actors.backends.phases import Phases
 from actors.backends.vllm.adapter_files import AdapterRefused
+from actors.backends.vllm.adapting import Adapting, without_added
 from actors.backends.vllm.engine import InvalidRequest, Pooled, Produced, VllmEngine, Wanted
 from actors.backends.vllm.failures import FailureLog
 from actors.backends.vllm.frontend import RequestRefused
@@ -36,7 +39,7 @@ from actors.backends.vllm.rendering import (
 )
 from actors.backends.vllm.rendering_pooled import check_pooled, render_pooled
 from actors.backends.vllm.warm_up import warm_up, warm_up_pooling
-from cluster.catalogue import Model
+from cluster.catalogue import Adapter, Model
 from cluster.measures.engine_times import Times
 from cluster.messages.machines import EngineFigures
 from cluster.messages.work import Asking, Dispatch, Form, JobAttempt, Sampling
@@ -88,6 +91,7 @@ class VllmBackend:
         self._structured_outputs = False
         self._answers: dict[str, tuple[Generation, int]] = {}  # by vLLM's request: whose it is, and which choice
         self._requests: dict[JobAttempt, list[str]] = {}
+        self._adapting = Adapting(model, source, self._inbox.put)
         self._parses = bool(model.conversation.reasoning_parser)
         self._refusals: list[Chunk] = []  # ends that no step brings
         self._killed: Exception | None = None
@@ -115,6 +119,14 @@ class VllmBackend:
         return () if engine is None else engine.loaded_adapters
 
     @property
+    def adapted(self) -> Adapted:
+        engine = self._engine
+        return Adapted() if engine is None else engine.adapted
+
+    def adapt(self, adapters: Sequence[Adapter]) -> "Future[None]":
+        return self._adapting.adapt(adapters)
+
+    @property
     def figures(self) -> EngineFigures | None:
         engine = self._engine
         return None if engine is None else engine.figures
@@ -138,6 +150,7 @@ class VllmBackend:
     def close(self) -> None:
         self._stopped = True
         self._renderer.shutdown(cancel_futures=True)
+        self._adapting.close()
         if self._thread is not None:
             self._inbox.put(_wake_up)
             self._thread.join(STEP_TIMEOUT_S)
@@ -181,9 +194,7 @@ class VllmBackend:
 
     def _run(self, loaded: "Future[Loaded]", sink: Sink, died: Callable[[BackendDied], None]) -> None:
         try:
-            engine = self._engine = self._make(
-                self._model, self._source, self._sockets.name, self._failures.open, self._phases
-            )
+            engine = self._engine = self._made()
             loaded.set_result(self._prepare(engine))
             self._generate(engine, sink)
         except Exception as error:
@@ -196,6 +207,35 @@ class VllmBackend:
                 died(reason)
         finally:
             self._shut_down()
+
+    def _made(self) -> VllmEngine:
+        """The engine. What admins have added to the model does not keep it from being made.
+
+        Where vLLM does not start, it is tried without the adapter that was added last, then without all that were.
+        """
+        reason = ""
+        *attempts, last = without_added(self._model.adapters)
+        for left_out in attempts:
+            try:
+                return self._made_without(left_out, reason)
+            except Exception as error:
+                if self._stopped or isinstance(error, AdapterRefused):
+                    raise
+                reason = reason or self._failures.reason(error)
+            log.warning("%s does not start, and is tried without added adapters: %s", self._model.id, reason)
+            self._end_processes()
+            self._failures.forget()
+        return self._made_without(last, reason)
+
+    def _made_without(self, left_out: Sequence[Adapter], reason: str) -> VllmEngine:
+        adapters = tuple(adapter for adapter in self._model.adapters if adapter not in left_out)
+        engine = self._make_of(replace(self._model, adapters=adapters))
+        for adapter in left_out:
+            engine.refuse(adapter, f"vLLM does not start with it: {reason}")
+        return engine
+
+    def _make_of(self, model: Model) -> VllmEngine:
+        return self._make(model, self._source, self._sockets.name, self._failures.open, self._phases)
 
     def _prepare(self, engine: VllmEngine) -> Loaded:
         if self._processes is not None:

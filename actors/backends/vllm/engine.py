@@ -1,14 +1,16 @@
 """vLLM's engine: what a backend asks of it. `making.py` makes one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from threading import Thread
 from typing import Any
 
 from msgspec import Struct
 
+from actors.backends.base import Adapted
 from actors.backends.failures import one_line
 from actors.backends.vllm import processes, structured
+from actors.backends.vllm.adapter_files import AdapterFiles
 from actors.backends.vllm.adapters import Adapters
 from actors.backends.vllm.detokenizer import Detokenizer, make_detokenizer
 from actors.backends.vllm.figures import Figures
@@ -17,6 +19,7 @@ from actors.backends.vllm.logprobs import LogprobTeller, prompt_logprobs
 from actors.backends.vllm.pooling import PoolingFrontend
 from actors.backends.vllm.sampling import constraint_params, sampling_params
 from actors.backends.vllm.structured import Constraint
+from cluster.catalogue import Adapter
 from cluster.conversation import Conversation
 from cluster.json_schemas import UnsupportedSchema
 from cluster.measures.engine_times import Times
@@ -53,7 +56,8 @@ class Wanted(Struct, frozen=True):
 
     `inputs` is the prompt as vLLM's renderer made it, where that is more than tokens. Of several, it is this `choice`.
     Where the answer is parsed, the model may think first: so many resumed tokens were free of the constraint, and all
-    are while `thinks`. `teller` says how logprobs are told. It is wanted of this `adapter`, where it is not empty.
+    are while `thinks`. `teller` says how logprobs are told. It is wanted of this `adapter`, where it is not empty, the
+    one of this number where there are several.
     """
 
     prompt: Sequence[int]
@@ -68,6 +72,7 @@ class Wanted(Struct, frozen=True):
     reasoning_kwargs: Mapping[str, Any] | None = None
     teller: LogprobTeller | None = None
     adapter: str = ""
+    adapter_number: int = 0
 
 
 class _Answer(Struct, frozen=True):
@@ -77,7 +82,7 @@ class _Answer(Struct, frozen=True):
     includes_stop: bool
     goes_on: bool
     teller: LogprobTeller | None
-    adapter: str
+    lora: Any
 
 
 class Pooled(Struct, frozen=True):
@@ -129,6 +134,24 @@ class VllmEngine:
     def loaded_adapters(self) -> tuple[str, ...]:
         """The adapters that it has loaded, the one used last last. Asked from any thread."""
         return self._adapters.loaded
+
+    @property
+    def adapted(self) -> Adapted:
+        """The adapters that it knows, and those that it has refused. Asked from any thread."""
+        return self._adapters.adapted
+
+    def know(self, adapter: Adapter, files: AdapterFiles) -> None:
+        """Load this adapter. Raises AdapterRefused, and whatever says that vLLM is dead."""
+        self._adapters.know(adapter, files)
+
+    def refuse(self, adapter: Adapter, reason: str) -> None:
+        """Tell of this adapter that it cannot be loaded."""
+        self._adapters.refuse(adapter, reason)
+
+    def keep_adapters(self, numbers: Collection[int]) -> None:
+        """Know those of these numbers alone. What is being generated goes on with its own."""
+        in_use = {answer.lora.lora_int_id for answer in self._answers.values() if answer.lora is not None}
+        self._adapters.keep(numbers, in_use)
 
     @property
     def figures(self) -> EngineFigures | None:
@@ -240,7 +263,7 @@ class VllmEngine:
         from vllm.exceptions import VLLMValidationError
 
         sampling, resumed = wanted.sampling, wanted.resumed
-        lora = self._adapters.request(wanted.adapter)
+        lora = self._adapters.request(wanted.adapter, wanted.adapter_number)
         try:
             how = len(resumed), wanted.constraint, self._recommended, wanted.choice % sampling.n, wanted.free_tokens
             asked = self._request(request_id, wanted, sampling_params(sampling, *how), lora)
@@ -252,7 +275,7 @@ class VllmEngine:
             sampling.include_stop_str_in_output,
             goes_on=bool(resumed),
             teller=wanted.teller,
-            adapter=wanted.adapter,
+            lora=lora,
         )
 
     def pool(self, request_id: str, inputs: Any, params: Any) -> None:
@@ -323,7 +346,7 @@ class VllmEngine:
         token_ids = tuple(completion.token_ids)
         if output.finished:
             self._answers.pop(output.request_id, None)
-            self._adapters.use("" if answer is None else answer.adapter)
+            self._adapters.use(None if answer is None else answer.lora)
         return Produced(
             request_id=output.request_id,
             texts=self._texts(answer, token_ids, stopped=reason == "stop"),

@@ -60,6 +60,10 @@ class FailureLog:
         logged = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         return logged[0] if logged else one_line(error)
 
+    def forget(self) -> None:
+        """What was logged until now was of an engine that there is no more."""
+        self._path.unlink(missing_ok=True)
+
     def close(self) -> None:
         if os.environ.get(_CONFIG_PATH, "").startswith(self._folder.name):
             del os.environ[_CONFIG_PATH]

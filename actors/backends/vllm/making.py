@@ -5,14 +5,14 @@ vLLM is imported when one is made, which takes 14 s.
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from actors.backends.base import Place
 from actors.backends.phases import Phases
 from actors.backends.vllm import media, processes, structured
-from actors.backends.vllm.adapter_files import AdapterFiles, AdapterRefused, read_all
+from actors.backends.vllm.adapter_files import AdapterRefused, AdaptersRead, read_all
 from actors.backends.vllm.adapters import Adapters
 from actors.backends.vllm.adapters import engine_args as adapter_args
 from actors.backends.vllm.engine import VllmEngine
@@ -61,7 +61,7 @@ def make_engine_args(
     source: str,
     log_failures: Callable[[dict[str, Any]], None],
     place: Place | None = None,
-    adapters: Mapping[str, AdapterFiles] | None = None,
+    adapters: AdaptersRead | None = None,
 ) -> Any:
     """vLLM's EngineArgs, once vLLM is imported and what it starts is set up.
 
@@ -80,7 +80,7 @@ def make_engine_args(
     from vllm.logger import DEFAULT_LOGGING_CONFIG
 
     log_failures(DEFAULT_LOGGING_CONFIG)
-    args = adapter_args(model, adapters.values()) | engine_args(model, source, place)
+    args = adapter_args(model, adapters.files.values()) | engine_args(model, source, place)
     structured_outputs = {**structured.CONFIG, **args.get("structured_outputs_config", {})}
     args["structured_outputs_config"] = StructuredOutputsConfig(**structured_outputs)
     return EngineArgs(**args)
@@ -131,15 +131,22 @@ def make_engine(
     return VllmEngine(engine, model.conversation, loaded, Figures().install(engine))
 
 
-def _loaded(engine: Any, model: Model, files: Mapping[str, AdapterFiles], phases: Phases) -> Adapters:
-    """The model's adapters, each of which vLLM has loaded once. Raises AdapterRefused, and vLLM is shut down."""
-    adapters = Adapters(engine, model.adapters, files)
-    if not model.adapters:
-        return adapters
-    phases.begin("loading the adapters")
-    try:
-        adapters.load_all()
-    except AdapterRefused:
-        engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
-        raise
+def _loaded(engine: Any, model: Model, read: AdaptersRead, phases: Phases) -> Adapters:
+    """The model's adapters, each of which vLLM has loaded once.
+
+    Raises AdapterRefused for one of the settings, and vLLM is shut down. What admins have added is left out.
+    """
+    adapters = Adapters(engine, model)
+    if model.adapters:
+        phases.begin("loading the adapters")
+    for adapter in model.adapters:
+        if (reason := read.refused.get(adapter.number)) is not None:
+            adapters.refuse(adapter, reason)
+            continue
+        try:
+            adapters.know(adapter, read.files[adapter.number])
+        except AdapterRefused:
+            if not adapter.added_ms:
+                engine.engine_core.shutdown(timeout=processes.EXIT_TIMEOUT_S)
+                raise
     return adapters

@@ -54,7 +54,9 @@ def is_plain(job: Job) -> bool:
 
 def render_plain(engine: VllmEngine, dispatch: Dispatch, prompt: Sequence[int]) -> Rendered:
     """A job that asks for a text alone, and whose prompt has been tokenised."""
-    wanted = Wanted(prompt, dispatch.job.sampling, adapter=dispatch.job.adapter)
+    wanted = Wanted(
+        prompt, dispatch.job.sampling, adapter=dispatch.job.adapter, adapter_number=dispatch.job.adapter_number
+    )
     return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
 
 
@@ -103,7 +105,15 @@ def _render(engine: VllmEngine, dispatch: Dispatch, structured_outputs: bool, me
         detokenizer = _resumed(engine, dispatch, prompt)
         resumed = dispatch.resume.token_ids
         constraint = _constraint(engine, job.sampling, structured_outputs)
-        wanted = Wanted(prompt, job.sampling, resumed, constraint, detokenizer, adapter=job.adapter)
+        wanted = Wanted(
+            prompt,
+            job.sampling,
+            resumed,
+            constraint,
+            detokenizer,
+            adapter=job.adapter,
+            adapter_number=job.adapter_number,
+        )
         return Rendered(_plain_generation(engine, dispatch, prompt), (wanted,))
     asked = _ask(engine, job.form or _dialogue(job), known, media)
     constraint = _constraint(engine, job.sampling, structured_outputs, asked.constraint)
@@ -154,6 +164,7 @@ def _render_marked(engine: VllmEngine, dispatch: Dispatch, asked: Asked, constra
             number,
             teller=teller,
             adapter=dispatch.job.adapter,
+            adapter_number=dispatch.job.adapter_number,
             **_thoughts(asked, had[number].token_ids),
         )
         for number, (inputs, prompt) in enumerate(of_choices)

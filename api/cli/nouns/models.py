@@ -1,4 +1,4 @@
-"""`infernet models`: the catalogue, how many replicas of a model there may be, and new ones in their place."""
+"""`infernet models`: the catalogue, how many replicas of a model there may be, new ones, and its adapters."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,20 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import completing
-from api.cli.client import Client, connect
+from api.cli.client import connect
 from api.cli.groups import Listing
-from api.cli.naming import one_of
-from api.cli.nouns.replacing import path_of, wait_until_replaced
+from api.cli.nouns.adapters import adapters, show_adapters
+from api.cli.nouns.addressing import ModelArgument, chosen_model, path_of
+from api.cli.nouns.replacing import wait_until_replaced
 from api.cli.options import JsonOption, KeyOption, StateOption, TimeoutOption, UrlOption
 from api.cli.render import age, show_json, show_models, show_table
 from api.cli.responses import Json
 
 models = typer.Typer(cls=Listing, help="Models: list, show, scale and restart them. Alone, it lists them.")
-
-ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Its id, or how it begins.", autocompletion=completing.models)
-]
+models.add_typer(adapters, name="adapters")
 
 
 @models.command("list")
@@ -48,7 +45,7 @@ def show(
 ) -> None:
     """Show a model: its replicas, how many there may be and why so many are wanted, and what failed last."""
     with connect(url, key, state) as client:
-        body = client.read(path_of(_chosen(client, model)))
+        body = client.read(path_of(chosen_model(client, model)))
         if as_json:
             show_json(body)
         else:
@@ -80,7 +77,7 @@ def scale(
     if least is not None and most is not None and least > most:
         raise typer.BadParameter(f"--min {least} is more than --max {most}")
     with connect(url, key, state) as client:
-        changed = client.send("PATCH", path_of(_chosen(client, model)), {"replicas": bounds or None})
+        changed = client.send("PATCH", path_of(chosen_model(client, model)), {"replicas": bounds or None})
     if as_json:
         show_json(changed)
     else:
@@ -99,7 +96,7 @@ def restart(
 ) -> None:
     """Replace a model's replicas by new ones, one after the other: its jobs go on. For admins."""
     with connect(url, key, state) as client:
-        model_id = _chosen(client, model)
+        model_id = chosen_model(client, model)
         answer = client.send("POST", f"{path_of(model_id)}/restart")
         if wait:
             answer = wait_until_replaced(client, model_id, timeout_s, shown=not as_json)
@@ -109,10 +106,6 @@ def restart(
         print(f"{model_id} has new replicas: {answer['replicas']} ready")
     else:
         print(f"The replicas of {model_id} are being replaced: `infernet models show {model_id}` tells how far that is")
-
-
-def _chosen(client: Client, model: str) -> str:
-    return str(one_of("model", model, client.models(all=True)["models"])["id"])
 
 
 def _show(model: Json, now: datetime) -> None:
@@ -134,6 +127,9 @@ def _show(model: Json, now: datetime) -> None:
             for each in model.get("engines", [])
         ),
     )
+    if listed := model.get("adapters"):
+        print()
+        show_adapters((str(model["id"]), adapter) for adapter in listed)
     if failures := model.get("failures"):
         print()
         show_table(

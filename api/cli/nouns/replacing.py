@@ -1,19 +1,14 @@
 """A model's replicas, one of which after the other makes room for a new one."""
 
 import time
-from urllib.parse import quote
 
 from api.cli.client import Client
+from api.cli.nouns.addressing import path_of
 from api.cli.nouns.countdown import Countdown
 from api.cli.responses import Json
 from cluster.errors import JobTimeout
 
 _LOOK_S = 0.5
-
-
-def path_of(model_id: str) -> str:
-    """Where the API has a model, whose id may have slashes in it."""
-    return f"/models/{quote(model_id, safe='')}"
 
 
 def wait_until_replaced(client: Client, model_id: str, timeout_s: float | None, shown: bool) -> Json:

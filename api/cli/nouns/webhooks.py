@@ -209,7 +209,7 @@ def _show(webhooks: Iterable[Json]) -> None:
         (
             (
                 each.get("id"),
-                f"disabled ({each['disabled_by']})" if "disabled_by" in each else each.get("status"),
+                _status(each),
                 each.get("url"),
                 each.get("events"),
                 each.get("account_id"),
@@ -218,6 +218,13 @@ def _show(webhooks: Iterable[Json]) -> None:
             for each in webhooks
         ),
     )
+
+
+def _status(webhook: Json) -> str:
+    """An endpoint that fails is disabled soon."""
+    if "disabled_by" in webhook:
+        return f"disabled ({webhook['disabled_by']})"
+    return f"failing since {webhook['failing_since']}" if "failing_since" in webhook else str(webhook.get("status"))
 
 
 def _show_deliveries(deliveries: Iterable[Json], now: datetime) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.wire.calls import if_within
-from cluster.catalogue import Catalogue
+from api.replica.offered import Offered
 from cluster.errors import ModelNotFound
 from cluster.messages.machines import ModelView
 from cluster.messages.models import BoundsChange, ModelDetail
@@ -29,9 +29,9 @@ class ModelsNow(NamedTuple):
 class Models:
     """The models of the catalogue. They may be named by an alias, or by one of their adapters."""
 
-    def __init__(self, catalogue: Catalogue, ledger: "Ledger", scheduler: "Scheduler", health_s: float) -> None:
+    def __init__(self, offered: Offered, ledger: "Ledger", scheduler: "Scheduler", health_s: float) -> None:
         """Speeds and states are waited for no longer than `health_s`."""
-        self._catalogue = catalogue
+        self._offered = offered
         self._ledger = ledger
         self._scheduler = scheduler
         self._health_s = health_s
@@ -57,7 +57,7 @@ class Models:
 
     async def get(self, name: str) -> ModelDetail:
         """All that is known of the model of this name, or of this adapter's. Raises ModelNotFound."""
-        model = self._catalogue.model(name)
+        model = await self._offered.model(name)
         detail = await self._scheduler.model(model.id)
         if detail is None:
             raise ModelNotFound(f"Model {name} is not registered on the network")
@@ -65,14 +65,14 @@ class Models:
 
     async def change(self, name: str, change: BoundsChange) -> ModelDetail:
         """The model, with other bounds of its replicas. Raises ModelNotFound, and BadRequest for what is no bounds."""
-        model = self._catalogue.model(name)
+        model = await self._offered.model(name)
         await self._ledger.change_bounds(model.id, change, model.replicas)
         await self._scheduler.learn_model_settings()
         return await self.get(model.id)
 
     async def restart(self, name: str) -> ModelDetail:
         """The model, whose replicas are replaced one after the other from now on. Raises ModelNotFound."""
-        model = self._catalogue.model(name)
+        model = await self._offered.model(name)
         before = {each.model: each.restarts for each in await self._ledger.model_settings()}
         await self._ledger.restart_model(model.id, before.get(model.id, 0) + 1)
         await self._scheduler.learn_model_settings()

@@ -1,6 +1,7 @@
 """What processes count together: at the doors, in the Ledger, in the Scheduler. It outlives them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 from prometheus_client import Metric
 
@@ -10,6 +11,7 @@ from cluster.limits.pricing import MILLION
 from cluster.measures import tallies
 from cluster.measures.tallies import Tally
 from cluster.messages.money import BudgetUnit
+from cluster.messages.webhooks import EndpointState
 
 _NAMES: Mapping[str, tuple[str, str, Labels]] = {
     tallies.REQUESTS: (
@@ -61,6 +63,16 @@ def reserved(amounts: Mapping[BudgetUnit, int]) -> Metric:
 def untold(count: int) -> Metric:
     """The webhooks that are still to be delivered."""
     return gauge("infernet_webhook_deliveries", "Webhooks that are still to be delivered.", (), [((), count)])
+
+
+def endpoints(counts: Mapping[EndpointState, int]) -> Metric:
+    """How the endpoints of webhooks fare."""
+    about = (
+        "Endpoints of webhooks. Of `failing` ones every attempt since the last success has failed; `given_up` ones "
+        "were disabled because they answered 410, or failed for days."
+    )
+    samples = (((state,), counts.get(state, 0)) for state in get_args(EndpointState))
+    return gauge("infernet_webhook_endpoints", about, ("state",), samples)
 
 
 def streams_open(gauges: Mapping[str, float]) -> Metric:

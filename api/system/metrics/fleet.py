@@ -11,9 +11,9 @@ from cluster.messages.machines import EngineReport, EngineState, GpuLoad, ModelV
 
 
 def names(models: Sequence[ModelView]) -> Iterator[str]:
-    """What jobs are counted under: models and their adapters."""
-    for view in models:
-        yield from (view.id, *(adapter.id for adapter in view.adapters))
+    """What jobs are counted under: models and their adapters, each once. What was added may have a model's name now."""
+    told = (name for view in models for name in (view.id, *(adapter.id for adapter in view.adapters)))
+    yield from dict.fromkeys(told)
 
 
 def engines(nodes: Sequence[NodeView]) -> Iterator[EngineReport]:

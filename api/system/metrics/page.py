@@ -51,6 +51,7 @@ class Page(Collector):
             yield from counted.counts(state.totals.tallies)
             yield counted.reserved(state.totals.reserved)
             yield counted.untold(state.totals.untold)
+            yield counted.endpoints(state.totals.endpoints)
         if state.gauges is not None:
             yield counted.streams_open(state.gauges)
         if state.models is not None:

@@ -6,8 +6,8 @@ imports one file has declared all tables: `METADATA` is complete. A change needs
 
 from sqlmodel import SQLModel
 
-from cluster.store.tables import jobs, marks, measures, media, models, own, people, usage, webhooks
+from cluster.store.tables import alarms, jobs, marks, measures, media, models, own, people, usage, webhooks
 
-__all__ = ["METADATA", "jobs", "marks", "measures", "media", "models", "own", "people", "usage", "webhooks"]
+__all__ = ["METADATA", "alarms", "jobs", "marks", "measures", "media", "models", "own", "people", "usage", "webhooks"]
 
 METADATA = SQLModel.metadata

@@ -9,7 +9,8 @@ from sqlmodel import Field, SQLModel
 class WebhookRow(SQLModel, table=True):
     """An endpoint that is told of events. `events` and `secrets` are JSON; the secrets are kept themselves: they sign.
 
-    One that was removed stays until its deliveries have gone.
+    One that was removed stays until its deliveries have gone. Every attempt since `failing_since_ms` has failed, the
+    last one at `failed_ms`.
     """
 
     __tablename__ = "webhooks"
@@ -22,6 +23,9 @@ class WebhookRow(SQLModel, table=True):
     created_ms: int = Field(sa_type=BigInteger)
     disabled_by: str | None = None
     removed_ms: int | None = Field(default=None, sa_type=BigInteger)
+    failing_since_ms: int | None = Field(default=None, sa_type=BigInteger)
+    failed_ms: int | None = Field(default=None, sa_type=BigInteger)
+    disabled_ms: int | None = Field(default=None, sa_type=BigInteger)
 
     __table_args__: ClassVar[tuple[Index, ...]] = (Index("webhooks_of_account", "account_id", "created_ms", "id"),)
 
