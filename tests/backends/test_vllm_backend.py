@@ -83,6 +83,7 @@ def loaded() -> Iterator[Subject]:
     inbox = Inbox()
     capitals = backend(max_model_len=512, max_num_seqs=32)
     loaded = capitals.load(inbox.sink, inbox.died)
+    assert {name: times.count for name, times in capitals.times.items()} == dict.fromkeys(engine_times.BOUNDS, 0)
 
     from transformers import AutoTokenizer
 

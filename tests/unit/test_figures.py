@@ -98,6 +98,15 @@ def test_times_are_counted_under_vllms_own_bounds() -> None:
     }
 
 
+def test_times_of_warming_up_are_nobodys() -> None:
+    figures = Figures()
+    figures.record(None, iteration(30, 10, 3, "stop"))
+    figures.begin_times()
+    assert {times.count for times in figures.times.values()} == {0}
+    figures.record(None, iteration(0, 0, 1))
+    assert figures.times["inter_token_latency_seconds"].count == 1
+
+
 def test_the_bounds_are_vllms() -> None:
     source = Path(find_spec("vllm").origin).with_name("v1") / "metrics" / "loggers.py"  # type: ignore[union-attr]
     text = source.read_text()

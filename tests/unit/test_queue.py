@@ -218,6 +218,7 @@ FIELDS[Job] = {
     "adapter": texts,
     "webhook_id": st.none() | texts,
     "origin": st.builds(Origin, texts, texts),
+    "adapter_number": counts,
 }
 FIELDS[Waiting] = {
     "job": st.builds(Job, **FIELDS[Job]),

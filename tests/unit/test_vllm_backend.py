@@ -143,6 +143,9 @@ class ScriptedEngine(VllmEngine):
         for request_id in request_ids:
             self.running.pop(request_id, None)
 
+    def begin_times(self) -> None:
+        """It counts none."""
+
     def watch(self, killed: Callable[[Exception], None]) -> None:
         self.kill = killed
 

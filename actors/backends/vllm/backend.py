@@ -246,6 +246,7 @@ class VllmBackend:
             warm_up_pooling(engine)
         else:
             self._structured_outputs = warm_up(engine, self._model.id)
+        engine.begin_times()
         self._phases.end()
         slots = engine.batch_size + max(1, engine.batch_size // _QUEUED_SHARE)
         return Loaded(slots, engine.context_length, engine.cache_tokens, engine.block_tokens)

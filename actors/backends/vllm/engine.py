@@ -163,6 +163,11 @@ class VllmEngine:
         """How long things took, as vLLM counts it of itself; nothing where it has been told not to."""
         return {} if self._figures is None else self._figures.times
 
+    def begin_times(self) -> None:
+        """What has been generated until now was to warm up, and is in no `times`."""
+        if self._figures is not None:
+            self._figures.begin_times()
+
     @property
     def block_tokens(self) -> int:
         """How many tokens are cached together; 0 where none are kept for other requests."""

@@ -57,7 +57,12 @@ class Figures:
         self._now = EngineFigures()
         self._counts: Counter[str] = Counter()
         self._finished: Counter[str] = Counter()
-        self.times: Times = {name: Histogram() for name in engine_times.BOUNDS}
+        self.times: Times = {}
+        self.begin_times()
+
+    def begin_times(self) -> None:
+        """Count times from now on: what was generated to warm up is no request of anybody's."""
+        self.times = {name: Histogram() for name in engine_times.BOUNDS}
 
     def tell(self, idle: bool) -> EngineFigures:
         """What has been counted. vLLM tells nothing of an engine that has become idle otherwise than by a step."""
