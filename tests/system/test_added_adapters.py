@@ -180,7 +180,13 @@ def test_the_first_adapter_of_a_model_has_its_engines_replaced_and_no_job_notice
             assert await answer(system, client) == text("pirate")
             for job in running:
                 assert (await system.read(job.id))[0] == text("", 200)
-            assert not before & {each.id for each in await system.engine_reports() if each.state == "ready"}
+
+            async def are_new() -> bool:
+                model = (await client.get("/api/v1/models/sim")).json()
+                return model["replicas"] == 2 and not before & {each["engine_id"] for each in model["engines"]}
+
+            await until(are_new, "new engines in the place of both")
+            await until(lambda: not before & set(system.known_engines()), "the end of those before")
             # One that is removed replaces nothing.
             now = set(system.known_engines())
             assert (await client.delete(f"{ADAPTERS}/pirate")).status_code == 204
