@@ -31,7 +31,7 @@ CHROMIUM := $(if $(shell command -v chromium || command -v google-chrome),,chrom
 CLUSTER := $(if $(and $(wildcard /usr/sbin/sshd),$(shell command -v rsync),$(shell command -v ip)),,cluster-programs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-systems test-engines browser chromium-program contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
+.PHONY: help install demo test test-systems test-beside browser chromium-program contract contract-postgres clients differential postgres postgres-programs long unit system torture chaos outages rehearsal mutants \
 	docs cluster cluster-programs elastic wheel gpu check bench bench-peers simulate fmt clean
 
 help:  ## Show this help
@@ -60,19 +60,20 @@ $(CLIENTS)/%/installed: tests/contract/clients/requirements/%.txt | $(INSTALLED)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CLIENTS)/$*/bin/python --requirement $< && touch $@
 
 test: install $(NODE_INSTALLED) $(QUICK_CLIENTS)  ## Run all tests that need no GPU
-	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/postgres tests/torture tests/browser
+	@$(PYTEST) $(PARALLEL) tests/unit tests/system tests/browser
 	@echo "Systems, and beside them what uses the processor that those leave; each is told at its end."
-	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-systems test-engines
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-systems test-beside
 
 # What waits most of the time, for others' processes and for what is to take effect within seconds.
 test-systems:
 	@$(PYTEST) -m 'not long' tests/contract tests/integration
-	@$(PYTEST) -m 'not long' tests/outages tests/chaos
+	@$(PYTEST) -m 'not long' tests/chaos
 
-# What waits for nothing but the processor, and gives way.
-test-engines:
+# What waits for nothing but the processor gives way. Then what waits for an autoscaler, or for ends of systems.
+test-beside:
+	@nice -n 10 $(PYTEST) $(PARALLEL) tests/postgres tests/torture
 	@nice -n 10 $(PYTEST) -m 'not long' tests/backends tests/differential
-	@$(PYTEST) -m 'not long' tests/elastic
+	@$(PYTEST) -m 'not long' tests/elastic tests/outages
 
 long: install  ## Run the tests that take so long that `make test` leaves them out
 	@$(PYTEST) -m long tests
