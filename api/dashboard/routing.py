@@ -1,6 +1,7 @@
 """What every page's route does first and last: who has signed in is known, and errors are pages."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -101,6 +102,7 @@ async def _told(request: Request, error: Exception) -> Response:
         return page(request, "parts/error.html", {"error": told}, told.status, headers)
     away = await _away(request) if isinstance(error, AWAY) else ()
     shown = {
+        "title": HTTPStatus(told.status).phrase.capitalize(),
         "error": told,
         "problems": list(of_away(away)),
         "here": _address(request) if request.method == "GET" else None,

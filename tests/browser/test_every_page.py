@@ -45,6 +45,23 @@ def test_no_page_is_wider_than_a_telephone(browser: Browser, system: OwnSystem) 
     assert {address: width for address, width in widths.items() if width > PHONE["width"]} == {}
 
 
+def test_no_question_is_cut_off(page: Page, system: OwnSystem) -> None:
+    seen = 0
+    for address in addresses(system):
+        page.goto(address)
+        dialogs: list[tuple[str, str, bool]] = page.evaluate(
+            """[...document.querySelectorAll("dialog")].map((each) => {
+                 each.showModal();
+                 const told = [each.id, getComputedStyle(each).textAlign, each.scrollWidth <= each.clientWidth];
+                 each.close();
+                 return told;
+               })"""
+        )
+        assert all((align, fits) == ("left", True) for _, align, fits in dialogs), (address, dialogs)
+        seen += len(dialogs)
+    assert seen > 2, "models, keys and webhooks ask before they do what cannot be undone"
+
+
 def test_no_page_is_heavy_or_asks_another_host(browser: Browser, system: OwnSystem) -> None:
     for address in addresses(system):
         sizes = _sizes(browser, system, address)

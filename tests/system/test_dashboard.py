@@ -263,7 +263,7 @@ def test_pages_are_charged_to_the_key_as_reads(tmp_path: Path) -> None:
             refused = await client.get("/nodes")
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) > 0
-            assert "<h1>429</h1>" in refused.text
+            assert "<h1>Too many requests</h1>" in refused.text
 
     with_api(tmp_path / "a.db", scenario, limits=KeyLimits(reads_per_minute=2))
 
