@@ -205,6 +205,7 @@ class Engine:
         return True
 
     async def describe(self) -> EngineReport:
+        adapted = self._backend.adapted  # once: its thread may tell otherwise in between
         return EngineReport(
             id=self._id,
             model=self._model,
@@ -228,8 +229,8 @@ class Engine:
             made_of=self._made_of,
             adapters=tuple(self._backend.adapters)[-_MOST_ADAPTERS_TOLD:],
             figures=self._backend.figures,
-            known=self._backend.adapted.known,
-            refused=self._backend.adapted.refused,
+            known=adapted.known,
+            refused=adapted.refused,
         )
 
     async def stop(self) -> None:

@@ -129,10 +129,6 @@ class ServedModel:
         """The engines that have this adapter loaded, as far as that is worth knowing."""
         return self.adapters.having(adapter, self.ranking)
 
-    def lacks(self, adapter: str) -> bool:
-        """Whether an engine serves that does not know this adapter of the model's."""
-        return self.adapting.lacks(adapter)
-
     def preferred(self, lane: LaneId, chains: Sequence[Sequence[int]]) -> int:
         """The position of the prompt of which one of the engines that have room has most; of equals the first."""
         return self.predictions.most_expected(chains, self.ranking.takers(lane.node_id, lane.suspect))
@@ -236,7 +232,7 @@ class ServedModel:
         )
 
     def _adapter_view(self, adapter: Adapter) -> AdapterView:
-        having, lacks = self.adapters.engines(adapter.id), self.lacks(adapter.id)
+        having, lacks = self.adapters.engines(adapter.id), self.adapting.lacks(adapter.id)
         return AdapterView(adapter, having, lacks, self.adapting.message(adapter.id))
 
     def detail(self, queued: int, now_s: float, now_ms: int) -> ModelDetail:

@@ -75,7 +75,7 @@ class ServedModels:
 
     def lacks(self, model: str, adapter: str) -> bool:
         """Whether an engine of this model serves that does not know this adapter yet."""
-        return bool(adapter) and self._models[model].lacks(adapter)
+        return bool(adapter) and self._models[model].adapting.lacks(adapter)
 
     # Adapters -----------------------------------------------------------------------------------------------------
 
